@@ -1,0 +1,889 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * llm: a language model as a system service.
+ *
+ * This header is the whole contract between a client, the broker and the server that runs the
+ * models. The broker is llm.ko; where the module is not loaded the server itself plays the broker
+ * on a Unix socket and speaks the same messages. The broker never looks into a payload.
+ *
+ * THE FILES
+ *
+ *   /dev/llm    any member of group llm; every open file is an independent client with its own
+ *               requests. What belongs to a file ends with its last close: a killed process
+ *               cancels what it asked for.
+ *   /dev/llmd   root only, one server at a time: a second open fails with EBUSY.
+ *
+ * COMMANDS
+ *
+ *   Each command is an ioctl number with one struct as its argument. The same number is the
+ *   cmd_op of an IORING_OP_URING_CMD, whose 16 command bytes are a struct llm_uring_cmd that
+ *   points at the same struct; the struct and all it points at must stay valid until the
+ *   completion. A command's result is the return value of ioctl(), or the completion's res:
+ *   negative is -errno.
+ *
+ *   Every struct starts with size and flags. size is sizeof(struct) as its user was compiled; a
+ *   smaller struct is read as if zero-extended, a larger one is accepted only if the tail that the
+ *   broker does not know is zero (E2BIG otherwise). Unknown flags, unknown enumerators and
+ *   non-zero padding are refused with EINVAL. Pointers travel as __u64, times as absolute
+ *   CLOCK_MONOTONIC nanoseconds, real numbers as integers in millionths.
+ *
+ * A CLIENT
+ *
+ *   GET_FEATURES comes first and tells the version, the limits and which commands exist.
+ *   SUBMIT hands in a request and returns its id, which is never reused. READ returns what the
+ *   answer has grown by, and waits for it unless told not to. The READ that hands out the last
+ *   byte sets LLM_READ_END, reports status and usage, and forgets the request. SUBMIT_AND_READ
+ *   does both in one command. WAIT tells which request of the file has something to read.
+ *   CANCEL ends a request early; what was already produced can still be read. LIST shows who is
+ *   running and waiting, without a byte of anybody's text.
+ *
+ *   An unread answer is bounded: past the bound the server is told to pause this one request
+ *   until it is read. Nobody else waits for a slow reader.
+ *
+ * A SHELL
+ *
+ *   What is write()n to /dev/llm gathers as a prompt. The first read(), or poll() for input,
+ *   submits it to the server's default model as LLM_PAYLOAD_TEXT with LLM_SUBMIT_FILE; reads
+ *   return the answer as it grows and 0 at its end. A failed request makes read() return its
+ *   errno, once. Then the next write() begins a new prompt. A write() while an answer is being
+ *   read fails with EBUSY.
+ *
+ *       exec 3<>/dev/llm; echo 'Once upon a time' >&3; cat <&3
+ *
+ * A SERVER
+ *
+ *   FETCH parks until something is due and then fills its buffer with one event: a struct
+ *   llm_event, and for a new request as much of its data as fits. PULL reads the rest. A server
+ *   names in the FETCH which events that command takes: requests that need compute
+ *   (LLM_FETCH_REQUEST, one for each free slot), control requests, answered without a model step
+ *   (LLM_FETCH_CONTROL), and news of requests it already holds (LLM_FETCH_NOTICE), which
+ *   it should always keep parked.
+ *
+ *   COMMIT appends bytes to an answer, reports use, and is answered with a verdict: go on, pause
+ *   until LLM_EVENT_RESUME, or drop it because it was cancelled. The last COMMIT carries
+ *   LLM_COMMIT_END; COMMIT_AND_FETCH may carry the last COMMIT and parks as a FETCH
+ *   afterwards. A cancelled request stays the server's until it commits the end of it (with any
+ *   status) and is not handed out again.
+ *
+ *   With each COMMIT the server may append to the request's journal: bytes that only a server
+ *   understands (llmosd keeps the token ids of the answer). When a server goes away, however it
+ *   went, its requests wait for recover_timeout_s and the next one fetches them again, oldest
+ *   first, with the journal and the number of answer bytes already committed. A COMMIT takes
+ *   effect as a whole or not at all, so a server that resumes from the journal and leaves out the
+ *   bytes that were committed answers each request exactly once. If no server comes, they end with
+ *   ECONNRESET. Requests submitted while there is no server wait in the same way.
+ *
+ * THE SOCKET
+ *
+ *   A stream of messages, each a struct llm_msg, the command's struct, and in place of what its
+ *   pointers would point at, the bytes themselves in the order given at each struct (pointers are
+ *   zero). Each reply repeats cmd and cookie, and carries the result, the struct with its
+ *   outputs, and the bytes returned. Replies come in the order in which commands finish. Only
+ *   the client commands exist there. All integers are little endian.
+ *
+ * WHAT COMES NEXT finds its room in the reserved fields, which must be zero today.
+ */
+#ifndef _UAPI_LINUX_LLM_H
+#define _UAPI_LINUX_LLM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define LLM_ABI_VERSION		1
+
+#define LLM_MODEL_NAME_MAX	64	/* bytes, with the terminating NUL */
+#define LLM_STOP_BYTES_MAX	4096	/* all stop strings of a request, with their NULs */
+
+/* ---- what a request is ---- */
+
+/**
+ * enum llm_op - what is asked for
+ *
+ * Operations from LLM_OP_CONTROL on need no model step and never wait behind those that do.
+ *
+ * @LLM_OP_GENERATE: continue the payload
+ * @LLM_OP_SCORE: log-probability of each token of the payload (one LLM_RECORD_TOKEN a token)
+ * @LLM_OP_NOP: answered at once with nothing; measures the path
+ * @LLM_OP_TOKENIZE: text to token ids (LLM_RECORD_TOKEN, log-probability 0)
+ * @LLM_OP_DETOKENIZE: token ids (LLM_PAYLOAD_TOKENS) to text
+ * @LLM_OP_MODELS: one LLM_RECORD_MODEL for each model the server has
+ * @LLM_OP_SHOW: LLM_RECORD_MODEL and an LLM_RECORD_META for each key of one model
+ * @LLM_OP_STATUS: LLM_RECORD_STATUS
+ */
+enum llm_op {
+	LLM_OP_GENERATE		= 0,
+	LLM_OP_SCORE		= 1,
+	LLM_OP_CONTROL		= 128,
+	LLM_OP_NOP		= 128,
+	LLM_OP_TOKENIZE		= 129,
+	LLM_OP_DETOKENIZE	= 130,
+	LLM_OP_MODELS		= 131,
+	LLM_OP_SHOW		= 132,
+	LLM_OP_STATUS		= 133,
+	LLM_OP_MAX		= 255,	/* the broker passes any operation up to this one */
+};
+
+/**
+ * enum llm_payload - how to read a request's payload
+ * @LLM_PAYLOAD_TEXT: UTF-8; for GENERATE it is one user message if the model has a chat template,
+ *	else the text to continue
+ * @LLM_PAYLOAD_RAW: UTF-8, the text itself, no template
+ * @LLM_PAYLOAD_CHAT: a sequence of struct llm_message, each followed by its text
+ * @LLM_PAYLOAD_TOKENS: an array of __u32 token ids, used as they are
+ */
+enum llm_payload {
+	LLM_PAYLOAD_TEXT	= 0,
+	LLM_PAYLOAD_RAW		= 1,
+	LLM_PAYLOAD_CHAT	= 2,
+	LLM_PAYLOAD_TOKENS	= 3,
+};
+
+/** enum llm_role - who speaks in a struct llm_message */
+enum llm_role {
+	LLM_ROLE_SYSTEM		= 0,
+	LLM_ROLE_USER		= 1,
+	LLM_ROLE_ASSISTANT	= 2,
+};
+
+/**
+ * struct llm_message - one turn of a conversation, in LLM_PAYLOAD_CHAT
+ * @role: enum llm_role
+ * @len: bytes of UTF-8 text that follow at once, without padding
+ */
+struct llm_message {
+	__u32 role;
+	__u32 len;
+};
+
+/* struct llm_submit.flags */
+#define LLM_SUBMIT_RECORDS	(1U << 0) /* the answer is framed in struct llm_record */
+#define LLM_SUBMIT_SPECIAL	(1U << 1) /* special tokens named in TEXT or RAW are parsed as such */
+#define LLM_SUBMIT_NO_BOS	(1U << 2) /* do not put the model's begin-of-text token in front */
+#define LLM_SUBMIT_IGNORE_EOS	(1U << 3) /* generate on to max_tokens */
+#define LLM_SUBMIT_FILE		(1U << 4) /* set by the broker alone: came by write(); one final
+					   * newline is not part of the prompt
+					   */
+#define LLM_SUBMIT_FLAGS	(LLM_SUBMIT_RECORDS | LLM_SUBMIT_SPECIAL | LLM_SUBMIT_NO_BOS | \
+				 LLM_SUBMIT_IGNORE_EOS)
+
+/**
+ * struct llm_sampling - how the next token is chosen; all zero is greedy
+ * @seed: the same seed gives the same text, whatever else runs; 0 lets the server choose one
+ * @temperature: millionths; 0 is greedy
+ * @top_p: keep the likeliest tokens up to this probability, millionths; 0 is off
+ * @min_p: drop tokens below this share of the likeliest one's probability, millionths; 0 is off
+ * @top_k: keep this many tokens; 0 is off
+ * @repeat_penalty: millionths, 1000000 and 0 are off; logits of repeated tokens are divided
+ *	(positive) or multiplied (negative) by it
+ * @repeat_last_n: how many of the last tokens count as repeated; 0 is 64
+ * @top_logprobs: report the token's log-probability and those of this many likeliest tokens
+ *	(LLM_RECORD_TOKEN); 0 is off, LLM_LOGPROBS_MAX at most. Needs LLM_SUBMIT_RECORDS.
+ * @reserved: zero
+ */
+struct llm_sampling {
+	__u64 seed;
+	__u32 temperature;
+	__u32 top_p;
+	__u32 min_p;
+	__u32 top_k;
+	__u32 repeat_penalty;
+	__u32 repeat_last_n;
+	__u32 top_logprobs;
+	__u32 reserved[5];
+};
+
+#define LLM_LOGPROBS_MAX	20
+
+/**
+ * enum llm_state - where a request is
+ * @LLM_STATE_QUEUED: waits for a server to fetch it (also again, after a server died)
+ * @LLM_STATE_RUNNING: a server has it
+ * @LLM_STATE_PAUSED: a server has it and was told to pause
+ * @LLM_STATE_CANCELLING: cancelled; a server has yet to let go of it
+ * @LLM_STATE_ENDED: complete, failed or cancelled; part of the answer may be unread
+ */
+enum llm_state {
+	LLM_STATE_QUEUED	= 0,
+	LLM_STATE_RUNNING	= 1,
+	LLM_STATE_PAUSED	= 2,
+	LLM_STATE_CANCELLING	= 3,
+	LLM_STATE_ENDED		= 4,
+};
+
+/**
+ * enum llm_finish - why an answer ended
+ * @LLM_FINISH_NONE: not ended, or failed (see status)
+ * @LLM_FINISH_STOP: the model ended it
+ * @LLM_FINISH_STOP_STRING: a stop string was produced (it is not part of the answer)
+ * @LLM_FINISH_LENGTH: max_tokens
+ * @LLM_FINISH_CONTEXT: the model's context is full
+ */
+enum llm_finish {
+	LLM_FINISH_NONE		= 0,
+	LLM_FINISH_STOP		= 1,
+	LLM_FINISH_STOP_STRING	= 2,
+	LLM_FINISH_LENGTH	= 3,
+	LLM_FINISH_CONTEXT	= 4,
+};
+
+/* ---- client commands, on /dev/llm ---- */
+
+/**
+ * struct llm_features - LLM_IOC_GET_FEATURES, also on /dev/llmd
+ * @size: sizeof(struct llm_features)
+ * @flags: zero
+ * @abi_version: out, LLM_ABI_VERSION
+ * @server_pid: out, process id of the server in the caller's pid namespace, 0 if there is none
+ * @commands: out, bit n set: the command with number (_IOC_NR) n exists
+ * @max_requests: out, requests at once, in all
+ * @max_requests_user: out, requests at once of one user
+ * @max_requests_file: out, requests at once of one open file
+ * @max_payload_bytes: out, bytes of one payload
+ * @max_unread_bytes: out, unread bytes of one answer past which its request is paused
+ * @max_commit_bytes: out, data bytes, and journal bytes, of one COMMIT
+ * @max_journal_bytes: out, journal bytes of one request
+ * @recover_timeout_s: out, seconds that requests wait for a server
+ * @requests: out, requests that exist now
+ * @pad: zero
+ * @submitted: out, requests ever submitted
+ * @ended: out, requests that ended, however they did
+ * @recovered: out, requests handed back to the queue because their server went away
+ * @cancelled: out, requests cancelled, by CANCEL, close or death
+ * @reserved: zero
+ *
+ * Return: 0.
+ */
+struct llm_features {
+	__u32 size;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 server_pid;
+	__u64 commands;
+	__u32 max_requests;
+	__u32 max_requests_user;
+	__u32 max_requests_file;
+	__u32 max_payload_bytes;
+	__u32 max_unread_bytes;
+	__u32 max_commit_bytes;
+	__u32 max_journal_bytes;
+	__u32 recover_timeout_s;
+	__u32 requests;
+	__u32 pad;
+	__u64 submitted;
+	__u64 ended;
+	__u64 recovered;
+	__u64 cancelled;
+	__u64 reserved[8];
+};
+
+/**
+ * struct llm_submit - LLM_IOC_SUBMIT
+ * @size: sizeof(struct llm_submit)
+ * @flags: LLM_SUBMIT_*
+ * @op: enum llm_op
+ * @payload_type: enum llm_payload
+ * @payload: address of the payload; on the socket the payload follows the struct
+ * @payload_len: bytes
+ * @max_tokens: tokens to generate at most; 0: until the model ends or its context is full
+ * @stop: address of the stop strings, each ended by a NUL; on the socket they follow the payload
+ * @stop_len: bytes of all of them, LLM_STOP_BYTES_MAX at most
+ * @pad: zero
+ * @sampling: how tokens are chosen
+ * @model: name of the model, NUL-terminated and zero-filled; empty: the server's default
+ * @id: out, the request
+ * @reserved: zero
+ *
+ * Return: 0; EINVAL malformed, E2BIG payload or stop strings over their limit, EBUSY one of the
+ * three request limits is reached, EFAULT, ENOMEM.
+ */
+struct llm_submit {
+	__u32 size;
+	__u32 flags;
+	__u32 op;
+	__u32 payload_type;
+	__u64 payload;
+	__u32 payload_len;
+	__u32 max_tokens;
+	__u64 stop;
+	__u32 stop_len;
+	__u32 pad;
+	struct llm_sampling sampling;
+	char  model[LLM_MODEL_NAME_MAX];
+	__u64 id;
+	__u64 reserved[6];
+};
+
+/* struct llm_read.flags */
+#define LLM_READ_NONBLOCK	(1U << 0) /* EAGAIN instead of waiting */
+#define LLM_READ_ALL		(1U << 1) /* wait for the end of the answer or a full buffer */
+#define LLM_READ_FLAGS		(LLM_READ_NONBLOCK | LLM_READ_ALL)
+/* struct llm_read.out_flags */
+#define LLM_READ_END		(1U << 0) /* that was all: the request is forgotten */
+
+/**
+ * struct llm_read - LLM_IOC_READ
+ * @size: sizeof(struct llm_read)
+ * @flags: LLM_READ_*
+ * @id: the request
+ * @buf: address for the answer's next bytes; on the socket they follow the reply
+ * @buf_len: room in bytes; 0 only asks for the state
+ * @len: out, bytes returned
+ * @out_flags: out, LLM_READ_END
+ * @state: out, enum llm_state
+ * @status: out, at the end 0 or -errno: ECANCELED, ECONNRESET (no server came), EPROTO (the
+ *	server broke the protocol), or what the server answered (ENOENT no such model, E2BIG prompt
+ *	longer than the context, EILSEQ not UTF-8, EOPNOTSUPP unknown chat template, ...)
+ * @finish: out, enum llm_finish
+ * @prompt_tokens: out, tokens of the prompt processed so far
+ * @output_tokens: out, tokens generated so far
+ * @submit_ns: out, when it was submitted
+ * @dispatch_ns: out, when a server first fetched it, 0 before
+ * @first_ns: out, when its first byte was committed, 0 before
+ * @end_ns: out, when it ended, 0 before
+ * @reserved: zero
+ *
+ * Several READs of one request are served one after the other. With buf_len 0 nothing is consumed
+ * and nothing waits.
+ *
+ * Return: 0; ENOENT no such request on this file, EAGAIN, EINTR, EINVAL, EFAULT.
+ */
+struct llm_read {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 buf;
+	__u32 buf_len;
+	__u32 len;
+	__u32 out_flags;
+	__u32 state;
+	__s32 status;
+	__u32 finish;
+	__u32 prompt_tokens;
+	__u32 output_tokens;
+	__u64 submit_ns;
+	__u64 dispatch_ns;
+	__u64 first_ns;
+	__u64 end_ns;
+	__u64 reserved[4];
+};
+
+/**
+ * struct llm_submit_read - LLM_IOC_SUBMIT_AND_READ
+ * @submit: as for SUBMIT; its size and flags are the command's
+ * @read: as for READ; read.id must be zero and is set to the request's id
+ *
+ * On the socket: this struct, then the payload, then the stop strings. If the submission succeeds
+ * and the read fails, submit.id is set all the same and the request lives on.
+ *
+ * Return: as SUBMIT, then as READ.
+ */
+struct llm_submit_read {
+	struct llm_submit submit;
+	struct llm_read read;
+};
+
+/* struct llm_cancel.flags */
+#define LLM_CANCEL_ALL		(1U << 0) /* every request of this file; id must be zero */
+#define LLM_CANCEL_FORGET	(1U << 1) /* nobody will read it: free it, as close() would */
+#define LLM_CANCEL_FLAGS	(LLM_CANCEL_ALL | LLM_CANCEL_FORGET)
+
+/**
+ * struct llm_cancel - LLM_IOC_CANCEL
+ * @size: sizeof(struct llm_cancel)
+ * @flags: LLM_CANCEL_*
+ * @id: the request
+ * @reserved: zero
+ *
+ * To the reader the request ends with ECANCELED at once; bytes produced before can still be
+ * read. Cancelling a request that has ended changes nothing.
+ *
+ * Return: 0; ENOENT no such request on this file, EINVAL.
+ */
+struct llm_cancel {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 reserved[2];
+};
+
+/* struct llm_wait.flags */
+#define LLM_WAIT_NONBLOCK	(1U << 0) /* EAGAIN instead of waiting */
+#define LLM_WAIT_END		(1U << 1) /* wait for the end, not for bytes to read */
+#define LLM_WAIT_FLAGS		(LLM_WAIT_NONBLOCK | LLM_WAIT_END)
+
+/**
+ * struct llm_wait - LLM_IOC_WAIT
+ * @size: sizeof(struct llm_wait)
+ * @flags: LLM_WAIT_*
+ * @id: the request, or 0 for any of this file; out, the one that is ready
+ * @deadline_ns: give up at this time; 0: never
+ * @state: out, enum llm_state of that request
+ * @pad: zero
+ * @reserved: zero
+ *
+ * A request is ready when it has bytes to read or has ended. Where several are, they are named
+ * in turn.
+ *
+ * Return: 0; ETIME the deadline passed, EAGAIN, EINTR, ENOENT no such request (or none at all).
+ */
+struct llm_wait {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 deadline_ns;
+	__u32 state;
+	__u32 pad;
+	__u64 reserved[2];
+};
+
+/**
+ * struct llm_request_info - one request in a LIST
+ * @id: the request
+ * @cgroup_id: of the submitter, when it submitted; the inode number of its cgroup v2 directory
+ * @pid: process id of the submitter in the reader's pid namespace, 0 if it has none there
+ * @uid: user id of the submitter in the reader's user namespace
+ * @state: enum llm_state
+ * @op: enum llm_op
+ * @prompt_tokens: processed so far
+ * @output_tokens: generated so far
+ * @submit_ns: when it was submitted
+ * @dispatch_ns: when a server first fetched it, 0 before
+ * @first_ns: when its first byte was committed, 0 before
+ * @output_bytes: committed so far
+ * @unread_bytes: of those, not yet read
+ * @attempts: how many servers have fetched it
+ * @model: as submitted
+ * @reserved: zero
+ */
+struct llm_request_info {
+	__u64 id;
+	__u64 cgroup_id;
+	__u32 pid;
+	__u32 uid;
+	__u32 state;
+	__u32 op;
+	__u32 prompt_tokens;
+	__u32 output_tokens;
+	__u64 submit_ns;
+	__u64 dispatch_ns;
+	__u64 first_ns;
+	__u64 output_bytes;
+	__u32 unread_bytes;
+	__u32 attempts;
+	char  model[LLM_MODEL_NAME_MAX];
+	__u64 reserved[4];
+};
+
+/**
+ * struct llm_list - LLM_IOC_LIST
+ * @size: sizeof(struct llm_list)
+ * @flags: zero
+ * @buf: address of an array of struct llm_request_info; on the socket it follows the reply
+ * @entry_size: sizeof(struct llm_request_info)
+ * @capacity: entries there is room for
+ * @count: out, entries returned
+ * @total: out, requests there are
+ * @cursor: list requests with an id above this one; 0 at first
+ * @reserved: zero
+ *
+ * Entries come in the order of their ids; all users' requests that have not ended are listed.
+ *
+ * Return: 0; EINVAL, EFAULT.
+ */
+struct llm_list {
+	__u32 size;
+	__u32 flags;
+	__u64 buf;
+	__u32 entry_size;
+	__u32 capacity;
+	__u32 count;
+	__u32 total;
+	__u64 cursor;
+	__u64 reserved[2];
+};
+
+/* ---- server commands, on /dev/llmd ---- */
+
+/**
+ * enum llm_event_type - what a FETCH brings
+ * @LLM_EVENT_REQUEST: a request to answer, now this server's
+ * @LLM_EVENT_CANCEL: stop working on it and COMMIT its end
+ * @LLM_EVENT_RESUME: the pause that a COMMIT's verdict asked for is over
+ */
+enum llm_event_type {
+	LLM_EVENT_REQUEST	= 1,
+	LLM_EVENT_CANCEL	= 2,
+	LLM_EVENT_RESUME	= 3,
+};
+
+/**
+ * struct llm_event - what FETCH writes at the start of its buffer
+ * @size: sizeof(struct llm_event), where the data begins
+ * @type: enum llm_event_type
+ * @id: the request
+ * @time_ns: when this event became due: submitted, cancelled or read
+ * @cgroup_id: of the submitter
+ * @pid: of the submitter, in the server's pid namespace
+ * @uid: of the submitter, in the server's user namespace
+ * @op: enum llm_op
+ * @payload_type: enum llm_payload
+ * @flags: LLM_SUBMIT_*
+ * @max_tokens: as submitted
+ * @sampling: as submitted
+ * @model: as submitted
+ * @stop_len: bytes of stop strings
+ * @payload_len: bytes of payload
+ * @journal_len: bytes of journal
+ * @data_len: bytes of data that were copied behind this struct
+ * @output_bytes: bytes of the answer that earlier servers committed
+ * @prompt_tokens: as last committed
+ * @output_tokens: as last committed
+ * @attempts: how many servers have fetched it, this one included
+ * @pad: zero
+ * @reserved: zero
+ *
+ * A request's data is its stop strings, its payload, its journal, one behind the other.
+ * Everything below @time_ns is zero unless @type is LLM_EVENT_REQUEST.
+ */
+struct llm_event {
+	__u32 size;
+	__u32 type;
+	__u64 id;
+	__u64 time_ns;
+	__u64 cgroup_id;
+	__u32 pid;
+	__u32 uid;
+	__u32 op;
+	__u32 payload_type;
+	__u32 flags;
+	__u32 max_tokens;
+	struct llm_sampling sampling;
+	char  model[LLM_MODEL_NAME_MAX];
+	__u32 stop_len;
+	__u32 payload_len;
+	__u32 journal_len;
+	__u32 data_len;
+	__u64 output_bytes;
+	__u32 prompt_tokens;
+	__u32 output_tokens;
+	__u32 attempts;
+	__u32 pad;
+	__u64 reserved[6];
+};
+
+/* struct llm_fetch.flags, struct llm_commit.fetch_flags: the events it takes */
+#define LLM_FETCH_REQUEST	(1U << 0) /* requests with an op below LLM_OP_CONTROL */
+#define LLM_FETCH_CONTROL	(1U << 1) /* requests with an op from LLM_OP_CONTROL on */
+#define LLM_FETCH_NOTICE	(1U << 2) /* CANCEL and RESUME */
+#define LLM_FETCH_NONBLOCK	(1U << 3) /* EAGAIN instead of waiting */
+#define LLM_FETCH_EVENTS	(LLM_FETCH_REQUEST | LLM_FETCH_CONTROL | LLM_FETCH_NOTICE)
+#define LLM_FETCH_FLAGS		(LLM_FETCH_EVENTS | LLM_FETCH_NONBLOCK)
+
+/**
+ * struct llm_fetch - LLM_IOC_FETCH
+ * @size: sizeof(struct llm_fetch)
+ * @flags: LLM_FETCH_*, at least one event
+ * @buf: address for the struct llm_event and its data
+ * @buf_len: room in bytes, sizeof(struct llm_event) at least
+ * @pad: zero
+ * @reserved: zero
+ *
+ * Return: bytes written to @buf; EAGAIN, EINTR, ECANCELED (the parked command was cancelled),
+ * EINVAL, EFAULT (the event stays due).
+ */
+struct llm_fetch {
+	__u32 size;
+	__u32 flags;
+	__u64 buf;
+	__u32 buf_len;
+	__u32 pad;
+	__u64 reserved[2];
+};
+
+/**
+ * struct llm_pull - LLM_IOC_PULL: more of the data of a request this server holds
+ * @size: sizeof(struct llm_pull)
+ * @flags: zero
+ * @id: the request
+ * @buf: address
+ * @buf_len: room in bytes
+ * @pad: zero
+ * @offset: into the request's data, in bytes
+ * @reserved: zero
+ *
+ * Return: bytes written to @buf, 0 past the end; ENOENT not this server's, EINVAL, EFAULT.
+ */
+struct llm_pull {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 buf;
+	__u32 buf_len;
+	__u32 pad;
+	__u64 offset;
+	__u64 reserved[2];
+};
+
+/* struct llm_commit.flags */
+#define LLM_COMMIT_END		(1U << 0) /* the answer is complete or has failed */
+#define LLM_COMMIT_FLAGS	(LLM_COMMIT_END)
+
+/* what COMMIT returns */
+#define LLM_VERDICT_CONTINUE	0
+#define LLM_VERDICT_PAUSE	1	/* do not step it until LLM_EVENT_RESUME */
+#define LLM_VERDICT_CANCELLED	2	/* nothing was taken; COMMIT its end, if this was not it */
+
+/**
+ * struct llm_commit - LLM_IOC_COMMIT and LLM_IOC_COMMIT_AND_FETCH
+ * @size: sizeof(struct llm_commit)
+ * @flags: LLM_COMMIT_*; COMMIT_AND_FETCH needs LLM_COMMIT_END
+ * @id: the request
+ * @data: address of the answer's next bytes
+ * @data_len: bytes, max_commit_bytes at most
+ * @journal_len: bytes to append to the journal, max_commit_bytes at most
+ * @journal: address of them
+ * @compute_ns: processor time spent on this request since its last COMMIT
+ * @prompt_tokens: of the prompt, processed so far (a total; never less than before)
+ * @output_tokens: generated so far (a total; never less than before)
+ * @status: with END, 0 or -errno; else 0
+ * @finish: with END and status 0, enum llm_finish; else 0
+ * @fetch_buf: COMMIT_AND_FETCH: as struct llm_fetch.buf; else 0
+ * @fetch_len: COMMIT_AND_FETCH: as struct llm_fetch.buf_len; else 0
+ * @fetch_flags: COMMIT_AND_FETCH: as struct llm_fetch.flags; else 0
+ * @reserved: zero
+ *
+ * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data, journal or their sum over
+ * its limit, EINVAL, EFAULT, ENOMEM: nothing was taken. COMMIT_AND_FETCH: an error of the commit,
+ * else as FETCH.
+ */
+struct llm_commit {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 data;
+	__u32 data_len;
+	__u32 journal_len;
+	__u64 journal;
+	__u64 compute_ns;
+	__u32 prompt_tokens;
+	__u32 output_tokens;
+	__s32 status;
+	__u32 finish;
+	__u64 fetch_buf;
+	__u32 fetch_len;
+	__u32 fetch_flags;
+	__u64 reserved[4];
+};
+
+/* ---- numbers ---- */
+
+#define LLM_IOC_MAGIC		0xC5
+
+#define LLM_IOC_GET_FEATURES	_IOWR(LLM_IOC_MAGIC, 0x00, struct llm_features)
+#define LLM_IOC_SUBMIT		_IOWR(LLM_IOC_MAGIC, 0x01, struct llm_submit)
+#define LLM_IOC_READ		_IOWR(LLM_IOC_MAGIC, 0x02, struct llm_read)
+#define LLM_IOC_SUBMIT_AND_READ	_IOWR(LLM_IOC_MAGIC, 0x03, struct llm_submit_read)
+#define LLM_IOC_CANCEL		_IOWR(LLM_IOC_MAGIC, 0x04, struct llm_cancel)
+#define LLM_IOC_WAIT		_IOWR(LLM_IOC_MAGIC, 0x05, struct llm_wait)
+#define LLM_IOC_LIST		_IOWR(LLM_IOC_MAGIC, 0x06, struct llm_list)
+
+#define LLM_IOC_FETCH		_IOWR(LLM_IOC_MAGIC, 0x20, struct llm_fetch)
+#define LLM_IOC_PULL		_IOWR(LLM_IOC_MAGIC, 0x21, struct llm_pull)
+#define LLM_IOC_COMMIT		_IOWR(LLM_IOC_MAGIC, 0x22, struct llm_commit)
+#define LLM_IOC_COMMIT_AND_FETCH _IOWR(LLM_IOC_MAGIC, 0x23, struct llm_commit)
+
+/**
+ * struct llm_uring_cmd - the command bytes of an IORING_OP_URING_CMD
+ * @arg: address of the command's struct
+ * @arg_len: its size field, repeated
+ * @flags: zero
+ */
+struct llm_uring_cmd {
+	__u64 arg;
+	__u32 arg_len;
+	__u32 flags;
+};
+
+/**
+ * struct llm_msg - the head of each message on the socket
+ * @len: bytes of the whole message, this head included
+ * @cmd: LLM_IOC_* number of a client command
+ * @cookie: chosen by the client, repeated in the reply
+ * @result: in a reply, 0 or -errno; else 0
+ * @pad: zero
+ */
+struct llm_msg {
+	__u32 len;
+	__u32 cmd;
+	__u64 cookie;
+	__s32 result;
+	__u32 pad;
+};
+
+/* ---- what a framed answer consists of (LLM_SUBMIT_RECORDS) ---- */
+
+/**
+ * enum llm_record_type - what a record holds
+ * @LLM_RECORD_TEXT: UTF-8 text of the answer; it may end within a character
+ * @LLM_RECORD_TOKEN: struct llm_token, its text, its alternatives
+ * @LLM_RECORD_MODEL: struct llm_model_info
+ * @LLM_RECORD_META: struct llm_meta, the key, the value as text
+ * @LLM_RECORD_STATUS: struct llm_status
+ * @LLM_RECORD_ERROR: one line of text that says what was wrong; the last record of an answer
+ *	whose status is not 0 (it may be missing)
+ */
+enum llm_record_type {
+	LLM_RECORD_TEXT		= 1,
+	LLM_RECORD_TOKEN	= 2,
+	LLM_RECORD_MODEL	= 3,
+	LLM_RECORD_META		= 4,
+	LLM_RECORD_STATUS	= 5,
+	LLM_RECORD_ERROR	= 6,
+};
+
+#define LLM_RECORD_BYTES_MAX	(60U * 1024)
+
+/**
+ * struct llm_record - the head of a record
+ * @type: enum llm_record_type; readers skip types they do not know
+ * @pad: zero
+ * @len: bytes that follow, LLM_RECORD_BYTES_MAX at most; nothing is aligned
+ */
+struct llm_record {
+	__u16 type;
+	__u16 pad;
+	__u32 len;
+};
+
+#define LLM_LOGPROB_NONE	(-2147483647 - 1) /* impossible, or not known */
+
+/**
+ * struct llm_alternative - a likely token
+ * @id: the token
+ * @logprob: natural logarithm of its probability before sampling, in millionths
+ */
+struct llm_alternative {
+	__u32 id;
+	__s32 logprob;
+};
+
+/**
+ * struct llm_token - one token
+ * @id: the token
+ * @logprob: as in struct llm_alternative; LLM_LOGPROB_NONE for the first token of a SCORE
+ * @text_len: bytes of text that follow the alternatives; may be no whole characters
+ * @alternatives: how many struct llm_alternative follow this struct, likeliest first
+ */
+struct llm_token {
+	__u32 id;
+	__s32 logprob;
+	__u32 text_len;
+	__u32 alternatives;
+};
+
+/** struct llm_meta - a key and its value; both follow, key first */
+struct llm_meta {
+	__u32 key_len;
+	__u32 value_len;
+};
+
+/* struct llm_model_info.flags */
+#define LLM_MODEL_LOADED	(1U << 0)
+#define LLM_MODEL_DEFAULT	(1U << 1)
+#define LLM_MODEL_BROKEN	(1U << 2) /* can not be used; error says why */
+
+/**
+ * struct llm_model_info - a model the server has
+ * @size: sizeof(struct llm_model_info)
+ * @flags: LLM_MODEL_*
+ * @parameters: number of weights
+ * @file_bytes: size of the file
+ * @memory_bytes: what it takes besides the mapped file, 0 unless loaded
+ * @context: tokens it was made for
+ * @context_used: tokens a request may have here, 0 unless loaded
+ * @layers: number of blocks
+ * @width: elements of the hidden state
+ * @heads: attention heads
+ * @kv_heads: of keys and values
+ * @ff_width: elements of the hidden state of the feed-forward network
+ * @vocab: number of tokens
+ * @name: what a request calls it
+ * @arch: as the file says, "llama"
+ * @weights: type of most weights, "Q4_1"
+ * @tokenizer: "spm", "bpe", "wordpiece"
+ * @chat: name of the chat template recognised, "" if the file has none, "unknown"
+ * @error: why it can not be used
+ */
+struct llm_model_info {
+	__u32 size;
+	__u32 flags;
+	__u64 parameters;
+	__u64 file_bytes;
+	__u64 memory_bytes;
+	__u32 context;
+	__u32 context_used;
+	__u32 layers;
+	__u32 width;
+	__u32 heads;
+	__u32 kv_heads;
+	__u32 ff_width;
+	__u32 vocab;
+	char  name[LLM_MODEL_NAME_MAX];
+	char  arch[32];
+	char  weights[16];
+	char  tokenizer[16];
+	char  chat[16];
+	char  error[112];
+};
+
+/**
+ * struct llm_status - how the server is
+ * @size: sizeof(struct llm_status)
+ * @pid: its process id, in its own pid namespace
+ * @version: its version
+ * @isa: the instruction set its kernels use, "avx512vnni"
+ * @start_ns: when it started
+ * @steps: model steps since then
+ * @step_ns: time spent in them
+ * @step_max_ns: the longest
+ * @prompt_tokens: processed since then
+ * @output_tokens: generated since then
+ * @ended: requests answered
+ * @failed: of those, with an error
+ * @cancelled: requests cancelled
+ * @recovered: requests taken over from an earlier server
+ * @cancel_steps_max: most steps that were begun for a request after it had been cancelled
+ * @slots: requests it steps at once
+ * @slots_busy: of those, taken
+ * @kv_pages: pages of key-value cache it has
+ * @kv_pages_used: of those, taken
+ * @threads: that compute
+ * @models_loaded: number of them
+ * @pad: zero
+ */
+struct llm_status {
+	__u32 size;
+	__u32 pid;
+	char  version[32];
+	char  isa[16];
+	__u64 start_ns;
+	__u64 steps;
+	__u64 step_ns;
+	__u64 step_max_ns;
+	__u64 prompt_tokens;
+	__u64 output_tokens;
+	__u64 ended;
+	__u64 failed;
+	__u64 cancelled;
+	__u64 recovered;
+	__u32 cancel_steps_max;
+	__u32 slots;
+	__u32 slots_busy;
+	__u32 kv_pages;
+	__u32 kv_pages_used;
+	__u32 threads;
+	__u32 models_loaded;
+	__u32 pad;
+};
+
+#endif /* _UAPI_LINUX_LLM_H */
