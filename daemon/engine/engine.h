@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine: models in memory, sequences with their key-value cache, and steps that advance many
+ * sequences at once. It knows nothing of requests, clients or devices. One thread calls it; it
+ * spreads a step over its own pool of threads.
+ *
+ * Results do not depend on company: the logits of a token are the same bits whatever else is in
+ * the step, however a prompt is cut into steps, and whatever the number of threads. A sequence
+ * that is recomputed from its tokens continues as it would have.
+ */
+#ifndef LLMOS_ENGINE_ENGINE_H
+#define LLMOS_ENGINE_ENGINE_H
+
+#include "base/util.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
+
+struct engine;
+struct engine_model;
+struct engine_seq;
+struct gguf;
+
+/**
+ * struct engine_config - how an engine is built
+ * @threads: that compute, the caller's included; 0: one for each processor it may run on
+ * @isa: instruction set to use at most, NULL: the best there is ("ref", "avx2", "avx512", ...)
+ * @kv_type: "auto", "f32" or "f16"; NULL and auto: f32 for models of F32 weights, else f16
+ * @kv_bytes: key-value cache of one model; 0: enough for @max_seqs sequences of the model's context,
+ *	but at most a quarter of the memory there is
+ * @context: tokens a sequence may have at most; 0: as the model was made for
+ * @max_seqs: sequences at once
+ * @batch_tokens: tokens of one step at most, which bounds how long it takes
+ * @logits_rows: rows of logits that one step can return at most
+ */
+struct engine_config {
+	unsigned int threads;
+	const char *isa;
+	const char *kv_type;
+	size_t kv_bytes;
+	unsigned int context;
+	unsigned int max_seqs;
+	unsigned int batch_tokens;
+	unsigned int logits_rows;
+};
+
+int engine_new(struct engine **ret, const struct engine_config *config, struct error *error);
+void engine_free(struct engine *engine);	/* after its models */
+DEFINE_CLEANUP(struct engine *, engine_free);
+const char *engine_isa(const struct engine *engine);
+unsigned int engine_threads(const struct engine *engine);
+
+/**
+ * engine_model_load() - map a GGUF file and make it ready to step
+ *
+ * Return: 0; -ENOENT ..., -EBADMSG broken file, -EOPNOTSUPP architecture, weight type or tokenizer
+ * that is not supported (the text names it), -ENOMEM.
+ */
+int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
+		      struct error *error);
+void engine_model_free(struct engine_model *model);	/* after its sequences */
+DEFINE_CLEANUP(struct engine_model *, engine_model_free);
+
+/** struct engine_model_info - facts about a model; see struct llm_model_info for the units */
+struct engine_model_info {
+	uint64_t parameters;
+	uint64_t file_bytes;
+	uint64_t memory_bytes;
+	uint32_t context;		/* of the model */
+	uint32_t context_used;		/* of a sequence here */
+	uint32_t layers;
+	uint32_t width;
+	uint32_t heads;
+	uint32_t kv_heads;
+	uint32_t ff_width;
+	uint32_t vocab;
+	uint32_t kv_pages;
+	uint32_t kv_pages_used;
+	uint32_t page_tokens;
+	char arch[32];
+	char weights[16];
+};
+
+void engine_model_info(const struct engine_model *model, struct engine_model_info *ret);
+/** engine_file_info() - the same from an open file that is not loaded; 0 or as model_load */
+int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, struct error *error);
+const struct tokenizer *engine_model_tokenizer(const struct engine_model *model);
+enum chat_template engine_model_chat(const struct engine_model *model);
+const struct gguf *engine_model_gguf(const struct engine_model *model);
+
+/* ---- sequences ---- */
+
+/** engine_seq_new() - an empty sequence; -ENOSPC max_seqs are taken. Allocates nothing. */
+int engine_seq_new(struct engine_model *model, struct engine_seq **ret);
+void engine_seq_free(struct engine_seq *seq);
+/** engine_seq_length() - tokens in its cache */
+unsigned int engine_seq_length(const struct engine_seq *seq);
+/**
+ * engine_seq_reserve() - take cache pages for @tokens in all
+ *
+ * Return: 0; -ENOSPC no pages left now, -E2BIG longer than context_used.
+ */
+int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens);
+/** engine_seq_truncate() - forget all but the first @tokens and give their pages back */
+void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens);
+
+/* ---- steps ---- */
+
+/**
+ * struct engine_item - what a step does for one sequence
+ * @seq: in one item of a step only; its pages are reserved
+ * @tokens: ids to append (count)
+ * @count: number of them
+ * @logits_from: logits are wanted after tokens[logits_from] and each one behind it; count: none
+ * @logits: out, (count - logits_from, vocab) float32, valid until the next step
+ */
+struct engine_item {
+	struct engine_seq *seq;
+	const uint32_t *tokens;
+	unsigned int count;
+	unsigned int logits_from;
+	const float *logits;
+};
+
+/**
+ * engine_step() - append each item's tokens to its sequence
+ *
+ * The counts add up to batch_tokens at most and the wanted rows to logits_rows. Allocates nothing.
+ *
+ * Return: 0; -EINVAL a token that is not in the vocabulary or a bound that does not hold, -ENOSPC
+ * pages not reserved: then no sequence has changed.
+ */
+int engine_step(struct engine_model *model, struct engine_item *items, unsigned int count);
+
+/* ---- sampling (engine/sample.c) ---- */
+
+/** struct sample_params - as struct llm_sampling, in real numbers; all zero is greedy */
+struct sample_params {
+	uint64_t seed;
+	float temperature;
+	float top_p;
+	float min_p;
+	float repeat_penalty;
+	uint32_t top_k;
+	uint32_t repeat_last_n;
+};
+
+struct sample_token {
+	uint32_t id;
+	float logprob;		/* natural, of the model's distribution before any change */
+};
+
+struct sampler;			/* scratch for one vocabulary; one thread */
+
+int sampler_new(struct sampler **ret, uint32_t vocab);
+void sampler_free(struct sampler *sampler);
+DEFINE_CLEANUP(struct sampler *, sampler_free);
+
+/**
+ * sampler_pick() - choose the next token
+ * @logits: (vocab)
+ * @history: ids of prompt and answer so far, for the repetition penalty
+ * @position: number of the token within the answer: the random number is a function of the seed
+ *	and this alone, so that a recovered answer goes on as it would have
+ * @top: out, the @top_count likeliest tokens, may be NULL with 0
+ *
+ * Order: repetition penalty, temperature, top-k, top-p, min-p. Ties go to the lower id.
+ */
+struct sample_token sampler_pick(struct sampler *sampler, const struct sample_params *params,
+				 const float *logits, const uint32_t *history,
+				 size_t history_count, uint64_t position,
+				 struct sample_token *top, size_t top_count);
+/** sampler_score() - log-probability of one token, and the likeliest ones */
+float sampler_score(struct sampler *sampler, const float *logits, uint32_t id,
+		    struct sample_token *top, size_t top_count);
+
+#endif /* LLMOS_ENGINE_ENGINE_H */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A GGUF file (versions 2 and 3, little endian), mapped read-only and checked once at open:
+ * afterwards every key, string, array and tensor lies inside the mapping, is aligned as it must be
+ * and overlaps nothing, so that readers need no further bounds checks. The file is hostile until then.
+ * A struct gguf is immutable after gguf_open() and may be shared by threads.
+ */
+#ifndef LLMOS_MODEL_GGUF_H
+#define LLMOS_MODEL_GGUF_H
+
+#include "base/util.h"
+
+/* value types of the format */
+enum gguf_value_type {
+	GGUF_U8 = 0, GGUF_I8 = 1, GGUF_U16 = 2, GGUF_I16 = 3, GGUF_U32 = 4, GGUF_I32 = 5,
+	GGUF_F32 = 6, GGUF_BOOL = 7, GGUF_STRING = 8, GGUF_ARRAY = 9, GGUF_U64 = 10,
+	GGUF_I64 = 11, GGUF_F64 = 12,
+};
+
+/** struct gguf_string - bytes in the mapping, not NUL-terminated */
+struct gguf_string {
+	const char *data;
+	size_t len;
+};
+
+/** struct gguf_array - an array value: fixed-size elements in place, or strings by index */
+struct gguf_array {
+	enum gguf_value_type type;
+	uint64_t count;
+	const void *data;			/* NULL for strings; may be unaligned */
+	const struct gguf_string *strings;	/* NULL unless strings */
+};
+
+/** struct gguf_tensor - shape in the file's order: dims[0] is contiguous (elements of a row) */
+struct gguf_tensor {
+	struct gguf_string name;
+	uint32_t type;			/* number in the format; enum kern_type where known */
+	uint32_t n_dims;
+	uint64_t dims[4];		/* unused ones are 1 */
+	const void *data;
+	size_t size_bytes;		/* 0 if the type is not known to kernels/ */
+};
+
+struct gguf;
+
+/**
+ * gguf_open() - map and check a file
+ *
+ * Return: 0; -ENOENT and what else open() gives, -EBADMSG not GGUF or broken (the text says where),
+ * -EOPNOTSUPP a version or a split file that is not supported, -ENOMEM.
+ */
+int gguf_open(struct gguf **ret, const char *path, struct error *error);
+/** gguf_open_memory() - the same for bytes in memory that outlive it; for tests and fuzzing */
+int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error);
+void gguf_free(struct gguf *gguf);
+DEFINE_CLEANUP(struct gguf *, gguf_free);
+
+size_t gguf_size_bytes(const struct gguf *gguf);
+size_t gguf_tensor_count(const struct gguf *gguf);
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index);
+/** gguf_tensor_find() - by name, NULL if there is none; O(1) */
+const struct gguf_tensor *gguf_tensor_find(const struct gguf *gguf, const char *name);
+
+size_t gguf_key_count(const struct gguf *gguf);
+/** gguf_key_print() - the index'th key and its value as text (long arrays abbreviated), for show */
+int gguf_key_print(const struct gguf *gguf, size_t index, char *key, size_t key_size, char *value,
+		   size_t value_size);
+
+/*
+ * Getters: 0, -ENOENT no such key, -EINVAL the key has another type (integers convert among each
+ * other where the value fits, floats too). *ret is written only on success.
+ */
+int gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *ret);
+int gguf_get_f32(const struct gguf *gguf, const char *key, float *ret);
+int gguf_get_bool(const struct gguf *gguf, const char *key, bool *ret);
+int gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *ret);
+int gguf_get_array(const struct gguf *gguf, const char *key, struct gguf_array *ret);
+/** gguf_get_arch_u32() - the same with "<general.architecture>." put before @suffix */
+int gguf_get_arch_u32(const struct gguf *gguf, const char *suffix, uint32_t *ret);
+int gguf_get_arch_f32(const struct gguf *gguf, const char *suffix, float *ret);
+int gguf_get_arch_string(const struct gguf *gguf, const char *suffix, struct gguf_string *ret);
+
+static inline bool gguf_string_is(struct gguf_string s, const char *text)
+{
+	return s.len == __builtin_strlen(text) && !__builtin_memcmp(s.data, text, s.len);
+}
+
+#endif /* LLMOS_MODEL_GGUF_H */

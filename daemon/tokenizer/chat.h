@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chat templates: how a conversation is spelled for a model. The template programs in model files
+ * are never run; the well-known formats are recognised by what they contain, and rendered here.
+ */
+#ifndef LLMOS_TOKENIZER_CHAT_H
+#define LLMOS_TOKENIZER_CHAT_H
+
+#include "tokenizer/tokenizer.h"
+
+enum chat_template {
+	CHAT_NONE,		/* the file has no template */
+	CHAT_UNKNOWN,		/* it has one that is not recognised */
+	CHAT_CHATML,
+	CHAT_SMOLLM2,		/* ChatML with a default system message */
+	CHAT_LLAMA2,
+	CHAT_LLAMA3,
+	CHAT_MISTRAL,
+	CHAT_GEMMA,
+	CHAT_PHI3,
+	CHAT_ZEPHYR,
+};
+
+enum chat_role { CHAT_SYSTEM = 0, CHAT_USER = 1, CHAT_ASSISTANT = 2 };	/* as enum llm_role */
+
+struct chat_message {
+	enum chat_role role;
+	const char *text;
+	size_t len;
+};
+
+/** chat_detect() - recognise the template of a model file */
+enum chat_template chat_detect(const struct gguf *gguf);
+const char *chat_name(enum chat_template tmpl);		/* "chatml"; "" for CHAT_NONE, "unknown" */
+
+/**
+ * chat_encode() - append the ids of a conversation, ready for the assistant to speak
+ *
+ * Text of the messages is never parsed for special tokens: a user can't forge a turn. The begin
+ * token is put in front where the template has it.
+ *
+ * Return: 0; -EINVAL roles in an order that the template can't express, -EILSEQ, -E2BIG as
+ * tok_encode(), -EOPNOTSUPP CHAT_NONE and CHAT_UNKNOWN.
+ */
+int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
+		const struct chat_message *messages, size_t count, size_t max, struct tok_ids *ids,
+		struct error *error);
+
+#endif /* LLMOS_TOKENIZER_CHAT_H */
