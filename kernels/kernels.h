@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arithmetic, and nothing else: no allocation, no logging, no threads, no policy. A struct kern_ops
+ * is a table of operations for one instruction set; kernels/ref is the slow truth that the others
+ * are tested against. Callers split work over threads by giving each a range of rows or heads.
+ *
+ * Results must not depend on how work is split or on what else is computed: each output element
+ * is reduced in one order that is fixed by the table and the lengths, whether it is computed alone
+ * or with others, in whatever range. (Between two tables results may differ within the tolerances
+ * stated at each operation, as NMSE = |x - ref|^2 / |ref|^2.)
+ */
+#ifndef LLMOS_KERNELS_KERNELS_H
+#define LLMOS_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* weight types, by their numbers in the GGUF format */
+enum kern_type {
+	KERN_F32  = 0,
+	KERN_F16  = 1,
+	KERN_Q4_0 = 2,
+	KERN_Q4_1 = 3,
+	KERN_Q5_0 = 6,
+	KERN_Q5_1 = 7,
+	KERN_Q8_0 = 8,
+	KERN_Q4_K = 12,
+	KERN_Q5_K = 13,
+	KERN_Q6_K = 14,
+	KERN_BF16 = 30,
+	KERN_TYPE_COUNT = 31,
+};
+
+/**
+ * struct kern_type_info - how a type is stored
+ * @name: as people write it, "Q4_1"; NULL: a type this library does not know
+ * @block_elems: elements of one block; a row's length is a multiple of it
+ * @block_bytes: bytes of one block
+ */
+struct kern_type_info {
+	const char *name;
+	uint16_t block_elems;
+	uint16_t block_bytes;
+};
+
+/** kern_type_info() - facts about a type, NULL if it is not known */
+const struct kern_type_info *kern_type_info(uint32_t type);
+
+/** kern_row_bytes() - bytes of a row of @elems elements; 0 if they are no whole blocks */
+static inline size_t kern_row_bytes(const struct kern_type_info *info, uint64_t elems)
+{
+	return elems % info->block_elems ? 0 : elems / info->block_elems * info->block_bytes;
+}
+
+#define KERN_ALIGN	64	/* bytes, of every buffer the caller allocates (not of weights) */
+
+/**
+ * struct kern_weights - a matrix of weights, in place in the model file
+ * @data: first row
+ * @row_bytes: distance of rows
+ * @rows: outputs
+ * @cols: inputs (elements of a row)
+ */
+struct kern_weights {
+	const void *data;
+	size_t row_bytes;
+	uint32_t rows;
+	uint32_t cols;
+};
+
+/**
+ * struct kern_attn - attention of one token, for the query heads that share one key-value head
+ * @q: (group, head_dim) float32, rotated
+ * @out: (group, head_dim) float32
+ * @k_pages: for each page, keys of this head: (page_tokens, head_dim), rotated
+ * @v_pages: for each page, values of this head: (page_tokens, head_dim)
+ * @scores: scratch, (group, tokens rounded up to 16) float32
+ * @group: query heads
+ * @head_dim: a multiple of 8
+ * @page_tokens: tokens of a page, a multiple of 16
+ * @tokens: keys to attend to, from position 0
+ * @kv_f16: keys and values are F16, else float32
+ * @scale: of the scores, usually 1 / sqrt(head_dim)
+ */
+struct kern_attn {
+	const float *q;
+	float *out;
+	const void *const *k_pages;
+	const void *const *v_pages;
+	float *scores;
+	uint32_t group;
+	uint32_t head_dim;
+	uint32_t page_tokens;
+	uint32_t tokens;
+	bool kv_f16;
+	float scale;
+};
+
+/**
+ * struct kern_matmul - y[t][r] = sum over c of w[r][c] * x[t][c]
+ * @act_bytes: bytes of one packed row of @cols activations
+ * @pack: pack one row of activations (cols) float32 into the form that @mul wants
+ * @mul: rows [row_begin, row_end) for @tokens packed activations, act_stride bytes apart; y is
+ *	float32, y[t * y_stride + r]
+ *
+ * Accumulators are float32 in blocks of at most 32 exact integer products (quantised types) or
+ * float32 FMA lanes (F32, F16, BF16: at least 16 partial sums). Tolerance against ref on exact
+ * inputs: NMSE 1e-12 for F32, F16, BF16; 2e-4 for the others, whose activations are quantised to
+ * 8 bits in blocks of 32 (Q8_0-like; K types in blocks of 256 or 32).
+ */
+struct kern_matmul {
+	size_t (*act_bytes)(uint32_t cols);
+	void (*pack)(void *act, const float *x, uint32_t cols);
+	void (*mul)(const struct kern_weights *w, uint32_t row_begin, uint32_t row_end,
+		    const void *act, size_t act_stride, uint32_t tokens, float *y, size_t y_stride);
+};
+
+/**
+ * struct kern_ops - the operations of one instruction set
+ * @name: "ref", "avx2", "avx512", "avx512vnni"
+ * @matmul: by weight type; mul is NULL where the type is not known
+ * @dequant_row: (cols) elements of a row of weights to float32, by type
+ * @rms_norm: y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); y may be x. NMSE 1e-12
+ * @rope: rotate @heads vectors of @head_dim in place at one position: the first @rot_dim elements
+ *	are turned by cos[i], sin[i] (rot_dim / 2 each); pairs are (2i, 2i+1), or (i, i + rot_dim/2)
+ *	with @neox
+ * @attn: attention of one token: softmax(q k^T * scale) v. NMSE 1e-10 (float32 cache)
+ * @silu_mul: y[i] = silu(gate[i]) * up[i]; y may be gate. NMSE 1e-12
+ * @add: y[i] += x[i]
+ * @store_kv: n float32 to n F16, or copied if not @f16
+ */
+struct kern_ops {
+	const char *name;
+	struct kern_matmul matmul[KERN_TYPE_COUNT];
+	void (*dequant_row[KERN_TYPE_COUNT])(float *y, const void *row, uint32_t cols);
+	void (*rms_norm)(float *y, const float *x, const float *w, uint32_t n, float eps);
+	void (*rope)(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
+		     const float *cos, const float *sin, bool neox);
+	void (*attn)(const struct kern_attn *a);
+	void (*silu_mul)(float *y, const float *gate, const float *up, uint32_t n);
+	void (*add)(float *y, const float *x, uint32_t n);
+	void (*store_kv)(void *y, const float *x, uint32_t n, bool f16);
+};
+
+/**
+ * kern_ops_get() - the table of an instruction set
+ * @isa: at most this one ("ref", "avx2", "avx512", "avx512vnni"); NULL: the best there is
+ *
+ * What the processor and the operating system (CPUID, XCR0) do not allow is never returned.
+ *
+ * Return: NULL if @isa is not a name, or needs what is not there.
+ */
+const struct kern_ops *kern_ops_get(const char *isa);
+
+#endif /* LLMOS_KERNELS_KERNELS_H */
