@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# Debian packages: which ones each task needs and how they get here. A package already installed
+# costs one dpkg-query; only missing ones touch the network.
+
+# deps_of TASK: its packages, one a line
+deps_of()
+{
+	case $1 in
+	build)
+		printf '%s\n' gcc libc6-dev make pkg-config liburing-dev libsystemd-dev libinih-dev \
+			libpcre2-dev libutf8proc-dev libreadline-dev
+		;;
+	tests) printf '%s\n' libcmocka-dev perl python3 ;;
+	kmod) printf '%s\n' gcc libc6-dev make bc xz-utils kmod pahole libelf-dev ;;
+	vm) printf '%s\n' qemu-system-x86 busybox-static cpio gzip xz-utils kmod ;;
+	model) printf '%s\n' python3 python3-pip ca-certificates ;;
+	archive) printf '%s\n' ca-certificates debian-archive-keyring ;;
+	sid) printf '%s\n' mmdebstrap ;;
+	uml) printf '%s\n' gcc libc6-dev make flex bison bc perl xz-utils tar ;;
+	check) printf '%s\n' clang sparse shellcheck mandoc git ;;
+	*) die "no such task '$1'" ;;
+	esac
+}
+
+# deps_missing PACKAGE...: those that are not installed
+deps_missing()
+{
+	local package
+	for package in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
+			grep -qx installed || echo "$package"
+	done
+}
+
+# deps_apt ARGUMENT...: apt-get, quiet, never asking; the log keeps what it said
+deps_apt()
+{
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+		-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+}
+
+# need PACKAGE...: install what is missing, or die with apt's own reason in one line
+need()
+{
+	local -a missing
+	local why
+	mapfile -t missing < <(deps_missing "$@")
+	((${#missing[@]} == 0)) && return 0
+
+	note "installing ${missing[*]}"
+	if ! deps_apt install --no-install-recommends "${missing[@]}" >"$LLMOS_LOGS/apt.log" 2>&1; then
+		# stale or absent lists are the usual reason: refresh them once
+		deps_apt update >"$LLMOS_LOGS/apt.log" 2>&1 || true
+		deps_apt install --no-install-recommends "${missing[@]}" \
+			>>"$LLMOS_LOGS/apt.log" 2>&1 || true
+	fi
+	mapfile -t missing < <(deps_missing "$@")
+	((${#missing[@]} == 0)) && return 0
+	why=$(grep -E '^(E|Err):' "$LLMOS_LOGS/apt.log" | head -n 1 || true)
+	die "cannot install '${missing[*]}': ${why:-see $LLMOS_LOGS/apt.log} (is the network up?)"
+}
+
+# need_clang_rt: the sanitizer runtime of the clang that is installed
+need_clang_rt()
+{
+	local major
+	major=$(clang -dumpversion | cut -d. -f1)
+	need "libclang-rt-$major-dev"
+}
+
+# need_for TASK...: the packages of these tasks, in one transaction
+need_for()
+{
+	local task
+	local -a packages=()
+	for task in "$@"; do
+		mapfile -t -O "${#packages[@]}" packages < <(deps_of "$task")
+	done
+	need "${packages[@]}"
+}
