@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a GGUF file, and what its readers ask for. The parsing is in gguf_parse.c.
+ *
+ * The mapping is private and read-only. Everything that decides about bounds (lengths, counts,
+ * shapes, offsets) was copied out of it while it was checked and is never read again, so someone
+ * who writes into the file afterwards changes weights and texts, but can't lead a reader astray.
+ * A file that is cut off while it is mapped is another matter: touching a page that is gone raises
+ * SIGBUS, and no library can prevent that. The model folder belongs to root for this reason, models
+ * are replaced by rename() and not in place, and what a SIGBUS means is up to the process.
+ */
+#include "model/gguf.h"
+
+#include <fcntl.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "model/gguf_internal.h"
+
+void gguf_free(struct gguf *gguf)
+{
+	if (!gguf)
+		return;
+	for (size_t i = 0; gguf->keys && i < gguf->key_count; i++)
+		if (gguf->keys[i].type == GGUF_ARRAY)
+			free((void *)gguf->keys[i].array.strings);
+	free(gguf->keys);
+	free(gguf->tensors);
+	table_free(&gguf->key_table);
+	table_free(&gguf->tensor_table);
+	if (gguf->is_mapped)
+		munmap((void *)gguf->data, gguf->size_bytes);
+	free(gguf);
+}
+
+static int open_regular(const char *path, size_t *ret_size, struct error *error)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return error_set(error, -errno, "can't open '%s': %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0)
+		return error_set(error, -errno, "can't stat '%s': %s", path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return error_set(error, -EISDIR, "can't open '%s': %s", path, strerror(EISDIR));
+	if (!S_ISREG(st.st_mode))
+		return error_set(error, -EBADMSG, "'%s' is not a regular file", path);
+	if ((uint64_t)st.st_size > SIZE_MAX / 2)
+		return error_set(error, -EFBIG, "'%s': %s", path, strerror(EFBIG));
+	*ret_size = (size_t)st.st_size;
+	return steal_fd(fd);
+}
+
+/* puts the path before what the parser says */
+static int error_in_file(struct error *error, int r, const char *path, const struct error *inner)
+{
+	return error_set(error, r, "'%s': %s", path, inner->text);
+}
+
+int gguf_open(struct gguf **ret, const char *path, struct error *error)
+{
+	_cleanup_(gguf_freep) struct gguf *gguf = calloc(1, sizeof(*gguf));
+	_cleanup_close_ int fd = -1;
+	struct error inner = { 0 };
+	void *data;
+	int r;
+
+	if (!gguf)
+		return error_set(error, -ENOMEM, "'%s': %s", path, strerror(ENOMEM));
+	fd = open_regular(path, &gguf->size_bytes, error);
+	if (fd < 0)
+		return fd;
+	if (!gguf->size_bytes)
+		return error_set(error, -EBADMSG, "'%s': the file is empty", path);
+	data = mmap(NULL, gguf->size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return error_set(error, -errno, "can't map '%s': %s", path, strerror(errno));
+	gguf->data = data;
+	gguf->is_mapped = true;
+	r = gguf_parse(gguf, &inner);
+	if (r < 0)
+		return error_in_file(error, r, path, &inner);
+	*ret = steal_ptr(gguf);
+	return 0;
+}
+
+int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error)
+{
+	_cleanup_(gguf_freep) struct gguf *gguf = calloc(1, sizeof(*gguf));
+	int r;
+
+	if (!gguf)
+		return error_set(error, -ENOMEM, "GGUF in memory: %s", strerror(ENOMEM));
+	if ((uintptr_t)data % _Alignof(max_align_t))
+		return error_set(error, -EINVAL, "GGUF in memory: not aligned");
+	gguf->data = data;
+	gguf->size_bytes = size_bytes;
+	r = gguf_parse(gguf, error);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(gguf);
+	return 0;
+}
+
+size_t gguf_size_bytes(const struct gguf *gguf)
+{
+	return gguf->size_bytes;
+}
+
+size_t gguf_tensor_count(const struct gguf *gguf)
+{
+	return gguf->tensor_count;
+}
+
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index)
+{
+	return index < gguf->tensor_count ? &gguf->tensors[index] : NULL;
+}
+
+const struct gguf_tensor *gguf_tensor_find(const struct gguf *gguf, const char *name)
+{
+	uint32_t i = table_find(&gguf->tensor_table, name, strlen(name));
+
+	return i == TABLE_NONE ? NULL : &gguf->tensors[i];
+}
+
+size_t gguf_key_count(const struct gguf *gguf)
+{
+	return gguf->key_count;
+}
+
+const struct gguf_key *gguf_key_find(const struct gguf *gguf, const char *name)
+{
+	uint32_t i = table_find(&gguf->key_table, name, strlen(name));
+
+	return i == TABLE_NONE ? NULL : &gguf->keys[i];
+}
+
+int gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *ret)
+{
+	const struct gguf_key *found = gguf_key_find(gguf, key);
+
+	if (!found)
+		return -ENOENT;
+	switch (found->type) {
+	case GGUF_U8:
+	case GGUF_U16:
+	case GGUF_U32:
+	case GGUF_U64:
+		if (found->u > UINT32_MAX)
+			return -EINVAL;
+		break;
+	case GGUF_I8:
+	case GGUF_I16:
+	case GGUF_I32:
+	case GGUF_I64:
+		if (found->i < 0 || found->i > UINT32_MAX)
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+	*ret = (uint32_t)found->u;
+	return 0;
+}
+
+int gguf_get_f32(const struct gguf *gguf, const char *key, float *ret)
+{
+	const struct gguf_key *found = gguf_key_find(gguf, key);
+
+	if (!found)
+		return -ENOENT;
+	if (found->type != GGUF_F32 && found->type != GGUF_F64)
+		return -EINVAL;
+	if (isfinite(found->f) && fabs(found->f) > (double)FLT_MAX)
+		return -EINVAL;
+	*ret = (float)found->f;
+	return 0;
+}
+
+int gguf_get_bool(const struct gguf *gguf, const char *key, bool *ret)
+{
+	const struct gguf_key *found = gguf_key_find(gguf, key);
+
+	if (!found)
+		return -ENOENT;
+	if (found->type != GGUF_BOOL)
+		return -EINVAL;
+	*ret = found->u;
+	return 0;
+}
+
+int gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *ret)
+{
+	const struct gguf_key *found = gguf_key_find(gguf, key);
+
+	if (!found)
+		return -ENOENT;
+	if (found->type != GGUF_STRING)
+		return -EINVAL;
+	*ret = found->string;
+	return 0;
+}
+
+int gguf_get_array(const struct gguf *gguf, const char *key, struct gguf_array *ret)
+{
+	const struct gguf_key *found = gguf_key_find(gguf, key);
+
+	if (!found)
+		return -ENOENT;
+	if (found->type != GGUF_ARRAY)
+		return -EINVAL;
+	*ret = found->array;
+	return 0;
+}
+
+/* "<general.architecture>.<suffix>"; no key of a file is longer than the buffer allows for */
+static int arch_key(const struct gguf *gguf, const char *suffix, char *buf, size_t size)
+{
+	struct gguf_string arch;
+	int r = gguf_get_string(gguf, "general.architecture", &arch);
+
+	if (r < 0)
+		return r;
+	if (arch.len >= size ||
+	    snprintf(buf, size, "%.*s.%s", (int)arch.len, arch.data, suffix) >= (int)size)
+		return -ENOENT;
+	return 0;
+}
+
+int gguf_get_arch_u32(const struct gguf *gguf, const char *suffix, uint32_t *ret)
+{
+	char key[256];
+	int r = arch_key(gguf, suffix, key, sizeof(key));
+
+	return r < 0 ? r : gguf_get_u32(gguf, key, ret);
+}
+
+int gguf_get_arch_f32(const struct gguf *gguf, const char *suffix, float *ret)
+{
+	char key[256];
+	int r = arch_key(gguf, suffix, key, sizeof(key));
+
+	return r < 0 ? r : gguf_get_f32(gguf, key, ret);
+}
+
+int gguf_get_arch_string(const struct gguf *gguf, const char *suffix, struct gguf_string *ret)
+{
+	char key[256];
+	int r = arch_key(gguf, suffix, key, sizeof(key));
+
+	return r < 0 ? r : gguf_get_string(gguf, key, ret);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking bytes, numbers, strings and names from a GGUF file; all numbers are little-endian. */
+#include "model/gguf_cursor.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "model/gguf_internal.h"
+
+const void *cursor_take(struct gguf_cursor *c, uint64_t size, const char *what)
+{
+	const char *p = c->data + c->pos;
+
+	if (size > cursor_left(c)) {
+		error_set(c->error, -EBADMSG,
+			  "cut off: %s at byte %zu needs %" PRIu64 " bytes, %zu are left", what,
+			  c->pos, size, cursor_left(c));
+		return NULL;
+	}
+	c->pos += size;
+	return p;
+}
+
+int cursor_take_u32(struct gguf_cursor *c, uint32_t *ret, const char *what)
+{
+	const void *p = cursor_take(c, sizeof(*ret), what);
+
+	if (!p)
+		return -EBADMSG;
+	memcpy(ret, p, sizeof(*ret));
+	*ret = le32toh(*ret);
+	return 0;
+}
+
+int cursor_take_u64(struct gguf_cursor *c, uint64_t *ret, const char *what)
+{
+	const void *p = cursor_take(c, sizeof(*ret), what);
+
+	if (!p)
+		return -EBADMSG;
+	memcpy(ret, p, sizeof(*ret));
+	*ret = le64toh(*ret);
+	return 0;
+}
+
+int cursor_take_string(struct gguf_cursor *c, struct gguf_string *ret, const char *what)
+{
+	uint64_t len;
+	int r = cursor_take_u64(c, &len, what);
+
+	if (r < 0)
+		return r;
+	ret->data = cursor_take(c, len, what);
+	if (!ret->data)
+		return -EBADMSG;
+	ret->len = (size_t)len;
+	return 0;
+}
+
+int cursor_take_name(struct gguf_cursor *c, struct gguf_string *ret, const char *what)
+{
+	size_t at = c->pos;
+	int r = cursor_take_string(c, ret, what);
+
+	if (r < 0)
+		return r;
+	if (!ret->len || ret->len > GGUF_NAME_MAX)
+		return error_set(c->error, -EBADMSG, "%s at byte %zu has a length of %zu", what, at,
+				 ret->len);
+	if (memchr(ret->data, 0, ret->len))
+		return error_set(c->error, -EBADMSG, "%s '%s' contains a NUL", what,
+				 gguf_show(*ret).text);
+	return 0;
+}
+
+int cursor_check(struct gguf_cursor *c, uint64_t count, uint64_t max, size_t size_min,
+		 const char *what)
+{
+	if (count <= max && count <= cursor_left(c) / size_min)
+		return 0;
+	return error_set(c->error, -EBADMSG,
+			 "%" PRIu64 " %s can't be: %zu bytes are left, the limit is %" PRIu64,
+			 count, what, cursor_left(c), max);
+}

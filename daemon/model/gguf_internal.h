@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of gguf share: the parsed form of a file. No one else includes this. */
+#ifndef LLMOS_MODEL_GGUF_INTERNAL_H
+#define LLMOS_MODEL_GGUF_INTERNAL_H
+
+#include "base/table.h"
+#include "model/gguf.h"
+
+/** struct gguf_key - a key and its value; scalars are copied, so that nobody reads them twice */
+struct gguf_key {
+	struct gguf_string name;
+	enum gguf_value_type type;
+	union {
+		uint64_t u;		/* unsigned integers and booleans */
+		int64_t i;		/* signed integers */
+		double f;
+		struct gguf_string string;
+		struct gguf_array array;
+	};
+};
+
+struct gguf {
+	const char *data;
+	size_t size_bytes;
+	bool is_mapped;			/* else the bytes are the caller's */
+	struct gguf_key *keys;
+	size_t key_count;
+	struct table key_table;		/* name to index into keys */
+	struct gguf_tensor *tensors;
+	size_t tensor_count;
+	struct table tensor_table;
+};
+
+struct gguf_cursor;
+
+/** gguf_parse() - fill in everything from data on; on failure the caller frees what is there */
+int gguf_parse(struct gguf *gguf, struct error *error);
+/** gguf_parse_tensors() - the part of it from the tensor infos on */
+int gguf_parse_tensors(struct gguf *gguf, struct gguf_cursor *c, uint64_t count,
+		       uint32_t alignment);
+const struct gguf_key *gguf_key_find(const struct gguf *gguf, const char *name);
+/** gguf_value_size() - bytes of a scalar value; 0 for strings, arrays and unknown types */
+size_t gguf_value_size(enum gguf_value_type type);
+/** gguf_value_load() - the scalar at @p (which need not be aligned) into @key, its type set */
+void gguf_value_load(struct gguf_key *key, const void *p);
+
+/** struct gguf_shown - a name from the file, made fit for a line of text */
+struct gguf_shown {
+	char text[72];
+};
+struct gguf_shown gguf_show(struct gguf_string s);
+
+#endif /* LLMOS_MODEL_GGUF_INTERNAL_H */
