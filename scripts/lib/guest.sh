@@ -115,7 +115,7 @@ guest_dashes()
 guest_qemu()
 {
 	local initrd=$1 out=$2 append=$3 accel=${GUEST_ACCEL:-tcg} cpu=max memory=${GUEST_MEM:-1024}
-	local -a words=(qemu-system-x86_64 -M q35 -m "$memory" -nodefaults -no-reboot -nographic
+	local -a words=(qemu-system-x86_64 -M q35 -m "$memory" -nodefaults -no-reboot -display none
 		-monitor none)
 	case $accel in
 	kvm) words+=(-accel kvm -smp 2) cpu=host ;;

@@ -280,11 +280,11 @@ module_make()
 		as_root rm -rf "$work"
 		mkdir -p "$work"
 		cp -a "$source/." "$work/"
-		sid_run make -C "$K_TREE" M="/build/$(basename "$out")" -j"$LLMOS_JOBS" "$@" modules
+		sid_run make -C "$K_TREE" M="/build/$(basename "$out")" -j"$LLMOS_JOBS" W=1 "$@" modules
 		cp "$work"/*.ko "$out/"
 		return
 	fi
 	module_tree_need
 	cp -a "$source/." "$out/"
-	make -C "$K_TREE" M="$(realpath "$out")" ARCH="$K_ARCH" -j"$LLMOS_JOBS" "$@" modules
+	make -C "$K_TREE" M="$(realpath "$out")" ARCH="$K_ARCH" -j"$LLMOS_JOBS" W=1 "$@" modules
 }

@@ -57,3 +57,33 @@ tap_merge()
 		note "fail: no result in '$1'"
 	fi
 }
+
+# tap_prove LABEL SECONDS PROGRAM...: TAP programs and scripts through prove, each with a limit of
+# its own; none at all is a failure
+tap_prove()
+{
+	local label=$1 dir tap program before=$TAP_FAILED status=0
+	export TAP_LIMIT=$2 TAP_DIR
+	shift 2
+	if (($# == 0)); then
+		tap_one "$label: there is nothing to run" 1
+		return 0
+	fi
+	dir=$(mktemp -d "$LLMOS_CACHE/tap.XXXXXX")
+	TAP_DIR=$dir
+	prove -j "${TAP_JOBS:-1}" --merge --exec "$LLMOS_TREE/scripts/lib/tap-tee" "$@" \
+		>"$LLMOS_LOGS/prove.log" 2>&1 || status=$?
+	for program in "$@"; do
+		tap=$dir/$(basename "$program" .sh).tap
+		if [[ -f $tap ]]; then
+			tap_add "$label $(basename "$tap" .tap)" "$tap" "$(cat "${tap%.tap}.rc")"
+		else
+			tap_one "$label: '$program' did not run" 1
+		fi
+	done
+	if ((status != 0 && TAP_FAILED == before)); then
+		tap_one "$label: prove is not content, see $LLMOS_LOGS/prove.log" 1
+		tail -n 15 "$LLMOS_LOGS/prove.log" | sed 's/^/      | /' >&2
+	fi
+	rm -rf "$dir"
+}
