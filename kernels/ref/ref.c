@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The reference table: slow, and what every other table is measured against.
+ */
+#include "kernels/ref/ref.h"
+
+#define MATMUL(lower, upper)                                                                       \
+	[KERN_##upper] = {                                                                         \
+		.act_bytes = kern_act_bytes_ref,                                                   \
+		.pack = kern_act_pack_ref,                                                         \
+		.mul = kern_mul_##lower##_ref,                                                     \
+	},
+#define DEQUANT(lower, upper)	[KERN_##upper] = kern_dequant_row_##lower,
+
+const struct kern_ops kern_ops_ref = {
+	.name = "ref",
+	.matmul = { kern_for_each_type(MATMUL) },
+	.dequant_row = { kern_for_each_type(DEQUANT) },
+	.rms_norm = kern_rms_norm_ref,
+	.rope = kern_rope_ref,
+	.attn = kern_attn_ref,
+	.silu_mul = kern_silu_mul_ref,
+	.add = kern_add_ref,
+	.store_kv = kern_store_kv_ref,
+};
