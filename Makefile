@@ -105,6 +105,8 @@ $(O)/libllmos.so.0: $(LIB_OBJS) libllmos-user/libllmos.map
 		-Wl,--no-undefined-version -Wl,--version-script=libllmos-user/libllmos.map \
 		-o $@ $(LIB_OBJS) $(LIB_LIBS) && ln -sf $(@F) $(O)/libllmos.so
 
+LIB_LIBS	:= -luring
+
 LIB_LINK	= -L$(O) -lllmos -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..'
 
 $(O)/llmosd: $(DAEMON_OBJS) $(O)/libllmengine.a

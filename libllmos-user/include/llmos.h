@@ -37,17 +37,33 @@ struct llmos_request;
 /**
  * llmos_open() - connect
  * @ret: the connection
- * @address: "device" or "device:/dev/llm", "unix:PATH"; NULL takes $LLMOS_ADDRESS, else
- *	/dev/llm if it exists, else the socket /run/llmos/llmos.sock
+ * @address: "device" or "device:/dev/llm", "unix:PATH"; NULL takes llmos_default_address()
  *
  * Return: 0; -ENOENT or -ECONNREFUSED nobody serves there, -EACCES, -EINVAL malformed address,
- * -EPROTONOSUPPORT a version this library does not speak, -ENOMEM.
+ * -ENAMETOOLONG, -EPROTONOSUPPORT a version this library does not speak, -EPROTO, -ENOMEM.
  */
 LLMOS_API int llmos_open(struct llmos **ret, const char *address);
-/** llmos_free() - disconnect; cancels and frees what is left of its requests. */
+/**
+ * llmos_default_address() - where llmos_open() goes without an address
+ *
+ * $LLMOS_ADDRESS, else /dev/llm if it exists, else the socket /run/llmos/llmos.sock.
+ */
+LLMOS_API const char *llmos_default_address(void);
+/**
+ * llmos_free() - disconnect; cancels and frees what is left of its requests
+ *
+ * Their callbacks do not run any more. Does nothing inside a callback.
+ */
 LLMOS_API void llmos_free(struct llmos *llmos);
 /** llmos_address() - what it is connected to, as llmos_open() takes it */
 LLMOS_API const char *llmos_address(const struct llmos *llmos);
+/**
+ * llmos_transport() - how it gets there now: "io_uring", "ioctl" or "socket"
+ *
+ * The device is used by io_uring from the first llmos_ask_start(), llmos_chat_start() or llmos_fd()
+ * on, if the kernel allows; blocking calls alone use ioctl.
+ */
+LLMOS_API const char *llmos_transport(const struct llmos *llmos);
 /**
  * llmos_error() - one line about the last call on this connection that failed
  *
@@ -57,14 +73,20 @@ LLMOS_API const char *llmos_error(const struct llmos *llmos);
 /**
  * llmos_fd() - a descriptor that polls readable when llmos_dispatch() has work
  *
- * Owned by the connection. With io_uring it is the ring's eventfd.
+ * Owned by the connection: only to be polled. With io_uring it is the ring's eventfd.
+ *
+ * Return: the descriptor, -errno.
  */
 LLMOS_API int llmos_fd(const struct llmos *llmos);
 /**
  * llmos_dispatch() - advance every asynchronous request and run its callbacks
  * @timeout_ms: wait at most this long for something to happen; 0: do not wait, -1: forever
  *
- * Return: number of callbacks run; -EINTR; another error is the connection's.
+ * Returns at once if no request is under way. When the connection breaks, every request first ends
+ * with the reason, and only later calls return it.
+ *
+ * Return: number of callbacks run; -EINTR a signal handler ran, -EDEADLK called inside a callback;
+ * another error is the connection's.
  */
 LLMOS_API int llmos_dispatch(struct llmos *llmos, int timeout_ms);
 /** llmos_version() - "MAJOR.MINOR.PATCH" of the library */
@@ -121,8 +143,8 @@ struct llmos_token {
  * struct llmos_generate_opts - how to generate; all zero is a greedy answer of the default model
  * @size: sizeof(struct llmos_generate_opts)
  * @model: NULL: the server's default
- * @raw: no chat template: continue the text as it is
- * @special: parse special tokens written in the text (raw only)
+ * @raw: no chat template: continue the text as it is (not for conversations)
+ * @special: parse special tokens written in the text (not for conversations)
  * @no_bos: do not put the begin-of-text token in front
  * @ignore_eos: go on to max_tokens
  * @max_tokens: 0: until the model ends
@@ -139,8 +161,13 @@ struct llmos_token {
  * @on_text: called with each piece of the answer (not NUL-terminated; whole UTF-8 characters
  *	where the model produced such); a non-zero return cancels the request
  * @on_token: called with each token if asked for
- * @on_end: called once when the request is over; status is 0 or -errno
+ * @on_end: called once when the request is over; status is 0 or -errno; not called for a request
+ *	whose start failed, or that was freed before its end
  * @userdata: first argument of the callbacks
+ *
+ * A callback may start, cancel and free requests, its own too, but make no call that waits
+ * (-EDEADLK). Numbers that are not finite or out of range are refused with -EINVAL: temperature and
+ * repeat_penalty from 0 to 100, top_p and min_p from 0 to 1.
  */
 struct llmos_generate_opts {
 	size_t size;
@@ -195,7 +222,8 @@ struct llmos_usage {
  *
  * Return: 0; -ENOENT no such model, -E2BIG prompt longer than the context, -EILSEQ not UTF-8,
  * -EOPNOTSUPP unknown chat template (use raw), -ECANCELED a callback said so, -EBUSY too many
- * requests, -ECONNRESET the server went and did not come back, ...; llmos_error() tells in words.
+ * requests, -ECONNRESET the server went and did not come back, -EMSGSIZE an answer of more than
+ * 64 MiB, -EINTR a signal handler ran (the request is cancelled), ...; llmos_error() tells in words.
  */
 LLMOS_API int llmos_ask(struct llmos *llmos, char **ret_answer, const char *prompt,
 			size_t prompt_len, const struct llmos_generate_opts *opts);
@@ -207,8 +235,10 @@ LLMOS_API int llmos_chat(struct llmos *llmos, char **ret_answer,
 /**
  * llmos_ask_start() - put a text and return at once
  *
- * Callbacks run inside llmos_dispatch() or llmos_request_wait(). Free the request after its end,
- * or before: that cancels it.
+ * Callbacks run inside llmos_dispatch(), llmos_request_wait() and any other call on this connection
+ * that waits, never inside this one. Free the request after its end, or before: that cancels it.
+ *
+ * Return: 0; as llmos_ask(), as far as it is known at once; the rest comes with on_end.
  */
 LLMOS_API int llmos_ask_start(struct llmos *llmos, struct llmos_request **ret, const char *prompt,
 			      size_t prompt_len, const struct llmos_generate_opts *opts);
@@ -216,12 +246,19 @@ LLMOS_API int llmos_ask_start(struct llmos *llmos, struct llmos_request **ret, c
 LLMOS_API int llmos_chat_start(struct llmos *llmos, struct llmos_request **ret,
 			       const struct llmos_message *messages, size_t count,
 			       const struct llmos_generate_opts *opts);
-/** llmos_request_wait() - dispatch until this request has ended; Return: its status */
+/**
+ * llmos_request_wait() - dispatch until this request has ended
+ *
+ * Return: its status; -EINTR a signal handler ran, and the request goes on.
+ */
 LLMOS_API int llmos_request_wait(struct llmos_request *request);
 /**
  * llmos_request_read() - the pull way: wait for and copy the next bytes of the answer
  *
- * For requests started without on_text. Return: bytes copied, 0 at the end, -errno.
+ * For requests started without on_text. An answer that nobody reads is not asked on for.
+ *
+ * Return: bytes copied, 0 at the end, -errno: the request's status once all of a failed one's
+ * answer was read, or -EINTR.
  */
 LLMOS_API ssize_t llmos_request_read(struct llmos_request *request, char *buf, size_t size);
 /** llmos_request_cancel() - end it early; its on_end still runs, with -ECANCELED */
@@ -230,9 +267,11 @@ LLMOS_API int llmos_request_cancel(struct llmos_request *request);
 LLMOS_API bool llmos_request_done(const struct llmos_request *request);
 /** llmos_request_finish() - why it ended */
 LLMOS_API enum llmos_finish llmos_request_finish(const struct llmos_request *request);
-/** llmos_request_id() - the broker's number of it */
+/** llmos_request_id() - the broker's number of it; 0 while that is not known */
 LLMOS_API uint64_t llmos_request_id(const struct llmos_request *request);
+/** llmos_request_usage() - what it took so far; Return: 0, -EINVAL usage->size is nonsense */
 LLMOS_API int llmos_request_usage(const struct llmos_request *request, struct llmos_usage *usage);
+/** llmos_request_free() - forget it; if it has not ended, cancel it without its on_end */
 LLMOS_API void llmos_request_free(struct llmos_request *request);
 
 /* ---- tokens ---- */
@@ -384,7 +423,12 @@ struct llmos_status {
 	uint32_t models_loaded;
 };
 
-/** llmos_get_status() - how broker and server are; does not wait for a server */
+/**
+ * llmos_get_status() - how broker and server are
+ *
+ * Does not wait for a server, and for the answer of one that is there no more than three seconds:
+ * then server_pid is set and the fields from @version on are empty.
+ */
 LLMOS_API int llmos_get_status(struct llmos *llmos, struct llmos_status *status);
 /** llmos_nop() - one round trip to the server that costs nothing */
 LLMOS_API int llmos_nop(struct llmos *llmos);
