@@ -136,9 +136,10 @@ UAPI_COMMON	:= $(call objs,tests/uapi/uapi*.c)
 $(O)/tests/uapi/%: $(O)/tests/uapi/%.o $(UAPI_COMMON)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -luring
-$(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(O)/libllmos.so.0
+E2E_COMMON	:= $(call objs,tests/e2e/lib/*.c)
+$(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(E2E_COMMON) $(O)/libllmos.so.0
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB_LINK) -luring
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(E2E_COMMON) $(LIB_LINK) -luring
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libllmengine.a $(O)/libllmos.so.0
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(O)/libllmengine.a $(LIB_LINK) $(ENGINE_LIBS) -luring

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Clients ask at random and are killed at random, and so is the daemon; every stream that survives
+ * equals, byte for byte, the one recorded before anything was disturbed. Over the device the
+ * daemon's death must not be seen by any client; over the socket each may lose its connection. In
+ * the end nothing is left: no request, slot, page or descriptor. What is killed when depends on the
+ * seed and on how many pieces of answers have come, not on a clock.
+ *
+ *   LLMOS_SEED          of everything random; printed
+ *   LLMOS_CHAOS_ROUNDS  operations of each client (30)
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/cases.h"
+#include "lib/tap.h"
+#include "lib/worker.h"
+
+#define WORKERS		6
+#define STALL_S		60
+#define WRONG_SHOWN	10
+
+struct slot {
+	pid_t pid;
+	unsigned int left;	/* operations to do */
+	bool ended;
+};
+
+static struct chaos_truth truth;
+static struct slot slots[WORKERS];
+static struct e2e_random dice;
+static int reports[2];
+static pid_t daemon_pid;
+static unsigned int worker_kills, daemon_kills, wrong, lost, done, pieces;
+static bool daemon_died, worker_died;
+
+static void slot_start(unsigned int i)
+{
+	uint64_t seed = e2e_random(&dice);
+
+	slots[i].pid = fork();
+	if (slots[i].pid < 0)
+		tap_bail("fork: %s", strerror(errno));
+	if (slots[i].pid == 0) {
+		close(reports[0]);
+		worker_run(&truth, i, seed, slots[i].left, reports[1]);
+	}
+}
+
+static void slot_kill(unsigned int i)
+{
+	if (slots[i].ended || slots[i].pid <= 0)
+		return;
+	kill(slots[i].pid, SIGKILL);
+	waitpid(slots[i].pid, NULL, 0);
+	worker_kills++;
+	slot_start(i);
+}
+
+static pid_t daemon_spawn(void)
+{
+	char line[4096];
+	pid_t pid;
+
+	snprintf(line, sizeof(line), "exec %s", getenv("LLMOS_DAEMON"));
+	pid = fork();
+	if (pid == 0) {
+		close(reports[0]);
+		close(reports[1]);
+		execl("/bin/sh", "sh", "-c", line, NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+/* a daemon that is dead before it is killed has crashed */
+static void daemon_check(void)
+{
+	int status;
+
+	if (waitpid(daemon_pid, &status, WNOHANG) != daemon_pid)
+		return;
+	tap_note("the daemon ended by itself: status %#x", status);
+	daemon_died = true;
+	daemon_pid = daemon_spawn();
+}
+
+static void daemon_kill(void)
+{
+	daemon_check();
+	e2e_daemon_end(daemon_pid, SIGKILL);
+	daemon_pid = daemon_spawn();
+	daemon_kills++;
+	/* sometimes the next one dies while it starts */
+	if (e2e_below(&dice, 4) == 0) {
+		struct timespec nap = { .tv_nsec = e2e_below(&dice, 20 * 1000 * 1000) };
+
+		nanosleep(&nap, NULL);
+		e2e_daemon_end(daemon_pid, SIGKILL);
+		daemon_pid = daemon_spawn();
+		daemon_kills++;
+	}
+}
+
+/* what a report means; true if it counts as an event */
+static bool take(const struct report *report)
+{
+	struct slot *slot = &slots[report->worker % WORKERS];
+
+	switch (report->kind) {
+	case REPORT_PIECE:
+		pieces++;
+		return true;
+	case REPORT_WRONG:
+		if (wrong++ < WRONG_SHOWN)
+			tap_note("client %u: %.*s", report->worker, WORKER_TEXT, report->text);
+		break;
+	case REPORT_LOST:
+		lost++;
+		break;
+	case REPORT_DONE:
+		done++;
+		break;
+	case REPORT_END:
+		slot->ended = true;
+		if (slot->pid > 0)
+			waitpid(slot->pid, NULL, 0);
+		return false;
+	}
+	if (slot->left)
+		slot->left--;
+	return true;
+}
+
+static bool all_ended(void)
+{
+	for (unsigned int i = 0; i < WORKERS; i++)
+		if (!slots[i].ended)
+			return false;
+	return true;
+}
+
+static void stall(void)
+{
+	struct llmos_status status;
+	int r = e2e_status(&status);
+
+	tap_note("status: %d, %u requests, %u slots busy", r, status.requests, status.slots_busy);
+	tap_bail("nothing happened for %u s, seed %llu", STALL_S * e2e_scale(),
+		 (unsigned long long)e2e_number("LLMOS_SEED", 0));
+}
+
+/* a worker that ended without a word has crashed */
+static void workers_check(void)
+{
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		int status;
+
+		if (slots[i].ended || slots[i].pid <= 0 ||
+		    waitpid(slots[i].pid, &status, WNOHANG) != slots[i].pid)
+			continue;
+		/* its last report may still be in the pipe */
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+			slots[i].pid = 0;
+			continue;
+		}
+		tap_note("client %u ended by itself: status %#x", i, status);
+		worker_died = true;
+		slot_start(i);
+	}
+}
+
+static void run(void)
+{
+	unsigned int events = 0, next = 20;
+
+	while (!all_ended()) {
+		struct pollfd fd = { reports[0], POLLIN, 0 };
+		struct report report;
+
+		if (poll(&fd, 1, STALL_S * 1000 * e2e_scale()) == 0)
+			stall();
+		if (read(reports[0], &report, sizeof(report)) != sizeof(report))
+			continue;
+		events += take(&report);
+		workers_check();
+		if (events < next)
+			continue;
+		if (e2e_below(&dice, 3) == 0)
+			daemon_kill();
+		else
+			slot_kill(e2e_below(&dice, WORKERS));
+		next = events + 1 + e2e_below(&dice, 150);
+	}
+}
+
+/* descriptors of the daemon once it has served every kind of operation */
+static int fds_of_fresh(void)
+{
+	struct chaos_truth again = { 0 };
+	struct llmos_status status;
+	pid_t pid = 0;
+	int fds, end;
+
+	if (e2e_daemon_start(&pid) < 0)
+		tap_bail("no fresh daemon");
+	chaos_record(&again);
+	e2e_settled(&status);
+	fds = e2e_fd_count(pid);
+	for (size_t i = 0; i < e2e_cases_count; i++)
+		tap_ok(e2e_answer_equal(&again.answers[i], &truth.answers[i]),
+		       "case %zu is the same as in the beginning", i);
+	chaos_forget(&again);
+	end = e2e_daemon_end(pid, SIGTERM);
+	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "a fresh daemon ends well (%#x)", end);
+	return fds;
+}
+
+static void aftermath(void)
+{
+	struct llmos_status status = { 0 };
+	int fds, fresh, end;
+
+	daemon_check();
+	e2e_daemon_wait(daemon_pid);
+	tap_ok(e2e_settled(&status), "nothing is left: %u requests, %u slots, %u pages",
+	       status.requests, status.slots_busy, status.kv_pages_used);
+	tap_ok(status.cancel_steps_max <= 1, "at most %u step was begun for a cancelled request",
+	       status.cancel_steps_max);
+	fds = e2e_fd_count(daemon_pid);
+	end = e2e_daemon_end(daemon_pid, SIGTERM);
+	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "the daemon ends well (%#x)", end);
+	fresh = fds_of_fresh();
+	tap_ok(fds > 0 && fds <= fresh, "the daemon has %d descriptors, a fresh one %d", fds,
+	       fresh);
+}
+
+int main(void)
+{
+	uint64_t seed = e2e_number("LLMOS_SEED", e2e_now_ns() & 0xffffffff);
+	unsigned int rounds = e2e_number("LLMOS_CHAOS_ROUNDS", 30);
+
+	tap_note("LLMOS_SEED=%llu LLMOS_CHAOS_ROUNDS=%u", (unsigned long long)seed, rounds);
+	dice.state = seed;
+	if (pipe(reports) < 0)
+		tap_bail("pipe: %s", strerror(errno));
+	if (e2e_daemon_start(&daemon_pid) < 0)
+		tap_bail("llmosd does not start");
+	chaos_record(&truth);
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		slots[i].left = rounds;
+		slot_start(i);
+	}
+	run();
+	tap_note("%u operations, %u pieces, %u lost with the daemon; killed: %u clients, %u daemons",
+		 done, pieces, lost, worker_kills, daemon_kills);
+	tap_ok(wrong == 0, "every stream is its undisturbed self (%u wrong)", wrong);
+	tap_ok(done > WORKERS * rounds / 4, "%u operations went well", done);
+	tap_ok(worker_kills && daemon_kills, "%u clients and %u daemons were killed", worker_kills,
+	       daemon_kills);
+	tap_ok(!daemon_died && !worker_died, "none died by itself");
+	if (e2e_device())
+		tap_ok(lost == 0, "nobody saw a daemon die");
+	aftermath();
+	chaos_forget(&truth);
+	return tap_done();
+}
