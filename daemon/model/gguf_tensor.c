@@ -48,7 +48,7 @@ static int tensor_size(struct gguf_cursor *c, struct gguf_tensor *tensor)
 	size_t n_blocks;
 
 	tensor->size_bytes = 0;
-	if (!info)
+	if (!info || !info->block_elems)
 		return 0;
 	if (tensor->dims[0] % info->block_elems)
 		return error_set(c->error, -EBADMSG,

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The buffers of an encoding, and the ids it gives out. */
+#include "tokenizer/work.h"
+
+#include "tokenizer/pretok.h"
+
+void tok_work_free(struct tok_work *work)
+{
+	free(work->symbols);
+	free(work->heap);
+	free(work->text);
+	pretok_work_free(work->pretok);
+}
+
+int tok_grow(void *array, size_t *capacity, size_t count, size_t size)
+{
+	size_t n = MAX(*capacity, (size_t)16), bytes;
+	void *p;
+
+	if (count <= *capacity)
+		return 0;
+	while (n < count)
+		if (!size_mul(&n, n, 2))
+			return -ENOMEM;
+	if (!size_mul(&bytes, n, size))
+		return -ENOMEM;
+	p = realloc(*(void **)array, bytes);
+	if (!p)
+		return -ENOMEM;
+	*(void **)array = p;
+	*capacity = n;
+	return 0;
+}
+
+int tok_push(struct tok_work *work, uint32_t id)
+{
+	struct tok_ids *ids = work->ids;
+	int r;
+
+	if (ids->count >= work->max)
+		return -E2BIG;
+	r = tok_grow(&ids->ids, &ids->capacity, ids->count + 1, sizeof(*ids->ids));
+	if (r < 0)
+		return r;
+	ids->ids[ids->count++] = id;
+	return 0;
+}
