@@ -50,8 +50,8 @@ apt_view()
 	mapfile -t options < <(apt_options "$view")
 	apt-get "${options[@]}" -q update >"$LLMOS_LOGS/apt-$view.log" 2>&1 || true
 	compgen -G "$dir/lists/*_Packages*" >/dev/null ||
-		die "cannot read the Debian archive '$1': $(grep -E '^(E|W|Err):' \
-			"$LLMOS_LOGS/apt-$view.log" | head -n 1) (is the network up?)"
+		die "cannot read the Debian archive '$1':" \
+			"$(apt_why "$LLMOS_LOGS/apt-$view.log") (is the network up?)"
 }
 
 # apt_names VIEW PREFIX: package names in the view that begin so
@@ -72,8 +72,7 @@ apt_unpack()
 	tmp=$(mktemp -d "$LLMOS_CACHE/debs.XXXXXX")
 	if ! (cd "$tmp" && apt-get "${options[@]}" -q download "$@") >"$LLMOS_LOGS/fetch.log" 2>&1; then
 		rm -rf "$tmp"
-		die "cannot download '$*': $(grep -E '^(E|Err):' "$LLMOS_LOGS/fetch.log" | head -n 1)" \
-			"(is the network up?)"
+		die "cannot download '$*': $(apt_why "$LLMOS_LOGS/fetch.log") (is the network up?)"
 	fi
 	for deb in "$tmp"/*.deb; do
 		dpkg-deb -x "$deb" "$dir"

@@ -13,7 +13,7 @@ deps_of()
 			libpcre2-dev libutf8proc-dev libreadline-dev
 		;;
 	tests) printf '%s\n' libcmocka-dev perl python3 ;;
-	kmod) printf '%s\n' gcc libc6-dev make bc xz-utils kmod pahole libelf-dev ;;
+	kmod) printf '%s\n' gcc libc6-dev make bc xz-utils kmod pahole perl ;;
 	vm) printf '%s\n' qemu-system-x86 busybox-static cpio gzip xz-utils kmod ;;
 	model) printf '%s\n' python3 python3-pip ca-certificates ;;
 	archive) printf '%s\n' ca-certificates debian-archive-keyring ;;
@@ -41,11 +41,17 @@ deps_apt()
 		-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
+# apt_why LOG: the reason apt gave, the shortest that says something
+apt_why()
+{
+	grep -m 1 -oE "Temporary failure resolving '[^']*'|Could not connect to .*|Unable to locate .*" \
+		"$1" || grep -m 1 -E '^(E|Err|W):' "$1" || echo "see $1"
+}
+
 # need PACKAGE...: install what is missing, or die with apt's own reason in one line
 need()
 {
 	local -a missing
-	local why
 	mapfile -t missing < <(deps_missing "$@")
 	((${#missing[@]} == 0)) && return 0
 
@@ -58,8 +64,7 @@ need()
 	fi
 	mapfile -t missing < <(deps_missing "$@")
 	((${#missing[@]} == 0)) && return 0
-	why=$(grep -E '^(E|Err):' "$LLMOS_LOGS/apt.log" | head -n 1 || true)
-	die "cannot install '${missing[*]}': ${why:-see $LLMOS_LOGS/apt.log} (is the network up?)"
+	die "cannot install '${missing[*]}': $(apt_why "$LLMOS_LOGS/apt.log") (is the network up?)"
 }
 
 # need_clang_rt: the sanitizer runtime of the clang that is installed

@@ -184,7 +184,7 @@ guest_kill()
 
 # guest_run VEHICLE INITRD OUT APPEND TIMEOUT: boot without a terminal and wait for the end. The
 # console goes to OUT/console. Return 0 when the guest ended by itself, 2 when it never reached
-# its init, 3 when the time ran out.
+# its init (it hung or died), 3 when the time ran out.
 guest_run()
 {
 	local vehicle=$1 initrd=$2 out=$3 append=$4 limit=$5 pid start=$SECONDS took rc=0
@@ -210,6 +210,10 @@ guest_run()
 	done
 	guest_kill "$pid"
 	trap - EXIT
+	# one that died before its init is a failed boot too
+	if ((rc == 0)) && [[ ! -e $out/booted ]]; then
+		rc=2
+	fi
 	return $rc
 }
 

@@ -95,7 +95,7 @@ sid_make()
 	note "sid chroot (about 500 MB, two minutes)"
 	logged sid as_root mmdebstrap --mode=root --variant=apt \
 		--aptopt='Acquire::Languages "none"' "${options[@]}" \
-		--include=gcc,make,libc6-dev,kmod,linux-headers-amd64 \
+		--include=gcc,make,libc6-dev,kmod,sparse,linux-headers-amd64 \
 		sid "$SID_CHROOT.new" "deb $main sid main" ||
 		die "cannot make the sid chroot from '$main', see $LLMOS_LOGS/sid.log"
 	basename "$(find "$SID_CHROOT.new/usr/src" -maxdepth 1 -name 'linux-headers-*-amd64' |
@@ -111,7 +111,8 @@ sid_run()
 	mkdir -p "$LLMOS_CACHE/sid-build"
 	as_root mkdir -p "$SID_CHROOT/build"
 	# shellcheck disable=SC2016
-	as_root unshare --mount --propagation private sh -euc '
+	as_root unshare --mount --propagation unchanged sh -euc '
+		mount --make-rprivate / 2>/dev/null || : # no mount point where / is a chroot
 		root=$1 build=$2
 		shift 2
 		mount -t proc proc "$root/proc"
@@ -167,27 +168,27 @@ uml_source()
 	touch "$dir/.complete"
 }
 
-# uml_build VEHICLE DIR: from source, about ten minutes of processor time
+# uml_build VEHICLE DIR: from source, about ten minutes of processor time. It is built where it
+# stays: the tree names itself in its Makefile; a build that was stopped goes on.
 uml_build()
 {
 	local vehicle=$1 dir=$2 source=$LLMOS_CACHE/linux-source
 
 	need_for uml archive
 	with_lock linux-source uml_source
-	rm -rf "$dir.new"
-	mkdir -p "$dir.new"
+	mkdir -p "$dir"
 	note "building the $vehicle kernel (some ten minutes of processor time, kept in the cache)"
-	logged "$vehicle-config" make -C "$source" O="$dir.new" ARCH=um tinyconfig ||
+	logged "$vehicle-config" make -C "$source" O="$dir" ARCH=um tinyconfig ||
 		die "cannot configure the $vehicle kernel"
 	(cd "$source" && logged "$vehicle-merge" env ARCH=um ./scripts/kconfig/merge_config.sh \
-		-O "$dir.new" -m "$dir.new/.config" "$LLMOS_TREE/tests/vm/configs/$vehicle.config") ||
+		-O "$dir" -m "$dir/.config" "$LLMOS_TREE/tests/vm/configs/$vehicle.config") ||
 		die "cannot merge the configuration of the $vehicle kernel"
-	logged "$vehicle-olddefconfig" make -C "$source" O="$dir.new" ARCH=um olddefconfig ||
+	logged "$vehicle-olddefconfig" make -C "$source" O="$dir" ARCH=um olddefconfig ||
 		die "cannot configure the $vehicle kernel"
-	logged "$vehicle-build" make -C "$source" O="$dir.new" ARCH=um -j"$LLMOS_JOBS" linux modules ||
+	logged "$vehicle-build" make -C "$source" O="$dir" ARCH=um -j"$LLMOS_JOBS" linux modules ||
 		die "cannot build the $vehicle kernel, see $LLMOS_LOGS/$vehicle-build.log"
-	make -s -C "$source" O="$dir.new" ARCH=um kernelrelease >"$dir.new/release"
-	mv "$dir.new" "$dir"
+	make -s -C "$source" O="$dir" ARCH=um kernelrelease >"$dir/release.new"
+	mv "$dir/release.new" "$dir/release"
 }
 
 # uml_unpack SHARED DIR: a kernel built beforehand
@@ -212,9 +213,9 @@ get_uml()
 
 	[[ $1 == uml-debug ]] && suffix=llmumldbg
 	mkdir -p "$LLMOS_CACHE/kernels"
-	rm -rf "$dir"
 	shared=$(uml_shared "$suffix")
 	if [[ -n $shared ]]; then
+		rm -rf "$dir"
 		uml_unpack "$shared" "$dir"
 	else
 		uml_build "$1" "$dir"
