@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Activations as the quantised types want them: int8 with one float32 scale per block of 32,
+ * rounded to nearest even. A chunk holds as many blocks as a vector has 32-bit lanes, and is
+ * turned so that lane b of every vector belongs to block b: a dot product of integers ends with
+ * block sums in lanes, and nothing has to be added across. The row is filled up to whole chunks
+ * with zeros.
+ *
+ * A block with an infinity or NaN in it has scale NaN. One whose greatest magnitude is below
+ * ACT_TINY counts as zero: its scale would not be a normal float32.
+ */
+#ifndef LLMOS_KERNELS_ACT_H
+#define LLMOS_KERNELS_ACT_H
+
+#include <stdint.h>
+
+#define ACT_TINY	0x1p-110f
+
+/**
+ * struct act8 - eight blocks
+ * @q: q[j][4 * b + i] is element 4 * j + i of block b, from -127 to 127
+ * @d: scales
+ * @s: d times the sum of q
+ * @neg: minus the sum of q
+ * @neg_low: minus the sum of the first 16 q
+ */
+struct act8 {
+	int8_t q[8][32];
+	float d[8];
+	float s[8];
+	int32_t neg[8];
+	int32_t neg_low[8];
+};
+
+/** struct act16 - sixteen blocks, likewise */
+struct act16 {
+	int8_t q[8][64];
+	float d[16];
+	float s[16];
+	int32_t neg[16];
+	int32_t neg_low[16];
+};
+
+#endif /* LLMOS_KERNELS_ACT_H */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the SIMD tables are made of, and the one thing they agree on: the order of every sum. The
+ * tables give the same bits, so an answer does not depend on the machine that goes on with it:
+ *
+ * - Quantised types: the products of a block of 32 are summed exactly, as integers. Block b adds
+ *   to float32 lane b % 16, in rising order: fma(float(sum), d_weight * d_act, lane), then
+ *   fma(minimum, sum of the activations, lane) where the type has one. Q6_K has two scales in a
+ *   block: its halves are added one after the other.
+ * - F32, F16, BF16 and the scores of attention: element e adds to float32 lane e % 16 by FMA.
+ * - 16 lanes become one by adding lane i + 8, then i + 4, i + 2, i + 1.
+ *
+ * Every (token, row) has lanes of its own, so neither the tile nor the range it is computed in can
+ * change it.
+ */
+#ifndef LLMOS_KERNELS_CPU_H
+#define LLMOS_KERNELS_CPU_H
+
+#include "kernels/kernels.h"
+#include "kernels/ref/ref.h"
+
+#define KERN_INLINE	static inline __attribute__((always_inline))
+
+extern const struct kern_ops kern_ops_avx2;
+extern const struct kern_ops kern_ops_avx512;
+extern const struct kern_ops kern_ops_avx512vnni;
+
+#define KERN_DECLARE_MUL(lower, isa)                                                               \
+	void kern_mul_##lower##_##isa(const struct kern_weights *w, uint32_t row_begin,            \
+				      uint32_t row_end, const void *act, size_t act_stride,        \
+				      uint32_t tokens, float *y, size_t y_stride);
+#define KERN_DECLARE_CPU(lower, upper)                                                             \
+	KERN_DECLARE_MUL(lower, avx2)                                                              \
+	KERN_DECLARE_MUL(lower, avx512)                                                            \
+	KERN_DECLARE_MUL(lower, avx512vnni)
+kern_for_each_type(KERN_DECLARE_CPU)
+
+size_t kern_act_q8_bytes_avx2(uint32_t cols);
+void kern_act_q8_pack_avx2(void *act, const float *x, uint32_t cols);
+size_t kern_act_q8_bytes_avx512(uint32_t cols);
+void kern_act_q8_pack_avx512(void *act, const float *x, uint32_t cols);
+size_t kern_act_float_bytes_avx2(uint32_t cols);
+void kern_act_float_pack_avx2(void *act, const float *x, uint32_t cols);
+
+void kern_rms_norm_avx2(float *y, const float *x, const float *w, uint32_t n, float eps);
+void kern_rope_avx2(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
+		    const float *cos, const float *sin, bool neox);
+void kern_attn_avx2(const struct kern_attn *a);
+void kern_attn_avx512(const struct kern_attn *a);
+void kern_silu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
+void kern_add_avx2(float *y, const float *x, uint32_t n);
+void kern_store_kv_avx2(void *y, const float *x, uint32_t n, bool f16);
+
+#endif /* LLMOS_KERNELS_CPU_H */

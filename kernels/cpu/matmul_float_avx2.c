@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Matrix products of F32, F16 and BF16 weights with float32 activations: a tile of rows and tokens
+ * keeps 16 lanes for each pair of them in registers.
+ */
+#include "kernels/cpu/simd_avx2.h"
+
+#define TILE_ROWS	4	/* at most, with one token */
+#define TILE_TOKENS	3	/* with two rows */
+#define ACT_BYTES	24576	/* activations that stay in the first-level cache */
+
+KERN_INLINE __m256 widen(enum kern_type type, __m128i v)
+{
+	if (type == KERN_F16)
+		return _mm256_cvtph_ps(v);
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+}
+
+/* eight weights, of which the first @count are there */
+KERN_INLINE __m256 load_weights(enum kern_type type, const uint8_t *row, size_t i, uint32_t count)
+{
+	uint16_t rest[8] = {0};
+
+	if (type == KERN_F32)
+		return count >= 8 ? _mm256_loadu_ps((const float *)(const void *)(row + 4 * i)) :
+				    _mm256_maskload_ps((const float *)(const void *)(row + 4 * i),
+						       first_lanes(count));
+	if (count >= 8)
+		return widen(type, _mm_loadu_si128((const __m128i *)(row + 2 * i)));
+	memcpy(rest, row + 2 * i, count * sizeof(*rest));
+	return widen(type, _mm_loadu_si128((const __m128i *)rest));
+}
+
+/* lanes of one half of 16 columns; @count of its eight are there */
+KERN_INLINE void tile_half(enum kern_type type, const uint8_t *w, size_t row_bytes, uint32_t i,
+			   int half, uint32_t count, const uint8_t *act, size_t act_stride,
+			   __m256 acc[][TILE_TOKENS][2], int rows, int tokens)
+{
+	__m256 v[TILE_ROWS];
+
+	for (int r = 0; r < rows; r++)
+		v[r] = load_weights(type, w + r * row_bytes, i, count);
+	for (int t = 0; t < tokens; t++) {
+		__m256 x = _mm256_load_ps((const float *)(const void *)(act + t * act_stride) + i);
+
+		for (int r = 0; r < rows; r++)
+			acc[r][t][half] = _mm256_fmadd_ps(v[r], x, acc[r][t][half]);
+	}
+}
+
+/* sums of @rows rows (bytes apart) and @tokens tokens, both constants */
+KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, uint32_t cols,
+		      const uint8_t *act, size_t act_stride, float *y, size_t y_stride, int rows,
+		      int tokens)
+{
+	__m256 acc[TILE_ROWS][TILE_TOKENS][2];
+	uint32_t i = 0;
+
+	for (int r = 0; r < rows; r++)
+		for (int t = 0; t < tokens; t++)
+			acc[r][t][0] = acc[r][t][1] = _mm256_setzero_ps();
+	for (; i + 16 <= cols; i += 16) {
+		tile_half(type, w, row_bytes, i, 0, 8, act, act_stride, acc, rows, tokens);
+		tile_half(type, w, row_bytes, i + 8, 1, 8, act, act_stride, acc, rows, tokens);
+	}
+	if (i < cols)
+		tile_half(type, w, row_bytes, i, 0, cols - i, act, act_stride, acc, rows, tokens);
+	if (i + 8 < cols)
+		tile_half(type, w, row_bytes, i + 8, 1, cols - i - 8, act, act_stride, acc, rows,
+			  tokens);
+	for (int r = 0; r < rows; r++)
+		for (int t = 0; t < tokens; t++)
+			y[t * y_stride + r] =
+				reduce16(_mm256_add_ps(acc[r][t][0], acc[r][t][1]));
+}
+
+KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			   uint32_t end, const uint8_t *act, float *y)
+{
+	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
+	uint32_t r = begin;
+
+	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
+		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, TILE_ROWS, 1);
+	for (; r < end; r++, row += w->row_bytes)
+		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, 1, 1);
+}
+
+/* tokens that are a multiple of TILE_TOKENS */
+KERN_INLINE void mul_tokens(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			    uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
+			    float *y, size_t y_stride)
+{
+	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
+	uint32_t r = begin;
+
+	for (; r + 2 <= end; r += 2, row += 2 * w->row_bytes)
+		for (uint32_t t = 0; t < tokens; t += TILE_TOKENS)
+			tile(type, row, w->row_bytes, w->cols, act + t * act_stride, act_stride,
+			     y + t * y_stride + r, y_stride, 2, TILE_TOKENS);
+	if (r < end)
+		for (uint32_t t = 0; t < tokens; t += TILE_TOKENS)
+			tile(type, row, w->row_bytes, w->cols, act + t * act_stride, act_stride,
+			     y + t * y_stride + r, y_stride, 1, TILE_TOKENS);
+}
+
+KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			  uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
+			  float *y, size_t y_stride)
+{
+	const uint32_t fit = (uint32_t)(ACT_BYTES / ((size_t)w->cols * sizeof(float) + 1));
+	const uint32_t step = fit < 2 * TILE_TOKENS ? TILE_TOKENS : fit / TILE_TOKENS * TILE_TOKENS;
+	uint32_t t = 0;
+
+	while (tokens - t >= TILE_TOKENS) {
+		uint32_t count = tokens - t < step ? (tokens - t) / TILE_TOKENS * TILE_TOKENS : step;
+
+		mul_tokens(type, w, begin, end, act + t * act_stride, act_stride, count,
+			   y + t * y_stride, y_stride);
+		t += count;
+	}
+	for (; t < tokens; t++)
+		mul_token(type, w, begin, end, act + t * act_stride, y + t * y_stride);
+}
+
+#define DEFINE_MUL(lower, upper)                                                                   \
+	void kern_mul_##lower##_avx2(const struct kern_weights *w, uint32_t row_begin,             \
+				     uint32_t row_end, const void *act, size_t act_stride,         \
+				     uint32_t tokens, float *y, size_t y_stride)                   \
+	{                                                                                          \
+		mul_rows(KERN_##upper, w, row_begin, row_end, act, act_stride, tokens, y,          \
+			 y_stride);                                                                \
+	}
+
+DEFINE_MUL(f32, F32)
+DEFINE_MUL(f16, F16)
+DEFINE_MUL(bf16, BF16)

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Matrix products of the types with superblocks.
+ */
+#include "kernels/cpu/mul_avx2.h"
+
+KERN_DEFINE_MUL(q4_k, Q4_K, avx2)
+KERN_DEFINE_MUL(q5_k, Q5_K, avx2)
+KERN_DEFINE_MUL(q6_k, Q6_K, avx2)

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A result is the same bits whatever else is computed with it: any number of tokens, any range of
+ * rows, any number of heads, and whichever SIMD table computes it.
+ */
+#include "kern_test.h"
+
+#define TOKENS	17
+#define ROWS	45
+
+static uint64_t seed;
+
+static void same_bits(const float *a, const float *b, size_t n, const char *what,
+		      enum kern_type type, uint32_t at)
+{
+	if (memcmp(a, b, n * sizeof(*a)))
+		fail_msg("%s %s: other bits at %u (%a, %a)", what, kern_type_info(type)->name, at,
+			 (double)*a, (double)*b);
+}
+
+/* tokens [t, t + count), rows [begin, end) against the whole; nothing else may be written */
+static void check_part(const struct product *p, const struct kern_ops *ops, const uint8_t *act,
+		       const float *whole, uint32_t t, uint32_t count, uint32_t begin, uint32_t end)
+{
+	size_t stride = product_stride(p, ops), n = (size_t)p->w.rows * count;
+	float *y = aligned_new(n * sizeof(float));
+
+	for (size_t i = 0; i < n; i++)
+		y[i] = 12345;
+	ops->matmul[p->type].mul(&p->w, begin, end, act + t * stride, stride, count, y, p->w.rows);
+	for (uint32_t i = 0; i < count; i++) {
+		const float *row = y + (size_t)i * p->w.rows;
+
+		same_bits(row + begin, whole + (size_t)(t + i) * p->w.rows + begin, end - begin,
+			  ops->name, p->type, (t + i) * p->w.rows + begin);
+		for (uint32_t r = 0; r < p->w.rows; r++)
+			if ((r < begin || r >= end) && row[r] != 12345)
+				fail_msg("row %u was written outside of %u..%u", r, begin, end);
+	}
+	free(y);
+}
+
+static void check_type(uint64_t *rng, const struct kern_ops *ops, enum kern_type type, uint32_t cols)
+{
+	struct product p;
+	uint8_t *act;
+	float *whole;
+
+	product_new(&p, rng, type, ROWS, cols, TOKENS, false);
+	act = product_pack(&p, ops);
+	whole = product_mul(&p, ops);
+	for (uint32_t count = 1; count <= TOKENS; count++)
+		check_part(&p, ops, act, whole, rng_range(rng, 0, TOKENS - count), count, 0, ROWS);
+	for (uint32_t t = 0; t < TOKENS; t++)
+		check_part(&p, ops, act, whole, t, 1, 0, ROWS);
+	for (int i = 0; i < 40; i++) {
+		uint32_t t = rng_range(rng, 0, TOKENS - 1), begin = rng_range(rng, 0, ROWS);
+
+		check_part(&p, ops, act, whole, t, rng_range(rng, 1, TOKENS - t), begin,
+			   rng_range(rng, begin, ROWS));
+	}
+	free(act);
+	free(whole);
+	product_free(&p);
+}
+
+static void test_matmul(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		check_type(&rng, ops, kern_test_types[i], 256);
+		check_type(&rng, ops, kern_test_types[i],
+			   random_cols(&rng, kern_test_types[i], 1600));
+		check_type(&rng, ops, kern_test_types[i],
+			   random_cols(&rng, kern_test_types[i], 9000));
+	}
+	/* 18 and 48 blocks: the widths of a small model */
+	check_type(&rng, ops, KERN_Q4_1, 576);
+	check_type(&rng, ops, KERN_Q8_0, 1536);
+}
+
+static void test_matmul_tables_agree(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state), *avx2 = kern_test_ops("avx2");
+	uint64_t rng = seed + 1;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		for (int round = 0; round < 6; round++) {
+			enum kern_type type = kern_test_types[i];
+			uint32_t cols = random_cols(&rng, type, round ? 1600 : 9000);
+			struct product p;
+			float *a, *b;
+
+			product_new(&p, &rng, type, ROWS, cols, 1 + round, false);
+			a = product_mul(&p, avx2);
+			b = product_mul(&p, ops);
+			for (uint32_t k = 0; k < ROWS * p.tokens; k++)
+				same_bits(a + k, b + k, 1, ops->name, type, k);
+			free(a);
+			free(b);
+			product_free(&p);
+		}
+	}
+}
+
+/* ---- attention ---- */
+
+struct attn_data {
+	struct kern_attn a;
+	float *q, *out, *scores;
+	uint8_t *k, *v;
+	const void **k_pages, **v_pages;
+};
+
+static void attn_new(struct attn_data *d, uint64_t *rng, uint32_t group, uint32_t head_dim,
+		     uint32_t tokens, bool f16)
+{
+	const uint32_t page_tokens = 16 * rng_range(rng, 1, 4), size = f16 ? 2 : 4;
+	uint32_t pages = (tokens + page_tokens - 1) / page_tokens;
+	size_t page = (size_t)page_tokens * head_dim * size;
+
+	d->q = aligned_new(sizeof(float) * group * head_dim);
+	d->out = aligned_new(sizeof(float) * group * head_dim);
+	d->scores = aligned_new(sizeof(float) * group * (tokens + 15));
+	d->k = aligned_new(page * pages);
+	d->v = aligned_new(page * pages);
+	d->k_pages = calloc(pages + 1, sizeof(void *));
+	d->v_pages = calloc(pages + 1, sizeof(void *));
+	random_floats(rng, d->q, (size_t)group * head_dim);
+	random_weights(rng, f16 ? KERN_F16 : KERN_F32, d->k, page / size * pages);
+	random_weights(rng, f16 ? KERN_F16 : KERN_F32, d->v, page / size * pages);
+	for (uint32_t i = 0; i < pages; i++) {
+		/* backwards: pages need not be in order */
+		d->k_pages[i] = d->k + page * (pages - 1 - i);
+		d->v_pages[i] = d->v + page * (pages - 1 - i);
+	}
+	d->a = (struct kern_attn){d->q, d->out, d->k_pages, d->v_pages, d->scores, group, head_dim,
+				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim)};
+}
+
+static void attn_free(struct attn_data *d)
+{
+	free(d->q);
+	free(d->out);
+	free(d->scores);
+	free(d->k);
+	free(d->v);
+	free(d->k_pages);
+	free(d->v_pages);
+}
+
+static void check_attn(uint64_t *rng, const struct kern_ops *ops, uint32_t group, uint32_t head_dim,
+		       uint32_t tokens, bool f16)
+{
+	const struct kern_ops *avx2 = kern_test_ops("avx2");
+	size_t n = (size_t)group * head_dim;
+	struct attn_data d;
+	struct kern_attn one;
+	float *whole = aligned_new(n * sizeof(float)), *alone = aligned_new(n * sizeof(float));
+
+	attn_new(&d, rng, group, head_dim, tokens, f16);
+	ops->attn(&d.a);
+	memcpy(whole, d.out, n * sizeof(float));
+	one = d.a;
+	one.group = 1;
+	for (uint32_t g = 0; g < group; g++) {
+		one.q = d.q + (size_t)g * head_dim;
+		one.out = alone + (size_t)g * head_dim;
+		ops->attn(&one);
+	}
+	if (memcmp(whole, alone, n * sizeof(float)))
+		fail_msg("%s: group %u of %u x %u differs alone", ops->name, group, head_dim, tokens);
+	avx2->attn(&d.a);
+	if (memcmp(whole, d.out, n * sizeof(float)))
+		fail_msg("%s: group %u of %u x %u: avx2 differs", ops->name, group, head_dim, tokens);
+	free(whole);
+	free(alone);
+	attn_free(&d);
+}
+
+static void test_attention(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 2;
+
+	for (uint32_t group = 1; group <= 9; group++)
+		for (int round = 0; round < 8; round++)
+			check_attn(&rng, ops, group, 8 * rng_range(&rng, 1, 20),
+				   rng_range(&rng, 1, 300), round % 2);
+	check_attn(&rng, ops, 3, 64, 5000, true);
+	check_attn(&rng, ops, 3, 64, 5000, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		KERN_TESTS(test_matmul),
+		KERN_TESTS(test_matmul_tables_agree),
+		KERN_TESTS(test_attention),
+	};
+
+	seed = rng_seed();
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
