@@ -85,4 +85,10 @@ static inline bool gguf_string_is(struct gguf_string s, const char *text)
 	return s.len == __builtin_strlen(text) && !__builtin_memcmp(s.data, text, s.len);
 }
 
+/** struct gguf_shown - a name from the file, made fit for a line of text */
+struct gguf_shown {
+	char text[72];
+};
+struct gguf_shown gguf_show(struct gguf_string s);
+
 #endif /* LLMOS_MODEL_GGUF_H */

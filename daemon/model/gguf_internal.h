@@ -44,10 +44,4 @@ size_t gguf_value_size(enum gguf_value_type type);
 /** gguf_value_load() - the scalar at @p (which need not be aligned) into @key, its type set */
 void gguf_value_load(struct gguf_key *key, const void *p);
 
-/** struct gguf_shown - a name from the file, made fit for a line of text */
-struct gguf_shown {
-	char text[72];
-};
-struct gguf_shown gguf_show(struct gguf_string s);
-
 #endif /* LLMOS_MODEL_GGUF_INTERNAL_H */
