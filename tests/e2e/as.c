@@ -2,12 +2,13 @@
 /*
  * as [-g CGROUP-FOLDER] USER COMMAND...: runs a command as another user with that user's groups, in
  * another cgroup if asked; the process id stays, so that a suite knows whom to look for. "-" keeps
- * the user.
+ * the user. Ctrl-C works again, which a shell turns off for what it starts in the background.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,6 +60,8 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[arg], "-") != 0 && become(argv[arg]) < 0)
 		return 125;
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
 	execvp(argv[arg + 1], argv + arg + 1);
 	fprintf(stderr, "as: '%s': %s\n", argv[arg + 1], strerror(errno));
 	return 127;

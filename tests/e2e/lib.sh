@@ -247,6 +247,8 @@ else
 fi
 DAEMON_ARGS=
 DAEMON_PID=
+# how many descriptors it may have; empty: as many as this shell
+DAEMON_FDS=
 DAEMON_LOG=$TMP/daemon.log
 export LLMOS_ADDRESS
 
@@ -267,17 +269,20 @@ daemon_serves()
 daemon_try()
 {
 	daemon_command
-	eval "exec $LLMOS_DAEMON" &
+	(
+		# shellcheck disable=SC3045
+		[ -z "$DAEMON_FDS" ] || ulimit -n "$DAEMON_FDS"
+		eval "exec $LLMOS_DAEMON"
+	) &
 	DAEMON_PID=$!
 	LLMOS_DAEMON_PID=$DAEMON_PID
 	export LLMOS_DAEMON_PID
 	wait_for 20 daemon_serves && ! ended "$DAEMON_PID"
 }
 
-# daemon_start [ARGUMENT...]: further arguments of llmosd
+# daemon_start: with DAEMON_ARGS, further arguments of llmosd, or there is no test
 daemon_start()
 {
-	DAEMON_ARGS=${*:-}
 	if ! daemon_try; then
 		note "$(tail -n 20 "$DAEMON_LOG" 2>/dev/null)"
 		bail "llmosd does not serve"
