@@ -116,7 +116,7 @@ $(O)/llmosd: $(DAEMON_OBJS) $(O)/libllmengine.a
 $(O)/llmctl: $(CTL_OBJS) $(if $(LIB_OBJS),$(O)/libllmos.so.0)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(CTL_OBJS) $(LIB_LINK) $(CTL_LIBS)
-CTL_LIBS	:= -lreadline
+CTL_LIBS	:= -lreadline -lm
 
 $(O)/examples/%: $(O)/libllmos-user/examples/%.o $(O)/libllmos.so.0
 	$(call say,LD,$@)
@@ -139,7 +139,7 @@ $(O)/tests/uapi/%: $(O)/tests/uapi/%.o $(UAPI_COMMON)
 E2E_COMMON	:= $(call objs,tests/e2e/lib/*.c)
 $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(E2E_COMMON) $(O)/libllmos.so.0
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(E2E_COMMON) $(LIB_LINK) -luring
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(E2E_COMMON) $(LIB_LINK) -luring -lm
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libllmengine.a $(O)/libllmos.so.0
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(O)/libllmengine.a $(LIB_LINK) $(ENGINE_LIBS) -luring
