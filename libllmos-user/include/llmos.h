@@ -64,6 +64,8 @@ LLMOS_API const char *llmos_address(const struct llmos *llmos);
  * on, if the kernel allows; blocking calls alone use ioctl.
  */
 LLMOS_API const char *llmos_transport(const struct llmos *llmos);
+/** llmos_payload_max() - bytes that one prompt or conversation may have; more is -E2BIG */
+LLMOS_API size_t llmos_payload_max(const struct llmos *llmos);
 /**
  * llmos_error() - one line about the last call on this connection that failed
  *

@@ -119,6 +119,11 @@ const char *llmos_transport(const struct llmos *llmos)
 	return llmos->transport->ops->name(llmos->transport);
 }
 
+size_t llmos_payload_max(const struct llmos *llmos)
+{
+	return llmos->features.max_payload_bytes;
+}
+
 const char *llmos_address(const struct llmos *llmos)
 {
 	return llmos->address;

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * llmctl chat: a conversation. It lives here, message by message, and is sent as a whole with each
+ * question; the server keeps nothing of it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "line.h"
+#include "llmctl.h"
+#include "term.h"
+
+/* looks at Ctrl-C this often, should it come just before a wait begins */
+#define CHAT_TICK_MS	500
+
+/**
+ * struct chat - a conversation
+ * @options: of the command line
+ * @line: where questions come from
+ * @llmos: the connection, NULL: to be made anew
+ * @system: what every conversation begins with, owned, or NULL
+ * @messages: said so far; texts are owned
+ * @count: number of them
+ * @code: exit code of the last thing that went wrong
+ * @over: leave
+ */
+struct chat {
+	struct options *options;
+	struct line *line;
+	struct llmos *llmos;
+	char *system;
+	struct llmos_message *messages;
+	size_t count;
+	int code;
+	bool over;
+};
+
+/* ---- messages ---- */
+
+static int chat_add(struct chat *chat, enum llmos_role role, const char *text)
+{
+	struct llmos_message *grown;
+	char *copy = strdup(text);
+
+	grown = copy ? reallocarray(chat->messages, chat->count + 1, sizeof(*grown)) : NULL;
+	if (!grown) {
+		free(copy);
+		return fail(EX_OSERR, "message: %s", strerror(ENOMEM));
+	}
+	chat->messages = grown;
+	grown[chat->count].role = role;
+	grown[chat->count++].text = copy;
+	return EX_OK;
+}
+
+static void chat_drop(struct chat *chat, size_t keep)
+{
+	while (chat->count > keep)
+		free((void *)chat->messages[--chat->count].text);
+}
+
+static int chat_reset(struct chat *chat)
+{
+	chat_drop(chat, 0);
+	return chat->system ? chat_add(chat, LLMOS_SYSTEM, chat->system) : EX_OK;
+}
+
+static int chat_set_system(struct chat *chat, const char *text)
+{
+	char *copy = text ? strdup(text) : NULL;
+
+	if (text && !copy)
+		return fail(EX_OSERR, "message: %s", strerror(ENOMEM));
+	free(chat->system);
+	chat->system = copy;
+	return chat_reset(chat);
+}
+
+static void chat_done(struct chat *chat)
+{
+	chat_drop(chat, 0);
+	free(chat->messages);
+	free(chat->system);
+	llmos_free(chat->llmos);
+	line_free(chat->line);
+}
+
+/* ---- one question ---- */
+
+/* until the answer ends; Ctrl-C cancels it; its status */
+static int chat_wait(const struct chat *chat, struct llmos_request *request)
+{
+	int r = 0;
+
+	while (!llmos_request_done(request)) {
+		if (interrupt_taken())
+			llmos_request_cancel(request);
+		r = llmos_dispatch(chat->llmos, CHAT_TICK_MS);
+		if (r < 0 && r != -EINTR && !llmos_request_done(request))
+			return r;
+	}
+	return llmos_request_wait(request);
+}
+
+static int chat_run(struct chat *chat, struct answer *answer)
+{
+	struct llmos_generate_opts opts = options_generate(chat->options);
+	_cleanup_(request_freep) struct llmos_request *request = NULL;
+	int r;
+
+	answer_init(answer, chat->options, &opts);
+	answer->collect = true;
+	r = llmos_chat_start(chat->llmos, &request, chat->messages, chat->count, &opts);
+	return r < 0 ? r : chat_wait(chat, request);
+}
+
+/* the connection of the last answer may be gone: a new server may be there */
+static int chat_connect(struct chat *chat)
+{
+	int code = EX_OK;
+
+	if (!chat->llmos)
+		chat->llmos = connect_llmos(chat->options, &code);
+	return code;
+}
+
+static int chat_answer(struct chat *chat, const char *question)
+{
+	_cleanup_(answer_done) struct answer answer = { 0 };
+	size_t before = chat->count;
+	int r, code = chat_connect(chat);
+
+	if (code)
+		return code;
+	code = chat_add(chat, LLMOS_USER, question);
+	if (code)
+		return code;
+	r = chat_run(chat, &answer);
+	if (r == -ECANCELED && !answer.error) {
+		/* what was said stays said */
+		code = answer_end_line(&answer) < 0 ? EX_IOERR : EX_INTERRUPTED;
+	} else {
+		code = answer_finish(&answer, chat->llmos, r);
+	}
+	if (r == -ECONNRESET || r == -EPROTO || r == -EPIPE) {
+		llmos_free(chat->llmos);
+		chat->llmos = NULL;
+	}
+	/* an answer that failed was never given */
+	if ((r < 0 && r != -ECANCELED) || !answer.text.len || answer.error) {
+		chat_drop(chat, before);
+		return code;
+	}
+	r = chat_add(chat, LLMOS_ASSISTANT, answer.text.data);
+	return r ? r : code;
+}
+
+/* ---- what is for llmctl itself ---- */
+
+static int chat_command(struct chat *chat, const char *text)
+{
+	if (!strcmp(text, "/exit") || !strcmp(text, "/quit") || !strcmp(text, "/bye")) {
+		chat->over = true;
+	} else if (!strcmp(text, "/reset")) {
+		return chat_reset(chat);
+	} else if (!strncmp(text, "/system ", 8)) {
+		return chat_set_system(chat, text + 8);
+	} else if (!strcmp(text, "/help") || !strcmp(text, "/?")) {
+		puts("/reset         forget what was said\n"
+		     "/system TEXT   begin anew with this system message\n"
+		     "/exit          leave; so does Ctrl-D\n"
+		     "//...          say something that begins with /\n"
+		     "Ctrl-C ends an answer, or gives up a line.");
+		fflush(stdout);
+	} else {
+		return fail(EX_USAGE, "command '%s' is not known (see /help)", text);
+	}
+	return EX_OK;
+}
+
+static int chat_line(struct chat *chat, const char *text)
+{
+	const char *at = text + strspn(text, " \t");
+
+	if (!*at)
+		return EX_OK;
+	if (at[0] == '/' && at[1] != '/')
+		return chat_command(chat, at);
+	return chat_answer(chat, at[0] == '/' ? at + 1 : text);
+}
+
+static void chat_loop(struct chat *chat)
+{
+	int r, code;
+
+	while (!chat->over) {
+		_cleanup_free_ char *text = NULL;
+
+		r = line_read(chat->line, "> ", &text);
+		if (r == -EINTR && line_edits(chat->line))
+			continue;
+		if (r == -EINTR)
+			chat->code = EX_INTERRUPTED;
+		else if (r < 0 && r != -ENODATA)
+			chat->code = fail(EX_IOERR, "standard input: %s", strerror(-r));
+		if (r < 0)
+			break;
+		code = chat_line(chat, text);
+		/* a person sees what went wrong and goes on; a script must not */
+		if (code && !line_edits(chat->line)) {
+			chat->code = code;
+			break;
+		}
+	}
+	if (line_edits(chat->line) && !chat->over)
+		term_write("\n", 1);
+}
+
+int cmd_chat(struct options *options, int argc, char **argv)
+{
+	_cleanup_(chat_done) struct chat chat = { .options = options };
+	int r, code;
+
+	if (argc)
+		return fail_operands("no operand expected");
+	(void)argv;
+	code = chat_set_system(&chat, options->system);
+	if (!code)
+		code = chat_connect(&chat);
+	if (code)
+		return code;
+	interrupt_catch();
+	r = line_new(&chat.line);
+	if (r < 0)
+		return fail(exit_code(r), "standard input: %s", strerror(-r));
+	if (line_edits(chat.line))
+		term_write_text("Ctrl-C ends an answer, /help tells more.\n", 41);
+	chat_loop(&chat);
+	return chat.code;
+}

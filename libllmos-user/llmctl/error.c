@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What went wrong: one line on standard error, one exit code of sysexits.h.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "llmctl.h"
+#include "term.h"
+
+static const char *command_name;
+
+void error_set_command(const char *name)
+{
+	command_name = name;
+}
+
+int fail(int code, const char *what, ...)
+{
+	char line[1024], shown[2 * sizeof(line)];
+	va_list ap;
+
+	va_start(ap, what);
+	vsnprintf(line, sizeof(line), what, ap);
+	va_end(ap);
+	/* names and answers of others may be in it */
+	term_clean(shown, sizeof(shown), line, strlen(line));
+	fprintf(stderr, "llmctl: %s%s%s\n", command_name ? command_name : "",
+		command_name ? ": " : "", shown);
+	return code;
+}
+
+int exit_code(int error)
+{
+	switch (-error) {
+	case 0:			return EX_OK;
+	case EINVAL:
+	case ENAMETOOLONG:	return EX_USAGE;
+	case E2BIG:
+	case EILSEQ:
+	case EMSGSIZE:		return EX_DATAERR;
+	case ENOENT:		return EX_NOINPUT;
+	case ECONNREFUSED:
+	case EOPNOTSUPP:	return EX_UNAVAILABLE;
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:		return EX_OSERR;
+	case EIO:
+	case EPIPE:
+	case ENOSPC:		return EX_IOERR;
+	case EBUSY:
+	case EAGAIN:
+	case ETIME:
+	case EDQUOT:
+	case ECONNRESET:	return EX_TEMPFAIL;
+	case EPROTO:
+	case EPROTONOSUPPORT:	return EX_PROTOCOL;
+	case EACCES:
+	case EPERM:		return EX_NOPERM;
+	case EINTR:
+	case ECANCELED:		return EX_INTERRUPTED;
+	default:		return EX_SOFTWARE;
+	}
+}
+
+int fail_llmos(const struct llmos *llmos, int error)
+{
+	const char *hint = "";
+
+	if (error == -EOPNOTSUPP && !strstr(llmos_error(llmos), "--raw"))
+		hint = " (--raw continues the text without a chat template)";
+	return fail(exit_code(error), "%s%s", llmos_error(llmos), hint);
+}
+
+static const char *connect_hint(const char *address, int error)
+{
+	bool device = !strncmp(address, "device", 6);
+
+	switch (-error) {
+	case ENOENT:
+		return device ? " (is llm.ko loaded?)" : " (is llmosd running?)";
+	case ECONNREFUSED:
+		return " (is llmosd running?)";
+	case EACCES:
+		return device ? " (is this user in the group llm?)" : "";
+	case EINVAL:
+		return " (device, device:/dev/llm or unix:PATH)";
+	default:
+		return "";
+	}
+}
+
+struct llmos *connect_llmos(const struct options *options, int *ret_code)
+{
+	const char *address = options->address ? options->address : llmos_default_address();
+	struct llmos *llmos = NULL;
+	int r;
+
+	r = llmos_open(&llmos, address);
+	if (!r)
+		return llmos;
+	*ret_code = r == -ENOENT ? EX_UNAVAILABLE : exit_code(r);
+	fail(*ret_code, "connect to '%s': %s%s", address, strerror(-r),
+	     connect_hint(address, r));
+	return NULL;
+}
+
+int fail_operands(const char *wanted)
+{
+	return fail(EX_USAGE, "%s (see llmctl %s --help)", wanted,
+		    command_name ? command_name : "");
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What --help says.
+ */
+#include "help.h"
+
+const char help_main[] =
+"Usage: llmctl [--address ADDRESS] COMMAND [OPTION]... [OPERAND]...\n"
+"Ask the language model of this machine, and see what it is doing.\n"
+"\n"
+"  ask PROMPT...         answer a prompt; piped standard input is appended to it\n"
+"  run MODEL PROMPT...   the same, of a model named first\n"
+"  chat                  talk: a conversation with line editing and history\n"
+"  ls                    list the models\n"
+"  show MODEL            tell all about one of them\n"
+"  ps                    list who is running and waiting\n"
+"  tokenize TEXT...      show the tokens of a text\n"
+"  detokenize ID...      show the text of tokens\n"
+"  score TEXT...         show how likely each token of a text is\n"
+"  status                tell how broker and server are\n"
+"  version               print the version\n"
+"  help [COMMAND]        print this, or the help of a command\n"
+"\n"
+"  -a, --address ADDRESS device, device:/dev/llm or unix:PATH; $LLMOS_ADDRESS is\n"
+"                        next, /dev/llm if it exists, then /run/llmos/llmos.sock\n"
+"  -h, --help            help, also of each command: llmctl ask --help\n"
+"  -V, --version         print the version\n"
+"\n"
+"  dmesg | llmctl ask 'what failed?'\n";
+
+#define HELP_SAMPLING \
+"  -n, --max-tokens N     end after N tokens\n" \
+"  -t, --temperature X    0 (default): always the likeliest token; to 100\n" \
+"      --top-k N          choose among the N likeliest tokens\n" \
+"      --top-p P          among the likeliest that make up probability P\n" \
+"      --min-p P          among those at least P times as likely as the first\n" \
+"      --repeat-penalty X, --repeat-last-n N\n" \
+"                         make tokens less likely that are among the last N (64)\n" \
+"      --seed N           the same seed gives the same answer\n" \
+"      --stop TEXT        end before TEXT (may be given several times)\n" \
+"      --ignore-eos       go on when the model would end\n" \
+"      --system TEXT      a system message in front\n"
+
+#define HELP_ANSWER \
+HELP_SAMPLING \
+"      --raw              continue the text, without the model's chat template\n" \
+"      --special          take special tokens written in the text for such\n" \
+"      --no-bos           without the begin-of-text token\n" \
+"      --logprobs[=N]     show each token's log-probability and N alternatives\n" \
+"  -j, --json             an object: text, finish, usage, logprobs\n" \
+"  -a, --address ADDRESS  where to ask\n" \
+"A piped standard input is appended to the prompt. Ctrl-C ends the answer.\n"
+
+const char help_ask[] =
+"Usage: llmctl ask [OPTION]... [PROMPT]...\n"
+"Print the answer to a prompt as it comes.\n"
+"\n"
+"  -m, --model MODEL      ask this one, not the server's default\n"
+HELP_ANSWER;
+
+const char help_run[] =
+"Usage: llmctl run [OPTION]... MODEL [PROMPT]...\n"
+"Print the answer of a model to a prompt as it comes.\n"
+"\n"
+HELP_ANSWER;
+
+const char help_chat[] =
+"Usage: llmctl chat [OPTION]...\n"
+"Talk with a model. Ctrl-C ends an answer, Ctrl-D the conversation.\n"
+"\n"
+"  -m, --model MODEL      talk with this one, not the server's default\n"
+HELP_SAMPLING
+"  -a, --address ADDRESS  where to ask\n"
+"\n"
+"A line that begins with / is for llmctl; /help lists what it understands.\n";
+
+const char help_ls[] =
+"Usage: llmctl ls [OPTION]...\n"
+"List the models. The default one is marked with *.\n"
+"\n"
+"  -j, --json             an array of objects\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_show[] =
+"Usage: llmctl show [OPTION]... MODEL\n"
+"Tell all about a model, with the keys of its file.\n"
+"\n"
+"  -j, --json             an object, with whole values\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_ps[] =
+"Usage: llmctl ps [OPTION]...\n"
+"List who is running and waiting. TOKENS are those of the prompt and of the\n"
+"answer so far; a cgroup whose path can not be found is shown by its number.\n"
+"\n"
+"  -j, --json             an array of objects\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_tokenize[] =
+"Usage: llmctl tokenize [OPTION]... [TEXT]...\n"
+"Show the tokens of a text; without TEXT, of standard input, byte for byte.\n"
+"\n"
+"  -m, --model MODEL      with this one's tokenizer, not the default model's\n"
+"      --bos              with the begin-of-text token, if the model wants one\n"
+"      --special          take special tokens written in the text for such\n"
+"      --ids              only the ids, in one line, as detokenize takes them\n"
+"  -j, --json             an array of objects\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_detokenize[] =
+"Usage: llmctl detokenize [OPTION]... [ID]...\n"
+"Show the text of tokens; without ID, of those that standard input names.\n"
+"\n"
+"  -m, --model MODEL      with this one's tokenizer, not the default model's\n"
+"  -j, --json             an object\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_score[] =
+"Usage: llmctl score [OPTION]... [TEXT]...\n"
+"       llmctl score --ids [OPTION]... [ID]...\n"
+"Show the log-probability of each token of a text given those before it, their\n"
+"sum and the perplexity; without operands, of standard input, byte for byte.\n"
+"\n"
+"  -m, --model MODEL      ask this one, not the server's default\n"
+"      --ids              token ids are given, not text\n"
+"      --special          take special tokens written in the text for such\n"
+"      --no-bos           without the begin-of-text token\n"
+"      --logprobs=N       show the N likeliest tokens too\n"
+"  -j, --json             an object: tokens, scored, logprob, perplexity\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_status[] =
+"Usage: llmctl status [OPTION]...\n"
+"Tell how broker and server are. Fails with 69 if no server answers.\n"
+"\n"
+"  -j, --json             an object\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_version[] =
+"Usage: llmctl version [OPTION]...\n"
+"Print the versions of llmctl and of the library it runs with.\n"
+"\n"
+"  -j, --json             an object\n";
+
+const char help_help[] =
+"Usage: llmctl help [COMMAND]\n"
+"Print the help of llmctl or of one of its commands.\n";

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of all commands, in one table; a command names the groups it takes.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "llmctl.h"
+
+enum option_type {
+	TYPE_FLAG,	/* bool */
+	TYPE_TEXT,	/* const char * */
+	TYPE_U32,
+	TYPE_U64,
+	TYPE_REAL,	/* double */
+	TYPE_STOP,	/* one more stop string */
+	TYPE_LOGPROBS,	/* optional number */
+};
+
+/**
+ * struct option_def - an option
+ * @name: without the dashes
+ * @letter: its short form, 0 if it has none
+ * @type: how to read its value
+ * @group: enum option_group
+ * @offset: of its field in struct options
+ */
+struct option_def {
+	const char *name;
+	char letter;
+	enum option_type type;
+	unsigned int group;
+	size_t offset;
+};
+
+#define OPTION(n, l, t, g, field) { n, l, t, g, offsetof(struct options, field) }
+
+static const struct option_def defs[] = {
+	OPTION("address",	 'a', TYPE_TEXT,     OPT_COMMON,   address),
+	OPTION("help",		 'h', TYPE_FLAG,     OPT_COMMON,   help),
+	OPTION("version",	 'V', TYPE_FLAG,     OPT_VERSION,  version),
+	OPTION("json",		 'j', TYPE_FLAG,     OPT_JSON,	   json),
+	OPTION("model",		 'm', TYPE_TEXT,     OPT_MODEL,	   model),
+	OPTION("max-tokens",	 'n', TYPE_U32,	     OPT_SAMPLING, max_tokens),
+	OPTION("temperature",	 't', TYPE_REAL,     OPT_SAMPLING, temperature),
+	OPTION("top-k",		  0,  TYPE_U32,	     OPT_SAMPLING, top_k),
+	OPTION("top-p",		  0,  TYPE_REAL,     OPT_SAMPLING, top_p),
+	OPTION("min-p",		  0,  TYPE_REAL,     OPT_SAMPLING, min_p),
+	OPTION("repeat-penalty",  0,  TYPE_REAL,     OPT_SAMPLING, repeat_penalty),
+	OPTION("repeat-last-n",   0,  TYPE_U32,	     OPT_SAMPLING, repeat_last_n),
+	OPTION("seed",		  0,  TYPE_U64,	     OPT_SAMPLING, seed),
+	OPTION("stop",		  0,  TYPE_STOP,     OPT_SAMPLING, stop),
+	OPTION("ignore-eos",	  0,  TYPE_FLAG,     OPT_SAMPLING, ignore_eos),
+	OPTION("raw",		  0,  TYPE_FLAG,     OPT_PROMPT,   raw),
+	OPTION("no-bos",	  0,  TYPE_FLAG,     OPT_PROMPT | OPT_NO_BOS, no_bos),
+	OPTION("system",	  0,  TYPE_TEXT,     OPT_SYSTEM,   system),
+	OPTION("special",	  0,  TYPE_FLAG,     OPT_SPECIAL,  special),
+	OPTION("logprobs",	  0,  TYPE_LOGPROBS, OPT_LOGPROBS, logprobs),
+	OPTION("ids",		  0,  TYPE_FLAG,     OPT_IDS,	   ids),
+	OPTION("bos",		  0,  TYPE_FLAG,     OPT_BOS,	   bos),
+};
+
+#define DEF_COUNT	(sizeof(defs) / sizeof(defs[0]))
+/* getopt's values of long options: index in defs, away from all letters */
+#define DEF_BASE	256
+
+int parse_u64(const char *text, uint64_t max, uint64_t *ret)
+{
+	unsigned long long value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (*end)
+		return -EINVAL;
+	if (errno || value > max)
+		return -ERANGE;
+	*ret = value;
+	return 0;
+}
+
+static int parse_real(const char *text, double *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtod(text, &end);
+	if (end == text || *end)
+		return -EINVAL;
+	return errno == ERANGE ? -ERANGE : 0;
+}
+
+static int option_add_stop(struct options *options, const char *text)
+{
+	if (!*text)
+		return -EINVAL;
+	if (options->stop_count >= STOPS_MAX)
+		return -E2BIG;
+	options->stop[options->stop_count++] = text;
+	return 0;
+}
+
+static int option_set(struct options *options, const struct option_def *def, const char *text)
+{
+	void *field = (char *)options + def->offset;
+	uint64_t number = 0;
+	int r;
+
+	switch (def->type) {
+	case TYPE_FLAG:
+		*(bool *)field = true;
+		return 0;
+	case TYPE_TEXT:
+		*(const char **)field = text;
+		return 0;
+	case TYPE_U32:
+		r = parse_u64(text, UINT32_MAX, &number);
+		*(uint32_t *)field = (uint32_t)number;
+		return r;
+	case TYPE_U64:
+		return parse_u64(text, UINT64_MAX, field);
+	case TYPE_REAL:
+		return parse_real(text, field);
+	case TYPE_STOP:
+		return option_add_stop(options, text);
+	case TYPE_LOGPROBS:
+		r = text ? parse_u64(text, 20, &number) : 0;
+		*(int *)field = (int)number;
+		return r;
+	}
+	return -EINVAL;
+}
+
+static int option_needs(const struct option_def *def)
+{
+	return def->type == TYPE_FLAG ? no_argument :
+	       def->type == TYPE_LOGPROBS ? optional_argument : required_argument;
+}
+
+/* what getopt_long() wants, for the options of these groups */
+static void options_tables(unsigned int groups, struct option longs[DEF_COUNT + 1],
+			   char *letters)
+{
+	size_t i;
+
+	for (i = 0; i < DEF_COUNT; i++) {
+		if (!(defs[i].group & groups))
+			continue;
+		*longs++ = (struct option){ defs[i].name, option_needs(&defs[i]), NULL,
+					    (int)(DEF_BASE + i) };
+		if (!defs[i].letter)
+			continue;
+		*letters++ = defs[i].letter;
+		if (option_needs(&defs[i]) == required_argument)
+			*letters++ = ':';
+	}
+	*longs = (struct option){ 0 };
+	*letters = '\0';
+}
+
+static const struct option_def *option_find(int value)
+{
+	size_t i;
+
+	if (value >= DEF_BASE)
+		return &defs[value - DEF_BASE];
+	for (i = 0; i < DEF_COUNT; i++)
+		if (defs[i].letter == value)
+			return &defs[i];
+	return NULL;
+}
+
+static int option_unknown(int value, char **argv)
+{
+	const char *reason = value == ':' ? "needs a value" : "is not known";
+
+	/* a cluster of letters is named by the one that is wrong */
+	if (optopt && optopt < DEF_BASE)
+		fail(EX_USAGE, "option '-%c' %s", optopt, reason);
+	else
+		fail(EX_USAGE, "option '%s' %s", argv[optind - 1], reason);
+	return -1;
+}
+
+int options_parse(struct options *options, unsigned int groups, bool stop_at_operand, int argc,
+		  char **argv)
+{
+	struct option longs[DEF_COUNT + 1];
+	char letters[2 * DEF_COUNT + 3];
+	const struct option_def *def;
+	int value, r;
+
+	/* a colon first: tell a missing value from an unknown option, and say nothing */
+	options_tables(groups, longs, stpcpy(letters, stop_at_operand ? "+:" : ":"));
+	optind = 0;
+	opterr = 0;
+	while ((value = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		def = value == '?' || value == ':' ? NULL : option_find(value);
+		if (!def)
+			return option_unknown(value, argv);
+		r = option_set(options, def, optarg);
+		if (r < 0) {
+			fail(EX_USAGE, "option '--%s' '%s': %s", def->name, optarg ? optarg : "",
+			     strerror(-r));
+			return -1;
+		}
+	}
+	return optind;
+}
+
+void options_init(struct options *options)
+{
+	*options = (struct options){ .logprobs = -1 };
+}
+
+struct llmos_generate_opts options_generate(const struct options *options)
+{
+	return (struct llmos_generate_opts){
+		.size = sizeof(struct llmos_generate_opts),
+		.model = options->model,
+		.raw = options->raw,
+		.special = options->special,
+		.no_bos = options->no_bos,
+		.ignore_eos = options->ignore_eos,
+		.logprobs = options->logprobs >= 0,
+		.max_tokens = options->max_tokens,
+		.temperature = options->temperature,
+		.top_p = options->top_p,
+		.min_p = options->min_p,
+		.repeat_penalty = options->repeat_penalty,
+		.top_k = options->top_k,
+		.repeat_last_n = options->repeat_last_n,
+		.seed = options->seed,
+		.top_logprobs = options->logprobs > 0 ? (uint32_t)options->logprobs : 0,
+		.stop = options->stop,
+	};
+}
