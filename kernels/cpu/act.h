@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Activations as the quantised types want them: int8 with one float32 scale per block of 32,
- * rounded to nearest even. A chunk holds as many blocks as a vector has 32-bit lanes, and is
- * turned so that lane b of every vector belongs to block b: a dot product of integers ends with
- * block sums in lanes, and nothing has to be added across. The row is filled up to whole chunks
- * with zeros.
+ * rounded to nearest even. A chunk of eight blocks is turned so that 32-bit lane b of every vector
+ * belongs to block b: a dot product of integers ends with block sums in lanes, and nothing has to
+ * be added across. The row is filled up to whole chunks with zeros.
  *
  * A block with an infinity or NaN in it has scale NaN. One whose greatest magnitude is below
  * ACT_TINY counts as zero: its scale would not be a normal float32.
@@ -30,15 +29,6 @@ struct act8 {
 	float s[8];
 	int32_t neg[8];
 	int32_t neg_low[8];
-};
-
-/** struct act16 - sixteen blocks, likewise */
-struct act16 {
-	int8_t q[8][64];
-	float d[16];
-	float s[16];
-	int32_t neg[16];
-	int32_t neg_low[16];
 };
 
 #endif /* LLMOS_KERNELS_ACT_H */

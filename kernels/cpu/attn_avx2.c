@@ -78,7 +78,7 @@ KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *sco
 				lanes[h][i] = _mm256_setzero_ps();
 			_mm256_storeu_ps(scores + h * stride + t,
 					 _mm256_blendv_ps(_mm256_set1_ps(-INFINITY),
-							  _mm256_mul_ps(reduce16_8(lanes[h]), scale),
+							  _mm256_mul_ps(reduce8_8(lanes[h]), scale),
 							  none));
 		}
 	}
@@ -114,7 +114,7 @@ static float softmax(float *scores, size_t count)
 		low = _mm256_add_ps(low, a);
 		high = _mm256_add_ps(high, b);
 	}
-	sum = reduce16(_mm256_add_ps(low, high));
+	sum = reduce8(_mm256_add_ps(low, high));
 	return sum == 0 ? 0 : 1 / sum;
 }
 

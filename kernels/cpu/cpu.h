@@ -4,11 +4,11 @@
  * tables give the same bits, so an answer does not depend on the machine that goes on with it:
  *
  * - Quantised types: the products of a block of 32 are summed exactly, as integers. Block b adds
- *   to float32 lane b % 16, in rising order: fma(float(sum), d_weight * d_act, lane), then
+ *   to float32 lane b % 8, in rising order: fma(float(sum), d_weight * d_act, lane), then
  *   fma(minimum, sum of the activations, lane) where the type has one. Q6_K has two scales in a
  *   block: its halves are added one after the other.
  * - F32, F16, BF16 and the scores of attention: element e adds to float32 lane e % 16 by FMA.
- * - 16 lanes become one by adding lane i + 8, then i + 4, i + 2, i + 1.
+ * - Lanes become one by adding lane i + 8 where there are 16, then i + 4, i + 2, i + 1.
  *
  * Every (token, row) has lanes of its own, so neither the tile nor the range it is computed in can
  * change it.
@@ -37,8 +37,6 @@ kern_for_each_type(KERN_DECLARE_CPU)
 
 size_t kern_act_q8_bytes_avx2(uint32_t cols);
 void kern_act_q8_pack_avx2(void *act, const float *x, uint32_t cols);
-size_t kern_act_q8_bytes_avx512(uint32_t cols);
-void kern_act_q8_pack_avx512(void *act, const float *x, uint32_t cols);
 size_t kern_act_float_bytes_avx2(uint32_t cols);
 void kern_act_float_pack_avx2(void *act, const float *x, uint32_t cols);
 

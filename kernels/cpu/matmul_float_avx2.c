@@ -71,7 +71,7 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 	for (int r = 0; r < rows; r++)
 		for (int t = 0; t < tokens; t++)
 			y[t * y_stride + r] =
-				reduce16(_mm256_add_ps(acc[r][t][0], acc[r][t][1]));
+				reduce8(_mm256_add_ps(acc[r][t][0], acc[r][t][1]));
 }
 
 KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, uint32_t begin,

@@ -82,7 +82,7 @@ KERN_INLINE __m256 chunk_apply(enum kern_type type, __m256 acc, const struct chu
 /* rows [row, row + count) of one token */
 KERN_INLINE void store_rows(float *y, const __m256 lanes[MUL_ROWS], uint32_t count)
 {
-	__m256 sums = reduce16_8(lanes);
+	__m256 sums = reduce8_8(lanes);
 
 	if (count == MUL_ROWS)
 		_mm256_storeu_ps(y, sums);
@@ -90,33 +90,23 @@ KERN_INLINE void store_rows(float *y, const __m256 lanes[MUL_ROWS], uint32_t cou
 		_mm256_maskstore_ps(y, first_lanes(count), sums);
 }
 
-/* lanes of one row and one token; even chunks are lanes 0 to 7, odd ones 8 to 15 */
+/* lanes of one row and one token */
 KERN_INLINE __m256 row_dot(enum kern_type type, const uint8_t *row, const struct act8 *a,
 			   uint32_t blocks)
 {
 	const uint32_t bytes = type_chunk_bytes(type, CHUNK_BLOCKS);
-	__m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+	__m256 acc = _mm256_setzero_ps();
 	struct chunk c;
 
-	for (; blocks >= 2 * CHUNK_BLOCKS; blocks -= 2 * CHUNK_BLOCKS, row += 2 * bytes, a += 2) {
+	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, row += bytes, a++) {
 		chunk_decode(type, &c, row, CHUNK_BLOCKS);
-		low = chunk_apply(type, low, &c, a);
-		chunk_decode(type, &c, row + bytes, CHUNK_BLOCKS);
-		high = chunk_apply(type, high, &c, a + 1);
+		acc = chunk_apply(type, acc, &c, a);
 	}
-	if (blocks >= CHUNK_BLOCKS) {
-		chunk_decode(type, &c, row, CHUNK_BLOCKS);
-		low = chunk_apply(type, low, &c, a);
-		blocks -= CHUNK_BLOCKS, row += bytes, a++;
-		if (blocks) {
-			chunk_decode(type, &c, row, blocks);
-			high = chunk_apply(type, high, &c, a);
-		}
-	} else if (blocks) {
+	if (blocks) {
 		chunk_decode(type, &c, row, blocks);
-		low = chunk_apply(type, low, &c, a);
+		acc = chunk_apply(type, acc, &c, a);
 	}
-	return _mm256_add_ps(low, high);
+	return acc;
 }
 
 KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, uint32_t begin,
@@ -152,22 +142,20 @@ KERN_INLINE void panel_tile(enum kern_type type, const struct chunk *row, uint32
 			    const uint8_t *act, size_t act_stride, int tokens,
 			    __m256 lanes[][MUL_ROWS])
 {
-	__m256 low[MUL_TOKENS], high[MUL_TOKENS];
+	__m256 acc[MUL_TOKENS];
 
 	for (int t = 0; t < tokens; t++)
-		low[t] = high[t] = _mm256_setzero_ps();
+		acc[t] = _mm256_setzero_ps();
 	for (uint32_t c = 0; c < chunks; c++) {
 		const struct act8 *a = (const struct act8 *)act + c;
 
 		for (int t = 0; t < tokens; t++) {
-			__m256 *acc = c % 2 ? &high[t] : &low[t];
-
-			*acc = chunk_apply(type, *acc, &row[c], a);
+			acc[t] = chunk_apply(type, acc[t], &row[c], a);
 			a = (const struct act8 *)((const uint8_t *)a + act_stride);
 		}
 	}
 	for (int t = 0; t < tokens; t++)
-		lanes[t][0] = _mm256_add_ps(low[t], high[t]);
+		lanes[t][0] = acc[t];
 }
 
 /* a panel of @rows rows that begins at row y, and @tokens tokens, a constant */

@@ -17,11 +17,8 @@ KERN_INLINE __m256i first_lanes(uint32_t count)
 				  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/**
- * reduce16() - one float from 16 lanes
- * @v: lanes 0 to 7, to which lanes 8 to 15 have been added already
- */
-KERN_INLINE float reduce16(__m256 v)
+/** reduce8() - one float from eight lanes */
+KERN_INLINE float reduce8(__m256 v)
 {
 	__m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 
@@ -49,8 +46,8 @@ KERN_INLINE __m256 fold1(__m256 a, __m256 b)
 	return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
 }
 
-/** reduce16_8() - reduce16() of eight vectors at once: v[i] ends in lane i */
-KERN_INLINE __m256 reduce16_8(const __m256 v[8])
+/** reduce8_8() - reduce8() of eight vectors at once: v[i] ends in lane i */
+KERN_INLINE __m256 reduce8_8(const __m256 v[8])
 {
 	__m256 a = fold2(fold4(v[0], v[4]), fold4(v[1], v[5]));
 	__m256 b = fold2(fold4(v[2], v[6]), fold4(v[3], v[7]));
