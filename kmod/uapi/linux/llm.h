@@ -19,11 +19,14 @@
  *   cmd_op of an IORING_OP_URING_CMD, whose 16 command bytes are a struct llm_uring_cmd that
  *   points at the same struct; the struct and all it points at must stay valid until the
  *   completion. A command's result is the return value of ioctl(), or the completion's res:
- *   negative is -errno.
+ *   negative is -errno. O_NONBLOCK on the file makes an ioctl do what its NONBLOCK flag does; an
+ *   io_uring command waits without a thread and looks at the flag alone.
  *
  *   Every struct starts with size and flags. size is sizeof(struct) as its user was compiled; a
  *   smaller struct is read as if zero-extended, a larger one is accepted only if the tail that the
- *   broker does not know is zero (E2BIG otherwise). Unknown flags, unknown enumerators and
+ *   broker does not know is zero (E2BIG otherwise, and beyond a page). Less than 8 bytes is EINVAL.
+ *   The size bits of a command's number are not looked at, so it stays the same when its struct
+ *   grows; an unknown number is ENOTTY. Unknown flags, unknown enumerators and
  *   non-zero padding are refused with EINVAL. Pointers travel as __u64, times as absolute
  *   CLOCK_MONOTONIC nanoseconds, real numbers as integers in millionths.
  *
@@ -43,10 +46,11 @@
  * A SHELL
  *
  *   What is write()n to /dev/llm gathers as a prompt. The first read(), or poll() for input,
- *   submits it to the server's default model as LLM_PAYLOAD_TEXT with LLM_SUBMIT_FILE; reads
- *   return the answer as it grows and 0 at its end. A failed request makes read() return its
- *   errno, once. Then the next write() begins a new prompt. A write() while an answer is being
- *   read fails with EBUSY.
+ *   submits it, in the name of whoever reads, to the server's default model as LLM_PAYLOAD_TEXT
+ *   with LLM_SUBMIT_FILE; reads return the answer as it grows and 0 at its end. A failed request
+ *   makes read() return its errno, once. Then the next write() begins a new prompt. A write() while
+ *   an answer is being read fails with EBUSY; one that makes the prompt longer than
+ *   max_payload_bytes fails with EMSGSIZE and throws it away. With nothing written, read() returns 0.
  *
  *       exec 3<>/dev/llm; echo 'Once upon a time' >&3; cat <&3
  *
@@ -71,7 +75,9 @@
  *   first, with the journal and the number of answer bytes already committed. A COMMIT takes
  *   effect as a whole or not at all, so a server that resumes from the journal and leaves out the
  *   bytes that were committed answers each request exactly once. If no server comes, they end with
- *   ECONNRESET. Requests submitted while there is no server wait in the same way.
+ *   ECONNRESET. Requests submitted while there is no server wait in the same way. A server is gone
+ *   with the last close of its file, or when the process that opened it, or that fetched last, lets
+ *   go of it by dying; a file of it that is still open then is of no more use (ESHUTDOWN, ENOENT).
  *
  * THE SOCKET
  *
@@ -294,7 +300,8 @@ struct llm_features {
  * @reserved: zero
  *
  * Return: 0; EINVAL malformed, E2BIG payload or stop strings over their limit, EBUSY one of the
- * three request limits is reached, EFAULT, ENOMEM.
+ * three request limits, or the limit on the bytes of all prompts of one user, is reached, EFAULT,
+ * ENOMEM.
  */
 struct llm_submit {
 	__u32 size;
@@ -343,9 +350,12 @@ struct llm_submit {
  * @reserved: zero
  *
  * Several READs of one request are served one after the other. With buf_len 0 nothing is consumed
- * and nothing waits.
+ * and nothing waits. An error takes nothing away: a READ_ALL that a signal, an error or NONBLOCK
+ * stops after some bytes returns 0 and those. The state of a cancelled request is
+ * LLM_STATE_CANCELLING until its server has let go of it, for the reader it is over in both.
  *
- * Return: 0; ENOENT no such request on this file, EAGAIN, EINTR, EINVAL, EFAULT.
+ * Return: 0; ENOENT no such request on this file, EAGAIN, EINTR, EINVAL, EFAULT, EBUSY too many
+ * commands of this file wait already.
  */
 struct llm_read {
 	__u32 size;
@@ -369,8 +379,9 @@ struct llm_read {
 
 /**
  * struct llm_submit_read - LLM_IOC_SUBMIT_AND_READ
- * @submit: as for SUBMIT; its size and flags are the command's
- * @read: as for READ; read.id must be zero and is set to the request's id
+ * @submit: as for SUBMIT, but size is sizeof(struct llm_submit_read)
+ * @read: as for READ; its size is sizeof(struct llm_read), its id must be zero and is set to the
+ *	request's
  *
  * On the socket: this struct, then the payload, then the stop strings. If the submission succeeds
  * and the read fails, submit.id is set all the same and the request lives on.
@@ -424,7 +435,8 @@ struct llm_cancel {
  * A request is ready when it has bytes to read or has ended. Where several are, they are named
  * in turn.
  *
- * Return: 0; ETIME the deadline passed, EAGAIN, EINTR, ENOENT no such request (or none at all).
+ * Return: 0; ETIME the deadline passed, EAGAIN, EINTR, ENOENT no such request (or none at all),
+ * EINVAL, EFAULT, EBUSY too many commands of this file wait already.
  */
 struct llm_wait {
 	__u32 size;
@@ -588,8 +600,11 @@ struct llm_event {
  * @pad: zero
  * @reserved: zero
  *
+ * What is due before other things: notices, then control requests, then requests; each kind in
+ * order of age. A notice never overtakes the request that it is about.
+ *
  * Return: bytes written to @buf; EAGAIN, EINTR, ECANCELED (the parked command was cancelled),
- * EINVAL, EFAULT (the event stays due).
+ * ESHUTDOWN (no longer the server), EINVAL, EFAULT (the event stays due).
  */
 struct llm_fetch {
 	__u32 size;
@@ -611,7 +626,8 @@ struct llm_fetch {
  * @offset: into the request's data, in bytes
  * @reserved: zero
  *
- * Return: bytes written to @buf, 0 past the end; ENOENT not this server's, EINVAL, EFAULT.
+ * Return: bytes written to @buf, 0 past the end; ENOENT not this server's, ECANCELED it was
+ * cancelled (COMMIT its end), EINVAL, EFAULT.
  */
 struct llm_pull {
 	__u32 size;
@@ -652,9 +668,12 @@ struct llm_pull {
  * @fetch_flags: COMMIT_AND_FETCH: as struct llm_fetch.flags; else 0
  * @reserved: zero
  *
+ * Data counts against the bound on unread bytes: who goes on after LLM_VERDICT_PAUSE may commit
+ * max_commit_bytes more.
+ *
  * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data, journal or their sum over
  * its limit, EINVAL, EFAULT, ENOMEM: nothing was taken. COMMIT_AND_FETCH: an error of the commit,
- * else as FETCH.
+ * else as FETCH; EINTR is the FETCH's.
  */
 struct llm_commit {
 	__u32 size;

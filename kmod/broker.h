@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The broker: all requests of the machine, the queue they wait in and the one server that may be
+ * there. There is one broker, as there is one /dev/llmd. Everything in it, in every request,
+ * client, server and user is protected by its lock, unless the field says otherwise.
+ *
+ * Order of locks, outermost first:
+ *
+ *	llm_broker.server_mutex		one server comes or goes at a time
+ *	llm_client.prompt_mutex		the prompt that write() gathers
+ *	io_uring's uring_lock		held by io_uring around what it calls
+ *	llm_broker.lock			a spinlock; never held around a copy from or to user memory,
+ *					an allocation, or a loop that a user can make long
+ *	llm_client.poll.lock and what io_uring takes to queue task work
+ *
+ * Nothing here runs in interrupt context: timeouts are delayed work.
+ */
+#ifndef LLM_BROKER_H
+#define LLM_BROKER_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+#include <linux/llm.h>
+
+#define LLM_USER_BUCKETS	64
+
+/* How many requests are ended, freed or listed before the lock is let go once. */
+#define LLM_BATCH		32
+
+/** enum llm_class - what a request competes for; each class has a queue of its own */
+enum llm_class {
+	LLM_CLASS_CONTROL,
+	LLM_CLASS_COMPUTE,
+	LLM_CLASSES
+};
+
+/**
+ * struct llm_broker - the one broker
+ * @lock: protects all that follows
+ * @last_id: of the youngest request
+ * @by_id: every request that was submitted and is not forgotten
+ * @queues: the requests in LLM_STATE_QUEUED, oldest first; those of each class
+ * @states: the requests in each other state, in the order they came there
+ * @notices: requests whose server has yet to hear that they were cancelled or read
+ * @server: who answers; NULL: nobody
+ * @serverless_ns: since when there is no server
+ * @users: those who have a request or a prompt, by uid
+ * @requests: that were admitted and are not freed
+ * @unended: of those submitted, not in LLM_STATE_ENDED
+ * @submitted: ever
+ * @ended: ever
+ * @recovered: handed back to the queue by the death of their server
+ * @cancelled: ever
+ * @server_mutex: taken around the coming and going of a server
+ * @expiry: ends requests that waited too long for a server
+ * @ready: initialised; parameters are set before that
+ */
+struct llm_broker {
+	spinlock_t lock;
+	u64 last_id;
+	struct rb_root by_id;
+	struct list_head queues[LLM_CLASSES];
+	struct list_head states[LLM_STATE_ENDED + 1];
+	struct list_head notices;
+	struct llm_server *server;
+	u64 serverless_ns;
+	struct hlist_head users[LLM_USER_BUCKETS];
+	u32 requests;
+	u32 unended;
+	u64 submitted;
+	u64 ended;
+	u64 recovered;
+	u64 cancelled;
+	struct mutex server_mutex;
+	struct delayed_work expiry;
+	bool ready;
+};
+
+extern struct llm_broker llm_broker;
+
+void llm_broker_init(void);
+void llm_broker_exit(void);
+
+#endif /* LLM_BROKER_H */

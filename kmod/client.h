@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A client: one open file of /dev/llm, with its requests, those who wait on it, and the prompt that
+ * write() gathers. It ends with the file's last close, and everything in it does.
+ */
+#ifndef LLM_CLIENT_H
+#define LLM_CLIENT_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "bytes.h"
+
+struct llm_call;
+struct llm_request;
+struct llm_user;
+
+/**
+ * struct llm_client - an open file; the broker's lock protects what no other comment claims
+ * @requests: that are published and not forgotten, in the order of their ids
+ * @admitted: requests that have a place here
+ * @parked: calls that wait
+ * @waiters: calls that wait for any request
+ * @poll: poll() and read() sleep here
+ * @last_waited: the request that WAIT named last
+ * @stream_id: the request that read() reads, 0 while a prompt is gathered
+ * @prompt_mutex: protects the following, and that only one read() submits it
+ * @prompt: what was written so far
+ * @prompt_user: who pays for it; NULL: nothing is charged
+ */
+struct llm_client {
+	struct list_head requests;
+	u32 admitted;
+	u32 parked;
+	struct list_head waiters;
+	wait_queue_head_t poll;
+	u64 last_waited;
+	u64 stream_id;
+	struct mutex prompt_mutex;
+	struct llm_bytes prompt;
+	struct llm_user *prompt_user;
+};
+
+struct llm_client *llm_client_create(void);
+void llm_client_destroy(struct llm_client *client);
+struct llm_request *llm_client_find(struct llm_client *client, u64 id);
+struct llm_request *llm_client_next_ready(struct llm_client *client, bool end_only);
+void llm_client_wake(struct llm_client *client);
+void llm_client_wake_ready(struct llm_client *client, struct llm_request *req);
+
+#endif /* LLM_CLIENT_H */

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * COMMIT: an answer grows. Data and journal are copied into chunks of their own first, charged to
+ * the memory cgroup of whoever asked; then all of it takes effect under the lock, or nothing does.
+ */
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/sched/mm.h>
+#include <linux/timekeeping.h>
+
+#include "args.h"
+#include "call.h"
+#include "commands.h"
+#include "limits.h"
+#include "queue.h"
+#include "request.h"
+#include "server.h"
+
+static bool llm_commit_end_valid(const struct llm_commit *commit)
+{
+	if (!(commit->flags & LLM_COMMIT_END))
+		return !commit->status && !commit->finish;
+	if (commit->status)
+		return commit->status < 0 && commit->status >= -MAX_ERRNO && !commit->finish;
+	return commit->finish <= LLM_FINISH_CONTEXT;
+}
+
+static int llm_commit_check(const struct llm_commit *commit)
+{
+	if (commit->flags & ~LLM_COMMIT_FLAGS || !llm_commit_end_valid(commit) ||
+	    !llm_args_zero(commit->reserved, sizeof(commit->reserved)))
+		return -EINVAL;
+	if (commit->data_len > LLM_COMMIT_BYTES_MAX || commit->journal_len > LLM_COMMIT_BYTES_MAX)
+		return -E2BIG;
+	return 0;
+}
+
+/*
+ * Is there room, and does the server not go back on its word? A server that stops when it is told
+ * to pause never meets the bound on unread bytes.
+ */
+static int llm_commit_fits(const struct llm_commit *commit, const struct llm_request *req)
+{
+	if (commit->prompt_tokens < req->prompt_tokens ||
+	    commit->output_tokens < req->output_tokens)
+		return -EINVAL;
+	if ((u64)req->unread + commit->data_len >
+	    (u64)llm_limit(max_unread_bytes) + 2 * LLM_COMMIT_BYTES_MAX ||
+	    (u64)req->journal.len + commit->journal_len > llm_limit(max_journal_bytes))
+		return -E2BIG;
+	return 0;
+}
+
+static int llm_commit_verdict(struct llm_request *req)
+{
+	if (req->unread < llm_limit(max_unread_bytes))
+		return LLM_VERDICT_CONTINUE;
+	if (req->state != LLM_STATE_PAUSED) {
+		llm_queue_drop_notice(req);
+		llm_request_set_state(req, LLM_STATE_PAUSED);
+	}
+	return LLM_VERDICT_PAUSE;
+}
+
+/* Takes effect; under the lock. */
+static int llm_commit_apply(const struct llm_commit *commit, struct llm_request *req,
+			    struct llm_bytes *data, struct llm_bytes *journal,
+			    struct llm_trash *trash)
+{
+	int verdict = LLM_VERDICT_CONTINUE;
+
+	if (commit->data_len && !req->first_ns)
+		req->first_ns = ktime_get_ns();
+	req->unread += commit->data_len;
+	req->output_bytes += commit->data_len;
+	req->prompt_tokens = commit->prompt_tokens;
+	req->output_tokens = commit->output_tokens;
+	llm_bytes_append(&req->output, data);
+	llm_bytes_append(&req->journal, journal);
+	if (commit->flags & LLM_COMMIT_END) {
+		llm_request_end(req, commit->status, commit->finish, trash);
+		return verdict;
+	}
+	verdict = llm_commit_verdict(req);
+	if (commit->data_len)
+		llm_request_wake(req);
+	return verdict;
+}
+
+/* Under the lock. Return: the verdict, or an error and nothing was taken. */
+static int llm_commit_locked(struct llm_call *call, struct llm_bytes *data,
+			     struct llm_bytes *journal, struct llm_trash *trash)
+{
+	const struct llm_commit *commit = &call->args.commit;
+	struct llm_request *req = llm_server_find(call->server, commit->id);
+	int err;
+
+	if (!req)
+		return -ENOENT;
+	if (req->state == LLM_STATE_CANCELLING) {
+		if (commit->flags & LLM_COMMIT_END)
+			llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
+		return LLM_VERDICT_CANCELLED;
+	}
+	err = llm_commit_fits(commit, req);
+	return err ?: llm_commit_apply(commit, req, data, journal, trash);
+}
+
+/* The request's owner, to be charged; with a reference to the request. */
+static struct llm_request *llm_commit_find(struct llm_call *call)
+{
+	struct llm_request *req;
+
+	spin_lock(&llm_broker.lock);
+	req = llm_server_find(call->server, call->args.commit.id);
+	if (req)
+		llm_request_get(req);
+	spin_unlock(&llm_broker.lock);
+	return req;
+}
+
+static int llm_commit_copy(const struct llm_commit *commit, const struct llm_request *req,
+			   struct llm_bytes *data, struct llm_bytes *journal)
+{
+	struct mem_cgroup *old = set_active_memcg(req->who.memcg);
+	int err;
+
+	err = llm_bytes_read_user(data, u64_to_user_ptr(commit->data), commit->data_len) ?:
+	      llm_bytes_read_user(journal, u64_to_user_ptr(commit->journal), commit->journal_len);
+	set_active_memcg(old);
+	return err;
+}
+
+static int llm_commit_run(struct llm_call *call)
+{
+	struct llm_request *req = llm_commit_find(call);
+	struct llm_bytes data, journal;
+	LLM_TRASH(trash);
+	int rc;
+
+	if (!req)
+		return -ENOENT;
+	llm_bytes_init(&data);
+	llm_bytes_init(&journal);
+	rc = llm_commit_copy(&call->args.commit, req, &data, &journal);
+	if (!rc) {
+		spin_lock(&llm_broker.lock);
+		rc = llm_commit_locked(call, &data, &journal, &trash);
+		spin_unlock(&llm_broker.lock);
+	}
+	llm_bytes_free(&data);
+	llm_bytes_free(&journal);
+	llm_trash_empty(&trash);
+	llm_request_put(req);
+	return rc;
+}
+
+int llm_commit_start(struct llm_call *call)
+{
+	const struct llm_commit *commit = &call->args.commit;
+	int err;
+
+	if (commit->fetch_buf || commit->fetch_len || commit->fetch_flags)
+		return -EINVAL;
+	err = llm_commit_check(commit);
+	return err ?: llm_commit_run(call);
+}
+
+int llm_commit_fetch_start(struct llm_call *call)
+{
+	const struct llm_commit *commit = &call->args.commit;
+	const struct llm_fetch fetch = {
+		.flags = commit->fetch_flags,
+		.buf = commit->fetch_buf,
+		.buf_len = commit->fetch_len,
+	};
+	int rc;
+
+	if (!(commit->flags & LLM_COMMIT_END))
+		return -EINVAL;
+	rc = llm_fetch_check(&fetch) ?: llm_commit_check(commit);
+	if (rc)
+		return rc;
+	rc = llm_commit_run(call);
+	return rc < 0 ? rc : llm_fetch_start(call);
+}

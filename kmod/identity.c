@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who asked: see identity.h. Called with nothing held, in the task that is meant: also an io_uring
+ * worker is a thread of its process, with the credentials of the request it works on.
+ */
+#include <linux/cgroup.h>
+#include <linux/cred.h>
+#include <linux/memcontrol.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched/signal.h>
+#include <linux/user_namespace.h>
+
+#include "identity.h"
+
+/** llm_identity_take() - notes down the current task; undone by llm_identity_drop() */
+void llm_identity_take(struct llm_identity *ret_who)
+{
+	rcu_read_lock();
+	ret_who->cgroup_id = cgroup_id(task_dfl_cgroup(current));
+	rcu_read_unlock();
+	ret_who->pid = get_pid(task_tgid(current));
+	ret_who->memcg = get_mem_cgroup_from_mm(current->mm);
+	ret_who->uid = current_euid();
+}
+
+void llm_identity_drop(struct llm_identity *who)
+{
+	put_pid(who->pid);
+	mem_cgroup_put(who->memcg);
+	who->pid = NULL;
+	who->memcg = NULL;
+}
+
+/** llm_pid_for_reader() - Return: @pid in the current task's pid namespace; 0: it has none there */
+u32 llm_pid_for_reader(struct pid *pid)
+{
+	return pid_nr_ns(pid, task_active_pid_ns(current));
+}
+
+/** llm_uid_for_reader() - Return: @uid in the current task's user namespace, or the overflow uid */
+u32 llm_uid_for_reader(kuid_t uid)
+{
+	return from_kuid_munged(current_user_ns(), uid);
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is due for the server: see queue.h. Called under the broker's lock by whoever changes a
+ * request or brings a FETCH; the timeout without a server is work of its own.
+ */
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/timekeeping.h>
+
+#include "broker.h"
+#include "call.h"
+#include "limits.h"
+#include "queue.h"
+#include "request.h"
+#include "server.h"
+
+static const u32 llm_class_events[LLM_CLASSES] = {
+	[LLM_CLASS_CONTROL] = LLM_FETCH_CONTROL,
+	[LLM_CLASS_COMPUTE] = LLM_FETCH_REQUEST,
+};
+
+static u32 llm_fetch_mask(const struct llm_call *call)
+{
+	return call->command->cmd == LLM_IOC_FETCH ? call->args.fetch.flags :
+						     call->args.commit.fetch_flags;
+}
+
+/* A parked FETCH that takes such an event, or NULL. */
+static struct llm_call *llm_queue_fetcher(u32 event)
+{
+	struct llm_server *server = llm_broker.server;
+	struct llm_call *call;
+
+	if (!server)
+		return NULL;
+	list_for_each_entry(call, &server->fetchers, waiter.node)
+		if (llm_fetch_mask(call) & event)
+			return call;
+	return NULL;
+}
+
+/**
+ * llm_queue_insert() - puts a request into its class's queue, at its place by age
+ * @req: the youngest go to the end and recovered ones near the front, so this takes few steps
+ */
+void llm_queue_insert(struct llm_request *req)
+{
+	struct list_head *queue = &llm_broker.queues[llm_request_class(req)];
+	struct llm_request *next;
+
+	lockdep_assert_held(&llm_broker.lock);
+	if (list_empty(queue) ||
+	    list_last_entry(queue, struct llm_request, state_node)->id < req->id) {
+		list_add_tail(&req->state_node, queue);
+		return;
+	}
+	list_for_each_entry(next, queue, state_node)
+		if (next->id > req->id)
+			break;
+	list_add_tail(&req->state_node, &next->state_node);
+}
+
+static void llm_queue_hand(struct llm_request *req, struct llm_call *call)
+{
+	llm_request_set_state(req, LLM_STATE_RUNNING);
+	req->server = call->server;
+	req->handed_to = call;
+	llm_request_get(req);
+	call->event.type = LLM_EVENT_REQUEST;
+	call->event.id = req->id;
+	call->event.time_ns = req->submit_ns;
+	call->event.req = req;
+}
+
+/** llm_queue_offer() - hands a request to a FETCH that waits for it, or queues it */
+void llm_queue_offer(struct llm_request *req)
+{
+	struct llm_call *call = llm_queue_fetcher(llm_class_events[llm_request_class(req)]);
+
+	lockdep_assert_held(&llm_broker.lock);
+	llm_request_set_state(req, LLM_STATE_QUEUED);
+	if (call) {
+		llm_queue_hand(req, call);
+		llm_waiter_wake(&call->waiter);
+	}
+	if (!llm_broker.server)
+		llm_queue_timeout_start();
+}
+
+static void llm_queue_hand_notice(struct llm_request *req, struct llm_call *call)
+{
+	call->event.type = req->notice;
+	call->event.id = req->id;
+	call->event.time_ns = req->notice_ns;
+	call->event.req = NULL;
+	llm_queue_drop_notice(req);
+}
+
+/* Makes a notice due; @place is the list's head, or its end. */
+static void llm_queue_post(struct llm_request *req, u32 type, u64 time_ns, bool first)
+{
+	struct llm_call *call = llm_queue_fetcher(LLM_FETCH_NOTICE);
+
+	llm_queue_drop_notice(req);
+	req->notice = type;
+	req->notice_ns = time_ns;
+	if (call) {
+		llm_queue_hand_notice(req, call);
+		llm_waiter_wake(&call->waiter);
+	} else if (first) {
+		list_add(&req->notice_node, &llm_broker.notices);
+	} else {
+		list_add_tail(&req->notice_node, &llm_broker.notices);
+	}
+}
+
+/**
+ * llm_queue_notify() - has something to tell about a request that its server knows
+ * @req: an earlier notice that was not delivered is forgotten
+ * @type: LLM_EVENT_CANCEL or LLM_EVENT_RESUME
+ */
+void llm_queue_notify(struct llm_request *req, u32 type)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	llm_queue_post(req, type, ktime_get_ns(), false);
+}
+
+/** llm_queue_drop_notice() - there is nothing to tell any more */
+void llm_queue_drop_notice(struct llm_request *req)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	req->notice = 0;
+	list_del_init(&req->notice_node);
+}
+
+/**
+ * llm_queue_take() - hands a FETCH what is due
+ * @call: has no event; not parked
+ * @mask: LLM_FETCH_* events it takes; notices come first, compute last
+ *
+ * Return: it was handed one.
+ */
+bool llm_queue_take(struct llm_call *call, u32 mask)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices)) {
+		llm_queue_hand_notice(list_first_entry(&llm_broker.notices, struct llm_request,
+						       notice_node), call);
+		return true;
+	}
+	for (int class = 0; class < LLM_CLASSES; class++) {
+		struct list_head *queue = &llm_broker.queues[class];
+
+		if (mask & llm_class_events[class] && !list_empty(queue)) {
+			llm_queue_hand(list_first_entry(queue, struct llm_request, state_node),
+				       call);
+			return true;
+		}
+	}
+	return false;
+}
+
+/**
+ * llm_queue_delivered() - the server has been told
+ * @call: forgets its event; the caller still has to put the request
+ *
+ * Return: false if the request was cancelled or recovered on the way: the server must not hear
+ * of it.
+ */
+bool llm_queue_delivered(struct llm_call *call)
+{
+	struct llm_request *req = call->event.req;
+
+	lockdep_assert_held(&llm_broker.lock);
+	call->event.type = 0;
+	call->event.req = NULL;
+	if (!req)
+		return true;
+	if (req->handed_to != call)
+		return false;
+	req->handed_to = NULL;
+	req->attempts++;
+	if (!req->dispatch_ns)
+		req->dispatch_ns = ktime_get_ns();
+	return true;
+}
+
+/**
+ * llm_queue_return() - the server could not be told
+ * @call: forgets its event, which is due again unless it is moot; the caller still has to put the
+ *	request
+ */
+void llm_queue_return(struct llm_call *call)
+{
+	const u32 type = call->event.type;
+	struct llm_request *req = call->event.req;
+
+	lockdep_assert_held(&llm_broker.lock);
+	call->event.type = 0;
+	call->event.req = NULL;
+	if (type == LLM_EVENT_REQUEST) {
+		if (req->handed_to == call) {
+			req->handed_to = NULL;
+			req->server = NULL;
+			llm_queue_offer(req);
+		}
+		return;
+	}
+	req = llm_request_find(call->event.id);
+	if (!type || !req || req->server != call->server || req->notice)
+		return;
+	if (req->state == (type == LLM_EVENT_CANCEL ? LLM_STATE_CANCELLING : LLM_STATE_RUNNING))
+		llm_queue_post(req, type, call->event.time_ns, true);
+}
+
+/**
+ * llm_queue_recover() - the request's server is gone
+ * @req: RUNNING, PAUSED or CANCELLING
+ * @trash: takes it, if it was cancelled and its client is gone as well
+ */
+void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (req->state == LLM_STATE_CANCELLING) {
+		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
+		return;
+	}
+	if (!req->handed_to)
+		llm_broker.recovered++;
+	llm_queue_drop_notice(req);
+	req->server = NULL;
+	req->handed_to = NULL;
+	llm_request_set_state(req, LLM_STATE_QUEUED);
+}
+
+/* The oldest request of a class whose time is up, or NULL; else @next_ns is lowered to its time. */
+static struct llm_request *llm_queue_overdue(int class, u64 now_ns, u64 *next_ns)
+{
+	const u64 timeout_ns = llm_limit(recover_timeout_s) * (u64)NSEC_PER_SEC;
+	struct llm_request *req = list_first_entry_or_null(&llm_broker.queues[class],
+							   struct llm_request, state_node);
+	u64 due_ns;
+
+	if (!req)
+		return NULL;
+	due_ns = max(req->submit_ns, llm_broker.serverless_ns) + timeout_ns;
+	if (due_ns <= now_ns)
+		return req;
+	*next_ns = min(*next_ns, due_ns);
+	return NULL;
+}
+
+/* Ends what is overdue, LLM_BATCH at most. Return: the time to look again, U64_MAX: never. */
+static u64 llm_queue_expire_batch(struct llm_trash *trash)
+{
+	const u64 now_ns = ktime_get_ns();
+	u64 next_ns = U64_MAX;
+	int n = 0;
+
+	for (int class = 0; class < LLM_CLASSES; class++) {
+		struct llm_request *req;
+
+		while ((req = llm_queue_overdue(class, now_ns, &next_ns))) {
+			if (n++ == LLM_BATCH)
+				return now_ns;
+			llm_request_end(req, -ECONNRESET, LLM_FINISH_NONE, trash);
+		}
+	}
+	return next_ns;
+}
+
+/** llm_queue_expire() - ends the requests that waited too long for a server */
+void llm_queue_expire(struct work_struct *work)
+{
+	u64 now_ns, next_ns = U64_MAX;
+	LLM_TRASH(trash);
+
+	spin_lock(&llm_broker.lock);
+	if (!llm_broker.server)
+		next_ns = llm_queue_expire_batch(&trash);
+	spin_unlock(&llm_broker.lock);
+	llm_trash_empty(&trash);
+
+	now_ns = ktime_get_ns();
+	if (next_ns != U64_MAX)
+		schedule_delayed_work(&llm_broker.expiry, next_ns > now_ns ?
+				      nsecs_to_jiffies(next_ns - now_ns) + 1 : 0);
+}
+
+/** llm_queue_timeout_start() - a request begins to wait for a server; older ones' time comes first */
+void llm_queue_timeout_start(void)
+{
+	schedule_delayed_work(&llm_broker.expiry, llm_limit(recover_timeout_s) * HZ);
+}
+
+/** llm_queue_timeout_changed() - the times of all that wait are to be looked at again */
+void llm_queue_timeout_changed(void)
+{
+	if (!READ_ONCE(llm_broker.ready))
+		return;
+	cancel_delayed_work(&llm_broker.expiry);
+	schedule_delayed_work(&llm_broker.expiry, 0);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is due for the server: requests of each class in the order of their ids, and notices. An
+ * event is handed to a parked FETCH as soon as there is one, so nothing is ever due while a FETCH
+ * that takes it is parked. What was handed out and could not be delivered comes back to where it
+ * was: requests keep their place by their age.
+ */
+#ifndef LLM_QUEUE_H
+#define LLM_QUEUE_H
+
+#include <linux/types.h>
+
+struct llm_call;
+struct llm_request;
+struct llm_trash;
+struct work_struct;
+
+void llm_queue_insert(struct llm_request *req);
+void llm_queue_offer(struct llm_request *req);
+void llm_queue_notify(struct llm_request *req, u32 type);
+void llm_queue_drop_notice(struct llm_request *req);
+bool llm_queue_take(struct llm_call *call, u32 mask);
+bool llm_queue_delivered(struct llm_call *call);
+void llm_queue_return(struct llm_call *call);
+void llm_queue_recover(struct llm_request *req, struct llm_trash *trash);
+void llm_queue_expire(struct work_struct *work);
+void llm_queue_timeout_start(void);
+void llm_queue_timeout_changed(void);
+
+#endif /* LLM_QUEUE_H */

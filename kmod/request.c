@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of a request: see request.h. Called by the commands of both sides; whatever can no
+ * longer be reached is left to a struct llm_trash, which its caller empties after the lock.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/errno.h>
+#include <linux/lockdep.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "call.h"
+#include "client.h"
+#include "limits.h"
+#include "queue.h"
+#include "request.h"
+
+/** llm_trash_empty() - frees what was left; without the lock */
+void llm_trash_empty(struct llm_trash *trash)
+{
+	struct llm_request *req, *next;
+
+	llm_chunks_free(&trash->chunks);
+	list_for_each_entry_safe(req, next, &trash->requests, state_node)
+		llm_request_put(req);
+	INIT_LIST_HEAD(&trash->requests);
+}
+
+void llm_request_get(struct llm_request *req)
+{
+	refcount_inc(&req->refs);
+}
+
+/** llm_request_put() - returns a reference; the last one frees the memory. Without the lock. */
+void llm_request_put(struct llm_request *req)
+{
+	if (!refcount_dec_and_test(&req->refs))
+		return;
+	llm_bytes_free(&req->prompt);
+	llm_bytes_free(&req->journal);
+	llm_bytes_free(&req->output);
+	llm_identity_drop(&req->who);
+	kfree(req);
+}
+
+static u32 llm_request_bytes(const struct llm_request *req)
+{
+	/* Each is bounded by a limit far below a quarter of the range. */
+	return req->spec.payload_len + req->spec.stop_len;
+}
+
+static struct llm_request *llm_request_alloc(const struct llm_submit *spec)
+{
+	struct llm_request *req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
+
+	if (!req)
+		return NULL;
+	refcount_set(&req->refs, 1);
+	RB_CLEAR_NODE(&req->by_id);
+	INIT_LIST_HEAD(&req->state_node);
+	INIT_LIST_HEAD(&req->client_node);
+	INIT_LIST_HEAD(&req->waiters);
+	INIT_LIST_HEAD(&req->notice_node);
+	llm_bytes_init(&req->prompt);
+	llm_bytes_init(&req->journal);
+	llm_bytes_init(&req->output);
+	llm_identity_take(&req->who);
+	req->spec = *spec;
+	return req;
+}
+
+/**
+ * llm_request_create() - admits a request, before any of its payload is copied
+ * @client: whose file it comes from
+ * @spec: checked
+ * @ret_req: for llm_request_publish() or llm_request_discard()
+ *
+ * Context: sleeps; in the task that asks.
+ * Return: 0; EBUSY a limit is reached, ENOMEM.
+ */
+int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
+		       struct llm_request **ret_req)
+{
+	struct llm_request *req = llm_request_alloc(spec);
+	int err;
+
+	if (!req)
+		return -ENOMEM;
+	err = llm_user_get(req->who.uid, &req->user);
+	if (err)
+		goto out;
+	spin_lock(&llm_broker.lock);
+	err = llm_limits_admit(client, req->user, llm_request_bytes(req));
+	if (err)
+		llm_user_put(req->user);
+	spin_unlock(&llm_broker.lock);
+	if (err)
+		goto out;
+	req->client = client;
+	*ret_req = req;
+	return 0;
+out:
+	llm_request_put(req);
+	return err;
+}
+
+/* Gives back what a request took from the limits. */
+static void llm_request_dismiss(struct llm_request *req)
+{
+	llm_limits_dismiss(req->user, llm_request_bytes(req));
+	llm_user_put(req->user);
+	req->user = NULL;
+}
+
+/** llm_request_discard() - undoes llm_request_create() */
+void llm_request_discard(struct llm_request *req)
+{
+	spin_lock(&llm_broker.lock);
+	req->client->admitted--;
+	llm_request_dismiss(req);
+	spin_unlock(&llm_broker.lock);
+	llm_request_put(req);
+}
+
+static void llm_request_link(struct llm_request *req)
+{
+	struct rb_node **link = &llm_broker.by_id.rb_node, *parent = NULL;
+
+	/* It is the youngest. */
+	while (*link) {
+		parent = *link;
+		link = &parent->rb_right;
+	}
+	rb_link_node(&req->by_id, parent, link);
+	rb_insert_color(&req->by_id, &llm_broker.by_id);
+}
+
+/**
+ * llm_request_publish() - makes a request visible to all, and hands it out if a server waits
+ * @req: from now on the broker's
+ *
+ * Context: under the broker's lock.
+ * Return: its id.
+ */
+u64 llm_request_publish(struct llm_request *req)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	req->id = ++llm_broker.last_id;
+	req->submit_ns = ktime_get_ns();
+	llm_request_link(req);
+	list_add_tail(&req->client_node, &req->client->requests);
+	llm_broker.submitted++;
+	llm_broker.unended++;
+	llm_queue_offer(req);
+	return req->id;
+}
+
+/** llm_request_find() - Return: the request with this id, or NULL */
+struct llm_request *llm_request_find(u64 id)
+{
+	struct llm_request *req = id ? llm_request_after(id - 1) : NULL;
+
+	return req && req->id == id ? req : NULL;
+}
+
+/** llm_request_after() - Return: the request with the lowest id above this one, or NULL */
+struct llm_request *llm_request_after(u64 id)
+{
+	struct rb_node *node = llm_broker.by_id.rb_node;
+	struct llm_request *best = NULL;
+
+	lockdep_assert_held(&llm_broker.lock);
+	while (node) {
+		struct llm_request *req = rb_entry(node, struct llm_request, by_id);
+
+		if (req->id > id) {
+			best = req;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return best;
+}
+
+enum llm_class llm_request_class(const struct llm_request *req)
+{
+	return req->spec.op < LLM_OP_CONTROL ? LLM_CLASS_COMPUTE : LLM_CLASS_CONTROL;
+}
+
+/* What may follow what; the first state of a request is LLM_STATE_QUEUED. */
+static const u8 llm_state_next[LLM_STATE_ENDED + 1] = {
+	[LLM_STATE_QUEUED] = BIT(LLM_STATE_QUEUED) | BIT(LLM_STATE_RUNNING) |
+			     BIT(LLM_STATE_ENDED),
+	[LLM_STATE_RUNNING] = BIT(LLM_STATE_QUEUED) | BIT(LLM_STATE_PAUSED) |
+			      BIT(LLM_STATE_CANCELLING) | BIT(LLM_STATE_ENDED),
+	[LLM_STATE_PAUSED] = BIT(LLM_STATE_QUEUED) | BIT(LLM_STATE_RUNNING) |
+			     BIT(LLM_STATE_CANCELLING) | BIT(LLM_STATE_ENDED),
+	[LLM_STATE_CANCELLING] = BIT(LLM_STATE_ENDED),
+	[LLM_STATE_ENDED] = 0,
+};
+
+/**
+ * llm_request_set_state() - the one way from state to state
+ * @req: moves to the end of its new state's list, or to its place by age in its queue
+ * @state: the new one
+ */
+void llm_request_set_state(struct llm_request *req, enum llm_state state)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	WARN_ON_ONCE(!(llm_state_next[req->state] & BIT(state)));
+
+	list_del_init(&req->state_node);
+	req->state = state;
+	if (state == LLM_STATE_QUEUED)
+		llm_queue_insert(req);
+	else
+		list_add_tail(&req->state_node, &llm_broker.states[state]);
+}
+
+/** llm_request_over() - Return: nothing will be added to the answer any more */
+bool llm_request_over(const struct llm_request *req)
+{
+	return req->state >= LLM_STATE_CANCELLING;
+}
+
+/**
+ * llm_request_ready() - is there something for who waits
+ * @req: the request
+ * @want: bytes that make it worth while; ignored when the server waits for the reader
+ * @end_only: nothing but the end is
+ */
+bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only)
+{
+	if (llm_request_over(req))
+		return true;
+	if (end_only || !req->unread)
+		return false;
+	return req->unread >= want || req->state == LLM_STATE_PAUSED;
+}
+
+/* The prompt and the journal are of no use to anyone once the answer is over. */
+static void llm_request_drop_data(struct llm_request *req, struct llm_trash *trash)
+{
+	if (req->data_users)
+		return;
+	llm_bytes_trash(&req->prompt, &trash->chunks);
+	llm_bytes_trash(&req->journal, &trash->chunks);
+}
+
+/** llm_request_data_unpin() - the caller no longer copies from prompt or journal */
+void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	req->data_users--;
+	if (llm_request_over(req))
+		llm_request_drop_data(req, trash);
+}
+
+/* Forgets a request that neither client nor server has. */
+static void llm_request_settle(struct llm_request *req, struct llm_trash *trash)
+{
+	if (req->client || req->state != LLM_STATE_ENDED)
+		return;
+	rb_erase(&req->by_id, &llm_broker.by_id);
+	RB_CLEAR_NODE(&req->by_id);
+	llm_request_dismiss(req);
+	list_move_tail(&req->state_node, &trash->requests);
+}
+
+/**
+ * llm_request_end() - the server is through with it, or it never had one
+ * @req: the request
+ * @status: 0 or -errno; what a cancel said before stands
+ * @finish: enum llm_finish
+ * @trash: may take the request, if nobody is left who would read it
+ */
+void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm_trash *trash)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (!llm_request_over(req)) {
+		req->status = status;
+		req->finish = finish;
+		req->end_ns = ktime_get_ns();
+	}
+	llm_queue_drop_notice(req);
+	req->server = NULL;
+	req->handed_to = NULL;
+	llm_request_set_state(req, LLM_STATE_ENDED);
+	llm_broker.unended--;
+	llm_broker.ended++;
+	llm_request_drop_data(req, trash);
+	llm_request_wake(req);
+	llm_request_settle(req, trash);
+}
+
+/**
+ * llm_request_cancel() - ends a request for its reader, at once
+ * @req: one that has ended stays as it is
+ * @trash: as for llm_request_end()
+ */
+void llm_request_cancel(struct llm_request *req, struct llm_trash *trash)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (llm_request_over(req))
+		return;
+	llm_broker.cancelled++;
+	if (req->state == LLM_STATE_QUEUED || req->handed_to) {
+		/* No server has heard of it. */
+		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
+		return;
+	}
+	req->status = -ECANCELED;
+	req->end_ns = ktime_get_ns();
+	llm_request_set_state(req, LLM_STATE_CANCELLING);
+	llm_request_drop_data(req, trash);
+	llm_queue_notify(req, LLM_EVENT_CANCEL);
+	llm_request_wake(req);
+}
+
+/**
+ * llm_request_detach() - its client has read it to the end or will never do so
+ * @req: cancelled, if it has not ended; its file has room for another one
+ * @trash: as for llm_request_end()
+ */
+void llm_request_detach(struct llm_request *req, struct llm_trash *trash)
+{
+	struct llm_client *client = req->client;
+
+	lockdep_assert_held(&llm_broker.lock);
+	if (!client)
+		return;
+	req->client = NULL;
+	list_del_init(&req->client_node);
+	client->admitted--;
+	if (client->stream_id == req->id)
+		client->stream_id = 0;
+	llm_bytes_trash(&req->output, &trash->chunks);
+	llm_waiters_wake(&req->waiters);
+	llm_client_wake(client);
+	if (req->state == LLM_STATE_ENDED)
+		llm_request_settle(req, trash);
+	else
+		llm_request_cancel(req, trash);
+}
+
+/** llm_request_wake() - wakes who waits for what there is now */
+void llm_request_wake(struct llm_request *req)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	llm_waiters_wake_ready(&req->waiters, req);
+	if (req->client && llm_request_ready(req, 1, false))
+		llm_client_wake_ready(req->client, req);
+}

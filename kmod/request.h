@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A request, from its submission to the moment when neither its client nor a server has it any
+ * more.
+ *
+ *	        publish                hand            (server gone: requeue)
+ *	(new) ----------> QUEUED -----------> RUNNING <--------> PAUSED
+ *	                    |  ^                |  |                |
+ *	                    |  +----------------+--|----------------+
+ *	             cancel |                      | cancel         | cancel
+ *	                    v                      v                v
+ *	                  ENDED <-------------- CANCELLING <--------+
+ *	                          server's END
+ *
+ * A request leaves the broker when it is ENDED and its client has read or given up the end of it.
+ * The broker's lock protects all of it but what is said to be constant after publication. A
+ * reference keeps the memory, nothing else.
+ */
+#ifndef LLM_REQUEST_H
+#define LLM_REQUEST_H
+
+#include <linux/list.h>
+#include <linux/rbtree.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+#include <linux/llm.h>
+
+#include "broker.h"
+#include "bytes.h"
+#include "identity.h"
+
+struct llm_call;
+struct llm_client;
+struct llm_server;
+struct llm_user;
+
+/**
+ * struct llm_request - a request
+ * @refs: the broker's and those of who copies from or to it just now
+ * @id: constant; its name
+ * @by_id: in llm_broker.by_id
+ * @state: where it is, and so which list @state_node is in
+ * @state_node: in a list of the broker: of a state, or of a class while it is queued
+ * @client: whose it is; NULL once nobody will read it
+ * @client_node: in llm_client.requests
+ * @server: who has it
+ * @handed_to: the FETCH that is on its way to tell the server; NULL once the server knows
+ * @waiters: calls that wait for this request
+ * @notice: what the server has yet to hear (LLM_EVENT_CANCEL, LLM_EVENT_RESUME), or 0
+ * @notice_ns: since when
+ * @notice_node: in llm_broker.notices
+ * @who: constant; who asked
+ * @user: constant; who pays
+ * @spec: constant; as submitted, checked
+ * @prompt: stop strings and payload; constant while @data_users
+ * @journal: what its servers keep of it; only grows while @data_users
+ * @data_users: who copies from @prompt or @journal just now, without the lock
+ * @output: the unread part of the answer, but for what @reading took
+ * @unread: bytes of it, with what @reading took
+ * @reading: a READ has detached some of @output
+ * @output_bytes: committed, ever
+ * @prompt_tokens: as last committed
+ * @output_tokens: as last committed
+ * @attempts: how many servers have fetched it
+ * @status: how it ended
+ * @finish: why it ended
+ * @submit_ns: when it was submitted
+ * @dispatch_ns: when a server first fetched it, 0 before
+ * @first_ns: when its first byte was committed, 0 before
+ * @end_ns: when it ended for its reader, 0 before
+ */
+struct llm_request {
+	refcount_t refs;
+	u64 id;
+	struct rb_node by_id;
+	enum llm_state state;
+	struct list_head state_node;
+	struct llm_client *client;
+	struct list_head client_node;
+	struct llm_server *server;
+	struct llm_call *handed_to;
+	struct list_head waiters;
+	u32 notice;
+	u64 notice_ns;
+	struct list_head notice_node;
+	struct llm_identity who;
+	struct llm_user *user;
+	struct llm_submit spec;
+	struct llm_bytes prompt;
+	struct llm_bytes journal;
+	u32 data_users;
+	struct llm_bytes output;
+	u32 unread;
+	bool reading;
+	u64 output_bytes;
+	u32 prompt_tokens;
+	u32 output_tokens;
+	u32 attempts;
+	int status;
+	u32 finish;
+	u64 submit_ns;
+	u64 dispatch_ns;
+	u64 first_ns;
+	u64 end_ns;
+};
+
+/**
+ * struct llm_trash - what was unhooked under the lock and is freed after it
+ * @chunks: of strings
+ * @requests: linked by their state_node; each holds the broker's reference
+ */
+struct llm_trash {
+	struct list_head chunks;
+	struct list_head requests;
+};
+
+#define LLM_TRASH(name)							\
+	struct llm_trash name = {					\
+		.chunks = LIST_HEAD_INIT(name.chunks),			\
+		.requests = LIST_HEAD_INIT(name.requests),		\
+	}
+
+void llm_trash_empty(struct llm_trash *trash);
+
+int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
+		       struct llm_request **ret_req);
+void llm_request_discard(struct llm_request *req);
+u64 llm_request_publish(struct llm_request *req);
+
+struct llm_request *llm_request_find(u64 id);
+struct llm_request *llm_request_after(u64 id);
+void llm_request_get(struct llm_request *req);
+void llm_request_put(struct llm_request *req);
+
+void llm_request_set_state(struct llm_request *req, enum llm_state state);
+bool llm_request_over(const struct llm_request *req);
+bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only);
+enum llm_class llm_request_class(const struct llm_request *req);
+void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm_trash *trash);
+void llm_request_cancel(struct llm_request *req, struct llm_trash *trash);
+void llm_request_detach(struct llm_request *req, struct llm_trash *trash);
+void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash);
+void llm_request_wake(struct llm_request *req);
+
+#endif /* LLM_REQUEST_H */

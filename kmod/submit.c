@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SUBMIT: a request comes in. Called by clients' commands and by the file way. It is admitted
+ * before a byte of its payload is copied, so nobody can have more memory copied than the limits
+ * allow, and published when it is complete.
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "args.h"
+#include "call.h"
+#include "client.h"
+#include "commands.h"
+#include "limits.h"
+#include "request.h"
+
+static bool llm_submit_model_valid(const char *model)
+{
+	const size_t len = strnlen(model, LLM_MODEL_NAME_MAX);
+
+	return len < LLM_MODEL_NAME_MAX && llm_args_zero(model + len, LLM_MODEL_NAME_MAX - len);
+}
+
+static bool llm_sampling_valid(const struct llm_submit *spec)
+{
+	const struct llm_sampling *sampling = &spec->sampling;
+
+	if (sampling->top_logprobs > LLM_LOGPROBS_MAX ||
+	    (sampling->top_logprobs && !(spec->flags & LLM_SUBMIT_RECORDS)))
+		return false;
+	return llm_args_zero(sampling->reserved, sizeof(sampling->reserved));
+}
+
+static int llm_submit_check(const struct llm_submit *spec)
+{
+	if (spec->flags & ~LLM_SUBMIT_FLAGS || spec->op > LLM_OP_MAX ||
+	    spec->payload_type > LLM_PAYLOAD_TOKENS || spec->pad ||
+	    !llm_args_zero(spec->reserved, sizeof(spec->reserved)) ||
+	    !llm_submit_model_valid(spec->model) || !llm_sampling_valid(spec))
+		return -EINVAL;
+	if (spec->payload_len > llm_limit(max_payload_bytes) ||
+	    spec->stop_len > LLM_STOP_BYTES_MAX)
+		return -E2BIG;
+	return 0;
+}
+
+/* Copies stop strings and payload, in the order in which a server gets them. */
+static int llm_submit_copy(struct llm_request *req)
+{
+	const struct llm_submit *spec = &req->spec;
+	int err;
+
+	err = llm_bytes_read_user(&req->prompt, u64_to_user_ptr(spec->stop), spec->stop_len);
+	if (err)
+		return err;
+	if (spec->stop_len && llm_bytes_last(&req->prompt) != '\0')
+		return -EINVAL;
+	return llm_bytes_read_user(&req->prompt, u64_to_user_ptr(spec->payload),
+				   spec->payload_len);
+}
+
+static u64 llm_submit_publish(struct llm_request *req)
+{
+	u64 id;
+
+	spin_lock(&llm_broker.lock);
+	id = llm_request_publish(req);
+	spin_unlock(&llm_broker.lock);
+	return id;
+}
+
+/* As if it had never been submitted. */
+static void llm_submit_revoke(struct llm_client *client, u64 id)
+{
+	struct llm_request *req;
+	LLM_TRASH(trash);
+
+	spin_lock(&llm_broker.lock);
+	req = llm_client_find(client, id);
+	if (req)
+		llm_request_detach(req, &trash);
+	spin_unlock(&llm_broker.lock);
+	llm_trash_empty(&trash);
+}
+
+static int llm_submit(struct llm_client *client, const struct llm_submit *spec, u64 *ret_id)
+{
+	struct llm_request *req;
+	int err;
+
+	err = llm_submit_check(spec);
+	if (err)
+		return err;
+	err = llm_request_create(client, spec, &req);
+	if (err)
+		return err;
+	err = llm_submit_copy(req);
+	if (err) {
+		llm_request_discard(req);
+		return err;
+	}
+	*ret_id = llm_submit_publish(req);
+	return 0;
+}
+
+int llm_submit_start(struct llm_call *call)
+{
+	int err;
+
+	err = llm_submit(call->client, &call->args.submit, &call->args.submit.id);
+	if (err)
+		return err;
+	err = llm_args_write(call);
+	if (err)
+		llm_submit_revoke(call->client, call->args.submit.id);
+	return err;
+}
+
+int llm_submit_read_start(struct llm_call *call)
+{
+	struct llm_submit *submit = &call->args.submit_read.submit;
+	struct llm_read *read = &call->args.submit_read.read;
+	int err;
+
+	if (read->size != sizeof(*read) || read->id)
+		return -EINVAL;
+	err = llm_read_start(call) ?: llm_submit(call->client, submit, &submit->id);
+	if (err)
+		return err;
+	read->id = submit->id;
+	err = llm_args_write(call);
+	if (err)
+		llm_submit_revoke(call->client, submit->id);
+	return err;
+}
+
+/**
+ * llm_submit_prompt() - submits what was written to a file
+ * @client: whose
+ * @prompt: moves into the request
+ * @ret_id: the request's
+ *
+ * Return: 0; EBUSY, ENOMEM: @prompt is as it was.
+ */
+int llm_submit_prompt(struct llm_client *client, struct llm_bytes *prompt, u64 *ret_id)
+{
+	const struct llm_submit spec = {
+		.size = sizeof(spec),
+		.flags = LLM_SUBMIT_FILE,
+		.op = LLM_OP_GENERATE,
+		.payload_type = LLM_PAYLOAD_TEXT,
+		.payload_len = prompt->len,
+	};
+	struct llm_request *req;
+	int err;
+
+	err = llm_request_create(client, &spec, &req);
+	if (err)
+		return err;
+	llm_bytes_append(&req->prompt, prompt);
+	*ret_id = llm_submit_publish(req);
+	return 0;
+}

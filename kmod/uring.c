@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands by io_uring: a call that has to wait is parked without a thread, and makes its next
+ * attempt in task work of the task that issued it, which is the only place where its memory may
+ * be written.
+ *
+ * Whoever finishes a command: the issue itself, before the call is parked; else its task work,
+ * if the call was woken; else io_uring's cancel, if it was still parked. The broker's lock decides
+ * which, by who takes the call off its list. A command that io_uring may cancel is only
+ * ever finished by io_uring_cmd_done(), which first takes it off io_uring's list of those; after
+ * that nothing refers to the call, and it is freed.
+ */
+#include <linux/errno.h>
+#include <linux/jiffies.h>
+#include <linux/kernel.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/workqueue.h>
+
+#include "args.h"
+#include "broker.h"
+#include "call.h"
+#include "compat.h"
+#include "uring.h"
+
+/**
+ * struct llm_uring_call - a call that can park without a thread
+ * @call: the call
+ * @cmd: io_uring's side of it
+ * @deadline: ends the wait, where there is one
+ */
+struct llm_uring_call {
+	struct llm_call call;
+	struct io_uring_cmd *cmd;
+	struct delayed_work deadline;
+};
+
+/* What io_uring keeps for us in a command. */
+struct llm_uring_pdu {
+	struct llm_uring_call *ucall;
+};
+
+static struct llm_uring_call *llm_uring_call(struct io_uring_cmd *cmd)
+{
+	return io_uring_cmd_to_pdu(cmd, struct llm_uring_pdu)->ucall;
+}
+
+static void llm_uring_finish(struct llm_uring_call *ucall, int result, unsigned int issue_flags)
+{
+	cancel_delayed_work_sync(&ucall->deadline);
+	llm_compat_uring_done(ucall->cmd, result, issue_flags);
+	kfree(ucall);
+}
+
+static void llm_uring_retry(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct llm_uring_call *ucall = llm_uring_call(cmd);
+	struct llm_call *call = &ucall->call;
+	int rc;
+
+	if (llm_compat_uring_dead(cmd)) {
+		if (call->command->abandon)
+			call->command->abandon(call);
+		llm_uring_finish(ucall, -ECANCELED, issue_flags);
+		return;
+	}
+	rc = call->command->attempt(call, true);
+	if (rc != -EIOCBQUEUED)
+		llm_uring_finish(ucall, rc, issue_flags);
+}
+
+LLM_COMPAT_TASK_WORK(llm_uring_task_work, llm_uring_retry)
+
+/* The lock is held; from here on the call belongs to its task work. */
+static void llm_uring_wake(struct llm_waiter *waiter)
+{
+	struct llm_uring_call *ucall = container_of(waiter, struct llm_uring_call, call.waiter);
+
+	io_uring_cmd_complete_in_task(ucall->cmd, llm_uring_task_work);
+}
+
+static void llm_uring_deadline(struct work_struct *work)
+{
+	struct llm_uring_call *ucall =
+		container_of(to_delayed_work(work), struct llm_uring_call, deadline);
+
+	llm_call_expire(&ucall->call);
+}
+
+static void llm_uring_start_deadline(struct llm_uring_call *ucall)
+{
+	const u64 now = ktime_get_ns(), deadline = ucall->call.deadline_ns;
+	u64 wait;
+
+	if (!deadline)
+		return;
+	wait = deadline > now ? nsecs_to_jiffies64(deadline - now) + 1 : 0;
+	schedule_delayed_work(&ucall->deadline, min_t(u64, wait, MAX_JIFFY_OFFSET));
+}
+
+/* The address and the size of the struct; the entry may change while it is looked at. */
+static int llm_uring_arg(const struct io_uring_cmd *cmd, void __user **ret_arg, u32 *ret_len)
+{
+	const struct llm_uring_cmd *sqe_cmd = (const void *)cmd->sqe->cmd;
+
+	if (READ_ONCE(sqe_cmd->flags))
+		return -EINVAL;
+	*ret_arg = u64_to_user_ptr(READ_ONCE(sqe_cmd->arg));
+	*ret_len = READ_ONCE(sqe_cmd->arg_len);
+	return 0;
+}
+
+/* Return: the command's result; 0 if an attempt is to follow. */
+static int llm_uring_begin(struct llm_call *call, u32 arg_len)
+{
+	int rc = llm_args_read(call);
+
+	if (rc)
+		return rc;
+	if (call->size != arg_len)
+		return -EINVAL;
+	return call->command->start(call);
+}
+
+/*
+ * Parks a command for which there is nothing yet. Once io_uring can cancel it, it has to know its
+ * call; and only then may somebody find it parked.
+ */
+static int llm_uring_park(struct llm_uring_call *ucall, unsigned int issue_flags)
+{
+	struct io_uring_cmd *cmd = ucall->cmd;
+	int rc;
+
+	io_uring_cmd_to_pdu(cmd, struct llm_uring_pdu)->ucall = ucall;
+	io_uring_cmd_mark_cancelable(cmd, issue_flags);
+	llm_uring_start_deadline(ucall);
+	rc = ucall->call.command->attempt(&ucall->call, true);
+	if (rc != -EIOCBQUEUED)
+		llm_uring_finish(ucall, rc, issue_flags);
+	return -EIOCBQUEUED;
+}
+
+/* A result of EAGAIN would make io_uring issue the command again. */
+static int llm_uring_result(struct io_uring_cmd *cmd, int rc, unsigned int issue_flags)
+{
+	if (rc != -EAGAIN)
+		return rc;
+	llm_compat_uring_done(cmd, rc, issue_flags);
+	return -EIOCBQUEUED;
+}
+
+static int llm_uring_issue_now(struct io_uring_cmd *cmd, unsigned int issue_flags,
+			       struct llm_call *call, u32 arg_len)
+{
+	return llm_uring_result(cmd, llm_uring_begin(call, arg_len), issue_flags);
+}
+
+static int llm_uring_issue_waiting(struct io_uring_cmd *cmd, unsigned int issue_flags,
+				   struct llm_uring_call *ucall, u32 arg_len)
+{
+	struct llm_call *call = &ucall->call;
+	int rc;
+
+	call->waiter.wake = llm_uring_wake;
+	ucall->cmd = cmd;
+	INIT_DELAYED_WORK(&ucall->deadline, llm_uring_deadline);
+	rc = llm_uring_begin(call, arg_len);
+	if (rc >= 0)
+		rc = call->command->attempt(call, false);
+	if (rc == -EAGAIN && !call->nonblock)
+		return llm_uring_park(ucall, issue_flags);
+	kfree(ucall);
+	return llm_uring_result(cmd, rc, issue_flags);
+}
+
+/**
+ * llm_uring_issue() - carries out a command, for ->uring_cmd()
+ * @cmd: from io_uring
+ * @issue_flags: from io_uring
+ * @command: which
+ * @client: on /dev/llm, whose
+ * @server: on /dev/llmd, whose
+ *
+ * Return: the command's result; EIOCBQUEUED it will come or has come by io_uring_cmd_done().
+ */
+int llm_uring_issue(struct io_uring_cmd *cmd, unsigned int issue_flags,
+		    const struct llm_command *command, struct llm_client *client,
+		    struct llm_server *server)
+{
+	struct llm_uring_call *ucall;
+	void __user *arg;
+	u32 arg_len;
+	int err;
+
+	err = llm_uring_arg(cmd, &arg, &arg_len);
+	if (err)
+		return err;
+	if (!command->attempt) {
+		struct llm_call call = {};
+
+		llm_call_init(&call, command, client, server, arg);
+		return llm_uring_issue_now(cmd, issue_flags, &call, arg_len);
+	}
+	ucall = kzalloc(sizeof(*ucall), GFP_KERNEL_ACCOUNT);
+	if (!ucall)
+		return -ENOMEM;
+	llm_call_init(&ucall->call, command, client, server, arg);
+	return llm_uring_issue_waiting(cmd, issue_flags, ucall, arg_len);
+}
+
+/**
+ * llm_uring_cancel() - io_uring wants a parked command back, for IO_URING_F_CANCEL
+ * @cmd: was parked once; may have been woken since
+ * @issue_flags: from io_uring
+ */
+int llm_uring_cancel(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	struct llm_uring_call *ucall = llm_uring_call(cmd);
+	struct llm_waiter *waiter = &ucall->call.waiter;
+	bool parked;
+
+	spin_lock(&llm_broker.lock);
+	parked = !list_empty(&waiter->node);
+	if (parked)
+		llm_waiter_unpark(waiter);
+	waiter->cancelled = true;
+	spin_unlock(&llm_broker.lock);
+	if (parked)
+		llm_uring_finish(ucall, -ECANCELED, issue_flags);
+	return 0;
+}

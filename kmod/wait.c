@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * WAIT: which request of a file has something to read. A call waits on its request, or on its file
+ * if it named none.
+ */
+#include <linux/errno.h>
+#include <linux/list.h>
+
+#include "args.h"
+#include "call.h"
+#include "client.h"
+#include "commands.h"
+#include "request.h"
+
+int llm_wait_start(struct llm_call *call)
+{
+	const struct llm_wait *wait = &call->args.wait;
+
+	if (wait->flags & ~LLM_WAIT_FLAGS || wait->pad ||
+	    !llm_args_zero(wait->reserved, sizeof(wait->reserved)))
+		return -EINVAL;
+	if (wait->flags & LLM_WAIT_NONBLOCK)
+		call->nonblock = true;
+	call->waiter.parked = &call->client->parked;
+	call->waiter.end_only = wait->flags & LLM_WAIT_END;
+	call->deadline_ns = wait->deadline_ns;
+	return 0;
+}
+
+/* Return: 0 and a request; EIOCBQUEUED the call is parked, or an error. */
+static int llm_wait_look(struct llm_call *call, bool park, struct llm_request **ret_req)
+{
+	struct llm_client *client = call->client;
+	const u64 id = call->args.wait.id;
+	struct list_head *list = &client->waiters;
+	struct llm_request *req;
+
+	if (id) {
+		req = llm_client_find(client, id);
+		if (!req)
+			return -ENOENT;
+		list = &req->waiters;
+		if (!llm_request_ready(req, 1, call->waiter.end_only))
+			req = NULL;
+	} else {
+		if (list_empty(&client->requests))
+			return -ENOENT;
+		req = llm_client_next_ready(client, call->waiter.end_only);
+		if (req)
+			client->last_waited = req->id;
+	}
+	if (req) {
+		*ret_req = req;
+		return 0;
+	}
+	return park ? llm_waiter_park(&call->waiter, list) : -EAGAIN;
+}
+
+int llm_wait_attempt(struct llm_call *call, bool park)
+{
+	struct llm_request *req;
+	int rc;
+
+	spin_lock(&llm_broker.lock);
+	rc = llm_wait_look(call, park, &req);
+	if (!rc) {
+		call->args.wait.id = req->id;
+		call->args.wait.state = req->state;
+	}
+	spin_unlock(&llm_broker.lock);
+	return rc ?: llm_args_write(call);
+}
