@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the engine share. Nobody else includes this. */
+#ifndef LLMOS_ENGINE_ENGINE_INTERNAL_H
+#define LLMOS_ENGINE_ENGINE_INTERNAL_H
+
+#include "engine/engine.h"
+#include "engine/kv.h"
+#include "engine/rope.h"
+#include "engine/scratch.h"
+#include "engine/threads.h"
+#include "kernels/kernels.h"
+#include "model/gguf.h"
+#include "model/model.h"
+
+enum engine_kv_type { ENGINE_KV_AUTO, ENGINE_KV_F32, ENGINE_KV_F16 };
+
+/** struct engine - immutable after engine_new(), except for what its threads do */
+struct engine {
+	struct engine_config config;	/* with defaults filled in; no strings */
+	enum engine_kv_type kv_type;
+	const struct kern_ops *ops;
+	struct threads *threads;
+};
+
+/**
+ * struct engine_seq - a sequence, in use or on its model's list of free ones
+ * @model: it belongs to
+ * @next_free: on that list
+ * @pages: (model->seq_pages_max) numbers of its cache pages, in order
+ * @page_count: pages it has
+ * @length: tokens in its cache, page_count * KV_PAGE_TOKENS at most
+ * @is_used: not on the list
+ * @in_step: an item of the step being checked names it
+ */
+struct engine_seq {
+	struct engine_model *model;
+	struct engine_seq *next_free;
+	uint32_t *pages;
+	uint32_t page_count;
+	uint32_t length;
+	bool is_used;
+	bool in_step;
+};
+
+struct engine_model {
+	struct engine *engine;
+	struct gguf *gguf;
+	struct tokenizer *tokenizer;
+	enum chat_template chat;
+	struct model *model;
+	struct rope rope;
+	uint32_t context;		/* tokens of a sequence at most */
+	uint32_t seq_pages_max;
+	uint64_t token_work;		/* multiplications a token takes, its attention left out */
+	struct kv kv;
+	struct engine_seq *seqs;	/* (config.max_seqs) */
+	struct engine_seq *free_seqs;
+	uint32_t *seq_pages;		/* behind seqs[].pages */
+	struct scratch scratch;
+};
+
+/** seq_pool_open() - make the sequences of a model: 0, -ENOMEM */
+int seq_pool_open(struct engine_model *model);
+void seq_pool_close(struct engine_model *model);
+
+/** memory_limit() - bytes this process may use: what there is, and what its cgroups allow */
+size_t memory_limit(void);
+
+/** forward() - compute the step laid out in model->scratch.step, which was checked */
+void forward(struct engine_model *model);
+
+#endif /* LLMOS_ENGINE_ENGINE_INTERNAL_H */

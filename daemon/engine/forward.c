@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A step through a model of the Llama family. The whole step is one run of the team: its members
+ * go through the layers together and meet five times in each (when tokens are few; else also
+ * after packing activations). Each output element is computed by one member in one fixed order,
+ * so that neither the number of members nor the other tokens of the step can change a bit of it.
+ */
+#include "engine/forward_internal.h"
+
+/* below this, waking the others takes longer than what they would save */
+#define TEAM_WORK_MIN	400000		/* multiplications */
+
+/* embed() - tokens to the residual stream, and the angles of their positions */
+static void embed(struct pass *p)
+{
+	const struct model_matrix *e = &p->model->model->embedding;
+	struct scratch *s = p->s;
+
+	for (uint32_t i = p->member; i < s->token_count; i = threads_chunk_next(p->threads)) {
+		const struct step_token *t = &s->tokens[i];
+
+		p->ops->dequant_row[e->type](s->x + i * s->width_stride,
+					     (const char *)e->w.data + t->id * e->w.row_bytes,
+					     e->w.cols);
+		rope_angles(&p->model->rope, t->position, s->cos + i * s->rope_stride,
+			    s->sin + i * s->rope_stride);
+	}
+	threads_barrier(p->threads);
+}
+
+/* turn() - rotate whole heads [begin, end) of every token's queries or keys */
+static void turn(struct pass *p, float *heads, size_t stride, uint32_t begin, uint32_t end)
+{
+	const struct model_hparams *h = &p->model->model->hparams;
+	struct scratch *s = p->s;
+
+	for (uint32_t i = 0; i < s->token_count; i++)
+		p->ops->rope(heads + i * stride + begin, (end - begin) / h->head_dim, h->head_dim,
+			     h->rope.dim, s->cos + i * s->rope_stride, s->sin + i * s->rope_stride,
+			     false);
+}
+
+/* store() - put whole heads [begin, end) of every token's keys or values into the cache */
+static void store(struct pass *p, uint32_t layer, const float *heads, uint32_t begin, uint32_t end,
+		  bool is_value)
+{
+	const uint32_t head_dim = p->model->model->hparams.head_dim;
+	const struct kv *kv = &p->model->kv;
+	const size_t token_bytes = head_dim * (kv->is_f16 ? 2 : 4);
+
+	for (uint32_t i = 0; i < p->s->token_count; i++) {
+		const struct step_token *t = &p->s->tokens[i];
+		const uint32_t page = t->seq->pages[t->position / KV_PAGE_TOKENS];
+
+		for (uint32_t r = begin; r < end; r += head_dim) {
+			char *plane = is_value ? kv_values(kv, page, layer, r / head_dim)
+					       : kv_keys(kv, page, layer, r / head_dim);
+
+			p->ops->store_kv(plane + t->position % KV_PAGE_TOKENS * token_bytes,
+					 heads + i * p->s->kv_stride + r, head_dim, kv->is_f16);
+		}
+	}
+}
+
+/* query_key_value() - x to q, and to keys and values in the cache; all meet */
+static void query_key_value(struct pass *p, const struct model_layer *l, uint32_t layer)
+{
+	struct scratch *s = p->s;
+	const uint32_t unit = p->model->model->hparams.head_dim;
+	const struct model_matrix *const matrices[] = { &l->q, &l->k, &l->v };
+	const struct packing what = {
+		.src = s->x, .stride = s->width_stride, .norm = l->attn_norm,
+	};
+	const struct acts acts = pass_pack(p, &what, matrices, 3);
+	const struct chunks q = pass_chunks(p, &l->q, unit);
+	const struct chunks kv = pass_chunks(p, &l->k, unit);
+	float *const out[] = { s->q, s->k, s->v };
+
+	for (uint32_t c = p->member; c < q.count + 2 * kv.count;
+	     c = threads_chunk_next(p->threads)) {
+		const uint32_t which = c < q.count ? 0 : 1 + (c - q.count) / kv.count;
+		const uint32_t part = which ? (c - q.count) % kv.count : c;
+		const uint32_t rows = which ? kv.rows : q.rows;
+		const uint32_t begin = part * rows;
+		const uint32_t end = MIN(begin + rows, matrices[which]->w.rows);
+		const size_t stride = which ? s->kv_stride : s->q_stride;
+
+		pass_mul(p, matrices[which], acts.data[which], acts.stride[which], begin, end,
+			 out[which], stride);
+		if (which < 2)
+			turn(p, out[which], stride, begin, end);
+		if (which)
+			store(p, layer, out[which], begin, end, which == 2);
+	}
+	threads_barrier(p->threads);
+}
+
+/* mul_into_x() - multiply by @m and add the result to the residual stream; all meet */
+static void mul_into_x(struct pass *p, const struct model_matrix *m, const struct packing *what)
+{
+	struct scratch *s = p->s;
+	const struct acts acts = pass_pack(p, what, &m, 1);
+	const struct chunks chunks = pass_chunks(p, m, 1);
+
+	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
+		const uint32_t begin = c * chunks.rows;
+		const uint32_t end = MIN(begin + chunks.rows, m->w.rows);
+
+		pass_mul(p, m, acts.data[0], acts.stride[0], begin, end, s->y, s->width_stride);
+		for (uint32_t i = 0; i < p->row_count; i++)
+			p->ops->add(s->x + p->rows[i] * s->width_stride + begin,
+				    s->y + i * s->width_stride + begin, end - begin);
+	}
+	threads_barrier(p->threads);
+}
+
+/* gate_and_up() - x to the hidden state of the feed-forward network, in gate; all meet */
+static void gate_and_up(struct pass *p, const struct model_layer *l)
+{
+	struct scratch *s = p->s;
+	const struct model_matrix *const matrices[] = { &l->gate, &l->up };
+	const struct packing what = {
+		.src = s->x, .stride = s->width_stride, .rows = p->rows, .norm = l->ffn_norm,
+	};
+	const struct acts acts = pass_pack(p, &what, matrices, 2);
+	const struct chunks chunks = pass_chunks(p, &l->gate, 1);
+
+	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
+		const uint32_t begin = c * chunks.rows;
+		const uint32_t end = MIN(begin + chunks.rows, l->gate.w.rows);
+
+		pass_mul(p, &l->gate, acts.data[0], acts.stride[0], begin, end, s->gate,
+			 s->ff_stride);
+		pass_mul(p, &l->up, acts.data[1], acts.stride[1], begin, end, s->up,
+			 s->ff_stride);
+		for (uint32_t i = 0; i < p->row_count; i++) {
+			float *gate = s->gate + i * s->ff_stride + begin;
+
+			p->ops->silu_mul(gate, gate, s->up + i * s->ff_stride + begin,
+					 end - begin);
+		}
+	}
+	threads_barrier(p->threads);
+}
+
+static void layer_pass(struct pass *p, uint32_t layer)
+{
+	const struct model_layer *l = &p->model->model->layers[layer];
+	struct scratch *s = p->s;
+
+	query_key_value(p, l, layer);
+	if (layer + 1 == p->model->model->hparams.layers) {
+		p->rows = s->rows;
+		p->row_count = s->row_count;
+		if (!p->row_count)
+			return;
+	}
+	pass_attend(p, layer);
+	mul_into_x(p, &l->o, &(struct packing){
+		.src = s->attn, .stride = s->q_stride, .rows = p->rows });
+	gate_and_up(p, l);
+	mul_into_x(p, &l->down, &(struct packing){ .src = s->gate, .stride = s->ff_stride });
+}
+
+static void logits(struct pass *p)
+{
+	const struct model *m = p->model->model;
+	const struct model_matrix *const matrices[] = { &m->output };
+	const struct packing what = {
+		.src = p->s->x, .stride = p->s->width_stride, .rows = p->rows,
+		.norm = m->output_norm,
+	};
+	const struct acts acts = pass_pack(p, &what, matrices, 1);
+	const struct chunks chunks = pass_chunks(p, &m->output, 1);
+
+	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
+		const uint32_t begin = c * chunks.rows;
+
+		pass_mul(p, &m->output, acts.data[0], acts.stride[0], begin,
+			 MIN(begin + chunks.rows, m->output.w.rows), p->s->logits,
+			 m->hparams.vocab);
+	}
+}
+
+static void member_pass(void *arg, unsigned int member)
+{
+	struct engine_model *model = arg;
+	struct pass p = {
+		.model = model,
+		.ops = model->engine->ops,
+		.threads = model->engine->threads,
+		.s = &model->scratch,
+		.own = &model->scratch.members[member],
+		.member = member,
+		.rows = model->scratch.all,
+		.row_count = model->scratch.token_count,
+	};
+
+	embed(&p);
+	for (uint32_t i = 0; i < model->model->hparams.layers; i++)
+		layer_pass(&p, i);
+	if (p.row_count)
+		logits(&p);
+}
+
+void forward(struct engine_model *model)
+{
+	const uint64_t work = model->token_work * model->scratch.token_count;
+	const unsigned int all = threads_count(model->engine->threads);
+
+	threads_run(model->engine->threads, work < TEAM_WORK_MIN ? 1 : all, member_pass, model);
+}

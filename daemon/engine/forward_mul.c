@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Matrix multiplications of a step: the activations are packed once in each form that is wanted,
+ * and the outputs are cut into chunks that members take as they become free.
+ */
+#include "engine/forward_internal.h"
+
+#define CHUNK_UNIT	16		/* outputs: a cache line of float32 */
+#define CHUNK_BYTES	(128U << 10)	/* of weights, at most: what fits a core's own cache */
+#define CHUNKS_EACH	4		/* per member, so that one who is late takes fewer */
+#define TOKENS_AT_ONCE	64U		/* whose packed activations stay in the cache beside it */
+
+static bool same_form(const struct pass *p, const struct model_matrix *a,
+		      const struct model_matrix *b)
+{
+	return a->type == b->type ||
+		(p->ops->matmul[a->type].pack == p->ops->matmul[b->type].pack &&
+		 p->ops->matmul[a->type].act_bytes == p->ops->matmul[b->type].act_bytes);
+}
+
+/* pack_row() - one token, in each form once */
+static void pack_row(const struct pass *p, const struct packing *what, uint32_t row,
+		     const struct model_matrix *const *matrices, uint32_t count,
+		     const struct acts *acts)
+{
+	const uint32_t cols = matrices[0]->w.cols;
+	const float *x = what->src + (what->rows ? what->rows[row] : row) * what->stride;
+
+	if (what->norm) {
+		p->ops->rms_norm(p->own->row, x, what->norm, cols,
+				 p->model->model->hparams.norm_eps);
+		x = p->own->row;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (!i || acts->data[i] != acts->data[i - 1])
+			p->ops->matmul[matrices[i]->type].pack(
+				(char *)acts->data[i] + row * acts->stride[i], x, cols);
+}
+
+/* place() - where each matrix finds its activations; those of one form share them */
+static struct acts place(const struct pass *p, const struct act_buffer *buffer,
+			 const struct model_matrix *const *matrices, uint32_t count)
+{
+	struct acts acts = { 0 };
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct model_matrix *m = matrices[i];
+
+		acts.data[i] = i && same_form(p, m, matrices[i - 1]) ? acts.data[i - 1]
+								     : buffer->form[i];
+		acts.stride[i] = scratch_act_stride(p->ops, m->type, m->w.cols);
+	}
+	return acts;
+}
+
+struct acts pass_pack(struct pass *p, const struct packing *what,
+		      const struct model_matrix *const *matrices, uint32_t count)
+{
+	const uint32_t cols = matrices[0]->w.cols;
+	struct acts acts;
+
+	if (p->row_count == 1 || (uint64_t)p->row_count * cols <= ACT_OWN_ELEMS) {
+		acts = place(p, &p->own->act, matrices, count);
+		for (uint32_t i = 0; i < p->row_count; i++)
+			pack_row(p, what, i, matrices, count, &acts);
+		return acts;
+	}
+	acts = place(p, &p->s->act, matrices, count);
+	for (uint32_t i = p->member; i < p->row_count; i = threads_chunk_next(p->threads))
+		pack_row(p, what, i, matrices, count, &acts);
+	threads_barrier(p->threads);
+	return acts;
+}
+
+struct chunks pass_chunks(const struct pass *p, const struct model_matrix *m, uint32_t unit)
+{
+	const uint32_t members = threads_members(p->threads);
+	uint32_t rows = m->w.rows;
+	struct chunks c;
+
+	while (unit % CHUNK_UNIT)
+		unit *= 2;
+	if (members > 1)
+		rows = MIN(rows / (members * CHUNKS_EACH) + 1, CHUNK_BYTES / m->w.row_bytes + 1);
+	c.rows = (rows + unit - 1) / unit * unit;
+	c.count = (m->w.rows + c.rows - 1) / c.rows;
+	return c;
+}
+
+void pass_mul(const struct pass *p, const struct model_matrix *m, const char *act, size_t stride,
+	      uint32_t begin, uint32_t end, float *y, size_t y_stride)
+{
+	const struct kern_matmul *matmul = &p->ops->matmul[m->type];
+
+	for (uint32_t t = 0; t < p->row_count; t += TOKENS_AT_ONCE)
+		matmul->mul(&m->w, begin, end, act + t * stride, stride,
+			    MIN(p->row_count - t, TOKENS_AT_ONCE), y + t * y_stride, y_stride);
+	for (uint32_t t = 0; m->bias && t < p->row_count; t++)
+		p->ops->add(y + t * y_stride + begin, m->bias + begin, end - begin);
+}

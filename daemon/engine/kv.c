@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The arena of the key-value cache: mapped without reserve, handed out in pages from a stack. */
+#include "engine/kv.h"
+
+#include <sys/mman.h>
+
+static bool plane_size(size_t *ret, uint32_t head_dim, bool is_f16)
+{
+	return size_mul(ret, (size_t)KV_PAGE_TOKENS * (is_f16 ? 2 : 4), head_dim);
+}
+
+size_t kv_page_bytes(uint32_t layers, uint32_t kv_heads, uint32_t head_dim, bool is_f16)
+{
+	size_t bytes;
+
+	if (!plane_size(&bytes, head_dim, is_f16) || !size_mul(&bytes, bytes, 2) ||
+	    !size_mul(&bytes, bytes, kv_heads) || !size_mul(&bytes, bytes, layers))
+		return 0;
+	return bytes;
+}
+
+int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads, uint32_t head_dim,
+	    bool is_f16)
+{
+	struct kv new = { .page_count = pages, .is_f16 = is_f16 };
+	void *base;
+
+	new.page_bytes = kv_page_bytes(layers, kv_heads, head_dim, is_f16);
+	if (!pages || !new.page_bytes || !plane_size(&new.plane_bytes, head_dim, is_f16) ||
+	    !size_mul(&new.arena_bytes, new.page_bytes, pages) || new.arena_bytes > SIZE_MAX / 2)
+		return -EOVERFLOW;
+	new.layer_bytes = new.page_bytes / layers;
+	new.free_pages = calloc(pages, sizeof(*new.free_pages));
+	if (!new.free_pages)
+		return -ENOMEM;
+	base = mmap(NULL, new.arena_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED) {
+		free(new.free_pages);
+		return -ENOMEM;
+	}
+	/* attention walks through megabytes of it; where there are no huge pages, small ones do */
+	(void)madvise(base, new.arena_bytes, MADV_HUGEPAGE);
+	new.base = base;
+	for (uint32_t i = 0; i < pages; i++)
+		new.free_pages[i] = pages - 1 - i;
+	new.free_count = pages;
+	*kv = new;
+	return 0;
+}
+
+void kv_close(struct kv *kv)
+{
+	if (kv->base)
+		munmap(kv->base, kv->arena_bytes);
+	free(kv->free_pages);
+	*kv = (struct kv){ 0 };
+}
+
+uint32_t kv_take(struct kv *kv)
+{
+	return kv->free_pages[--kv->free_count];
+}
+
+void kv_give(struct kv *kv, uint32_t page)
+{
+	kv->free_pages[kv->free_count++] = page;
+}

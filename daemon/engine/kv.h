@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The key-value cache of one model: an arena of pages, taken at load and never grown. A page holds
+ * the keys and values of KV_PAGE_TOKENS tokens of one sequence, for all layers and heads:
+ *
+ *	(layers, kv_heads, {keys, values}, KV_PAGE_TOKENS, head_dim)
+ *
+ * so that each head's keys lie together, as kern_attn wants them, and a page is one stretch of
+ * memory. Belongs to the thread that steps the model; inside a step its members write disjoint parts.
+ */
+#ifndef LLMOS_ENGINE_KV_H
+#define LLMOS_ENGINE_KV_H
+
+#include "base/util.h"
+
+#define KV_PAGE_TOKENS	32
+
+/**
+ * struct kv - see above
+ * @base: the arena; memory is taken when a page is first written
+ * @page_bytes: of a page
+ * @layer_bytes: of a layer within a page
+ * @plane_bytes: of the keys, or the values, of one head within a layer
+ * @page_count: pages of the arena
+ * @free_pages: stack of the numbers of free pages
+ * @free_count: height of that stack
+ * @is_f16: elements are F16, else float32
+ */
+struct kv {
+	char *base;
+	size_t arena_bytes;
+	size_t page_bytes;
+	size_t layer_bytes;
+	size_t plane_bytes;
+	uint32_t page_count;
+	uint32_t *free_pages;
+	uint32_t free_count;
+	bool is_f16;
+};
+
+/** kv_page_bytes() - what a page takes; 0 if that overflows */
+size_t kv_page_bytes(uint32_t layers, uint32_t kv_heads, uint32_t head_dim, bool is_f16);
+
+/** kv_open() - take an arena of @pages pages: 0, -ENOMEM, -EOVERFLOW */
+int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads, uint32_t head_dim,
+	    bool is_f16);
+void kv_close(struct kv *kv);
+
+/** kv_take() - a free page; there must be one */
+uint32_t kv_take(struct kv *kv);
+void kv_give(struct kv *kv, uint32_t page);
+
+/** kv_keys() - (KV_PAGE_TOKENS, head_dim) keys of one head in one page; the values follow */
+static inline char *kv_keys(const struct kv *kv, uint32_t page, uint32_t layer, uint32_t head)
+{
+	return kv->base + page * kv->page_bytes + layer * kv->layer_bytes +
+	       head * 2 * kv->plane_bytes;
+}
+
+static inline char *kv_values(const struct kv *kv, uint32_t page, uint32_t layer, uint32_t head)
+{
+	return kv_keys(kv, page, layer, head) + kv->plane_bytes;
+}
+
+#endif /* LLMOS_ENGINE_KV_H */

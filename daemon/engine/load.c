@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Loads a model: the file, its tokenizer, the cache, the sequences and the scratch memory. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/engine_internal.h"
+
+#define MEMORY_SHARE	4	/* of the memory there is, the cache takes this part at most */
+
+static bool kv_is_f16(const struct engine_model *m)
+{
+	if (m->engine->kv_type == ENGINE_KV_AUTO)
+		return !m->model->is_f32;
+	return m->engine->kv_type == ENGINE_KV_F16;
+}
+
+/* has_no_vocabulary() - the file says itself that it knows no text, only ids */
+static bool has_no_vocabulary(const struct gguf *gguf)
+{
+	struct gguf_string kind;
+
+	return gguf_get_string(gguf, "tokenizer.ggml.model", &kind) >= 0 &&
+		gguf_string_is(kind, "no_vocab");
+}
+
+static int load_tokenizer(struct engine_model *m, struct error *error)
+{
+	int r;
+
+	m->chat = CHAT_NONE;
+	if (has_no_vocabulary(m->gguf))
+		return 0;
+	r = tok_new(&m->tokenizer, m->gguf, error);
+	if (r < 0)
+		return r;
+	if (tok_vocab(m->tokenizer) != m->model->hparams.vocab)
+		return error_set(error, -EBADMSG, "model: %u tokens, but embeddings for %u",
+				 tok_vocab(m->tokenizer), m->model->hparams.vocab);
+	m->chat = chat_detect(m->gguf);
+	return 0;
+}
+
+static uint64_t matrix_work(const struct model_matrix *m)
+{
+	return (uint64_t)m->w.rows * m->w.cols;
+}
+
+static void count_work(struct engine_model *m)
+{
+	const struct model_layer *l = m->model->layers;
+
+	m->token_work = matrix_work(&m->model->output);
+	for (uint32_t i = 0; i < m->model->hparams.layers; i++, l++)
+		m->token_work += matrix_work(&l->q) + matrix_work(&l->k) + matrix_work(&l->v) +
+			matrix_work(&l->o) + matrix_work(&l->gate) + matrix_work(&l->up) +
+			matrix_work(&l->down);
+}
+
+/* size_pages() - how many pages the cache gets, and what that leaves of the context */
+static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, struct error *error)
+{
+	const struct engine_config *c = &m->engine->config;
+	const size_t limit = memory_limit();
+	uint64_t wanted, pages;
+	size_t bytes = c->kv_bytes;
+
+	m->context = m->model->hparams.context;
+	if (c->context)
+		m->context = MIN(m->context, c->context);
+	wanted = (m->context - 1) / KV_PAGE_TOKENS + 1;
+	pages = wanted * c->max_seqs;
+	if (bytes > limit)
+		return error_set(error, -ENOMEM,
+				 "model: a cache of '%zu' bytes is more than the %zu there are",
+				 bytes, limit);
+	if (!bytes)
+		bytes = limit / MEMORY_SHARE;
+	pages = MIN(pages, bytes / page_bytes);
+	pages = MIN(pages, UINT32_MAX);
+	if (!pages)
+		return error_set(error, -ENOMEM,
+				 "model: %u tokens of cache take %zu bytes, but only %zu are allowed",
+				 KV_PAGE_TOKENS, page_bytes, bytes);
+	m->seq_pages_max = (uint32_t)MIN(wanted, pages);
+	m->context = MIN(m->context, m->seq_pages_max * KV_PAGE_TOKENS);
+	*ret = (uint32_t)pages;
+	return 0;
+}
+
+static int load_cache(struct engine_model *m, struct error *error)
+{
+	const struct model_hparams *p = &m->model->hparams;
+	const bool is_f16 = kv_is_f16(m);
+	size_t page_bytes = kv_page_bytes(p->layers, p->kv_heads, p->head_dim, is_f16);
+	uint32_t pages = 0;
+	int r;
+
+	if (!page_bytes)
+		return error_set(error, -ENOMEM, "model: cache: %s", strerror(EOVERFLOW));
+	r = size_pages(m, page_bytes, &pages, error);
+	if (r < 0)
+		return r;
+	r = kv_open(&m->kv, pages, p->layers, p->kv_heads, p->head_dim, is_f16);
+	if (r >= 0)
+		r = seq_pool_open(m);
+	if (r < 0)
+		return error_set(error, -ENOMEM,
+				 "model: can't take %u pages of %zu bytes for the cache: %s", pages,
+				 page_bytes, strerror(-r));
+	return 0;
+}
+
+static int load_scratch(struct engine_model *m, struct error *error)
+{
+	const struct engine_config *c = &m->engine->config;
+	const struct scratch_config config = {
+		.model = m->model,
+		.ops = m->engine->ops,
+		.members = c->threads,
+		.tokens = c->batch_tokens,
+		.logits_rows = c->logits_rows,
+		.context = m->context,
+		.seq_pages = m->seq_pages_max,
+	};
+	int r;
+
+	r = rope_open(&m->rope, &m->model->hparams.rope);
+	if (r >= 0)
+		r = scratch_open(&m->scratch, &config);
+	if (r < 0)
+		return error_set(error, -ENOMEM, "model: can't take memory for steps: %s",
+				 strerror(-r));
+	return 0;
+}
+
+int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
+		      struct error *error)
+{
+	_cleanup_(engine_model_freep) struct engine_model *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return error_set(error, -ENOMEM, "model: %s", strerror(ENOMEM));
+	m->engine = engine;
+	r = gguf_open(&m->gguf, path, error);
+	if (r >= 0)
+		r = model_new(&m->model, m->gguf, error);
+	if (r >= 0)
+		r = load_tokenizer(m, error);
+	if (r >= 0)
+		r = load_cache(m, error);
+	if (r >= 0)
+		r = load_scratch(m, error);
+	if (r < 0)
+		return r;
+	count_work(m);
+	*ret = steal_ptr(m);
+	return 0;
+}
+
+void engine_model_free(struct engine_model *m)
+{
+	if (!m)
+		return;
+	scratch_close(&m->scratch);
+	rope_close(&m->rope);
+	seq_pool_close(m);
+	kv_close(&m->kv);
+	tok_free(m->tokenizer);
+	model_free(m->model);
+	gguf_free(m->gguf);
+	free(m);
+}
+
+static void info_of_model(struct engine_model_info *info, const struct model *model,
+			  const struct gguf *gguf)
+{
+	const struct model_hparams *p = &model->hparams;
+
+	*info = (struct engine_model_info){
+		.parameters = model->parameters,
+		.file_bytes = gguf_size_bytes(gguf),
+		.context = p->context,
+		.layers = p->layers,
+		.width = p->width,
+		.heads = p->heads,
+		.kv_heads = p->kv_heads,
+		.ff_width = p->ff_width,
+		.vocab = p->vocab,
+		.page_tokens = KV_PAGE_TOKENS,
+		.arch = "llama",
+	};
+	snprintf(info->weights, sizeof(info->weights), "%s", model->weights);
+}
+
+void engine_model_info(const struct engine_model *m, struct engine_model_info *ret)
+{
+	info_of_model(ret, m->model, m->gguf);
+	ret->context_used = m->context;
+	ret->kv_pages = m->kv.page_count;
+	ret->kv_pages_used = m->kv.page_count - m->kv.free_count;
+	ret->memory_bytes = m->kv.arena_bytes + m->scratch.bytes +
+		m->kv.page_count * sizeof(*m->kv.free_pages) +
+		m->engine->config.max_seqs *
+			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));
+}
+
+int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, struct error *error)
+{
+	_cleanup_(model_freep) struct model *model = NULL;
+	int r;
+
+	r = model_new(&model, gguf, error);
+	if (r < 0)
+		return r;
+	info_of_model(ret, model, gguf);
+	return 0;
+}
+
+const struct tokenizer *engine_model_tokenizer(const struct engine_model *m)
+{
+	return m->tokenizer;
+}
+
+enum chat_template engine_model_chat(const struct engine_model *m)
+{
+	return m->chat;
+}
+
+const struct gguf *engine_model_gguf(const struct engine_model *m)
+{
+	return m->gguf;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lays the scratch memory out twice with the same code: first on nothing, which tells its size, then
+ * on the memory.
+ */
+#include "engine/scratch.h"
+
+#include <sys/mman.h>
+
+#include "kernels/kernels.h"
+
+/** struct carver - hands out aligned pieces, or only counts while @base is 0 */
+struct carver {
+	uintptr_t base;
+	size_t used;
+	bool overflow;
+};
+
+static void *carve(struct carver *c, size_t rows, size_t row_bytes)
+{
+	const size_t at = c->used;
+	size_t bytes;
+
+	if (!size_mul(&bytes, rows, row_bytes) || !size_add(&bytes, bytes, KERN_ALIGN - 1) ||
+	    !size_add(&c->used, c->used, bytes / KERN_ALIGN * KERN_ALIGN)) {
+		c->overflow = true;
+		return NULL;
+	}
+	return c->base ? (void *)(c->base + at) : NULL;
+}
+
+static float *carve_floats(struct carver *c, size_t rows, size_t stride)
+{
+	return carve(c, rows, stride * sizeof(float));
+}
+
+/* float_stride() - of rows of @elems float32 that start on cache lines */
+static size_t float_stride(uint32_t elems)
+{
+	const size_t line = KERN_ALIGN / sizeof(float);
+
+	return (elems + line - 1) / line * line;
+}
+
+size_t scratch_act_stride(const struct kern_ops *ops, enum kern_type type, uint32_t cols)
+{
+	return (ops->matmul[type].act_bytes(cols) + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN;
+}
+
+/** struct act_need - bytes of one form: for a whole step, and for a member */
+struct act_need {
+	size_t shared;
+	size_t own;
+};
+
+static void act_need_matrix(struct act_need *need, const struct scratch_config *c,
+			    const struct model_matrix *m)
+{
+	const size_t stride = scratch_act_stride(c->ops, m->type, m->w.cols);
+	const size_t own = stride * MAX(1U, ACT_OWN_ELEMS / m->w.cols);
+
+	need->shared = MAX(need->shared, stride * c->tokens);
+	need->own = MAX(need->own, own);
+}
+
+static struct act_need act_need(const struct scratch_config *c)
+{
+	struct act_need need = { 0 };
+
+	act_need_matrix(&need, c, &c->model->output);
+	for (uint32_t i = 0; i < c->model->hparams.layers; i++) {
+		const struct model_layer *l = &c->model->layers[i];
+		const struct model_matrix *const all[] = {
+			&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down,
+		};
+
+		for (size_t j = 0; j < ARRAY_SIZE(all); j++)
+			act_need_matrix(&need, c, all[j]);
+	}
+	return need;
+}
+
+static void lay_out_members(struct scratch *s, const struct scratch_config *c, struct carver *carver,
+			    size_t act_bytes)
+{
+	const struct model_hparams *p = &c->model->hparams;
+	const uint32_t group = p->heads / p->kv_heads;
+
+	s->members = carve(carver, c->members, sizeof(*s->members));
+	for (uint32_t i = 0; i < c->members; i++) {
+		struct scratch_member m = {
+			.row = carve_floats(carver, 1, s->width_stride),
+			.scores = carve_floats(carver, group, float_stride(c->context)),
+			.k_pages = carve(carver, c->seq_pages, sizeof(void *)),
+			.v_pages = carve(carver, c->seq_pages, sizeof(void *)),
+		};
+
+		for (uint32_t form = 0; form < ACT_FORMS; form++)
+			m.act.form[form] = carve(carver, 1, act_bytes);
+		if (carver->base)
+			s->members[i] = m;
+	}
+}
+
+static void lay_out(struct scratch *s, const struct scratch_config *c, struct carver *carver)
+{
+	const struct model_hparams *p = &c->model->hparams;
+	const struct act_need need = act_need(c);
+	const size_t t = c->tokens;
+
+	s->width_stride = float_stride(p->width);
+	s->q_stride = float_stride(p->heads * p->head_dim);
+	s->kv_stride = float_stride(p->kv_heads * p->head_dim);
+	s->ff_stride = float_stride(p->ff_width);
+	s->rope_stride = float_stride(p->rope.dim / 2);
+	s->tokens = carve(carver, t, sizeof(*s->tokens));
+	s->rows = carve(carver, t, sizeof(*s->rows));
+	s->all = carve(carver, t, sizeof(*s->all));
+	s->x = carve_floats(carver, t, s->width_stride);
+	s->y = carve_floats(carver, t, s->width_stride);
+	s->q = carve_floats(carver, t, s->q_stride);
+	s->k = carve_floats(carver, t, s->kv_stride);
+	s->v = carve_floats(carver, t, s->kv_stride);
+	s->attn = carve_floats(carver, t, s->q_stride);
+	s->gate = carve_floats(carver, t, s->ff_stride);
+	s->up = carve_floats(carver, t, s->ff_stride);
+	s->cos = carve_floats(carver, t, s->rope_stride);
+	s->sin = carve_floats(carver, t, s->rope_stride);
+	s->logits = carve_floats(carver, c->logits_rows, p->vocab);
+	for (uint32_t form = 0; form < ACT_FORMS; form++)
+		s->act.form[form] = carve(carver, 1, need.shared);
+	lay_out_members(s, c, carver, need.own);
+}
+
+int scratch_open(struct scratch *scratch, const struct scratch_config *config)
+{
+	struct carver carver = { 0 };
+	struct scratch s = { 0 };
+	void *memory;
+
+	lay_out(&s, config, &carver);
+	if (carver.overflow || carver.used > SIZE_MAX / 2)
+		return -EOVERFLOW;
+	s.bytes = carver.used;
+	memory = mmap(NULL, s.bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	(void)madvise(memory, s.bytes, MADV_HUGEPAGE);
+	s.memory = memory;
+	carver = (struct carver){ .base = (uintptr_t)memory };
+	lay_out(&s, config, &carver);
+	for (uint32_t i = 0; i < config->tokens; i++)
+		s.all[i] = i;
+	*scratch = s;
+	return 0;
+}
+
+void scratch_close(struct scratch *s)
+{
+	if (s->memory)
+		munmap(s->memory, s->bytes);
+	*s = (struct scratch){ 0 };
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory a step computes in, in one piece that is sized and taken at load. Shared arrays have a
+ * row for each token of a step; each member of the team has some of its own. Rows start on cache
+ * lines, so that members who write neighbouring rows do not disturb each other.
+ */
+#ifndef LLMOS_ENGINE_SCRATCH_H
+#define LLMOS_ENGINE_SCRATCH_H
+
+#include "base/util.h"
+#include "model/model.h"
+
+struct engine_seq;
+struct kern_ops;
+
+/* forms of packed activations that one input can be wanted in: query, key and value may all differ */
+#define ACT_FORMS	3
+/* inputs up to this many elements in all are packed by each member for itself */
+#define ACT_OWN_ELEMS	4096
+
+/** struct step_token - a token of the step */
+struct step_token {
+	const struct engine_seq *seq;
+	uint32_t id;
+	uint32_t position;
+};
+
+/** struct act_buffer - packed activations: for each form, rows of a size the form decides */
+struct act_buffer {
+	char *form[ACT_FORMS];
+};
+
+/** struct scratch_member - of one member of the team */
+struct scratch_member {
+	float *row;			/* (max of width) a normalised token */
+	struct act_buffer act;
+	float *scores;			/* (group, context) for kern_attn */
+	const void **k_pages;		/* (pages of a sequence) */
+	const void **v_pages;
+};
+
+/** struct scratch_config - what decides its size */
+struct scratch_config {
+	const struct model *model;
+	const struct kern_ops *ops;
+	uint32_t members;
+	uint32_t tokens;		/* of a step */
+	uint32_t logits_rows;
+	uint32_t context;
+	uint32_t seq_pages;
+};
+
+/**
+ * struct scratch - see above; T stands for the tokens of a step
+ * @tokens: (T)
+ * @token_count: of this step
+ * @rows: (T) tokens whose logits are wanted
+ * @row_count: of this step
+ * @all: (T) 0, 1, 2, ...
+ * @x: (T, width_stride) the residual stream
+ * @y: (T, width_stride) what is added to it
+ * @q: (T, q_stride)
+ * @k: (T, kv_stride)
+ * @v: (T, kv_stride)
+ * @attn: (T, q_stride)
+ * @gate: (T, ff_stride)
+ * @up: (T, ff_stride)
+ * @cos: (T, rope_stride)
+ * @sin: (T, rope_stride)
+ * @logits: (logits_rows, vocab)
+ */
+struct scratch {
+	void *memory;
+	size_t bytes;
+	struct step_token *tokens;
+	uint32_t token_count;
+	uint32_t *rows;
+	uint32_t row_count;
+	uint32_t *all;
+	size_t width_stride, q_stride, kv_stride, ff_stride, rope_stride;
+	float *x, *y, *q, *k, *v, *attn, *gate, *up, *cos, *sin, *logits;
+	struct act_buffer act;
+	struct scratch_member *members;
+};
+
+/** scratch_act_stride() - distance of packed rows of @cols activations for one type of weights */
+size_t scratch_act_stride(const struct kern_ops *ops, enum kern_type type, uint32_t cols);
+
+int scratch_open(struct scratch *scratch, const struct scratch_config *config);
+void scratch_close(struct scratch *scratch);
+
+#endif /* LLMOS_ENGINE_SCRATCH_H */
