@@ -36,12 +36,18 @@
 static int device_fd = -1;
 static struct io_uring device_ring;
 static struct llm_submit_read commands[DEEP];
+static char nothing[DEEP][8];	/* with no room a READ would not wait */
 
 static struct llm_submit_read *command_reset(unsigned int i)
 {
 	commands[i] = (struct llm_submit_read){
 		.submit = { .size = sizeof(struct llm_submit_read), .op = LLM_OP_NOP },
-		.read = { .size = sizeof(struct llm_read), .flags = LLM_READ_ALL },
+		.read = {
+			.size = sizeof(struct llm_read),
+			.flags = LLM_READ_ALL,
+			.buf = (uintptr_t)nothing[i],
+			.buf_len = sizeof(nothing[i]),
+		},
 	};
 	return &commands[i];
 }
