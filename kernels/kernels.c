@@ -67,6 +67,17 @@ static bool machine_avx2(const struct machine *m)
 	       has(m->leaf1_ecx, bit_AVX | bit_FMA | bit_F16C);
 }
 
+static bool machine_avx512(const struct machine *m)
+{
+	return machine_avx2(m) && has(m->xcr0, XCR0_AVX512) &&
+	       has(m->leaf7_ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
+}
+
+static bool machine_avx512vnni(const struct machine *m)
+{
+	return machine_avx512(m) && has(m->leaf7_ecx, bit_AVX512VNNI);
+}
+
 static bool machine_any(const struct machine *m)
 {
 	(void)m;
@@ -80,6 +91,8 @@ static const struct {
 } tables[] = {
 	{&kern_ops_ref, machine_any},
 	{&kern_ops_avx2, machine_avx2},
+	{&kern_ops_avx512, machine_avx512},
+	{&kern_ops_avx512vnni, machine_avx512vnni},
 };
 
 const struct kern_ops *kern_ops_get(const char *isa)

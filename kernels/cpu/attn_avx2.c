@@ -10,27 +10,18 @@
 #include "kernels/cpu/simd_avx2.h"
 
 #define HEADS	4	/* at once */
-#define SLICE	16	/* elements of the output at once */
+#define VECTORS	2	/* of the output at once */
 
-KERN_INLINE const void *row_of(const struct kern_attn *a, const void *const *pages, uint32_t token,
-			       bool f16)
-{
-	const uint8_t *page = pages[token / a->page_tokens];
-	size_t index = (size_t)(token % a->page_tokens) * a->head_dim;
-
-	return page + index * (f16 ? 2 : 4);
-}
-
-KERN_INLINE __m256 load8(const void *row, uint32_t i, bool f16)
+/* elements [i, i + 8) of a row */
+KERN_INLINE __m256 load8(const uint8_t *row, uint32_t i, bool f16)
 {
 	if (f16)
-		return _mm256_cvtph_ps(
-			_mm_loadu_si128((const __m128i *)((const uint16_t *)row + i)));
-	return _mm256_loadu_ps((const float *)row + i);
+		return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(row + i * 2)));
+	return _mm256_loadu_ps((const float *)(const void *)(row + i * 4));
 }
 
 /* products of one key and the queries, lanes 8 to 15 already added to 0 to 7 */
-KERN_INLINE void score_lanes(const struct kern_attn *a, const float *q, const void *key, bool f16,
+KERN_INLINE void score_lanes(const struct kern_attn *a, const float *q, const uint8_t *key, bool f16,
 			     int heads, __m256 lanes[][8])
 {
 	__m256 low[HEADS], high[HEADS];
@@ -59,28 +50,39 @@ KERN_INLINE void score_lanes(const struct kern_attn *a, const float *q, const vo
 		lanes[h][0] = _mm256_add_ps(low[h], high[h]);
 }
 
-/* scores up to the next multiple of 16, those behind the last key -inf */
+/* scores of @count keys, at most eight, that follow one another in a page; -inf behind them */
+KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uint8_t *keys,
+			    uint32_t count, float *scores, size_t stride, bool f16, int heads)
+{
+	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
+	const __m256 there = _mm256_castsi256_ps(first_lanes(count));
+	__m256 lanes[HEADS][8];
+
+	for (uint32_t t = 0; t < count; t++, keys += row_bytes)
+		score_lanes(a, q, keys, f16, heads, (__m256(*)[8]) & lanes[0][t]);
+	for (int h = 0; h < heads; h++) {
+		__m256 sums;
+
+		for (uint32_t t = count; t < 8; t++)
+			lanes[h][t] = _mm256_setzero_ps();
+		sums = _mm256_mul_ps(reduce8_8(lanes[h]), _mm256_set1_ps(a->scale));
+		_mm256_storeu_ps(scores + h * stride,
+				 _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), sums, there));
+	}
+}
+
+/* scores up to the next multiple of 16 */
 KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *scores, size_t stride,
 			   bool f16, int heads)
 {
-	const __m256 scale = _mm256_set1_ps(a->scale);
-	__m256 lanes[HEADS][8];
+	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
 
 	for (uint32_t t = 0; t < stride; t += 8) {
+		const uint8_t *page = a->k_pages[t / 16 * 16 / a->page_tokens];
 		uint32_t count = t >= a->tokens ? 0 : a->tokens - t < 8 ? a->tokens - t : 8;
-		__m256 none = _mm256_castsi256_ps(first_lanes(count));
 
-		for (uint32_t i = 0; i < count; i++)
-			score_lanes(a, q, row_of(a, a->k_pages, t + i, f16), f16, heads,
-				    (__m256(*)[8]) & lanes[0][i]);
-		for (int h = 0; h < heads; h++) {
-			for (uint32_t i = count; i < 8; i++)
-				lanes[h][i] = _mm256_setzero_ps();
-			_mm256_storeu_ps(scores + h * stride + t,
-					 _mm256_blendv_ps(_mm256_set1_ps(-INFINITY),
-							  _mm256_mul_ps(reduce8_8(lanes[h]), scale),
-							  none));
-		}
+		score_keys(a, q, page + t % a->page_tokens * row_bytes, count, scores + t, stride,
+			   f16, heads);
 	}
 }
 
@@ -118,31 +120,46 @@ static float softmax(float *scores, size_t count)
 	return sum == 0 ? 0 : 1 / sum;
 }
 
-/* elements [i, i + count) of the output, count 8 or SLICE, a constant */
-KERN_INLINE void sum_values(const struct kern_attn *a, float *out, const float *weights,
-			    size_t stride, const float *factors, uint32_t i, bool f16, int heads,
-			    int count)
+/* adds @count values of one page, @vectors of the output from @i; heads and vectors are constants */
+KERN_INLINE void add_values(const struct kern_attn *a, const uint8_t *values, uint32_t count,
+			    const float *weights, size_t stride, uint32_t i, bool f16, int heads,
+			    int vectors, __m256 acc[][VECTORS])
 {
-	__m256 acc[HEADS][SLICE / 8];
+	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
 
-	for (int h = 0; h < heads; h++)
-		for (int k = 0; k < count / 8; k++)
-			acc[h][k] = _mm256_setzero_ps();
-	for (uint32_t t = 0; t < a->tokens; t++) {
-		const void *value = row_of(a, a->v_pages, t, f16);
-		__m256 v[SLICE / 8];
+	for (uint32_t t = 0; t < count; t++, values += row_bytes) {
+		__m256 v[VECTORS];
 
-		for (int k = 0; k < count / 8; k++)
-			v[k] = load8(value, i + 8 * k, f16);
+		for (int k = 0; k < vectors; k++)
+			v[k] = load8(values, i + 8 * k, f16);
 		for (int h = 0; h < heads; h++) {
 			__m256 p = _mm256_broadcast_ss(weights + h * stride + t);
 
-			for (int k = 0; k < count / 8; k++)
+			for (int k = 0; k < vectors; k++)
 				acc[h][k] = _mm256_fmadd_ps(p, v[k], acc[h][k]);
 		}
 	}
+}
+
+/* elements of the output from @i: @vectors vectors */
+KERN_INLINE void sum_values(const struct kern_attn *a, float *out, const float *weights,
+			    size_t stride, const float *factors, uint32_t i, bool f16, int heads,
+			    int vectors)
+{
+	__m256 acc[HEADS][VECTORS];
+
 	for (int h = 0; h < heads; h++)
-		for (int k = 0; k < count / 8; k++)
+		for (int k = 0; k < vectors; k++)
+			acc[h][k] = _mm256_setzero_ps();
+	for (uint32_t t = 0; t < a->tokens; t += a->page_tokens) {
+		uint32_t left = a->tokens - t;
+
+		add_values(a, a->v_pages[t / a->page_tokens],
+			   left < a->page_tokens ? left : a->page_tokens, weights + t, stride, i,
+			   f16, heads, vectors, acc);
+	}
+	for (int h = 0; h < heads; h++)
+		for (int k = 0; k < vectors; k++)
 			_mm256_storeu_ps(out + (size_t)h * a->head_dim + i + 8 * k,
 					 _mm256_mul_ps(acc[h][k], _mm256_set1_ps(factors[h])));
 }
@@ -159,10 +176,10 @@ KERN_INLINE void attend(const struct kern_attn *a, uint32_t head, bool f16, int 
 	score_all(a, q, scores, stride, f16, heads);
 	for (int h = 0; h < heads; h++)
 		factors[h] = softmax(scores + h * stride, stride);
-	for (; i + SLICE <= a->head_dim; i += SLICE)
-		sum_values(a, out, scores, stride, factors, i, f16, heads, SLICE);
+	for (; i + 8 * VECTORS <= a->head_dim; i += 8 * VECTORS)
+		sum_values(a, out, scores, stride, factors, i, f16, heads, VECTORS);
 	if (i < a->head_dim)
-		sum_values(a, out, scores, stride, factors, i, f16, heads, 8);
+		sum_values(a, out, scores, stride, factors, i, f16, heads, 1);
 }
 
 static void attend_f16(const struct kern_attn *a, uint32_t head, uint32_t heads)

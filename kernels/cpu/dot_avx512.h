@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exact block sums without VNNI: products in pairs of 16 bits, as many of them added there as fit.
+ */
+#ifndef LLMOS_KERNELS_DOT_AVX512_H
+#define LLMOS_KERNELS_DOT_AVX512_H
+
+#include "kernels/cpu/chunk.h"
+#include "kernels/cpu/chunk_avx512.h"
+
+/* signed: magnitudes are multiplied with activations that took over the signs */
+KERN_INLINE __m512i dot_ready_q8(__m512i v)
+{
+	return v;
+}
+
+KERN_INLINE __m512i dot_pairs(enum kern_type type, __m512i w, __m512i q)
+{
+	if (type == KERN_Q8_0) {
+		q = _mm512_mask_sub_epi8(q, _mm512_movepi8_mask(w), _mm512_setzero_si512(), q);
+		w = _mm512_abs_epi8(w);
+	}
+	return _mm512_maddubs_epi16(w, q);
+}
+
+/**
+ * dot_range() - block sums of vectors q[from] to q[from + count - 1]
+ * @q: activations
+ * @neg: minus their sums, for the zero point
+ */
+KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const __m512i *q,
+			      __m512i neg, int from, int count)
+{
+	const int narrow = type_narrow(type);
+	__m512i sum = type_zero_shift(type) && type != KERN_Q8_0 ?
+			      _mm512_slli_epi32(neg, type_zero_shift(type)) :
+			      _mm512_setzero_si512();
+
+	for (int j = from; j < from + count; j += narrow) {
+		__m512i pairs = dot_pairs(type, c->q[j], q[j]);
+
+		for (int k = j + 1; k < j + narrow; k++)
+			pairs = _mm512_add_epi16(pairs, dot_pairs(type, c->q[k], q[k]));
+		sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+	}
+	return sum;
+}
+
+#endif /* LLMOS_KERNELS_DOT_AVX512_H */
