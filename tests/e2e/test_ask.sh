@@ -32,10 +32,9 @@ ctl ask --raw 'Once upon a time' -n 40 --json >"$TMP/json"
 is $? 0 "ask --json"
 json <"$TMP/json" >/dev/null
 is $? 0 "that is JSON"
-for key in text answer; do
-	json .$key <"$TMP/json" >"$TMP/json.text" 2>/dev/null && break
-done
-is "$(cat "$TMP/json.text")" "$(cat "$TMP/run")" "the text in it is the answer"
+is "$(json .text <"$TMP/json")" "$(cat "$TMP/run")" "the text in it is the answer"
+is "$(json .finish <"$TMP/json")" length "why it ended"
+is "$(json .usage.output_tokens <"$TMP/json")" 40 "and how many tokens it took"
 
 # sampling
 ctl ask --raw Once -n 60 -t 1 --seed 7 >"$TMP/seed7"

@@ -131,22 +131,5 @@ ok $? "with no more than a line"
 ctl ask --raw Once -n 5 >"$TMP/out" 2>"$TMP/err" <&-
 is $? 0 "standard input may be closed" || note "$(cat "$TMP/err")"
 
-# the history of a chat on a full disk, and where nothing may be written
-chat()
-{
-	printf 'Once upon a time\n' | ctl chat --raw -n 5 >"$TMP/out" 2>"$TMP/err"
-}
-printf 'Once upon a time\n' | ctl chat -n 5 >"$TMP/out" 2>"$TMP/err"
-rc=$?
-if [ $rc -eq 69 ] || grep -q 'raw' "$TMP/err"; then
-	skip "chat history" "the small model has no chat template"
-else
-	is $rc 0 "a chat from a pipe" || note "$(cat "$TMP/err")"
-	HOME=/dev/null/nowhere
-	chat
-	is $? 0 "a chat where no history can be written"
-	HOME=$TMP/home
-fi
-
 daemon_stop
 done_testing

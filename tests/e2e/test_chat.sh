@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# llmctl chat on a terminal: Ctrl-C cancels the answer and not the chat, lines are remembered, and a
+# history that can't be written spoils nothing.
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+small_model
+daemon_start
+chat="$LLMOS_BUILD/llmctl chat --raw"
+
+# chat_on_terminal PATTERN INPUT...
+chat_on_terminal()
+{
+	# shellcheck disable=SC2086
+	"$E2E/pty" "$@" -- $chat -n "${answer_tokens:-20}" >"$TMP/out" 2>"$TMP/err"
+}
+
+chat_on_terminal '>' 'Once upon a time\r' 'there was' '' '>' '\004'
+is $? 0 "a question, an answer, end of file" || note "$(cat "$TMP/out" "$TMP/err")"
+has "$TMP/out" 'there was' "the answer streams to the terminal"
+find "$HOME" -name history | head -n 1 >"$TMP/where"
+[ -s "$TMP/where" ]
+ok $? "there is a history"
+has "$(cat "$TMP/where")" 'Once upon a time' "with the line in it"
+is "$(stat -c %a "$(cat "$TMP/where")")" 600 "for nobody else to read"
+
+# the arrow key brings the line of the last chat back
+chat_on_terminal '>' '\033[A\r' 'there was' '' '>' '\004'
+is $? 0 "the line of an earlier chat, from the history" || note "$(cat "$TMP/out" "$TMP/err")"
+
+# Ctrl-C in the middle of an answer, while others keep the daemon busy
+"$E2E/load" -n 24 >"$TMP/busy" &
+busy=$!
+E2E_PIDS=$busy
+wait_for 10 grep -q busy "$TMP/busy"
+answer_tokens=400
+chat_on_terminal '>' 'Once upon a time\r' 'there was' '\003' '>' 'Once upon a time\r' 'there was' '\003' \
+	'>' '\004'
+is $? 0 "Ctrl-C ends an answer, the chat goes on" || note "$(cat "$TMP/out" "$TMP/err")"
+kill $busy
+wait $busy 2>/dev/null
+answer_tokens=
+
+# no room, no right, no folder for the history
+history=$(cat "$TMP/where")
+for spoil in full folder file; do
+	rm -rf "$history"
+	case $spoil in
+	full) ln -s /dev/full "$history" ;;
+	folder) mkdir "$history" ;;
+	file)
+		rm -rf "$HOME"
+		echo "not a folder" >"$HOME"
+		;;
+	esac
+	chat_on_terminal '>' 'Once upon a time\r' 'there was' '' '>' '\004'
+	is $? 0 "a history that can't be written ($spoil)" || note "$(cat "$TMP/out" "$TMP/err")"
+done
+
+daemon_stop
+done_testing
