@@ -60,7 +60,7 @@ enum llm_class {
  * @ready: initialised; parameters are set before that
  */
 struct llm_broker {
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	u64 last_id;
 	struct rb_root by_id;
 	struct list_head queues[LLM_CLASSES];
@@ -75,7 +75,7 @@ struct llm_broker {
 	u64 ended;
 	u64 recovered;
 	u64 cancelled;
-	struct mutex server_mutex;
+	struct mutex server_mutex; /* see above */
 	struct delayed_work expiry;
 	bool ready;
 };

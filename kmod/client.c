@@ -35,7 +35,7 @@ struct llm_client *llm_client_create(void)
 static bool llm_client_empty(struct llm_client *client)
 {
 	struct llm_request *req, *next;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	int n = 0;
 
 	spin_lock(&llm_broker.lock);

@@ -38,7 +38,7 @@ struct llm_client {
 	wait_queue_head_t poll;
 	u64 last_waited;
 	u64 stream_id;
-	struct mutex prompt_mutex;
+	struct mutex prompt_mutex; /* see above */
 	struct llm_bytes prompt;
 	struct llm_user *prompt_user;
 };

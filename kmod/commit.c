@@ -136,7 +136,7 @@ static int llm_commit_run(struct llm_call *call)
 {
 	struct llm_request *req = llm_commit_find(call);
 	struct llm_bytes data, journal;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	int rc;
 
 	if (!req)

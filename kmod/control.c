@@ -27,7 +27,7 @@ static void llm_cancel_one(struct llm_request *req, u32 flags, struct llm_trash 
 static u64 llm_cancel_batch(struct llm_client *client, u64 after, u32 flags)
 {
 	struct llm_request *req, *next;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	u64 last = 0;
 	int n = 0;
 
@@ -51,7 +51,7 @@ int llm_cancel_start(struct llm_call *call)
 	const struct llm_cancel *cancel = &call->args.cancel;
 	struct llm_client *client = call->client;
 	struct llm_request *req;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 
 	if (cancel->flags & ~LLM_CANCEL_FLAGS ||
 	    !llm_args_zero(cancel->reserved, sizeof(cancel->reserved)))

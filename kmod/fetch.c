@@ -159,7 +159,7 @@ static bool llm_fetch_settle(struct llm_call *call, bool copied)
 {
 	struct llm_request *req = call->event.req;
 	bool settled = true;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 
 	spin_lock(&llm_broker.lock);
 	if (copied)
@@ -244,7 +244,7 @@ int llm_pull_start(struct llm_call *call)
 {
 	const struct llm_pull *pull = &call->args.pull;
 	struct llm_request *req;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	int rc;
 
 	if (pull->flags || pull->pad || !llm_args_zero(pull->reserved, sizeof(pull->reserved)))

@@ -108,8 +108,8 @@ static u32 llm_list_batch(struct llm_request_info *infos, u32 room, u64 *cursor,
 	return n;
 }
 
-static int llm_list_copy(const struct llm_list *list, u32 index, const struct llm_request_info *infos,
-			 u32 n)
+static int llm_list_copy(const struct llm_list *list, u32 index,
+			 const struct llm_request_info *infos, u32 n)
 {
 	const size_t size = min_t(size_t, list->entry_size, sizeof(*infos));
 

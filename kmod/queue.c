@@ -275,7 +275,7 @@ static u64 llm_queue_expire_batch(struct llm_trash *trash)
 void llm_queue_expire(struct work_struct *work)
 {
 	u64 now_ns, next_ns = U64_MAX;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 
 	spin_lock(&llm_broker.lock);
 	if (!llm_broker.server)
@@ -289,7 +289,7 @@ void llm_queue_expire(struct work_struct *work)
 				      nsecs_to_jiffies(next_ns - now_ns) + 1 : 0);
 }
 
-/** llm_queue_timeout_start() - a request begins to wait for a server; older ones' time comes first */
+/** llm_queue_timeout_start() - a request begins to wait for a server; its time comes last */
 void llm_queue_timeout_start(void)
 {
 	schedule_delayed_work(&llm_broker.expiry, llm_limit(recover_timeout_s) * HZ);

@@ -201,7 +201,7 @@ static int llm_read_copy(const struct llm_read *read, const struct llm_call *cal
 static int llm_read_deliver(struct llm_call *call, struct llm_answer *answer, int step)
 {
 	struct llm_read *read = llm_read_args(call);
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	int err;
 
 	read->len = call->done + answer->len;

@@ -114,7 +114,7 @@ struct llm_trash {
 	struct list_head requests;
 };
 
-#define LLM_TRASH(name)							\
+#define LLM_DEFINE_TRASH(name)							\
 	struct llm_trash name = {					\
 		.chunks = LIST_HEAD_INIT(name.chunks),			\
 		.requests = LIST_HEAD_INIT(name.requests),		\

@@ -67,7 +67,7 @@ static struct llm_request *llm_server_last_held(void)
 static bool llm_server_strip(void)
 {
 	struct llm_request *req;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	int n = 0;
 
 	spin_lock(&llm_broker.lock);

@@ -133,7 +133,7 @@ static int llm_prompt_submit(struct llm_client *client)
 	return err;
 }
 
-/* Makes sure that there is an answer to read. Return: 0 and its request's id, 0 if there is none. */
+/* Makes sure that there is an answer to read. Return: 0 and its id, which is 0 if there is none. */
 static int llm_stream_begin(struct llm_client *client, bool nonblock, u64 *ret_id)
 {
 	int err;
@@ -183,7 +183,7 @@ static int llm_stream_look(struct llm_client *client, u64 id, size_t room,
 static ssize_t llm_stream_deliver(struct llm_answer *answer, struct iov_iter *to)
 {
 	const size_t n = llm_bytes_write_iter(&answer->bytes, 0, answer->len, to);
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 
 	answer->len = n;
 	spin_lock(&llm_broker.lock);
@@ -197,7 +197,7 @@ static ssize_t llm_stream_deliver(struct llm_answer *answer, struct iov_iter *to
 static ssize_t llm_stream_try(struct llm_client *client, u64 id, struct iov_iter *to)
 {
 	struct llm_answer answer;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 	int err;
 
 	spin_lock(&llm_broker.lock);

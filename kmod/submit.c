@@ -75,7 +75,7 @@ static u64 llm_submit_publish(struct llm_request *req)
 static void llm_submit_revoke(struct llm_client *client, u64 id)
 {
 	struct llm_request *req;
-	LLM_TRASH(trash);
+	LLM_DEFINE_TRASH(trash);
 
 	spin_lock(&llm_broker.lock);
 	req = llm_client_find(client, id);

@@ -50,7 +50,8 @@
  *   with LLM_SUBMIT_FILE; reads return the answer as it grows and 0 at its end. A failed request
  *   makes read() return its errno, once. Then the next write() begins a new prompt. A write() while
  *   an answer is being read fails with EBUSY; one that makes the prompt longer than
- *   max_payload_bytes fails with EMSGSIZE and throws it away. With nothing written, read() returns 0.
+ *   max_payload_bytes fails with EMSGSIZE and throws it away. With nothing written, read() returns
+ *   0 at once.
  *
  *       exec 3<>/dev/llm; echo 'Once upon a time' >&3; cat <&3
  *
@@ -163,7 +164,7 @@ struct llm_message {
 
 /* struct llm_submit.flags */
 #define LLM_SUBMIT_RECORDS	(1U << 0) /* the answer is framed in struct llm_record */
-#define LLM_SUBMIT_SPECIAL	(1U << 1) /* special tokens named in TEXT or RAW are parsed as such */
+#define LLM_SUBMIT_SPECIAL	(1U << 1) /* special tokens in TEXT or RAW are parsed as such */
 #define LLM_SUBMIT_NO_BOS	(1U << 2) /* do not put the model's begin-of-text token in front */
 #define LLM_SUBMIT_IGNORE_EOS	(1U << 3) /* generate on to max_tokens */
 #define LLM_SUBMIT_FILE		(1U << 4) /* set by the broker alone: came by write(); one final
@@ -600,8 +601,8 @@ struct llm_event {
  * @pad: zero
  * @reserved: zero
  *
- * What is due before other things: notices, then control requests, then requests; each kind in
- * order of age. A notice never overtakes the request that it is about.
+ * Notices come before control requests, and those before the others; each kind comes in order of
+ * age. A notice never overtakes the request that it is about.
  *
  * Return: bytes written to @buf; EAGAIN, EINTR, ECANCELED (the parked command was cancelled),
  * ESHUTDOWN (no longer the server), EINVAL, EFAULT (the event stays due).
