@@ -27,6 +27,14 @@ echo 'not a model' >"$TMP/models/text.gguf"
 mkdir "$TMP/models/folder.gguf"
 ln -s "$TMP/nowhere" "$TMP/models/dangling.gguf"
 mkfifo "$TMP/models/fifo.gguf"
+# two of a key, and a chat template that nobody knows
+"$E2E/addkey" general.architecture llama <"$good" >"$TMP/models/twice.gguf"
+"$E2E/addkey" tokenizer.chat_template '{% for m in messages %}<<{{ m.role }}>>{% endfor %}' \
+	<"$good" >"$TMP/models/mystery.gguf"
+"$E2E/addkey" tokenizer.chat_template "{% for message in messages %}{{'<|im_start|>' + \
+message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}" \
+	<"$good" >"$TMP/models/chatml.gguf"
 daemon_start
 
 ctl run "$SMALL" 'Once upon a time' -n 20 >"$TMP/good" </dev/null
@@ -48,7 +56,7 @@ refuse()
 }
 
 for file in "$TMP"/models/cut*.gguf "$TMP"/models/random*.gguf "$TMP/models/counts.gguf" \
-	"$TMP/models/text.gguf"; do
+	"$TMP/models/text.gguf" "$TMP/models/twice.gguf"; do
 	name=$(basename "$file" .gguf)
 	# 66: unknown, 65 and 70: it is there and broken
 	refuse "65 66 69 70 76" "$name" "model $name" run "$name" Once
@@ -62,6 +70,15 @@ has "$TMP/out" "$SMALL" "with the good one"
 ctl ls --json | json '[name=random].error' >"$TMP/out" 2>/dev/null
 [ -s "$TMP/out" ]
 ok $? "and says what is wrong with a broken one" || note "$(ctl ls --json | head -c 600)"
+
+# a template that nobody knows is no reason to guess
+refuse 69 '--raw' "an unknown chat template" run mystery Once
+ctl run mystery --raw 'Once upon a time' -n 20 >"$TMP/out" 2>"$TMP/err" </dev/null
+is $? 0 "--raw does without it" || note "$(cat "$TMP/err")"
+same "$TMP/out" "$TMP/good" "and continues the text as it is"
+ctl run chatml 'Once upon a time' -n 20 >"$TMP/out" 2>"$TMP/err" </dev/null
+is $? 0 "a known template is used" || note "$(cat "$TMP/err")"
+isnt "$(cat "$TMP/out")" "$(cat "$TMP/good")" "and changes the answer"
 
 # a file that shrinks under the daemon that has mapped it
 cp "$good" "$TMP/shrink"
