@@ -11,32 +11,7 @@
 #include "table.h"
 #include "term.h"
 
-static void status_json_server(struct json *json, const struct llmos_status *status)
-{
-	json_object(json, "server");
-	json_number(json, "pid", status->server_pid);
-	json_string(json, "version", status->version);
-	json_string(json, "isa", status->isa);
-	json_number(json, "start_ns", status->start_ns);
-	json_number(json, "steps", status->steps);
-	json_number(json, "step_ns", status->step_ns);
-	json_number(json, "step_max_ns", status->step_max_ns);
-	json_number(json, "prompt_tokens", status->prompt_tokens);
-	json_number(json, "output_tokens", status->output_tokens);
-	json_number(json, "ended", status->server_ended);
-	json_number(json, "failed", status->server_failed);
-	json_number(json, "cancelled", status->server_cancelled);
-	json_number(json, "recovered", status->server_recovered);
-	json_number(json, "cancel_steps_max", status->cancel_steps_max);
-	json_number(json, "slots", status->slots);
-	json_number(json, "slots_busy", status->slots_busy);
-	json_number(json, "kv_pages", status->kv_pages);
-	json_number(json, "kv_pages_used", status->kv_pages_used);
-	json_number(json, "threads", status->threads);
-	json_number(json, "models_loaded", status->models_loaded);
-	json_end_object(json);
-}
-
+/* names as in struct llmos_status; without a server that answers, version is null */
 static int status_print_json(const struct llmos *llmos, const struct llmos_status *status)
 {
 	struct json json = { 0 };
@@ -44,6 +19,7 @@ static int status_print_json(const struct llmos *llmos, const struct llmos_statu
 	json_object(&json, NULL);
 	json_string(&json, "address", llmos_address(llmos));
 	json_number(&json, "abi_version", status->abi_version);
+	json_number(&json, "server_pid", status->server_pid);
 	json_number(&json, "requests", status->requests);
 	json_number(&json, "max_requests", status->max_requests);
 	json_number(&json, "submitted", status->submitted);
@@ -51,10 +27,27 @@ static int status_print_json(const struct llmos *llmos, const struct llmos_statu
 	json_number(&json, "recovered", status->recovered);
 	json_number(&json, "cancelled", status->cancelled);
 	if (*status->version)
-		status_json_server(&json, status);
+		json_string(&json, "version", status->version);
 	else
-		json_null(&json, "server");
-	json_number(&json, "server_pid", status->server_pid);
+		json_null(&json, "version");
+	json_string(&json, "isa", status->isa);
+	json_number(&json, "start_ns", status->start_ns);
+	json_number(&json, "steps", status->steps);
+	json_number(&json, "step_ns", status->step_ns);
+	json_number(&json, "step_max_ns", status->step_max_ns);
+	json_number(&json, "prompt_tokens", status->prompt_tokens);
+	json_number(&json, "output_tokens", status->output_tokens);
+	json_number(&json, "server_ended", status->server_ended);
+	json_number(&json, "server_failed", status->server_failed);
+	json_number(&json, "server_cancelled", status->server_cancelled);
+	json_number(&json, "server_recovered", status->server_recovered);
+	json_number(&json, "cancel_steps_max", status->cancel_steps_max);
+	json_number(&json, "slots", status->slots);
+	json_number(&json, "slots_busy", status->slots_busy);
+	json_number(&json, "kv_pages", status->kv_pages);
+	json_number(&json, "kv_pages_used", status->kv_pages_used);
+	json_number(&json, "threads", status->threads);
+	json_number(&json, "models_loaded", status->models_loaded);
 	json_end_object(&json);
 	return json_done(&json);
 }

@@ -94,7 +94,7 @@ static void check_vector(const struct tokenizer *tok, const char *text, size_t l
 	size_t count = parse_ids(line, line_end, want, ARRAY_SIZE(want));
 
 	assert_int_equal(tok_encode(tok, text, len, 0, SIZE_MAX, &ids), 0);
-	if (ids.count != count || memcmp(ids.ids, want, count * sizeof(*want))) {
+	if (ids.count != count || (count && memcmp(ids.ids, want, count * sizeof(*want)))) {
 		fprintf(stderr, "# text: '%.*s'\n", (int)len, text);
 		print_ids("want", want, count);
 		print_ids("have", ids.ids, ids.count);
@@ -110,8 +110,8 @@ static void check_vocabulary(const char *name, enum tok_kind kind)
 	char path[PATH_MAX], list[PATH_MAX + 8];
 	char *inputs, *outputs, *text, *line;
 	struct error error = { 0 };
-	struct tokenizer *tok;
-	struct gguf *gguf;
+	struct tokenizer *tok = NULL;
+	struct gguf *gguf = NULL;
 	size_t count = 0;
 
 	snprintf(path, sizeof(path), "%s/vocab/ggml-vocab-%s.gguf", data_dir(), name);
@@ -119,10 +119,12 @@ static void check_vocabulary(const char *name, enum tok_kind kind)
 	inputs = read_file(list);
 	snprintf(list, sizeof(list), "%s.out", path);
 	outputs = read_file(list);
-	if (!inputs || !outputs || gguf_open(&gguf, path, &error) < 0) {
+	if (!inputs || !outputs) {
 		print_message("# no test data at '%s'\n", path);
 		skip();
 	}
+	if (gguf_open(&gguf, path, &error) < 0)
+		fail_msg("%s", error.text);
 	if (tok_new(&tok, gguf, &error) < 0)
 		fail_msg("%s", error.text);
 	gguf_free(gguf);
