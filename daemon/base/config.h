@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the daemon is set up: defaults, then the configuration file, then the command line. Both
+ * speak of the same keys. See llmosd.conf(5).
+ */
+#ifndef LLMOS_BASE_CONFIG_H
+#define LLMOS_BASE_CONFIG_H
+
+#include "base/util.h"
+
+#define CONFIG_PATH		"/etc/llmos/llmosd.conf"
+#define CONFIG_LISTEN_MAX	8
+#define CONFIG_STRING_MAX	256
+
+/**
+ * struct config - each field is a key of the section [daemon]
+ * @models: folder of the models
+ * @default_model: "": the only one, else the first by name
+ * @device: "auto", "none", or a path
+ * @listen: "unix:PATH", @listen_count of them
+ * @user: to become once everything is open, "": stay
+ * @isa: "auto", or the instruction set to use at most
+ * @kv_type: "auto", "f32", "f16"
+ * @log_level: as syslog(3) counts
+ * @threads: 0: one for each processor
+ * @slots: requests stepped at once
+ * @batch_tokens: of one step
+ * @context: of one request, 0: as the model was made for
+ * @kv_memory: bytes of one model's cache, 0: as the engine thinks best
+ * @preload: load the default model at start
+ */
+struct config {
+	char models[CONFIG_STRING_MAX];
+	char default_model[CONFIG_STRING_MAX];
+	char device[CONFIG_STRING_MAX];
+	char listen[CONFIG_LISTEN_MAX][CONFIG_STRING_MAX];
+	unsigned int listen_count;
+	char user[CONFIG_STRING_MAX];
+	char isa[CONFIG_STRING_MAX];
+	char kv_type[CONFIG_STRING_MAX];
+	uint64_t log_level;
+	uint64_t threads;
+	uint64_t slots;
+	uint64_t batch_tokens;
+	uint64_t context;
+	uint64_t kv_memory;
+	bool preload;
+};
+
+void config_init(struct config *config);
+/** config_set() - one key; 0, -ENOENT no such key, -EINVAL not a value for it */
+int config_set(struct config *config, const char *key, const char *value, struct error *error);
+/**
+ * config_read() - a file over what is there
+ *
+ * Return: 0; -ENOENT there is none, -EINVAL (the text names file and line), ...
+ */
+int config_read(struct config *config, const char *path, struct error *error);
+
+#endif /* LLMOS_BASE_CONFIG_H */

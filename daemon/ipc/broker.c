@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT */
+/* The broker of the socket transport; see broker.h. */
+#include "ipc/broker.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+#define BROKER_TABLE_SIZE	1024	/* a power of two; ids are consecutive */
+
+/** struct broker_user - how many requests one user has */
+struct broker_user {
+	struct list link;
+	uint32_t uid;
+	unsigned int count;
+};
+
+struct broker {
+	struct ipc ipc;
+	struct list table[BROKER_TABLE_SIZE];
+	struct list all;
+	struct list states[LLM_STATE_ENDED + 1];
+	struct list users;
+	unsigned int count;
+	unsigned int wanted;		/* requests that need compute the scheduler would take */
+	uint64_t last_id;
+	uint64_t ended;
+	uint64_t cancelled;
+};
+
+static struct broker *to_broker(struct ipc *ipc)
+{
+	return container_of(ipc, struct broker, ipc);
+}
+
+static bool broker_is_control(const struct broker_request *request)
+{
+	return request->event.op >= LLM_OP_CONTROL;
+}
+
+/* the one place where a request changes its state */
+static void broker_move(struct broker *broker, struct broker_request *request,
+			enum llm_state state)
+{
+	request->state = state;
+	list_move(&broker->states[state], &request->link);
+}
+
+/* ---- users ---- */
+
+static struct broker_user *broker_user_get(struct broker *broker, uint32_t uid)
+{
+	struct broker_user *user;
+
+	list_each(user, &broker->users, link)
+		if (user->uid == uid)
+			return user;
+	user = calloc(1, sizeof(*user));
+	if (!user)
+		return NULL;
+	user->uid = uid;
+	list_append(&broker->users, &user->link);
+	return user;
+}
+
+static void broker_user_put(struct broker_user *user)
+{
+	if (user->count)
+		return;
+	list_remove(&user->link);
+	free(user);
+}
+
+/* ---- birth and death ---- */
+
+static void broker_request_free(struct broker *broker, struct broker_request *request)
+{
+	struct broker_user *user = broker_user_get(broker, request->event.uid);
+
+	if (user) {
+		user->count--;
+		broker_user_put(user);
+	}
+	broker->count--;
+	list_remove(&request->link);
+	list_remove(&request->file_link);
+	list_remove(&request->table_link);
+	list_remove(&request->all_link);
+	if (request->file)
+		request->file->count--;
+	free(request->data);
+	bytes_free(&request->unread);
+	free(request);
+}
+
+static void broker_fill_event(struct llm_event *event, const struct llm_submit *submit,
+			      const struct peer *peer, uint64_t id)
+{
+	*event = (struct llm_event){
+		.size = sizeof(*event),
+		.type = LLM_EVENT_REQUEST,
+		.id = id,
+		.time_ns = clock_ns(),
+		.cgroup_id = peer->cgroup_id,
+		.pid = peer->pid,
+		.uid = peer->uid,
+		.op = submit->op,
+		.payload_type = submit->payload_type,
+		.flags = submit->flags,
+		.max_tokens = submit->max_tokens,
+		.sampling = submit->sampling,
+		.stop_len = submit->stop_len,
+		.payload_len = submit->payload_len,
+		.data_len = submit->stop_len + submit->payload_len,
+	};
+	memcpy(event->model, submit->model, sizeof(event->model));
+}
+
+/* the scheduler wants the stop strings first */
+static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t *data)
+{
+	size_t len = (size_t)submit->payload_len + submit->stop_len;
+	uint8_t *copy = malloc(MAX(len, (size_t)1));
+
+	if (!copy)
+		return NULL;
+	if (submit->stop_len)
+		memcpy(copy, data + submit->payload_len, submit->stop_len);
+	if (submit->payload_len)
+		memcpy(copy + submit->stop_len, data, submit->payload_len);
+	return copy;
+}
+
+static struct broker_request *broker_request_new(struct broker *broker, struct broker_file *file,
+						 const struct llm_submit *submit,
+						 const uint8_t *data)
+{
+	struct broker_request *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		return NULL;
+	request->data = broker_copy_data(submit, data);
+	if (!request->data) {
+		free(request);
+		return NULL;
+	}
+	broker_fill_event(&request->event, submit, &file->peer, ++broker->last_id);
+	list_init(&request->link);
+	list_init(&request->reads);
+	list_init(&request->table_link);
+	request->file = file;
+	list_append(&file->requests, &request->file_link);
+	list_append(&broker->all, &request->all_link);
+	list_append(&broker->table[request->event.id % BROKER_TABLE_SIZE], &request->table_link);
+	broker_move(broker, request, LLM_STATE_QUEUED);
+	return request;
+}
+
+/* ---- towards the scheduler ---- */
+
+static void broker_hand_out(struct broker *broker, struct broker_request *request)
+{
+	uint8_t *data = steal_ptr(request->data);
+
+	request->event.attempts++;
+	request->dispatch_ns = clock_ns();
+	broker_move(broker, request, LLM_STATE_RUNNING);
+	broker->ipc.sink->request(broker->ipc.sink, &broker->ipc, &request->event, data);
+}
+
+static void broker_want(struct ipc *ipc, unsigned int count)
+{
+	struct broker *broker = to_broker(ipc);
+	struct broker_request *request, *next;
+
+	broker->wanted = count;
+	list_each_safe(request, next, &broker->states[LLM_STATE_QUEUED], link) {
+		if (!broker->wanted)
+			break;
+		broker->wanted--;
+		broker_hand_out(broker, request);
+	}
+}
+
+static void broker_end(struct broker *broker, struct broker_request *request)
+{
+	struct broker_file *file = request->file;
+
+	broker->ended++;
+	broker_move(broker, request, LLM_STATE_ENDED);
+	if (!request->end_ns)
+		request->end_ns = clock_ns();
+	if (!file)
+		broker_request_free(broker, request);
+	else
+		file->changed(file, request);
+}
+
+static struct broker_request *broker_lookup(struct broker *broker, uint64_t id)
+{
+	struct broker_request *request;
+
+	list_each(request, &broker->table[id % BROKER_TABLE_SIZE], table_link)
+		if (request->event.id == id)
+			return request;
+	return NULL;
+}
+
+static int broker_take_commit(struct broker *broker, struct broker_request *request,
+			      const struct llm_commit *commit)
+{
+	const uint8_t *data = (const uint8_t *)(uintptr_t)commit->data;
+
+	if (bytes_append(&request->unread, data, commit->data_len) < 0)
+		return -ENOMEM;
+	if (commit->data_len && !request->first_ns)
+		request->first_ns = clock_ns();
+	request->event.output_bytes += commit->data_len;
+	request->event.prompt_tokens = commit->prompt_tokens;
+	request->event.output_tokens = commit->output_tokens;
+	if (commit->flags & LLM_COMMIT_END) {
+		request->status = commit->status;
+		request->finish = commit->finish;
+		broker_end(broker, request);
+		return LLM_VERDICT_CONTINUE;
+	}
+	if (request->unread.len > BROKER_UNREAD_MAX)
+		broker_move(broker, request, LLM_STATE_PAUSED);
+	if (commit->data_len)
+		request->file->changed(request->file, request);
+	/* a reader may just have taken it all */
+	return request->state == LLM_STATE_PAUSED ? LLM_VERDICT_PAUSE : LLM_VERDICT_CONTINUE;
+}
+
+static int broker_commit(struct ipc *ipc, const struct llm_commit *commit)
+{
+	struct broker *broker = to_broker(ipc);
+	struct broker_request *request = broker_lookup(broker, commit->id);
+
+	if (!request || request->state == LLM_STATE_QUEUED || request->state == LLM_STATE_ENDED)
+		return -ENOENT;
+	if (commit->data_len > BROKER_COMMIT_MAX)
+		return -E2BIG;
+	if (request->state != LLM_STATE_CANCELLING)
+		return broker_take_commit(broker, request, commit);
+	if (commit->flags & LLM_COMMIT_END)
+		broker_end(broker, request);
+	return LLM_VERDICT_CANCELLED;
+}
+
+static void broker_ipc_free(struct ipc *ipc)
+{
+	(void)ipc;
+}
+
+static const struct ipc_ops broker_ops = {
+	.want = broker_want,
+	.commit = broker_commit,
+	.free = broker_ipc_free,
+};
+
+int broker_new(struct broker **ret, struct ipc_sink *sink)
+{
+	struct broker *broker = calloc(1, sizeof(*broker));
+	size_t i;
+
+	if (!broker)
+		return -ENOMEM;
+	broker->ipc = (struct ipc){
+		.ops = &broker_ops,
+		.sink = sink,
+		.name = "socket",
+		.max_commit_bytes = BROKER_COMMIT_MAX,
+	};
+	for (i = 0; i < ARRAY_SIZE(broker->table); i++)
+		list_init(&broker->table[i]);
+	for (i = 0; i < ARRAY_SIZE(broker->states); i++)
+		list_init(&broker->states[i]);
+	list_init(&broker->all);
+	list_init(&broker->users);
+	*ret = broker;
+	return 0;
+}
+
+struct ipc *broker_ipc(struct broker *broker)
+{
+	return &broker->ipc;
+}
+
+void broker_free(struct broker *broker)
+{
+	if (!broker)
+		return;
+	while (!list_empty(&broker->all))
+		broker_request_free(broker,
+				    list_first(&broker->all, struct broker_request, all_link));
+	free(broker);
+}
+
+/* ---- towards the clients ---- */
+
+void broker_file_init(struct broker_file *file)
+{
+	list_init(&file->requests);
+	file->count = 0;
+}
+
+/* nobody will read it: as soon as the scheduler has let go of it, it is gone */
+static void broker_abandon(struct broker *broker, struct broker_request *request)
+{
+	list_remove(&request->file_link);
+	request->file->count--;
+	request->file = NULL;
+	bytes_free(&request->unread);
+	if (request->state == LLM_STATE_ENDED)
+		broker_request_free(broker, request);
+}
+
+static int broker_check_sampling(const struct llm_sampling *sampling, uint32_t flags)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sampling->reserved); i++)
+		if (sampling->reserved[i])
+			return -EINVAL;
+	if (sampling->top_logprobs > LLM_LOGPROBS_MAX)
+		return -EINVAL;
+	if (sampling->top_logprobs && !(flags & LLM_SUBMIT_RECORDS))
+		return -EINVAL;
+	return 0;
+}
+
+static int broker_check_model(const char *model)
+{
+	size_t i = strnlen(model, LLM_MODEL_NAME_MAX);
+
+	if (i == LLM_MODEL_NAME_MAX)
+		return -EINVAL;
+	for (; i < LLM_MODEL_NAME_MAX; i++)
+		if (model[i])
+			return -EINVAL;
+	return 0;
+}
+
+int broker_check_submit(const struct llm_submit *submit)
+{
+	size_t i;
+
+	if (submit->flags & ~LLM_SUBMIT_FLAGS || submit->op > LLM_OP_MAX ||
+	    submit->payload_type > LLM_PAYLOAD_TOKENS || submit->payload || submit->stop ||
+	    submit->pad || submit->id)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(submit->reserved); i++)
+		if (submit->reserved[i])
+			return -EINVAL;
+	if (broker_check_sampling(&submit->sampling, submit->flags) < 0 ||
+	    broker_check_model(submit->model) < 0)
+		return -EINVAL;
+	if (submit->payload_len > BROKER_PAYLOAD_MAX || submit->stop_len > LLM_STOP_BYTES_MAX)
+		return -E2BIG;
+	return 0;
+}
+
+int broker_submit(struct broker *broker, struct broker_file *file,
+		  const struct llm_submit *submit, const uint8_t *data, __u64 *ret_id)
+{
+	struct broker_user *user = broker_user_get(broker, file->peer.uid);
+	struct broker_request *request;
+
+	if (!user)
+		return -ENOMEM;
+	if (broker->count >= BROKER_REQUESTS_MAX || file->count >= BROKER_REQUESTS_FILE_MAX ||
+	    user->count >= BROKER_REQUESTS_USER_MAX) {
+		broker_user_put(user);
+		return -EBUSY;
+	}
+	request = broker_request_new(broker, file, submit, data);
+	if (!request) {
+		broker_user_put(user);
+		return -ENOMEM;
+	}
+	user->count++;
+	file->count++;
+	broker->count++;
+	*ret_id = request->event.id;
+	if (broker_is_control(request))
+		broker_hand_out(broker, request);
+	else
+		broker_want(&broker->ipc, broker->wanted);
+	return 0;
+}
+
+struct broker_request *broker_find(struct broker *broker, const struct broker_file *file,
+				   uint64_t id)
+{
+	struct broker_request *request = broker_lookup(broker, id);
+
+	return request && request->file == file ? request : NULL;
+}
+
+static bool broker_is_over(const struct broker_request *request)
+{
+	return request->state == LLM_STATE_ENDED || request->cancelled;
+}
+
+bool broker_ready(const struct broker_request *request)
+{
+	return request->unread.len || broker_is_over(request);
+}
+
+void broker_read(struct broker *broker, struct broker_request *request, struct llm_read *read,
+		 uint8_t *buf, size_t len)
+{
+	const struct llm_event *event = &request->event;
+
+	len = MIN(len, request->unread.len);
+	if (len) {
+		memcpy(buf, bytes_data(&request->unread), len);
+		bytes_take(&request->unread, len);
+	}
+	read->len = len;
+	read->out_flags = 0;
+	read->status = 0;
+	read->finish = LLM_FINISH_NONE;
+	read->state = broker_is_over(request) ? LLM_STATE_ENDED : request->state;
+	read->prompt_tokens = event->prompt_tokens;
+	read->output_tokens = event->output_tokens;
+	read->submit_ns = event->time_ns;
+	read->dispatch_ns = request->dispatch_ns;
+	read->first_ns = request->first_ns;
+	read->end_ns = request->end_ns;
+	if (broker_is_over(request) && !request->unread.len) {
+		read->status = request->cancelled ? -ECANCELED : request->status;
+		read->finish = request->finish;
+	}
+	if (request->state == LLM_STATE_PAUSED && request->unread.len <= BROKER_UNREAD_MAX / 2) {
+		broker_move(broker, request, LLM_STATE_RUNNING);
+		broker->ipc.sink->resume(broker->ipc.sink, &broker->ipc, event->id);
+	}
+}
+
+void broker_forget(struct broker *broker, struct broker_request *request)
+{
+	broker_abandon(broker, request);
+}
+
+void broker_cancel(struct broker *broker, struct broker_request *request, bool forget)
+{
+	struct broker_file *file = request->file;
+	uint64_t now = clock_ns();
+
+	if (!broker_is_over(request)) {
+		broker->cancelled++;
+		request->cancelled = true;
+		request->end_ns = now;
+		if (request->state == LLM_STATE_QUEUED) {
+			broker->ended++;
+			broker_move(broker, request, LLM_STATE_ENDED);
+		} else {
+			broker_move(broker, request, LLM_STATE_CANCELLING);
+			broker->ipc.sink->cancelled(broker->ipc.sink, &broker->ipc,
+						    request->event.id, now);
+		}
+	}
+	if (forget)
+		broker_abandon(broker, request);
+	else
+		file->changed(file, request);
+}
+
+void broker_file_close(struct broker *broker, struct broker_file *file)
+{
+	while (!list_empty(&file->requests))
+		broker_cancel(broker,
+			      list_first(&file->requests, struct broker_request, file_link), true);
+}
+
+/* ---- what there is ---- */
+
+static void broker_fill_info(struct llm_request_info *info, const struct broker_request *request)
+{
+	const struct llm_event *event = &request->event;
+
+	*info = (struct llm_request_info){
+		.id = event->id,
+		.cgroup_id = event->cgroup_id,
+		.pid = event->pid,
+		.uid = event->uid,
+		.state = request->state,
+		.op = event->op,
+		.prompt_tokens = event->prompt_tokens,
+		.output_tokens = event->output_tokens,
+		.submit_ns = event->time_ns,
+		.dispatch_ns = request->dispatch_ns,
+		.first_ns = request->first_ns,
+		.output_bytes = event->output_bytes,
+		.unread_bytes = request->unread.len,
+		.attempts = event->attempts,
+	};
+	memcpy(info->model, event->model, sizeof(info->model));
+}
+
+unsigned int broker_list(const struct broker *broker, uint64_t cursor,
+			 struct llm_request_info *infos, unsigned int capacity,
+			 unsigned int *ret_total)
+{
+	const struct broker_request *request;
+	unsigned int count = 0, total = 0;
+
+	list_each(request, &broker->all, all_link) {
+		if (request->state == LLM_STATE_ENDED)
+			continue;
+		total++;
+		if (request->event.id > cursor && count < capacity)
+			broker_fill_info(&infos[count++], request);
+	}
+	*ret_total = total;
+	return count;
+}
+
+void broker_features(const struct broker *broker, struct llm_features *features)
+{
+	features->abi_version = LLM_ABI_VERSION;
+	features->server_pid = getpid();
+	features->commands = 0x7f;	/* GET_FEATURES to LIST */
+	features->max_requests = BROKER_REQUESTS_MAX;
+	features->max_requests_user = BROKER_REQUESTS_USER_MAX;
+	features->max_requests_file = BROKER_REQUESTS_FILE_MAX;
+	features->max_payload_bytes = BROKER_PAYLOAD_MAX;
+	features->max_unread_bytes = BROKER_UNREAD_MAX;
+	features->max_commit_bytes = BROKER_COMMIT_MAX;
+	features->requests = broker->count;
+	features->submitted = broker->last_id;
+	features->ended = broker->ended;
+	features->cancelled = broker->cancelled;
+}

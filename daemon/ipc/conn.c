@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes in and out of one client's connection; see conn.h. */
+#include "ipc/conn.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define CONN_RECV_BYTES		(64U << 10)
+#define CONN_SEND_ROUNDS	4
+
+/* ---- out ---- */
+
+bool conn_full(const struct conn *conn)
+{
+	return conn->broken || conn->out.len > CONN_OUT_MAX;
+}
+
+static void conn_mark_dirty(struct conn *conn)
+{
+	if (list_empty(&conn->dirty_link))
+		list_append(conn->dirty, &conn->dirty_link);
+}
+
+static void conn_mark_broken(struct conn *conn)
+{
+	conn->broken = true;
+	conn_mark_dirty(conn);
+}
+
+uint8_t *conn_reply(struct conn *conn, const struct conn_call *call, int result, const void *arg,
+		    size_t arg_known, size_t len)
+{
+	size_t arg_size = arg ? call->arg_size : 0;
+	struct llm_msg head = {
+		.len = sizeof(head) + arg_size + len,
+		.cmd = call->msg.cmd,
+		.cookie = call->msg.cookie,
+		.result = result,
+	};
+	uint8_t *room = bytes_room(&conn->out, head.len);
+
+	conn_mark_dirty(conn);
+	if (!room) {
+		conn->broken = true;
+		return NULL;
+	}
+	conn->stalled |= conn->out.len + head.len > CONN_OUT_MAX;
+	memcpy(room, &head, sizeof(head));
+	if (arg_size) {
+		memset(room + sizeof(head), 0, arg_size);
+		memcpy(room + sizeof(head), arg, MIN(arg_size, arg_known));
+	}
+	bytes_added(&conn->out, head.len);
+	return len ? room + sizeof(head) + arg_size : NULL;
+}
+
+static void conn_watch(struct conn *conn)
+{
+	uint32_t events = EPOLLRDHUP;
+
+	if (!conn_full(conn) && conn->parked < CONN_PARKED_MAX)
+		events |= EPOLLIN;
+	if (conn->out.len)
+		events |= EPOLLOUT;
+	/* without EPOLLIN the end of a stream must not wake us for ever */
+	if (!(events & EPOLLIN))
+		events &= ~EPOLLRDHUP;
+	if (loop_watch(conn->loop, &conn->source, events) < 0)
+		conn_mark_broken(conn);
+}
+
+static bool conn_send(struct conn *conn)
+{
+	ssize_t n = send(conn->source.fd, bytes_data(&conn->out), conn->out.len,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n > 0)
+		bytes_take(&conn->out, n);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+		conn->broken = true;
+	return n > 0;
+}
+
+void conn_flush(struct conn *conn)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONN_SEND_ROUNDS && conn->out.len && !conn->broken; i++)
+		if (!conn_send(conn))
+			break;
+	if (conn->broken)
+		return;
+	/* where there is room again, answer what waited for it, and go on with what was received */
+	if (conn->stalled && !conn_full(conn)) {
+		conn->stalled = false;
+		command_pump(conn, NULL);
+	}
+	conn_input(conn);
+	conn_watch(conn);
+}
+
+/* ---- in ---- */
+
+static void conn_discard(struct conn *conn)
+{
+	size_t len = MIN((size_t)conn->discard_bytes, conn->in.len);
+
+	if (len)
+		bytes_take(&conn->in, len);
+	conn->discard_bytes -= len;
+}
+
+/* a message longer than any can be: refused, and skipped so that the next one is found */
+static void conn_refuse(struct conn *conn, const struct llm_msg *msg)
+{
+	const struct conn_call call = { .msg = *msg };
+
+	conn_reply(conn, &call, -E2BIG, NULL, 0, 0);
+	conn->discard_bytes = msg->len;
+	conn_discard(conn);
+}
+
+static bool conn_next(struct conn *conn)
+{
+	struct llm_msg msg;
+
+	conn_discard(conn);
+	if (conn->discard_bytes || conn->in.len < sizeof(msg))
+		return false;
+	memcpy(&msg, bytes_data(&conn->in), sizeof(msg));
+	if (msg.len < sizeof(msg) || msg.result || msg.pad) {
+		conn_mark_broken(conn);
+		return false;
+	}
+	if (msg.len > CONN_MESSAGE_MAX) {
+		conn_refuse(conn, &msg);
+		return true;
+	}
+	if (conn->in.len < msg.len)
+		return false;
+	command_handle(conn, &msg, bytes_data(&conn->in) + sizeof(msg));
+	bytes_take(&conn->in, msg.len);
+	return true;
+}
+
+void conn_input(struct conn *conn)
+{
+	while (!conn_full(conn) && conn->parked < CONN_PARKED_MAX && conn_next(conn))
+		;
+}
+
+static void conn_receive(struct conn *conn)
+{
+	uint8_t *room = bytes_room(&conn->in, CONN_RECV_BYTES);
+	ssize_t n;
+
+	if (!room) {
+		conn_mark_broken(conn);
+		return;
+	}
+	n = recv(conn->source.fd, room, CONN_RECV_BYTES, MSG_DONTWAIT);
+	if (n > 0) {
+		bytes_added(&conn->in, n);
+		conn_input(conn);
+	} else if (!n || (errno != EAGAIN && errno != EINTR)) {
+		conn_mark_broken(conn);
+	}
+}
+
+static void conn_ready(struct loop_source *source, uint32_t events)
+{
+	struct conn *conn = container_of(source, struct conn, source);
+
+	if (conn->broken)
+		return;
+	if (events & EPOLLIN && source->events & EPOLLIN)
+		conn_receive(conn);
+	else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		conn_mark_broken(conn);
+	conn_mark_dirty(conn);
+}
+
+/* ---- birth and death ---- */
+
+static void conn_changed(struct broker_file *file, struct broker_request *request)
+{
+	command_pump(container_of(file, struct conn, file), request);
+}
+
+static void conn_free(struct loop_dead *dead)
+{
+	struct conn *conn = container_of(dead, struct conn, dead);
+
+	bytes_free(&conn->in);
+	bytes_free(&conn->out);
+	free(conn);
+}
+
+int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *loop,
+	     struct broker *broker, struct list *dirty)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+	int r;
+
+	if (!conn) {
+		close(fd);
+		return -ENOMEM;
+	}
+	list_init(&conn->link);
+	list_init(&conn->dirty_link);
+	list_init(&conn->waits);
+	list_init(&conn->dead.link);
+	conn->dead.free = conn_free;
+	conn->source = (struct loop_source){ .fd = fd, .ready = conn_ready };
+	conn->loop = loop;
+	conn->broker = broker;
+	conn->dirty = dirty;
+	broker_file_init(&conn->file);
+	conn->file.changed = conn_changed;
+	r = loop_add(loop, &conn->source, EPOLLIN | EPOLLRDHUP);
+	if (r < 0) {
+		close(fd);
+		free(conn);
+		return r;
+	}
+	conn->file.peer = *peer;
+	*ret = conn;
+	return 0;
+}
+
+void conn_close(struct conn *conn)
+{
+	conn->broken = true;
+	loop_remove(conn->loop, &conn->source);
+	close(conn->source.fd);
+	command_drop(conn);
+	broker_file_close(conn->broker, &conn->file);
+	peer_close(&conn->file.peer);
+	list_remove(&conn->link);
+	list_remove(&conn->dirty_link);
+	loop_bury(conn->loop, &conn->dead);
+}

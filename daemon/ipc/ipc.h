@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam between the scheduler and whoever brings it requests. A struct ipc is one transport:
+ * the kernel's /dev/llmd, or a Unix socket for which this process plays the broker itself. Both
+ * speak in the structs of <linux/llm.h>; the scheduler sees no other door. All of it belongs to
+ * the daemon's one thread.
+ */
+#ifndef LLMOS_IPC_IPC_H
+#define LLMOS_IPC_IPC_H
+
+#include <linux/llm.h>
+
+#include "base/util.h"
+
+struct ipc;
+
+/* what ipc_commit() returns besides LLM_VERDICT_* and -errno: ipc_sink.committed will tell */
+#define IPC_PENDING	0x10000
+
+/**
+ * struct ipc_sink - who takes what a transport brings
+ * @request: an LLM_EVENT_REQUEST with all its data; @data is the sink's to free(), also on failure
+ * @cancelled: stop working on it and commit its end; an id that is not known is ignored
+ * @resume: its pause is over
+ * @committed: result of an ipc_commit() that was pending: LLM_VERDICT_* or -errno
+ *
+ * None of them calls back into the transport, but for @request, which may commit an end at once.
+ */
+struct ipc_sink {
+	void (*request)(struct ipc_sink *sink, struct ipc *ipc, const struct llm_event *event,
+			uint8_t *data);
+	void (*cancelled)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, uint64_t time_ns);
+	void (*resume)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
+	void (*committed)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result);
+};
+
+/**
+ * struct ipc_ops - what a transport can do
+ * @want: hand out at most this many more requests that need compute; control requests always come
+ * @commit: as LLM_IOC_COMMIT; pointers in it stay valid until the result is known, the struct
+ *	only during the call
+ * @free: close; what it has handed out goes back to where it came from
+ */
+struct ipc_ops {
+	void (*want)(struct ipc *ipc, unsigned int count);
+	int (*commit)(struct ipc *ipc, const struct llm_commit *commit);
+	void (*free)(struct ipc *ipc);
+};
+
+/**
+ * struct ipc - a transport
+ * @ops: what it can do
+ * @sink: who takes what it brings
+ * @name: "device", "socket"
+ * @max_commit_bytes: data and journal of one commit together
+ * @max_journal_bytes: journal of one request; 0: nobody keeps one
+ */
+struct ipc {
+	const struct ipc_ops *ops;
+	struct ipc_sink *sink;
+	const char *name;
+	uint32_t max_commit_bytes;
+	uint32_t max_journal_bytes;
+};
+
+static inline void ipc_free(struct ipc *ipc)
+{
+	if (ipc)
+		ipc->ops->free(ipc);
+}
+
+#endif /* LLMOS_IPC_IPC_H */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who is at the other end of a Unix socket, from the kernel and never from the peer's words: its
+ * credentials when it connected, a pidfd that can't come to mean another process, and its cgroup.
+ * Owned by one connection.
+ */
+#ifndef LLMOS_IPC_PEER_H
+#define LLMOS_IPC_PEER_H
+
+#include "base/util.h"
+
+/** struct peer - an identity; peer_close() when done */
+struct peer {
+	uint32_t pid;
+	uint32_t uid;
+	int pidfd;		/* -1: the process is gone, or the kernel has no pidfds */
+	int proc_fd;		/* its /proc directory, verified against @pidfd; -1: none */
+	uint64_t cgroup_id;	/* as last looked up */
+};
+
+/** peer_identify() - ask the kernel who is at the other end of @fd; 0 or -errno */
+int peer_identify(struct peer *ret, int fd);
+/**
+ * peer_refresh() - look up its cgroup again
+ *
+ * A process that is gone keeps its user but has no pid and no cgroup any more: whoever holds its
+ * connection now is not the one that was identified.
+ */
+void peer_refresh(struct peer *peer);
+void peer_close(struct peer *peer);
+
+/** peer_cgroup_path() - the path behind "0::" in the text of /proc/PID/cgroup; 0 or -ENOENT */
+int peer_cgroup_path(char *text, const char **ret_path);
+
+#endif /* LLMOS_IPC_PEER_H */

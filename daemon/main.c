@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * llmosd: the server that runs the models. Reads its configuration, opens its doors (the device
+ * and sockets), gives up its privileges, and turns the loop: events, one step, commits. What it holds
+ * it could lose at any moment: the broker keeps the requests.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "ipc/device.h"
+#include "ipc/loop.h"
+#include "ipc/socket.h"
+#include "sched/guard.h"
+#include "sched/sched.h"
+
+#define DEVICE_PATH		"/dev/llmd"
+#define DEVICE_PATIENCE_NS	(10 * NS_PER_S)
+#define LOAD_TIMEOUT_US		"1800000000"	/* a large model from a slow disk */
+#define STATUS_INTERVAL_NS	(5 * NS_PER_S)
+
+#define EXIT_USAGE		64
+#define EXIT_CONFIG		78
+
+struct daemon {
+	struct config config;
+	const char *config_path;	/* NULL: the usual one, which may be missing */
+	bool device_asked;		/* on the command line */
+	bool listen_asked;
+	struct loop *loop;
+	struct sched *sched;
+	struct device *device;
+	struct socket_server *server;
+	struct loop_source signals;
+	struct loop_timer watchdog;
+	struct loop_timer status;
+	struct loop_timer retry;
+	uint64_t watchdog_ns;		/* how often to show life, 0: nobody looks */
+	int ending;			/* the signal that said so */
+};
+
+/* ---- the command line ---- */
+
+static const char usage[] =
+	"Usage: llmosd [OPTION]...\n"
+	"Serve the language models of a folder to the processes of this machine.\n"
+	"\n"
+	"  --models=DIR         folder of the models (/var/lib/llmos/models)\n"
+	"  --listen=unix:PATH   serve on this Unix socket (may be given again)\n"
+	"  --device=PATH        serve /dev/llm through this device; auto, none\n"
+	"  --default-model=NAME model of requests that name none\n"
+	"  --preload=yes        load the default model at start\n"
+	"  --threads=N          that compute (one for each processor)\n"
+	"  --slots=N            requests served at once (16)\n"
+	"  --batch-tokens=N     tokens of one step at most (128)\n"
+	"  --context=N          tokens of one request at most (as the model says)\n"
+	"  --kv-type=TYPE       auto, f32, f16\n"
+	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
+	"  --isa=NAME           instruction set to use at most\n"
+	"  --user=NAME          become this user once everything is open\n"
+	"  --log-level=LEVEL    error, warning, notice, info, debug\n"
+	"  --config=FILE        configuration file (" CONFIG_PATH ")\n"
+	"  --help, --version\n"
+	"\n"
+	"See llmosd(8) and llmosd.conf(5).\n";
+
+enum { OPTION_KEY = 1, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION };
+
+static const struct option options[] = {
+	{ "models", required_argument, NULL, OPTION_KEY },
+	{ "listen", required_argument, NULL, OPTION_KEY },
+	{ "device", required_argument, NULL, OPTION_KEY },
+	{ "default-model", required_argument, NULL, OPTION_KEY },
+	{ "preload", required_argument, NULL, OPTION_KEY },
+	{ "threads", required_argument, NULL, OPTION_KEY },
+	{ "slots", required_argument, NULL, OPTION_KEY },
+	{ "batch-tokens", required_argument, NULL, OPTION_KEY },
+	{ "context", required_argument, NULL, OPTION_KEY },
+	{ "kv-type", required_argument, NULL, OPTION_KEY },
+	{ "kv-memory", required_argument, NULL, OPTION_KEY },
+	{ "isa", required_argument, NULL, OPTION_KEY },
+	{ "user", required_argument, NULL, OPTION_KEY },
+	{ "log-level", required_argument, NULL, OPTION_KEY },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* --batch-tokens is the key batch_tokens */
+static int option_set(struct daemon *daemon, const char *option, const char *value)
+{
+	struct config *config = &daemon->config;
+	struct error error = { "" };
+	char key[32];
+	size_t i;
+
+	snprintf(key, sizeof(key), "%s", option);
+	for (i = 0; key[i]; i++)
+		if (key[i] == '-')
+			key[i] = '_';
+	/* the command line's sockets replace the file's */
+	if (!strcmp(key, "listen") && !daemon->listen_asked) {
+		daemon->listen_asked = true;
+		config->listen_count = 0;
+	}
+	daemon->device_asked |= !strcmp(key, "device");
+	if (config_set(config, key, value, &error) < 0) {
+		log_error("--%s: %s", option, error.text);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+/*
+ * One pass over the command line: for the file and what needs none, or for the keys. Return: 0 go
+ * on, -1 nothing more to do, else the exit status.
+ */
+static int parse_options(struct daemon *daemon, int argc, char **argv, bool keys)
+{
+	int option, index, status = 0;
+
+	optind = 1;
+	opterr = keys ? 0 : 1;
+	while (!status && (option = getopt_long(argc, argv, "", options, &index)) != -1) {
+		switch (option) {
+		case OPTION_KEY:
+			if (keys)
+				status = option_set(daemon, options[index].name, optarg);
+			break;
+		case OPTION_CONFIG:
+			daemon->config_path = optarg;
+			break;
+		case OPTION_HELP:
+			fputs(usage, stdout);
+			return -1;
+		case OPTION_VERSION:
+			puts("llmosd " LLMOS_VERSION);
+			return -1;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (!status && optind < argc) {
+		log_error("unexpected argument '%s'", argv[optind]);
+		return EXIT_USAGE;
+	}
+	return status;
+}
+
+static int configure(struct daemon *daemon, int argc, char **argv)
+{
+	struct config *config = &daemon->config;
+	struct error error = { "" };
+	int r;
+
+	config_init(config);
+	r = parse_options(daemon, argc, argv, false);
+	if (r)
+		return r;
+	r = config_read(config, daemon->config_path ? daemon->config_path : CONFIG_PATH, &error);
+	if (r < 0 && (r != -ENOENT || daemon->config_path)) {
+		log_error("%s", error.text);
+		return EXIT_CONFIG;
+	}
+	r = parse_options(daemon, argc, argv, true);
+	if (r)
+		return r;
+	/* who asks for a socket alone gets no device */
+	if (daemon->listen_asked && !daemon->device_asked)
+		strcpy(config->device, "none");
+	log_open(config->log_level);
+	return 0;
+}
+
+/* ---- doors ---- */
+
+static int open_device(struct daemon *daemon, unsigned int slots, struct error *error)
+{
+	const struct config *config = &daemon->config;
+	bool automatic = !strcmp(config->device, "auto");
+	int r;
+
+	if (!strcmp(config->device, "none"))
+		return 0;
+	r = device_open(&daemon->device, daemon->loop, NULL,
+			automatic ? DEVICE_PATH : config->device, slots, DEVICE_PATIENCE_NS,
+			error);
+	/* not there, or not for us: sockets may do */
+	if (automatic && (r == -ENOENT || r == -EACCES || r == -ENXIO || r == -ENODEV))
+		return 0;
+	return r;
+}
+
+static int open_sockets(struct daemon *daemon, struct error *error)
+{
+	const struct config *config = &daemon->config;
+	unsigned int i;
+	int r, fd, passed;
+
+	r = socket_server_new(&daemon->server, daemon->loop, NULL);
+	if (r < 0)
+		return error_set(error, r, "sockets: %s", strerror(-r));
+	passed = sd_listen_fds(1);
+	if (passed < 0)
+		return error_set(error, passed, "sockets from the service manager: %s",
+				 strerror(-passed));
+	for (fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + passed; fd++) {
+		r = socket_server_adopt(daemon->server, fd, error);
+		if (r < 0)
+			return r;
+	}
+	for (i = 0; i < config->listen_count; i++) {
+		r = socket_server_listen(daemon->server, config->listen[i], error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_doors(struct daemon *daemon, unsigned int slots, struct error *error)
+{
+	struct error why = { "" };
+	int r;
+
+	r = open_device(daemon, slots, &why);
+	if (r < 0) {
+		*error = why;
+		return r;
+	}
+	r = open_sockets(daemon, error);
+	if (r < 0)
+		return r;
+	if (!daemon->device && !socket_server_listeners(daemon->server))
+		return error_set(error, -ENOENT, "nothing to serve on: %s%sno --listen",
+				 why.text, *why.text ? ", and " : "");
+	return 0;
+}
+
+/* from here on nothing needs more rights than reading models takes */
+static int drop_privileges(const char *user, struct error *error)
+{
+	const struct passwd *entry;
+	int r;
+
+	if (!*user || geteuid())
+		return 0;
+	errno = 0;
+	entry = getpwnam(user);
+	if (!entry)
+		return error_set(error, errno ? -errno : -ENOENT, "user '%s': %s", user,
+				 errno ? strerror(errno) : "there is no such user");
+	if (initgroups(user, entry->pw_gid) < 0 ||
+	    setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) < 0 ||
+	    setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) < 0) {
+		r = -errno;
+		return error_set(error, r, "user '%s': it can not be become: %s", user,
+				 strerror(-r));
+	}
+	if (entry->pw_uid && !setuid(0))
+		return error_set(error, -EPERM, "user '%s': root's rights are still there", user);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return 0;
+}
+
+/* ---- the service manager ---- */
+
+/* told before a model is loaded, and with NULL after: nothing else happens meanwhile */
+static void notify_busy(const char *name)
+{
+	uint64_t usec = 0;
+
+	if (name) {
+		sd_notifyf(0, "STATUS=Loading model '%s'\nWATCHDOG_USEC=" LOAD_TIMEOUT_US
+			   "\nEXTEND_TIMEOUT_USEC=" LOAD_TIMEOUT_US "\nWATCHDOG=1", name);
+	} else if (sd_watchdog_enabled(0, &usec) > 0) {
+		sd_notifyf(0, "STATUS=Serving\nWATCHDOG_USEC=%llu\nWATCHDOG=1",
+			   (unsigned long long)usec);
+	}
+}
+
+static void watchdog_fire(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, watchdog);
+
+	sd_notify(0, "WATCHDOG=1");
+	loop_timer_set(daemon->loop, timer, clock_ns() + daemon->watchdog_ns);
+}
+
+static void status_fire(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, status);
+	struct llm_status status;
+
+	sched_fill_status(daemon->sched, &status);
+	sd_notifyf(0, "STATUS=Serving: %u of %u slots busy, %u models loaded, %llu tokens made",
+		   status.slots_busy, status.slots, status.models_loaded,
+		   (unsigned long long)status.output_tokens);
+	loop_timer_set(daemon->loop, timer, clock_ns() + STATUS_INTERVAL_NS);
+}
+
+static void start_timers(struct daemon *daemon)
+{
+	uint64_t usec = 0;
+
+	if (sd_watchdog_enabled(0, &usec) > 0) {
+		daemon->watchdog_ns = usec * 1000 / 2;
+		watchdog_fire(&daemon->watchdog);
+	}
+	if (getenv("NOTIFY_SOCKET"))
+		status_fire(&daemon->status);
+}
+
+/* ---- the loop ---- */
+
+static void signals_ready(struct loop_source *source, uint32_t events)
+{
+	struct daemon *daemon = container_of(source, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP)
+		log_notice("the configuration is read at start only");
+	else
+		daemon->ending = info.ssi_signo;
+}
+
+/* blocked before there are threads, so that each signal comes here */
+static int open_signals(struct daemon *daemon, struct error *error)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+	daemon->signals.ready = signals_ready;
+	daemon->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	r = daemon->signals.fd < 0 ? -errno :
+	    loop_add(daemon->loop, &daemon->signals, EPOLLIN);
+	return r < 0 ? error_set(error, r, "signals: %s", strerror(-r)) : 0;
+}
+
+static void retry_fire(struct loop_timer *timer)
+{
+	(void)timer;		/* the next turn does it */
+}
+
+static int serve(struct daemon *daemon)
+{
+	bool more = false;
+	uint64_t retry_ns;
+	int r;
+
+	while (!daemon->ending) {
+		r = loop_run(daemon->loop, !more);
+		if (r < 0) {
+			log_error("event loop: %s", strerror(-r));
+			return 1;
+		}
+		if (daemon->device)
+			device_settle(daemon->device);
+		more = sched_step(daemon->sched);
+		if (daemon->device)
+			device_park(daemon->device);
+		socket_server_flush(daemon->server);
+		retry_ns = sched_retry_ns(daemon->sched);
+		if (retry_ns)
+			loop_timer_set(daemon->loop, &daemon->retry, retry_ns);
+	}
+	log_info("ending on SIG%s", daemon->ending == SIGINT ? "INT" : "TERM");
+	return 0;
+}
+
+/* ---- start and end ---- */
+
+static int start_sched(struct daemon *daemon, const struct engine_config *engine,
+		       struct error *error)
+{
+	const struct config *config = &daemon->config;
+	const struct sched_config sched_config = {
+		.engine = *engine,
+		.models = config->models,
+		.default_model = config->default_model,
+		.busy = notify_busy,
+	};
+	struct ipc *ipc;
+	int r;
+
+	r = sched_new(&daemon->sched, &sched_config, error);
+	if (r < 0)
+		return r;
+	ipc = socket_server_ipc(daemon->server);
+	ipc->sink = sched_sink(daemon->sched);
+	r = sched_attach(daemon->sched, ipc);
+	if (!r && daemon->device) {
+		ipc = device_ipc(daemon->device);
+		ipc->sink = sched_sink(daemon->sched);
+		r = sched_attach(daemon->sched, ipc);
+	}
+	if (!r && config->preload)
+		r = sched_preload(daemon->sched, "", error);
+	return r;
+}
+
+static struct engine_config engine_config_of(const struct config *config)
+{
+	struct engine_config engine = {
+		.threads = config->threads,
+		.isa = strcmp(config->isa, "auto") ? config->isa : NULL,
+		.kv_type = config->kv_type,
+		.kv_bytes = config->kv_memory,
+		.context = config->context,
+		.max_seqs = config->slots,
+		.batch_tokens = config->batch_tokens,
+	};
+
+	sched_fill_config(&engine);
+	return engine;
+}
+
+static int start(struct daemon *daemon, struct error *error)
+{
+	const struct config *config = &daemon->config;
+	struct engine_config engine = engine_config_of(config);
+	int r;
+
+	r = loop_new(&daemon->loop, error);
+	if (!r)
+		r = open_signals(daemon, error);
+	if (!r)
+		r = open_doors(daemon, engine.max_seqs, error);
+	if (!r)
+		r = drop_privileges(config->user, error);
+	if (!r)
+		r = guard_install();
+	if (!r)
+		r = start_sched(daemon, &engine, error);
+	return r;
+}
+
+static void announce(const struct daemon *daemon)
+{
+	const struct config *config = &daemon->config;
+	struct llm_status status;
+	unsigned int i;
+
+	sched_fill_status(daemon->sched, &status);
+	log_info("version=%s isa=%s threads=%u slots=%u models='%s'", status.version, status.isa,
+		 status.threads, status.slots, config->models);
+	if (daemon->device)
+		log_info("serving the device");
+	for (i = 0; i < config->listen_count; i++)
+		log_info("serving '%s'", config->listen[i]);
+	sd_notify(0, "READY=1\nSTATUS=Serving");
+}
+
+static void stop(struct daemon *daemon)
+{
+	sd_notify(0, "STOPPING=1");
+	/* doors first: what is unfinished goes back, and nobody new comes in */
+	device_free(daemon->device);
+	socket_server_free(daemon->server);
+	sched_free(daemon->sched);
+	if (daemon->signals.fd >= 0)
+		close(daemon->signals.fd);
+	loop_free(daemon->loop);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon daemon = {
+		.signals.fd = -1,
+		.watchdog = { LIST_INIT(daemon.watchdog.link), 0, watchdog_fire },
+		.status = { LIST_INIT(daemon.status.link), 0, status_fire },
+		.retry = { LIST_INIT(daemon.retry.link), 0, retry_fire },
+	};
+	struct error error = { "" };
+	int r;
+
+	log_open(LOG_INFO);
+	r = configure(&daemon, argc, argv);
+	if (r)
+		return MAX(r, 0);
+	r = start(&daemon, &error);
+	if (r < 0) {
+		log_error("%s", *error.text ? error.text : strerror(-r));
+		sd_notifyf(0, "STATUS=%s\nERRNO=%d", error.text, -r);
+		stop(&daemon);
+		return 1;
+	}
+	announce(&daemon);
+	start_timers(&daemon);
+	r = serve(&daemon);
+	stop(&daemon);
+	return r;
+}

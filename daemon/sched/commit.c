@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a job has brought goes to its transport: at most one commit of a job is on its way, and
+ * what is made meanwhile gathers for the next. The bytes of a commit stay untouched until its
+ * result is known, so that it can be repeated.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sched/job.h"
+#include "sched/record.h"
+
+/* move the first @len bytes of @from into @to, which is empty */
+static int commit_take(struct bytes *to, struct bytes *from, size_t len)
+{
+	int r;
+
+	if (len == from->len) {
+		bytes_swap(to, from);
+		return 0;
+	}
+	r = bytes_append(to, bytes_data(from), len);
+	if (!r)
+		bytes_take(from, len);
+	return r;
+}
+
+/* a part of the answer that fits beside @journal_len bytes, no record torn if it can be helped */
+static size_t commit_data_len(const struct job *job, size_t journal_len)
+{
+	size_t max = job->ipc->max_commit_bytes - journal_len, len;
+	const struct bytes *out = &job->answer.out;
+
+	if (out->len <= max)
+		return out->len;
+	if (!job->answer.framed)
+		return max;
+	len = record_cut(bytes_data(out), out->len, max);
+	return len || journal_len ? len : max;
+}
+
+static uint32_t commit_prompt_tokens(const struct job *job)
+{
+	size_t fed = job->seq ? engine_seq_length(job->seq) : 0;
+
+	/* never less than before: pages may have been given back, or another server was ahead */
+	if (fed > job->prompt_count || (job->done && !job->status))
+		fed = job->prompt_count;
+	return MAX((size_t)job->sent_prompt_tokens, fed);
+}
+
+static uint32_t commit_output_tokens(const struct job *job)
+{
+	size_t count = job->event.op == LLM_OP_GENERATE ? job->pushed : 0;
+
+	return MAX((size_t)job->sent_output_tokens, count);
+}
+
+/* choose what goes; false: there is nothing to say */
+static bool commit_gather(struct job *job)
+{
+	size_t journal_len = MIN(job->journal.len, (size_t)job->ipc->max_commit_bytes / 2);
+	size_t data_len = commit_data_len(job, journal_len);
+
+	job->sent_end = job->done && data_len == job->answer.out.len &&
+			journal_len == job->journal.len;
+	if (!data_len && !journal_len && !job->sent_end &&
+	    commit_prompt_tokens(job) == job->sent_prompt_tokens &&
+	    commit_output_tokens(job) == job->sent_output_tokens)
+		return false;
+	if (commit_take(&job->sent_journal, &job->journal, journal_len) < 0)
+		return false;
+	if (commit_take(&job->sent_data, &job->answer.out, data_len) < 0)
+		job->sent_end = false;
+	return true;
+}
+
+static int commit_send(struct job *job)
+{
+	struct llm_commit commit = {
+		.size = sizeof(commit),
+		.flags = job->sent_end ? LLM_COMMIT_END : 0,
+		.id = job->event.id,
+		.data = job->sent_data.len ? (uintptr_t)bytes_data(&job->sent_data) : 0,
+		.data_len = job->sent_data.len,
+		.journal_len = job->sent_journal.len,
+		.journal = job->sent_journal.len ? (uintptr_t)bytes_data(&job->sent_journal) : 0,
+		.compute_ns = job->compute_ns,
+		.prompt_tokens = job->sent_prompt_tokens,
+		.output_tokens = job->sent_output_tokens,
+		.status = job->sent_end ? job->status : 0,
+		.finish = job->sent_end ? job->finish : 0,
+	};
+
+	return job->ipc->ops->commit(job->ipc, &commit);
+}
+
+void job_flush(struct sched *sched, struct job *job)
+{
+	int r;
+
+	if (job->committing || (job->paused && !job->cancelled))
+		return;
+	if (job->retry) {
+		if (clock_ns() < sched->retry_ns)
+			return;
+		job->retry = false;
+	} else {
+		if (job_is_control(job) && !job->done)
+			control_fill(sched, job);
+		if (!commit_gather(job))
+			return;
+		job->sent_prompt_tokens = commit_prompt_tokens(job);
+		job->sent_output_tokens = commit_output_tokens(job);
+	}
+	r = commit_send(job);
+	if (r == IPC_PENDING)
+		job->committing = true;
+	else
+		job_committed(sched, job, r);
+}
+
+static void commit_ended(struct sched *sched, struct job *job)
+{
+	sched->totals.ended++;
+	if (job->cancelled)
+		sched->totals.cancelled++;
+	else if (job->status < 0)
+		sched->totals.failed++;
+	job_free(job);
+}
+
+/* it is not understood why: answer with an error, once */
+static void commit_refused(struct sched *sched, struct job *job, int r)
+{
+	bool was_end = job->sent_end;
+
+	log_error("request %llu: the broker refused a commit: %s",
+		  (unsigned long long)job->event.id, strerror(-r));
+	if (was_end && job->status == -EPROTO) {
+		commit_ended(sched, job);
+		return;
+	}
+	job_cancel(sched, job);
+	job->status = -EPROTO;
+}
+
+/* nothing was taken: the same again after a while; true: it will be made again */
+static bool commit_again(struct sched *sched, struct job *job, int result)
+{
+	if (result == -E2BIG && job->sent_journal.len) {
+		/* the administrator has lowered the bound: the answer goes on without a journal */
+		bytes_clear(&job->sent_journal);
+		bytes_clear(&job->journal);
+		job->journal_bytes = 0;
+	} else if (result != -ENOMEM) {
+		return false;
+	}
+	job->retry = true;
+	sched->retry_ns = clock_ns() + SCHED_RETRY_NS;
+	return true;
+}
+
+void job_committed(struct sched *sched, struct job *job, int result)
+{
+	job->committing = false;
+	if (commit_again(sched, job, result))
+		return;
+	bytes_clear(&job->sent_data);
+	bytes_clear(&job->sent_journal);
+	job->compute_ns = 0;
+	if (result == LLM_VERDICT_PAUSE)
+		job->paused = !job->resumed;
+	job->resumed = false;
+	if (result == -ENOENT || (result >= 0 && job->sent_end)) {
+		commit_ended(sched, job);
+	} else if (result < 0) {
+		commit_refused(sched, job, result);
+	} else if (result == LLM_VERDICT_CANCELLED) {
+		job->cancelled = true;
+		sched->cancels = true;
+	}
+	/* the job may be gone */
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations that need no step of a model: what there is, how the server is, text to ids and back.
+ * Long answers are made piece by piece as they are committed, so that a client that does not read
+ * costs no more than one piece.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/gguf.h"
+#include "sched/job.h"
+#include "sched/prompt.h"
+#include "sched/record.h"
+
+#define CONTROL_FILL_BYTES	(48U << 10)	/* make this much at a time */
+#define CONTROL_KEY_MAX		1024
+#define CONTROL_VALUE_MAX	(16U << 10)
+
+static int control_append(struct job *job, struct bytes *record, int r)
+{
+	if (!r)
+		r = answer_append(&job->answer, record);
+	bytes_free(record);
+	return r;
+}
+
+/* ---- what there is ---- */
+
+static int control_model(struct sched *sched, struct job *job, struct model *model)
+{
+	struct llm_model_info info;
+	struct bytes record = { 0 };
+
+	models_fill_info(sched->models, model, &info);
+	return control_append(job, &record, record_model(&record, &info));
+}
+
+static int control_models(struct sched *sched, struct job *job, struct error *error)
+{
+	struct model *model;
+	int r;
+
+	r = models_scan(sched->models, error);
+	if (r < 0)
+		return r;
+	list_each(model, models_list(sched->models), link) {
+		r = control_model(sched, job, model);
+		if (r < 0)
+			return r;
+	}
+	job_finish(sched, job, LLM_FINISH_STOP);
+	return 0;
+}
+
+static int control_find(struct sched *sched, struct job *job, struct error *error)
+{
+	struct model *model;
+	int r;
+
+	r = models_find(sched->models, job->event.model, &model, error);
+	if (!r)
+		r = models_open(sched->models, model, error);
+	if (!r)
+		job_set_model(job, model);
+	return r;
+}
+
+/* the file stays open for this job, whatever becomes of the model meanwhile */
+static int control_show(struct sched *sched, struct job *job, struct error *error)
+{
+	int r;
+
+	r = control_find(sched, job, error);
+	if (!r)
+		r = gguf_open(&job->opened, job->model->path, error);
+	if (!r)
+		r = control_model(sched, job, job->model);
+	return r;
+}
+
+static int control_status(struct sched *sched, struct job *job)
+{
+	struct bytes record = { 0 };
+	struct llm_status status;
+	int r;
+
+	sched_fill_status(sched, &status);
+	r = control_append(job, &record, record_status(&record, &status));
+	if (!r)
+		job_finish(sched, job, LLM_FINISH_STOP);
+	return r;
+}
+
+/* ---- text and ids ---- */
+
+static int control_tokens(struct sched *sched, struct job *job, struct error *error)
+{
+	int r;
+
+	if (job->event.op == LLM_OP_DETOKENIZE && job->event.payload_type != LLM_PAYLOAD_TOKENS)
+		return error_set(error, -EINVAL, "token ids are wanted, not text");
+	r = control_find(sched, job, error);
+	if (!r)
+		r = prompt_encode(job->model, &job->event, job_payload(job), &job->tokens,
+				  &job->fresh, error);
+	job->fresh = true;
+	return r;
+}
+
+/* ---- one item of a long answer ---- */
+
+static int control_fill_meta(struct job *job)
+{
+	char key[CONTROL_KEY_MAX], value[CONTROL_VALUE_MAX];
+	struct bytes record = { 0 };
+	int r;
+
+	r = gguf_key_print(job->opened, job->next, key, sizeof(key), value, sizeof(value));
+	return r < 0 ? r : control_append(job, &record, record_meta(&record, key, value));
+}
+
+static int control_fill_token(struct job *job)
+{
+	const struct sample_token token = { .id = job->tokens.ids[job->next], .logprob = 0 };
+	struct bytes record = { 0 };
+	const char *text;
+	size_t len = 0;
+
+	text = tok_piece(job->model->tokenizer, token.id, job->fresh, true, &len);
+	if (text && !tok_is_control(job->model->tokenizer, token.id))
+		job->fresh = false;
+	return control_append(job, &record,
+			      record_token(&record, &token, NULL, 0, text, text ? len : 0));
+}
+
+static int control_fill_text(struct job *job)
+{
+	const struct sample_token token = { .id = job->tokens.ids[job->next] };
+	const char *text;
+	size_t len = 0;
+
+	text = tok_piece(job->model->tokenizer, token.id, job->fresh,
+			 job->event.flags & LLM_SUBMIT_SPECIAL, &len);
+	if (!text)
+		len = 0;
+	if (len)
+		job->fresh = false;
+	return answer_push(&job->answer, &token, NULL, 0, text, len);
+}
+
+static int control_fill_one(struct job *job)
+{
+	switch (job->event.op) {
+	case LLM_OP_SHOW:
+		return control_fill_meta(job);
+	case LLM_OP_TOKENIZE:
+		return control_fill_token(job);
+	default:
+		return control_fill_text(job);
+	}
+}
+
+static size_t control_count(const struct job *job)
+{
+	return job->event.op == LLM_OP_SHOW ? gguf_key_count(job->opened) : job->tokens.count;
+}
+
+void control_fill(struct sched *sched, struct job *job)
+{
+	size_t count = control_count(job);
+	int r = 0;
+
+	for (; !r && job->next < count && job->answer.out.len < CONTROL_FILL_BYTES; job->next++)
+		r = control_fill_one(job);
+	if (r < 0)
+		job_fail(sched, job, r, NULL);
+	else if (job->next == count)
+		job_finish(sched, job, LLM_FINISH_STOP);
+}
+
+/* ---- the start ---- */
+
+static int control_run(struct sched *sched, struct job *job, struct error *error)
+{
+	if (!job->answer.framed && job->event.op != LLM_OP_NOP &&
+	    job->event.op != LLM_OP_DETOKENIZE)
+		return error_set(error, -EINVAL, "operation %u is answered in records only",
+				 job->event.op);
+	switch (job->event.op) {
+	case LLM_OP_NOP:
+		job_finish(sched, job, LLM_FINISH_STOP);
+		return 0;
+	case LLM_OP_TOKENIZE:
+	case LLM_OP_DETOKENIZE:
+		return control_tokens(sched, job, error);
+	case LLM_OP_MODELS:
+		return control_models(sched, job, error);
+	case LLM_OP_SHOW:
+		return control_show(sched, job, error);
+	case LLM_OP_STATUS:
+		return control_status(sched, job);
+	default:
+		return error_set(error, -EOPNOTSUPP, "operation %u is not known", job->event.op);
+	}
+}
+
+void control_start(struct sched *sched, struct job *job)
+{
+	struct error error = { "" };
+	int r;
+
+	r = control_run(sched, job, &error);
+	if (r < 0)
+		job_fail(sched, job, r, &error);
+	else if (!job->done)
+		job_move(sched, job, JOB_FINISHING);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* What to do when a mapped model file loses its pages; see guard.h. */
+#include "sched/guard.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "model/gguf.h"
+
+#define GUARD_MODELS	64
+#define GUARD_STATUS	74	/* EX_IOERR */
+
+/* read by a signal handler: an entry counts once its name is set, which is done last */
+static struct guard_entry {
+	uintptr_t start;
+	uintptr_t end;
+	const char *volatile name;
+} guards[GUARD_MODELS];
+
+static void guard_print(const char *text)
+{
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		return;
+}
+
+static const char *guard_find(uintptr_t address)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(guards); i++)
+		if (guards[i].name && address >= guards[i].start && address < guards[i].end)
+			return guards[i].name;
+	return NULL;
+}
+
+static void guard_handle(int signal, siginfo_t *info, void *context)
+{
+	const char *name = guard_find((uintptr_t)info->si_addr);
+
+	(void)signal;
+	(void)context;
+	guard_print("<2>llmosd: model '");
+	guard_print(name ? name : "?");
+	guard_print("': a page of its file can not be read any more (truncated, or a disk "
+		    "error); ending to be restarted\n");
+	_exit(GUARD_STATUS);
+}
+
+int guard_install(void)
+{
+	struct sigaction action = { .sa_sigaction = guard_handle, .sa_flags = SA_SIGINFO };
+
+	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+void guard_add(const char *name, const struct gguf *gguf)
+{
+	uintptr_t start = UINTPTR_MAX, end = 0, size = gguf_size_bytes(gguf);
+	size_t i;
+
+	for (i = 0; i < gguf_tensor_count(gguf); i++) {
+		const struct gguf_tensor *tensor = gguf_tensor_at(gguf, i);
+
+		start = MIN(start, (uintptr_t)tensor->data);
+		end = MAX(end, (uintptr_t)tensor->data + tensor->size_bytes);
+	}
+	/* the last tensor ends where the file does, give or take its padding */
+	start = MIN(start, end > size ? end - size : 0);
+	for (i = 0; i < ARRAY_SIZE(guards); i++) {
+		if (guards[i].name)
+			continue;
+		guards[i].start = start;
+		guards[i].end = end;
+		guards[i].name = name;
+		return;
+	}
+}
+
+void guard_remove(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(guards); i++)
+		if (guards[i].name == name)
+			guards[i].name = NULL;
+}

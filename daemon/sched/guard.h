@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model's file is mapped; if somebody truncates it, the next touch of a lost page is a SIGBUS, on
+ * whichever thread computes. There is no answer left to give then: the guard says in one line which
+ * model it was and ends the process, so that the service manager starts a new one and the broker
+ * hands the requests to it.
+ */
+#ifndef LLMOS_SCHED_GUARD_H
+#define LLMOS_SCHED_GUARD_H
+
+struct gguf;
+
+/** guard_install() - catch SIGBUS; 0 or -errno */
+int guard_install(void);
+/** guard_add() - the pages of this file belong to model @name, which must live as long */
+void guard_add(const char *name, const struct gguf *gguf);
+void guard_remove(const char *name);
+
+#endif /* LLMOS_SCHED_GUARD_H */

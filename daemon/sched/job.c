@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a job: prepared from its event (and from the journal that an earlier server left),
+ * advanced by rows of logits, finished for one reason. See job.h.
+ */
+#include "sched/job.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "model/gguf.h"
+#include "sched/journal.h"
+#include "sched/prompt.h"
+#include "sched/record.h"
+
+#define JOB_MILLION	1000000U
+
+/* ---- birth, death, state ---- */
+
+struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event *event,
+		    uint8_t *data)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->ipc = ipc;
+	job->event = *event;
+	job->data = data;
+	job->number = ++sched->last_number;
+	job->sent_prompt_tokens = event->prompt_tokens;
+	job->sent_output_tokens = event->output_tokens;
+	job->answer.framed = event->flags & LLM_SUBMIT_RECORDS;
+	job->answer.skip_bytes = event->output_bytes;
+	list_init(&job->link);
+	list_append(&sched->table[event->id % SCHED_TABLE_SIZE], &job->table_link);
+	job_move(sched, job, JOB_ARRIVED);
+	return job;
+}
+
+void job_free(struct job *job)
+{
+	job_drop_seq(job);
+	if (job->model)
+		job->model->users--;
+	list_remove(&job->link);
+	list_remove(&job->table_link);
+	answer_free(&job->answer);
+	bytes_free(&job->journal);
+	bytes_free(&job->sent_data);
+	bytes_free(&job->sent_journal);
+	free(job->tokens.ids);
+	gguf_free(job->opened);
+	free(job->data);
+	free(job);
+}
+
+/* lists are in the order of age; most moves are to the end */
+void job_move(struct sched *sched, struct job *job, enum job_state state)
+{
+	struct list *head = &sched->jobs[state], *at = head;
+
+	list_remove(&job->link);
+	while (at->prev != head && container_of(at->prev, struct job, link)->number > job->number)
+		at = at->prev;
+	list_insert(at, &job->link);
+	job->state = state;
+}
+
+bool job_is_control(const struct job *job)
+{
+	return job->event.op >= LLM_OP_CONTROL;
+}
+
+const uint8_t *job_payload(const struct job *job)
+{
+	return job->data + job->event.stop_len;
+}
+
+void job_set_model(struct job *job, struct model *model)
+{
+	job->model = model;
+	model->users++;
+}
+
+void job_drop_seq(struct job *job)
+{
+	if (!job->seq)
+		return;
+	engine_seq_free(job->seq);
+	job->seq = NULL;
+}
+
+/* ---- the end ---- */
+
+void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
+{
+	if (answer_flush(&job->answer) < 0) {
+		job_fail(sched, job, -ENOMEM, NULL);
+		return;
+	}
+	job_drop_seq(job);
+	job->done = true;
+	job->finish = finish;
+	job_move(sched, job, JOB_FINISHING);
+}
+
+void job_fail(struct sched *sched, struct job *job, int r, const struct error *why)
+{
+	job_drop_seq(job);
+	log_debug("request %llu: %s", (unsigned long long)job->event.id, strerror(-r));
+	if (job->answer.framed && why && *why->text)
+		record_error(&job->answer.out, why->text);
+	job->done = true;
+	job->status = r;
+	job->finish = LLM_FINISH_NONE;
+	job_move(sched, job, JOB_FINISHING);
+}
+
+void job_cancel(struct sched *sched, struct job *job)
+{
+	job_drop_seq(job);
+	bytes_clear(&job->answer.out);
+	bytes_clear(&job->journal);
+	if (!job->committing) {
+		bytes_clear(&job->sent_data);
+		bytes_clear(&job->sent_journal);
+		job->retry = false;
+	}
+	job->done = true;
+	job->status = -ECANCELED;
+	job->finish = LLM_FINISH_NONE;
+	job_move(sched, job, JOB_FINISHING);
+}
+
+/* ---- preparing ---- */
+
+static float job_real(uint32_t millionths)
+{
+	return (float)((double)millionths / JOB_MILLION);
+}
+
+static int job_prepare_sampling(struct job *job, struct error *error)
+{
+	const struct llm_sampling *sampling = &job->event.sampling;
+
+	if (sampling->top_p > JOB_MILLION)
+		return error_set(error, -EINVAL, "top_p of %u millionths is more than 1",
+				 sampling->top_p);
+	if (sampling->min_p > JOB_MILLION)
+		return error_set(error, -EINVAL, "min_p of %u millionths is more than 1",
+				 sampling->min_p);
+	if (sampling->top_logprobs > LLM_LOGPROBS_MAX)
+		return error_set(error, -EINVAL, "top_logprobs of %u is more than %d",
+				 sampling->top_logprobs, LLM_LOGPROBS_MAX);
+	job->params = (struct sample_params){
+		.seed = sampling->seed,
+		.temperature = job_real(sampling->temperature),
+		.top_p = job_real(sampling->top_p),
+		.min_p = job_real(sampling->min_p),
+		.repeat_penalty = job_real(sampling->repeat_penalty),
+		.top_k = sampling->top_k,
+		.repeat_last_n = sampling->repeat_last_n,
+	};
+	job->answer.tokens = job->answer.framed && sampling->top_logprobs;
+	return 0;
+}
+
+static int job_prepare_model(struct sched *sched, struct job *job, const char *name,
+			     struct error *error)
+{
+	struct model *model;
+	int r;
+
+	r = models_find(sched->models, name, &model, error);
+	if (!r)
+		r = models_load(sched->models, model, error);
+	if (!r)
+		job_set_model(job, model);
+	return r;
+}
+
+/* can it ever be computed? */
+static int job_check_size(const struct job *job, struct error *error)
+{
+	const struct engine_model_info *info = &job->model->info;
+	size_t room = (size_t)info->kv_pages * info->page_tokens;
+
+	if (!job->tokens.count)
+		return error_set(error, -EINVAL,
+				 "the prompt is empty, and model '%s' has no token to begin with",
+				 job->model->name);
+	if (job->tokens.count > info->context_used)
+		return error_set(error, -E2BIG,
+				 "the prompt has %zu tokens, model '%s' takes %u here",
+				 job->tokens.count, job->model->name, info->context_used);
+	if (job->tokens.count > room)
+		return error_set(error, -E2BIG,
+				 "the prompt has %zu tokens, the cache of model '%s' has room for %zu",
+				 job->tokens.count, job->model->name, room);
+	return 0;
+}
+
+/* an empty prompt begins with the token that begins a text, where the model has one */
+static int job_prepare_empty(struct job *job)
+{
+	uint32_t bos = tok_bos(job->model->tokenizer);
+
+	if (job->tokens.count || bos == TOK_NONE || job->event.op != LLM_OP_GENERATE ||
+	    job->event.flags & LLM_SUBMIT_NO_BOS || job->event.payload_type == LLM_PAYLOAD_TOKENS)
+		return 0;
+	if (!job->tokens.ids) {
+		job->tokens.ids = malloc(sizeof(bos));
+		if (!job->tokens.ids)
+			return -ENOMEM;
+		job->tokens.capacity = 1;
+	}
+	job->tokens.ids[job->tokens.count++] = bos;
+	return 0;
+}
+
+static int job_prepare_prompt(struct job *job, struct error *error)
+{
+	int r;
+
+	r = prompt_encode(job->model, &job->event, job_payload(job), &job->tokens, &job->fresh,
+			  error);
+	if (!r)
+		r = job_prepare_empty(job);
+	if (!r)
+		r = job_check_size(job, error);
+	job->prompt_count = job->tokens.count;
+	return r;
+}
+
+/* tokens grow by doubling: no allocation in nearly every step */
+static int job_add_token(struct job *job, uint32_t id)
+{
+	struct tok_ids *tokens = &job->tokens;
+
+	if (tokens->count == tokens->capacity) {
+		size_t capacity = MAX((size_t)64, tokens->capacity * 2);
+		uint32_t *ids = realloc(tokens->ids, capacity * sizeof(*ids));
+
+		if (!ids)
+			return -ENOMEM;
+		tokens->ids = ids;
+		tokens->capacity = capacity;
+	}
+	tokens->ids[tokens->count++] = id;
+	return 0;
+}
+
+/* ---- GENERATE ---- */
+
+static int job_choose_seed(struct job *job)
+{
+	while (!job->params.seed)
+		if (getrandom(&job->params.seed, sizeof(job->params.seed), 0) < 0 &&
+		    errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int job_begin_journal(struct job *job)
+{
+	struct journal head = {
+		.seed = job->params.seed,
+		.model_bytes = job->model->size_bytes,
+	};
+
+	if (job->ipc->max_journal_bytes < JOURNAL_HEADER_BYTES)
+		return 0;
+	memcpy(head.model, job->model->name, sizeof(head.model));
+	job->journal_bytes = JOURNAL_HEADER_BYTES;
+	return journal_begin(&job->journal, &head);
+}
+
+/* what does not fit in is sampled again by the next server, with the same outcome */
+static int job_journal_token(struct job *job, uint32_t id)
+{
+	if (!job->journal_bytes ||
+	    job->journal_bytes + sizeof(id) > job->ipc->max_journal_bytes)
+		return 0;
+	job->journal_bytes += sizeof(id);
+	return journal_add(&job->journal, id);
+}
+
+/* the answer's next token: spell it, and see whether that is the end */
+static void job_push(struct sched *sched, struct job *job, const struct sample_token *token,
+		     const struct sample_token *top)
+{
+	const struct tokenizer *tok = job->model->tokenizer;
+	bool is_end = tok_is_end(tok, token->id) && !(job->event.flags & LLM_SUBMIT_IGNORE_EOS);
+	const char *text;
+	size_t len = 0;
+	int r;
+
+	text = tok_piece(tok, token->id, job->fresh, false, &len);
+	if (!text || is_end)
+		len = 0;
+	if (len)
+		job->fresh = false;
+	job->pushed++;
+	r = answer_push(&job->answer, token, top, job->event.sampling.top_logprobs, text, len);
+	if (r < 0)
+		job_fail(sched, job, r, NULL);
+	else if (r > 0)
+		job_finish(sched, job, LLM_FINISH_STOP_STRING);
+	else if (is_end)
+		job_finish(sched, job, LLM_FINISH_STOP);
+	else if (job->pushed == job->event.max_tokens)
+		job_finish(sched, job, LLM_FINISH_LENGTH);
+	else if (job->prompt_count + job->pushed > job->model->info.context_used)
+		job_finish(sched, job, LLM_FINISH_CONTEXT);
+}
+
+static void job_take_generated(struct sched *sched, struct job *job, const float *logits)
+{
+	size_t known = job->tokens.count - job->prompt_count;
+	struct sample_token top[LLM_LOGPROBS_MAX], token;
+	unsigned int top_count = job->answer.tokens ? job->event.sampling.top_logprobs : 0;
+	int r;
+
+	token = sampler_pick(job->model->sampler, &job->params, logits, job->tokens.ids,
+			     job->prompt_count + job->pushed, job->pushed, top, top_count);
+	if (job->pushed < known) {
+		/* an earlier server has chosen; only its probability was to be found again */
+		uint32_t id = job->tokens.ids[job->prompt_count + job->pushed];
+
+		if (id != token.id)
+			token.logprob = sampler_score(job->model->sampler, logits, id, top,
+						      top_count);
+		token.id = id;
+	} else {
+		r = job_add_token(job, token.id);
+		if (!r)
+			r = job_journal_token(job, token.id);
+		if (r < 0) {
+			job_fail(sched, job, r, NULL);
+			return;
+		}
+		sched->totals.output_tokens++;
+	}
+	job_push(sched, job, &token, top);
+}
+
+/*
+ * Go on where an earlier server stopped. Its tokens are known; without their probabilities to
+ * report they can be spelled at once, else their logits are computed again.
+ */
+static int job_replay(struct sched *sched, struct job *job, const struct journal *journal)
+{
+	size_t i;
+	int r;
+
+	job->params.seed = journal->seed;
+	job->journal_bytes = job->event.journal_len;
+	for (i = 0; i < journal->count; i++) {
+		r = job_add_token(job, journal_id(journal, i));
+		if (r < 0)
+			return r;
+	}
+	for (i = 0; i < journal->count && !job->answer.tokens && !job->done; i++) {
+		const struct sample_token token = { .id = journal_id(journal, i) };
+
+		job_push(sched, job, &token, NULL);
+	}
+	return 0;
+}
+
+/* is what an earlier server left of use with what is here now? */
+static int job_check_journal(const struct job *job, const struct journal *journal,
+			     struct error *error)
+{
+	uint32_t vocab = job->model->info.vocab;
+	size_t i;
+
+	if (journal->model_bytes != job->model->size_bytes)
+		return error_set(error, -ESTALE, "model '%s' was replaced during the answer",
+				 job->model->name);
+	for (i = 0; i < journal->count; i++)
+		if (journal_id(journal, i) >= vocab)
+			return error_set(error, -ESTALE,
+					 "token %u in the journal of the answer: model '%s' has %u",
+					 journal_id(journal, i), job->model->name, vocab);
+	return 0;
+}
+
+static int job_prepare_generate(struct sched *sched, struct job *job, struct error *error)
+{
+	const uint8_t *left = job_payload(job) + job->event.payload_len;
+	char name[LLM_MODEL_NAME_MAX];
+	struct journal journal;
+	bool recovered;
+	int r;
+
+	recovered = !journal_read(&journal, left, job->event.journal_len);
+	memcpy(name, recovered ? journal.model : job->event.model, sizeof(name));
+	r = job_prepare_sampling(job, error);
+	if (!r)
+		r = stop_init(&job->answer.stops, job->data, job->event.stop_len);
+	if (r == -EINVAL && !*error->text)
+		error_set(error, r, "a stop string is empty or does not end");
+	if (!r)
+		r = job_prepare_model(sched, job, name, error);
+	if (!r)
+		r = job_prepare_prompt(job, error);
+	if (r < 0)
+		return r;
+	if (!recovered) {
+		r = job_choose_seed(job);
+		return r < 0 ? r : job_begin_journal(job);
+	}
+	r = job_check_journal(job, &journal, error);
+	return r < 0 ? r : job_replay(sched, job, &journal);
+}
+
+/* ---- SCORE ---- */
+
+static int job_report(struct job *job, uint32_t id, float logprob,
+		      const struct sample_token *top, unsigned int top_count)
+{
+	const struct sample_token token = { .id = id, .logprob = logprob };
+	struct bytes record = { 0 };
+	const char *text;
+	size_t len = 0;
+	int r;
+
+	text = tok_piece(job->model->tokenizer, id, !job->pushed, true, &len);
+	r = record_token(&record, &token, top, top_count, text, text ? len : 0);
+	if (!r)
+		r = answer_append(&job->answer, &record);
+	bytes_free(&record);
+	job->pushed++;
+	return r;
+}
+
+static int job_prepare_score(struct sched *sched, struct job *job, struct error *error)
+{
+	int r;
+
+	if (!job->answer.framed)
+		return error_set(error, -EINVAL, "scores are answered in records only");
+	r = job_prepare_sampling(job, error);
+	if (!r)
+		r = job_prepare_model(sched, job, job->event.model, error);
+	if (!r)
+		r = job_prepare_prompt(job, error);
+	if (!r)
+		r = job_report(job, job->tokens.ids[0], NAN, NULL, 0);
+	if (!r && job->tokens.count == 1)
+		job_finish(sched, job, LLM_FINISH_STOP);
+	return r;
+}
+
+static void job_take_score(struct sched *sched, struct job *job, const float *logits)
+{
+	unsigned int top_count = job->event.sampling.top_logprobs;
+	struct sample_token top[LLM_LOGPROBS_MAX];
+	uint32_t id = job->tokens.ids[job->pushed];
+	float logprob;
+	int r;
+
+	logprob = sampler_score(job->model->sampler, logits, id, top, top_count);
+	r = job_report(job, id, logprob, top, top_count);
+	if (r < 0)
+		job_fail(sched, job, r, NULL);
+	else if (job->pushed == job->tokens.count)
+		job_finish(sched, job, LLM_FINISH_STOP);
+}
+
+/* ---- both ---- */
+
+void job_prepare(struct sched *sched, struct job *job)
+{
+	struct error error = { "" };
+	int r;
+
+	if (job->event.attempts > 1)
+		sched->totals.recovered++;
+	switch (job->event.op) {
+	case LLM_OP_GENERATE:
+		r = job_prepare_generate(sched, job, &error);
+		break;
+	case LLM_OP_SCORE:
+		r = job_prepare_score(sched, job, &error);
+		break;
+	default:
+		if (job_is_control(job)) {
+			control_start(sched, job);
+			return;
+		}
+		r = error_set(&error, -EOPNOTSUPP, "operation %u is not known", job->event.op);
+	}
+	if (r < 0)
+		job_fail(sched, job, r, &error);
+	else if (!job->done)
+		job_move(sched, job, JOB_WAITING);
+}
+
+size_t job_next_row(const struct job *job)
+{
+	/* the row behind a token tells about the next one */
+	return job->event.op == LLM_OP_SCORE ? job->pushed - 1 :
+					       job->prompt_count - 1 + job->pushed;
+}
+
+void job_take_row(struct sched *sched, struct job *job, const float *logits)
+{
+	if (job->event.op == LLM_OP_SCORE)
+		job_take_score(sched, job, logits);
+	else
+		job_take_generated(sched, job, logits);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A job is a request while this server has it, from its event to the commit of its end. It is in
+ * one of the lists of struct sched, its state's, in order of age. Only files of this room use it.
+ */
+#ifndef LLMOS_SCHED_JOB_H
+#define LLMOS_SCHED_JOB_H
+
+#include "base/list.h"
+#include "sched/answer.h"
+#include "sched/models.h"
+#include "sched/sched.h"
+
+#define SCHED_TABLE_SIZE	256	/* a power of two */
+#define SCHED_IPCS_MAX		4
+#define SCHED_RETRY_NS		UINT64_C(20000000)
+#define JOB_STEPS_KEPT		8
+
+/**
+ * enum job_state - where a job is
+ * @JOB_ARRIVED: nobody has looked at it
+ * @JOB_WAITING: its prompt is in tokens; waits for a sequence and cache pages, also again
+ * @JOB_ACTIVE: has a sequence and takes part in steps (unless it is paused)
+ * @JOB_FINISHING: nothing is left to compute; the rest of its answer and its end to be committed
+ */
+enum job_state {
+	JOB_ARRIVED,
+	JOB_WAITING,
+	JOB_ACTIVE,
+	JOB_FINISHING,
+	JOB_STATES,
+};
+
+/**
+ * struct job - a request
+ * @link: in its state's list
+ * @table_link: in the table, by id
+ * @ipc: who brought it
+ * @event: as it came
+ * @data: stop strings, payload, journal
+ * @number: order of arrival: the age
+ * @paused: not stepped and not committed until it is resumed
+ * @resumed: the resume came before the commit's verdict that asks for the pause
+ * @cancelled: only its end is to be committed
+ * @committing: a commit's result is awaited
+ * @retry: the last commit found no memory: the same again
+ *
+ * What is computed:
+ * @model: NULL until it is prepared
+ * @seq: NULL unless it is active, or paused and not evicted
+ * @tokens: prompt and answer; those behind the sequence's length are yet to be fed
+ * @prompt_count: of these, the prompt
+ * @pushed: GENERATE: tokens of the answer spelled; SCORE: tokens reported
+ * @params: sampling
+ * @fresh: the answer begins a text, and has no bytes yet
+ * @planned: tokens it takes part with in the step that is being formed
+ *
+ * What is answered:
+ * @answer: bytes to commit, and held ones
+ * @journal: bytes to commit to the journal
+ * @journal_bytes: of it in all
+ * @done: nothing more will be added to the answer
+ * @next: of a control operation: index of the next item to answer with
+ * @opened: SHOW: a file that is not loaded
+ * @status, @finish: of the end
+ * @sent_data, @sent_journal, @sent_end: the commit that is awaited
+ * @sent_prompt_tokens, @sent_output_tokens: as last committed
+ * @compute_ns: since the last commit
+ *
+ * @steps: when its last steps began; @step_count: how many there were
+ */
+struct job {
+	struct list link;
+	struct list table_link;
+	struct ipc *ipc;
+	struct llm_event event;
+	uint8_t *data;
+	uint64_t number;
+	enum job_state state;
+	bool paused;
+	bool resumed;
+	bool cancelled;
+	bool committing;
+	bool retry;
+
+	struct model *model;
+	struct engine_seq *seq;
+	struct tok_ids tokens;
+	size_t prompt_count;
+	size_t pushed;
+	struct sample_params params;
+	bool fresh;
+	unsigned int planned;
+
+	struct answer answer;
+	struct bytes journal;
+	size_t journal_bytes;
+	bool done;
+	size_t next;
+	struct gguf *opened;
+	int status;
+	enum llm_finish finish;
+	struct bytes sent_data;
+	struct bytes sent_journal;
+	bool sent_end;
+	uint32_t sent_prompt_tokens;
+	uint32_t sent_output_tokens;
+	uint64_t compute_ns;
+
+	uint64_t steps[JOB_STEPS_KEPT];
+	unsigned int step_count;
+};
+
+/** struct sched - see sched.h; @totals: the counters of LLM_RECORD_STATUS */
+struct sched {
+	struct ipc_sink sink;
+	struct engine_config config;
+	struct engine *engine;
+	struct models *models;
+	struct ipc *ipcs[SCHED_IPCS_MAX];
+	unsigned int ipc_count;
+	struct list jobs[JOB_STATES];
+	struct list table[SCHED_TABLE_SIZE];
+	uint64_t last_number;
+	uint64_t turn;			/* of steps: models take turns */
+	uint64_t retry_ns;		/* when commits that found no memory are tried again */
+	bool cancels;			/* some job has been cancelled since the last step */
+	struct engine_item *items;	/* max_seqs of each: the step that is being formed */
+	struct job **members;
+	struct llm_status totals;
+};
+
+/* job.c: life of a job, and what its tokens do to it */
+
+struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event *event,
+		    uint8_t *data);
+void job_free(struct job *job);
+void job_move(struct sched *sched, struct job *job, enum job_state state);
+bool job_is_control(const struct job *job);
+const uint8_t *job_payload(const struct job *job);
+/** job_prepare() - from ARRIVED to WAITING, or to FINISHING if there is nothing to compute */
+void job_prepare(struct sched *sched, struct job *job);
+/** job_finish() - nothing is left to compute */
+void job_finish(struct sched *sched, struct job *job, enum llm_finish finish);
+/** job_fail() - the same, with an error and one line that says what was wrong */
+void job_fail(struct sched *sched, struct job *job, int r, const struct error *why);
+/** job_cancel() - the same, for a job that nobody wants any more */
+void job_cancel(struct sched *sched, struct job *job);
+/** job_set_model() - it uses that model from now on */
+void job_set_model(struct job *job, struct model *model);
+/** job_drop_seq() - give its sequence and pages back; its tokens are fed again later */
+void job_drop_seq(struct job *job);
+/** job_next_row() - first index in tokens behind which logits are wanted */
+size_t job_next_row(const struct job *job);
+/** job_take_row() - logits behind that index; may finish the job */
+void job_take_row(struct sched *sched, struct job *job, const float *logits);
+
+/* commit.c: from a job to its transport */
+
+/** job_flush() - commit what there is to commit; may free the job */
+void job_flush(struct sched *sched, struct job *job);
+/** job_committed() - result of a commit; may free the job */
+void job_committed(struct sched *sched, struct job *job, int result);
+
+/* control.c: operations that need no step */
+
+void control_start(struct sched *sched, struct job *job);
+/** control_fill() - more of a long answer; sets done with the last of it */
+void control_fill(struct sched *sched, struct job *job);
+
+/* batch.c: which jobs have sequences, and the steps */
+
+/** batch_admit() - from WAITING to ACTIVE, as many as there is room for */
+void batch_admit(struct sched *sched);
+/** batch_step() - one step of one model; Return: jobs that took part */
+unsigned int batch_step(struct sched *sched);
+
+#endif /* LLMOS_SCHED_JOB_H */

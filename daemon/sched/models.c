@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/* The models folder; see models.h. */
+#include "sched/models.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "model/gguf.h"
+#include "sched/guard.h"
+
+#define MODELS_SUFFIX	".gguf"
+#define MODELS_MAX	1024
+
+struct models {
+	struct engine *engine;
+	char *directory;		/* resolved */
+	char default_name[LLM_MODEL_NAME_MAX];
+	struct list list;
+	unsigned int count;
+	void (*busy)(const char *name);
+};
+
+/* ---- one model ---- */
+
+static void model_close(struct model *model)
+{
+	sampler_free(model->sampler);
+	if (model->loaded) {
+		guard_remove(model->name);
+		engine_model_free(model->loaded);
+	}
+	tok_free(model->own_tokenizer);
+	gguf_free(model->gguf);
+	model->sampler = NULL;
+	model->loaded = NULL;
+	model->own_tokenizer = NULL;
+	model->tokenizer = NULL;
+	model->gguf = NULL;
+}
+
+static void model_free(struct models *models, struct model *model)
+{
+	model_close(model);
+	list_remove(&model->link);
+	models->count--;
+	free(model->path);
+	free(model);
+}
+
+static struct model *model_get(struct models *models, const char *name)
+{
+	struct model *model;
+
+	list_each(model, &models->list, link)
+		if (!strcmp(model->name, name))
+			return model;
+	return NULL;
+}
+
+/* keep the list in the order of names */
+static struct model *model_new(struct models *models, const char *name)
+{
+	struct model *model, *other;
+
+	if (models->count >= MODELS_MAX)
+		return NULL;
+	model = calloc(1, sizeof(*model));
+	if (!model)
+		return NULL;
+	snprintf(model->name, sizeof(model->name), "%s", name);
+	list_each(other, &models->list, link)
+		if (strcmp(other->name, name) > 0)
+			break;
+	list_insert(&other->link, &model->link);
+	models->count++;
+	return model;
+}
+
+static int model_fail(struct model *model, int r, const struct error *why)
+{
+	model->error = r;
+	model->error_text = *why;
+	log_warning("model '%s' can not be used: %s", model->name, why->text);
+	return r;
+}
+
+/* ---- the folder ---- */
+
+/* the name of a model file, "" if it is none */
+static void models_file_name(const char *file, char *name, size_t size)
+{
+	size_t len = strlen(file), suffix = strlen(MODELS_SUFFIX);
+
+	*name = '\0';
+	if (*file == '.' || len <= suffix || strcmp(file + len - suffix, MODELS_SUFFIX))
+		return;
+	if (len - suffix < size)
+		snprintf(name, size, "%.*s", (int)(len - suffix), file);
+	else
+		log_warning("models: name of '%s' is longer than %zu bytes", file, size - 1);
+}
+
+/* the file itself, inside of the folder after all links; or why not */
+static int models_resolve(const struct models *models, const char *file, char **ret,
+			  struct stat *st, struct error *error)
+{
+	_cleanup_free_ char *path = NULL, *real = NULL;
+	size_t len = strlen(models->directory);
+
+	if (asprintf(&path, "%s/%s", models->directory, file) < 0)
+		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
+	real = realpath(path, NULL);
+	if (!real || stat(real, st) < 0)
+		return error_set(error, -errno, "'%s': %s", path, strerror(errno));
+	if (strncmp(real, models->directory, len) || real[len] != '/')
+		return error_set(error, -EPERM, "'%s' points out of the models folder", path);
+	if (!S_ISREG(st->st_mode))
+		return error_set(error, -EINVAL, "'%s' is not a file", path);
+	*ret = steal_ptr(real);
+	return 0;
+}
+
+static uint64_t models_changed_ns(const struct stat *st)
+{
+	return (uint64_t)st->st_mtim.tv_sec * NS_PER_S + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+/* one file of the folder: new, as before, or another one under an old name */
+static void models_scan_file(struct models *models, const char *file)
+{
+	_cleanup_free_ char *path = NULL;
+	char name[LLM_MODEL_NAME_MAX];
+	struct error error = { "" };
+	struct stat st = { 0 };
+	struct model *model;
+	int r;
+
+	models_file_name(file, name, sizeof(name));
+	if (!*name)
+		return;
+	r = models_resolve(models, file, &path, &st, &error);
+	model = model_get(models, name);
+	if (!model)
+		model = model_new(models, name);
+	if (!model)
+		return;
+	model->present = true;
+	/* what is in use stays as it is */
+	if (model->loaded || model->users)
+		return;
+	if (r == model->error && model->size_bytes == (uint64_t)st.st_size &&
+	    model->changed_ns == models_changed_ns(&st))
+		return;
+	model_close(model);
+	free(model->path);
+	model->path = steal_ptr(path);
+	model->size_bytes = st.st_size;
+	model->changed_ns = models_changed_ns(&st);
+	model->error = 0;
+	if (r < 0)
+		model_fail(model, r, &error);
+}
+
+int models_scan(struct models *models, struct error *error)
+{
+	struct model *model, *next;
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = opendir(models->directory);
+	if (!dir)
+		return error_set(error, -errno, "models folder '%s': %s", models->directory,
+				 strerror(errno));
+	list_each(model, &models->list, link)
+		model->present = false;
+	while ((entry = readdir(dir)))
+		models_scan_file(models, entry->d_name);
+	closedir(dir);
+	list_each_safe(model, next, &models->list, link)
+		if (!model->present && !model->loaded && !model->users)
+			model_free(models, model);
+	return 0;
+}
+
+int models_new(struct models **ret, struct engine *engine, const char *directory,
+	       const char *default_name, struct error *error)
+{
+	struct models *models;
+	int r;
+
+	if (strlen(default_name) >= LLM_MODEL_NAME_MAX)
+		return error_set(error, -EINVAL, "default model '%s': name is too long",
+				 default_name);
+	models = calloc(1, sizeof(*models));
+	if (!models)
+		return error_set(error, -ENOMEM, "models: %s", strerror(ENOMEM));
+	list_init(&models->list);
+	models->engine = engine;
+	snprintf(models->default_name, sizeof(models->default_name), "%s", default_name);
+	models->directory = realpath(directory, NULL);
+	r = models->directory ? models_scan(models, error) :
+	    error_set(error, -errno, "models folder '%s': %s", directory, strerror(errno));
+	if (r < 0) {
+		models_free(models);
+		return r;
+	}
+	*ret = models;
+	return 0;
+}
+
+void models_free(struct models *models)
+{
+	if (!models)
+		return;
+	while (!list_empty(&models->list))
+		model_free(models, list_first(&models->list, struct model, link));
+	free(models->directory);
+	free(models);
+}
+
+struct list *models_list(struct models *models)
+{
+	return &models->list;
+}
+
+unsigned int models_loaded(const struct models *models)
+{
+	const struct model *model;
+	unsigned int count = 0;
+
+	list_each(model, &models->list, link)
+		count += model->loaded != NULL;
+	return count;
+}
+
+void models_set_busy(struct models *models, void (*busy)(const char *name))
+{
+	models->busy = busy;
+}
+
+/* ---- finding ---- */
+
+/* what the client may have meant, as far as it fits in a line */
+static int models_not_found(struct models *models, const char *name, struct error *error)
+{
+	struct model *model;
+	char all[160] = "";
+	size_t len = 0;
+
+	list_each(model, &models->list, link) {
+		int n = snprintf(all + len, sizeof(all) - len, "%s%s", len ? ", " : "",
+				 model->name);
+
+		if (n < 0 || len + n >= sizeof(all)) {
+			snprintf(all + len, sizeof(all) - len, "%s", len ? ", ..." : "");
+			break;
+		}
+		len += n;
+	}
+	if (!len)
+		return error_set(error, -ENOENT, "no model '%s': there are no models in '%s'", name,
+				 models->directory);
+	return error_set(error, -ENOENT, "no model '%s'; there is %s", name, all);
+}
+
+static struct model *models_default(struct models *models)
+{
+	struct model *model;
+
+	if (*models->default_name)
+		return model_get(models, models->default_name);
+	/* the first that is not known to be broken */
+	list_each(model, &models->list, link)
+		if (!model->error)
+			return model;
+	return list_empty(&models->list) ? NULL : list_first(&models->list, struct model, link);
+}
+
+static struct model *models_lookup(struct models *models, const char *name)
+{
+	return *name ? model_get(models, name) : models_default(models);
+}
+
+int models_find(struct models *models, const char *name, struct model **ret,
+		struct error *error)
+{
+	struct model *model;
+
+	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+		return error_set(error, -EINVAL, "'%s' is not the name of a model", name);
+	model = models_lookup(models, name);
+	if (!model) {
+		/* it may be new */
+		models_scan(models, NULL);
+		model = models_lookup(models, name);
+	}
+	if (!model)
+		return models_not_found(models, *name ? name : models->default_name, error);
+	*ret = model;
+	return 0;
+}
+
+/* ---- opening and loading ---- */
+
+static int models_open_gguf(struct model *model, struct error *error)
+{
+	int r;
+
+	if (model->gguf)
+		return 0;
+	r = gguf_open(&model->gguf, model->path, error);
+	if (r < 0)
+		return r;
+	model->chat = chat_detect(model->gguf);
+	r = engine_file_info(model->gguf, &model->info, error);
+	if (r < 0) {
+		gguf_free(model->gguf);
+		model->gguf = NULL;
+	}
+	return r;
+}
+
+static int models_broken(const struct model *model, struct error *error)
+{
+	return error_set(error, model->error, "model '%s' can not be used: %s", model->name,
+			 model->error_text.text);
+}
+
+/* what is wrong with the file now, and not with the machine's memory */
+static bool models_is_final(int r)
+{
+	return r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EINTR && r != -EAGAIN;
+}
+
+static int models_failed(struct model *model, int r, const struct error *why,
+			 struct error *error)
+{
+	if (models_is_final(r))
+		model_fail(model, r, why);
+	return error_set(error, r, "model '%s' can not be used: %s", model->name, why->text);
+}
+
+int models_open(struct models *models, struct model *model, struct error *error)
+{
+	struct error why = { "" };
+	int r;
+
+	(void)models;
+	if (model->error)
+		return models_broken(model, error);
+	if (model->tokenizer)
+		return 0;
+	r = models_open_gguf(model, &why);
+	if (!r)
+		r = tok_new(&model->own_tokenizer, model->gguf, &why);
+	if (r < 0)
+		return models_failed(model, r, &why, error);
+	model->tokenizer = model->own_tokenizer;
+	return 0;
+}
+
+static int models_load_now(struct models *models, struct model *model, struct error *error)
+{
+	struct engine_model *loaded;
+	int r;
+
+	r = engine_model_load(models->engine, model->path, &loaded, error);
+	if (r < 0)
+		return r;
+	engine_model_info(loaded, &model->info);
+	r = sampler_new(&model->sampler, model->info.vocab);
+	if (r < 0) {
+		engine_model_free(loaded);
+		return error_set(error, r, "sampler: %s", strerror(-r));
+	}
+	guard_add(model->name, engine_model_gguf(loaded));
+	model->loaded = loaded;
+	model->chat = engine_model_chat(loaded);
+	return 0;
+}
+
+/* from now on the loaded model's own file and tokenizer serve for everything */
+static void models_adopt(struct model *model)
+{
+	tok_free(model->own_tokenizer);
+	gguf_free(model->gguf);
+	model->own_tokenizer = NULL;
+	model->gguf = NULL;
+	model->tokenizer = engine_model_tokenizer(model->loaded);
+}
+
+int models_load(struct models *models, struct model *model, struct error *error)
+{
+	uint64_t start_ns = clock_ns();
+	struct error why = { "" };
+	int r;
+
+	if (model->loaded)
+		return 0;
+	if (model->error)
+		return models_broken(model, error);
+	log_info("model '%s': loading '%s'", model->name, model->path);
+	if (models->busy)
+		models->busy(model->name);
+	r = models_load_now(models, model, &why);
+	if (models->busy)
+		models->busy(NULL);
+	if (r < 0)
+		return models_failed(model, r, &why, error);
+	models_adopt(model);
+	log_info("model '%s': loaded in %llu ms: arch=%s weights=%s context=%u kv_pages=%u",
+		 model->name, (unsigned long long)((clock_ns() - start_ns) / NS_PER_MS),
+		 model->info.arch, model->info.weights, model->info.context_used,
+		 model->info.kv_pages);
+	return 0;
+}
+
+/* ---- facts ---- */
+
+static void models_fill_facts(struct model *model, struct llm_model_info *info)
+{
+	const struct engine_model_info *facts = &model->info;
+
+	info->parameters = facts->parameters;
+	info->context = facts->context;
+	info->layers = facts->layers;
+	info->width = facts->width;
+	info->heads = facts->heads;
+	info->kv_heads = facts->kv_heads;
+	info->ff_width = facts->ff_width;
+	info->vocab = facts->vocab;
+	snprintf(info->arch, sizeof(info->arch), "%s", facts->arch);
+	snprintf(info->weights, sizeof(info->weights), "%s", facts->weights);
+	snprintf(info->chat, sizeof(info->chat), "%s", chat_name(model->chat));
+	if (model->tokenizer)
+		snprintf(info->tokenizer, sizeof(info->tokenizer), "%s",
+			 tok_kind_name(model->tokenizer));
+	if (model->loaded) {
+		engine_model_info(model->loaded, &model->info);
+		info->flags |= LLM_MODEL_LOADED;
+		info->memory_bytes = facts->memory_bytes;
+		info->context_used = facts->context_used;
+	}
+}
+
+void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info)
+{
+	*info = (struct llm_model_info){
+		.size = sizeof(*info),
+		.file_bytes = model->size_bytes,
+	};
+	snprintf(info->name, sizeof(info->name), "%s", model->name);
+	if (!model->loaded && models_open(models, model, NULL) < 0) {
+		info->flags |= LLM_MODEL_BROKEN;
+		snprintf(info->error, sizeof(info->error), "%.*s", (int)sizeof(info->error) - 1,
+			 model->error_text.text);
+	} else {
+		models_fill_facts(model, info);
+	}
+	if (model == models_default(models))
+		info->flags |= LLM_MODEL_DEFAULT;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The models folder: every NAME.gguf in it is a model called NAME. A model is opened when its facts
+ * or its tokenizer are asked for, loaded when it is first run, and stays. A file that can't be used
+ * is known as such, with the reason; the others do not mind. Owned by the scheduler.
+ */
+#ifndef LLMOS_SCHED_MODELS_H
+#define LLMOS_SCHED_MODELS_H
+
+#include "base/list.h"
+#include "engine/engine.h"
+#include "ipc/ipc.h"
+
+struct models;
+
+/**
+ * struct model - a model
+ * @link: in the folder's list, ordered by name
+ * @name: what requests call it
+ * @path: of the file, with symbolic links resolved
+ * @present: found by the last look into the folder
+ * @changed_ns: when the file last changed, to notice a new one under the old name
+ * @size_bytes: of the file
+ * @error: 0, or why it can not be used; @error_text says it in words
+ * @gguf: open to look into, NULL before
+ * @tokenizer: NULL before; the loaded model's own once there is one
+ * @own_tokenizer: @tokenizer is to be freed
+ * @chat: recognised chat template, once @gguf is there
+ * @info: facts, once @gguf is there
+ * @loaded: NULL unless it can be stepped
+ * @sampler: for its vocabulary, once loaded
+ * @users: jobs that point here: what they look at stays as it is
+ * @turn: number of its last step: models take turns
+ * @blocked: the turn in which nobody more is admitted to it
+ */
+struct model {
+	struct list link;
+	char name[LLM_MODEL_NAME_MAX];
+	char *path;
+	bool present;
+	uint64_t changed_ns;
+	uint64_t size_bytes;
+	int error;
+	struct error error_text;
+	struct gguf *gguf;
+	const struct tokenizer *tokenizer;
+	struct tokenizer *own_tokenizer;
+	enum chat_template chat;
+	struct engine_model_info info;
+	struct engine_model *loaded;
+	struct sampler *sampler;
+	unsigned int users;
+	uint64_t turn;
+	uint64_t blocked;
+};
+
+/**
+ * models_new() - look into a folder
+ * @directory: where the models are
+ * @default_name: "": the only one, else the first by name
+ */
+int models_new(struct models **ret, struct engine *engine, const char *directory,
+	       const char *default_name, struct error *error);
+void models_free(struct models *models);
+
+/** models_scan() - look into the folder again */
+int models_scan(struct models *models, struct error *error);
+/** models_list() - the list of struct model */
+struct list *models_list(struct models *models);
+unsigned int models_loaded(const struct models *models);
+
+/**
+ * models_find() - by name, "" is the default one
+ *
+ * Return: 0; -ENOENT (the text names it and what there is), -EINVAL not a name.
+ */
+int models_find(struct models *models, const char *name, struct model **ret,
+		struct error *error);
+/** models_open() - its gguf, facts and tokenizer; 0, or why it can not be used */
+int models_open(struct models *models, struct model *model, struct error *error);
+/** models_load() - ready to step; 0, or why it can not be used */
+int models_load(struct models *models, struct model *model, struct error *error);
+/** models_fill_info() - as LLM_RECORD_MODEL tells it */
+void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info);
+
+/**
+ * models_set_busy() - tell somebody that a model is being loaded, which may take long
+ * @busy: called with the model before, and with NULL after
+ */
+void models_set_busy(struct models *models, void (*busy)(const char *name));
+
+#endif /* LLMOS_SCHED_MODELS_H */

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* The scheduler's door: what comes in from the transports, and one turn of work; see sched.h. */
+#include "sched/sched.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sched/job.h"
+
+#define SCHED_PREPARE_NS	(5 * NS_PER_MS)	/* tokenizing between two steps */
+
+/* ---- what comes in ---- */
+
+static struct sched *to_sched(struct ipc_sink *sink)
+{
+	return container_of(sink, struct sched, sink);
+}
+
+static struct job *sched_find(struct sched *sched, const struct ipc *ipc, uint64_t id)
+{
+	struct job *job;
+
+	list_each(job, &sched->table[id % SCHED_TABLE_SIZE], table_link)
+		if (job->ipc == ipc && job->event.id == id)
+			return job;
+	return NULL;
+}
+
+/* no memory even to remember it: its end is all that can be said */
+static void sched_refuse(struct ipc *ipc, uint64_t id, int r)
+{
+	const struct llm_commit commit = {
+		.size = sizeof(commit),
+		.flags = LLM_COMMIT_END,
+		.id = id,
+		.status = r,
+	};
+
+	ipc->ops->commit(ipc, &commit);
+}
+
+static void sched_request(struct ipc_sink *sink, struct ipc *ipc, const struct llm_event *event,
+			  uint8_t *data)
+{
+	if (job_new(to_sched(sink), ipc, event, data))
+		return;
+	free(data);
+	sched_refuse(ipc, event->id, -ENOMEM);
+}
+
+/* how many steps were begun for it after that moment */
+static unsigned int sched_steps_since(const struct job *job, uint64_t time_ns)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < MIN(job->step_count, (unsigned int)JOB_STEPS_KEPT); i++)
+		count += job->steps[i] > time_ns;
+	return count;
+}
+
+static void sched_cancelled(struct ipc_sink *sink, struct ipc *ipc, uint64_t id,
+			    uint64_t time_ns)
+{
+	struct sched *sched = to_sched(sink);
+	struct job *job = sched_find(sched, ipc, id);
+
+	if (!job)
+		return;
+	job->cancelled = true;
+	sched->cancels = true;
+	sched->totals.cancel_steps_max = MAX(sched->totals.cancel_steps_max,
+					     sched_steps_since(job, time_ns));
+}
+
+static void sched_resume(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
+{
+	struct job *job = sched_find(to_sched(sink), ipc, id);
+
+	if (!job)
+		return;
+	/* it may overtake the verdict that it answers */
+	if (job->committing && !job->paused)
+		job->resumed = true;
+	job->paused = false;
+}
+
+static void sched_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result)
+{
+	struct sched *sched = to_sched(sink);
+	struct job *job = sched_find(sched, ipc, id);
+
+	if (job && job->committing)
+		job_committed(sched, job, result);
+}
+
+struct ipc_sink *sched_sink(struct sched *sched)
+{
+	return &sched->sink;
+}
+
+int sched_attach(struct sched *sched, struct ipc *ipc)
+{
+	if (sched->ipc_count == SCHED_IPCS_MAX)
+		return -E2BIG;
+	sched->ipcs[sched->ipc_count++] = ipc;
+	return 0;
+}
+
+/* ---- one turn ---- */
+
+static void sched_apply_cancels(struct sched *sched)
+{
+	struct job *job, *next;
+	int state;
+
+	if (!sched->cancels)
+		return;
+	sched->cancels = false;
+	for (state = 0; state < JOB_STATES; state++)
+		list_each_safe(job, next, &sched->jobs[state], link)
+			if (job->cancelled && job->status != -ECANCELED)
+				job_cancel(sched, job);
+}
+
+static void sched_prepare(struct sched *sched)
+{
+	uint64_t start_ns;
+
+	if (list_empty(&sched->jobs[JOB_ARRIVED]))
+		return;
+	start_ns = clock_ns();
+	do {
+		job_prepare(sched, list_first(&sched->jobs[JOB_ARRIVED], struct job, link));
+	} while (!list_empty(&sched->jobs[JOB_ARRIVED]) &&
+		 clock_ns() - start_ns < SCHED_PREPARE_NS);
+}
+
+static void sched_flush(struct sched *sched)
+{
+	struct job *job, *next;
+
+	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link)
+		job_flush(sched, job);
+	list_each_safe(job, next, &sched->jobs[JOB_FINISHING], link)
+		job_flush(sched, job);
+}
+
+/* jobs that have a slot: those that compute, or will as soon as they can */
+static unsigned int sched_slots_busy(const struct sched *sched)
+{
+	unsigned int state, count = 0;
+	const struct job *job;
+
+	for (state = JOB_ARRIVED; state <= JOB_ACTIVE; state++)
+		list_each(job, &sched->jobs[state], link)
+			count += !job->paused && !job_is_control(job);
+	return count;
+}
+
+static void sched_want(struct sched *sched)
+{
+	unsigned int i;
+
+	/* each takes what the ones before it have left */
+	for (i = 0; i < sched->ipc_count; i++) {
+		unsigned int busy = sched_slots_busy(sched);
+
+		sched->ipcs[i]->ops->want(sched->ipcs[i], sched->config.max_seqs -
+					  MIN(busy, sched->config.max_seqs));
+	}
+}
+
+/* is there something that sched_step() would do, without news? */
+static bool sched_has_work(const struct sched *sched)
+{
+	const struct job *job;
+	int state;
+
+	if (sched->cancels || !list_empty(&sched->jobs[JOB_ARRIVED]))
+		return true;
+	/* who waits and is not admitted waits for one who is active */
+	for (state = JOB_WAITING; state <= JOB_ACTIVE; state++)
+		list_each(job, &sched->jobs[state], link)
+			if (!job->paused)
+				return true;
+	list_each(job, &sched->jobs[JOB_FINISHING], link)
+		if (!job->committing && !job->retry && (!job->paused || job->cancelled))
+			return true;
+	return false;
+}
+
+bool sched_step(struct sched *sched)
+{
+	sched_apply_cancels(sched);
+	sched_prepare(sched);
+	batch_admit(sched);
+	batch_step(sched);
+	sched_want(sched);
+	sched_flush(sched);
+	return sched_has_work(sched);
+}
+
+uint64_t sched_retry_ns(const struct sched *sched)
+{
+	const struct job *job;
+	int state;
+
+	for (state = JOB_ACTIVE; state < JOB_STATES; state++)
+		list_each(job, &sched->jobs[state], link)
+			if (job->retry)
+				return sched->retry_ns;
+	return 0;
+}
+
+int sched_preload(struct sched *sched, const char *name, struct error *error)
+{
+	struct model *model;
+	int r;
+
+	r = models_find(sched->models, name, &model, error);
+	return r < 0 ? r : models_load(sched->models, model, error);
+}
+
+/* ---- how it is ---- */
+
+void sched_fill_status(struct sched *sched, struct llm_status *status)
+{
+	struct model *model;
+
+	*status = sched->totals;
+	status->slots_busy = sched_slots_busy(sched);
+	status->models_loaded = models_loaded(sched->models);
+	list_each(model, models_list(sched->models), link) {
+		struct engine_model_info info;
+
+		if (!model->loaded)
+			continue;
+		engine_model_info(model->loaded, &info);
+		status->kv_pages += info.kv_pages;
+		status->kv_pages_used += info.kv_pages_used;
+	}
+}
+
+static void sched_fill_totals(struct sched *sched)
+{
+	struct llm_status *totals = &sched->totals;
+
+	totals->size = sizeof(*totals);
+	totals->pid = getpid();
+	totals->start_ns = clock_ns();
+	totals->slots = sched->config.max_seqs;
+	totals->threads = engine_threads(sched->engine);
+	snprintf(totals->version, sizeof(totals->version), "%s", LLMOS_VERSION);
+	snprintf(totals->isa, sizeof(totals->isa), "%s", engine_isa(sched->engine));
+}
+
+/* ---- birth and death ---- */
+
+void sched_fill_config(struct engine_config *config)
+{
+	if (!config->max_seqs)
+		config->max_seqs = 16;
+	if (!config->batch_tokens)
+		config->batch_tokens = 128;
+	/* a prompt always finds room beside those that generate */
+	config->batch_tokens = MAX(config->batch_tokens, config->max_seqs + 1);
+	if (!config->logits_rows)
+		config->logits_rows = config->max_seqs + 32;
+}
+
+static int sched_init(struct sched *sched, const struct sched_config *config,
+		      struct error *error)
+{
+	int r;
+
+	sched->items = calloc(sched->config.max_seqs, sizeof(*sched->items));
+	sched->members = calloc(sched->config.max_seqs, sizeof(*sched->members));
+	if (!sched->items || !sched->members)
+		return error_set(error, -ENOMEM, "scheduler: %s", strerror(ENOMEM));
+	r = engine_new(&sched->engine, &sched->config, error);
+	if (r < 0)
+		return r;
+	r = models_new(&sched->models, sched->engine, config->models, config->default_model,
+		       error);
+	if (r < 0)
+		return r;
+	models_set_busy(sched->models, config->busy);
+	sched_fill_totals(sched);
+	return 0;
+}
+
+int sched_new(struct sched **ret, const struct sched_config *config, struct error *error)
+{
+	struct sched *sched = calloc(1, sizeof(*sched));
+	size_t i;
+	int r;
+
+	if (!sched)
+		return error_set(error, -ENOMEM, "scheduler: %s", strerror(ENOMEM));
+	sched->sink = (struct ipc_sink){
+		.request = sched_request,
+		.cancelled = sched_cancelled,
+		.resume = sched_resume,
+		.committed = sched_committed,
+	};
+	for (i = 0; i < ARRAY_SIZE(sched->jobs); i++)
+		list_init(&sched->jobs[i]);
+	for (i = 0; i < ARRAY_SIZE(sched->table); i++)
+		list_init(&sched->table[i]);
+	sched->config = config->engine;
+	sched_fill_config(&sched->config);
+	r = sched_init(sched, config, error);
+	if (r < 0) {
+		sched_free(sched);
+		return r;
+	}
+	*ret = sched;
+	return 0;
+}
+
+void sched_free(struct sched *sched)
+{
+	int state;
+
+	if (!sched)
+		return;
+	for (state = 0; state < JOB_STATES; state++)
+		while (!list_empty(&sched->jobs[state]))
+			job_free(list_first(&sched->jobs[state], struct job, link));
+	models_free(sched->models);
+	engine_free(sched->engine);
+	free(sched->items);
+	free(sched->members);
+	free(sched);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler: takes requests from the transports, forms the steps of the models, turns tokens
+ * into answers and commits them. Batching is continuous: a request joins at the next step and
+ * leaves when it is done. Called by the daemon's loop alone; nothing here waits.
+ */
+#ifndef LLMOS_SCHED_SCHED_H
+#define LLMOS_SCHED_SCHED_H
+
+#include "engine/engine.h"
+#include "ipc/ipc.h"
+
+struct sched;
+
+/**
+ * struct sched_config - how to serve
+ * @engine: how the engine is built; max_seqs is the number of requests stepped at once
+ * @models: folder of the models
+ * @default_model: "": the only one, else the first by name
+ * @busy: told before a model is loaded, and after with NULL; may be NULL
+ */
+struct sched_config {
+	struct engine_config engine;
+	const char *models;
+	const char *default_model;
+	void (*busy)(const char *name);
+};
+
+/** sched_fill_config() - put the defaults where the engine's configuration has 0 */
+void sched_fill_config(struct engine_config *config);
+int sched_new(struct sched **ret, const struct sched_config *config, struct error *error);
+/** sched_free() - after its transports; what it holds is forgotten without a word to them */
+void sched_free(struct sched *sched);
+DEFINE_CLEANUP(struct sched *, sched_free);
+
+/** sched_sink() - for the transports */
+struct ipc_sink *sched_sink(struct sched *sched);
+/** sched_attach() - @ipc lives until sched_free(); 0 or -E2BIG */
+int sched_attach(struct sched *sched, struct ipc *ipc);
+
+/** sched_preload() - load a model now, "" the default one */
+int sched_preload(struct sched *sched, const char *name, struct error *error);
+
+/**
+ * sched_step() - apply what has come, make one step of one model, commit what it brought
+ *
+ * Return: there is more to do now; false: nothing until a transport brings news, or until
+ * sched_retry_ns().
+ */
+bool sched_step(struct sched *sched);
+/** sched_retry_ns() - when to call sched_step() although nothing has come, 0: never */
+uint64_t sched_retry_ns(const struct sched *sched);
+
+void sched_fill_status(struct sched *sched, struct llm_status *status);
+
+#endif /* LLMOS_SCHED_SCHED_H */
