@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/gguf.h"
 
 #define STEPS_MAX	4
 
@@ -140,8 +141,8 @@ int pretok_new(struct pretok **ret, const char *name, size_t len, struct pretok_
 	while (strlen(names[i].name) != len || memcmp(names[i].name, name, len))
 		if (++i == ARRAY_SIZE(names))
 			return error_set(error, -EOPNOTSUPP,
-					 "pre-tokenizer '%.*s' is not supported",
-					 (int)MIN(len, (size_t)64), name);
+					 "pre-tokenizer '%s' is not supported",
+					 gguf_show((struct gguf_string){ name, len }).text);
 	for (const char *const *p = patterns[names[i].pattern];
 	     pretok->step_count < STEPS_MAX && p[pretok->step_count]; pretok->step_count++) {
 		int r = step_compile(&pretok->steps[pretok->step_count], p[pretok->step_count],

@@ -117,9 +117,8 @@ static int encode_word(struct tok_work *work, const char *word, size_t len)
 	return r;
 }
 
-/* @work->text = the text with its spaces escaped */
-static int escape(struct tok_work *work, const char *text, size_t len, bool space_before,
-		  size_t *ret_len)
+/* the text with its spaces escaped, and one before it where the model wants that, in work->text */
+static int escape(struct tok_work *work, const char *text, size_t len, size_t *ret_len)
 {
 	size_t n = len, pos = 0;
 	int r;
@@ -132,7 +131,7 @@ static int escape(struct tok_work *work, const char *text, size_t len, bool spac
 	r = tok_grow(&work->text, &work->text_capacity, n, 1);
 	if (r < 0)
 		return r;
-	if (space_before) {
+	if (work->tok->add_space_prefix) {
 		memcpy(work->text, TOK_SPACE, TOK_SPACE_LEN);
 		pos = TOK_SPACE_LEN;
 	}
@@ -148,10 +147,10 @@ static int escape(struct tok_work *work, const char *text, size_t len, bool spac
 	return 0;
 }
 
-int spm_encode(struct tok_work *work, const char *text, size_t len, bool space_before)
+int spm_encode(struct tok_work *work, const char *text, size_t len)
 {
 	size_t escaped, n;
-	int r = escape(work, text, len, space_before, &escaped);
+	int r = escape(work, text, len, &escaped);
 
 	if (r >= 0 && escaped >= UINT32_MAX)
 		r = -E2BIG;

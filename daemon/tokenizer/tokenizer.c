@@ -9,6 +9,7 @@
 
 #include "base/utf8.h"
 #include "model/gguf.h"
+#include "tokenizer/chat_style.h"
 #include "tokenizer/pretok.h"
 #include "tokenizer/work.h"
 
@@ -23,6 +24,9 @@ void tok_free(struct tokenizer *tok)
 	table_free(&tok->by_text);
 	bpe_free(tok->bpe);
 	pretok_free(tok->pretok);
+	if (tok->chat)
+		chat_style_free(tok->chat);
+	free(tok->chat);
 	free(tok->texts.bytes);
 	free(tok->texts.at);
 	free(tok->pieces.bytes);
@@ -51,8 +55,8 @@ static int load_kind(struct tokenizer *tok, const struct gguf *gguf, struct erro
 	else if (gguf_string_is(model, "bert"))
 		tok->kind = TOK_WORDPIECE;
 	else
-		return error_set(error, -EOPNOTSUPP, "tokenizer '%.*s' is not supported",
-				 (int)MIN(model.len, (size_t)64), model.data);
+		return error_set(error, -EOPNOTSUPP, "tokenizer '%s' is not supported",
+				 gguf_show(model).text);
 	tok->add_bos = tok->kind != TOK_BPE;
 	tok->add_sep = tok->kind == TOK_WORDPIECE;
 	tok->add_space_prefix = tok->kind == TOK_SPM;
@@ -91,6 +95,14 @@ static int build_kind(struct tokenizer *tok, const struct gguf *gguf, struct err
 	}
 }
 
+static int load_chat(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
+{
+	tok->chat = calloc(1, sizeof(*tok->chat));
+	if (!tok->chat || chat_style_load(tok->chat, gguf) < 0)
+		return error_set(error, -ENOMEM, "chat template: %s", strerror(ENOMEM));
+	return 0;
+}
+
 int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error)
 {
 	_cleanup_(tok_freep) struct tokenizer *tok = calloc(1, sizeof(*tok));
@@ -104,7 +116,8 @@ int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error
 	    (r = vocab_load_ids(tok, gguf, error)) < 0 ||
 	    (r = pieces_build(tok, error)) < 0 ||
 	    (r = specials_build(tok, error)) < 0 ||
-	    (r = build_kind(tok, gguf, error)) < 0)
+	    (r = build_kind(tok, gguf, error)) < 0 ||
+	    (r = load_chat(tok, gguf, error)) < 0)
 		return r;
 	*ret = steal_ptr(tok);
 	return 0;
@@ -186,14 +199,14 @@ static bool is_white(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* text without special tokens; @space_before: SPM begins it with a space */
-static int encode_fragment(struct tok_work *work, const char *text, size_t len, bool space_before)
+/* text without special tokens */
+static int encode_fragment(struct tok_work *work, const char *text, size_t len)
 {
 	if (!len)
 		return 0;
 	switch (work->tok->kind) {
 	case TOK_SPM:
-		return spm_encode(work, text, len, space_before && work->tok->add_space_prefix);
+		return spm_encode(work, text, len);
 	case TOK_BPE:
 		return bpe_encode(work, text, len);
 	default:
@@ -201,30 +214,42 @@ static int encode_fragment(struct tok_work *work, const char *text, size_t len, 
 	}
 }
 
+/* the tokens that strip swallow white space around: *pos and *end move together */
+static void strip_left(const struct tokenizer *tok, uint32_t id, const char *text, size_t *pos,
+		       size_t end)
+{
+	while (tok->attrs[id] & TOK_ATTR_RSTRIP && *pos < end && is_white(text[*pos]))
+		(*pos)++;
+}
+
+static void strip_right(const struct tokenizer *tok, uint32_t id, const char *text, size_t pos,
+			size_t *end)
+{
+	while (tok->attrs[id] & TOK_ATTR_LSTRIP && *end > pos && is_white(text[*end - 1]))
+		(*end)--;
+}
+
 static int encode_text(struct tok_work *work, const char *text, size_t len, unsigned int flags)
 {
 	const struct tokenizer *tok = work->tok;
-	size_t pos = 0, at, text_end, special_len;
+	size_t pos = 0, at, end, special_len;
 	uint32_t id;
 
 	while ((id = specials_find(tok, text, len, pos, flags, &at)) != TOK_NONE) {
 		int r;
 
-		text_end = at;
-		while (tok->attrs[id] & TOK_ATTR_LSTRIP && text_end > pos &&
-		       is_white(text[text_end - 1]))
-			text_end--;
-		r = encode_fragment(work, text + pos, text_end - pos, true);
+		end = at;
+		strip_right(tok, id, text, pos, &end);
+		r = encode_fragment(work, text + pos, end - pos);
 		if (r >= 0)
 			r = tok_push(work, id);
 		if (r < 0)
 			return r;
 		tok_text(&tok->texts, id, &special_len);
 		pos = at + special_len;
-		while (tok->attrs[id] & TOK_ATTR_RSTRIP && pos < len && is_white(text[pos]))
-			pos++;
+		strip_left(tok, id, text, &pos, len);
 	}
-	return encode_fragment(work, text + pos, len - pos, true);
+	return encode_fragment(work, text + pos, len - pos);
 }
 
 /* the tokens that the file wants around a text */
@@ -260,4 +285,68 @@ int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsign
 		return r;
 	}
 	return 0;
+}
+
+/* the texts from *index on, up to the next token, as one */
+static int join_texts(const struct tok_part *parts, size_t count, size_t *index, char **text,
+		      size_t *capacity, size_t *ret_len)
+{
+	size_t len = 0;
+
+	for (; *index < count && parts[*index].id == TOK_NONE; (*index)++) {
+		const struct tok_part *part = &parts[*index];
+		size_t end;
+		int r;
+
+		if (!size_add(&end, len, part->len))
+			return -E2BIG;
+		r = tok_grow(text, capacity, end, 1);
+		if (r < 0)
+			return r;
+		memcpy(*text + len, part->text, part->len);
+		len = end;
+	}
+	*ret_len = len;
+	return 0;
+}
+
+static int encode_parts(struct tok_work *work, const struct tok_part *parts, size_t count)
+{
+	const struct tokenizer *tok = work->tok;
+	_cleanup_free_ char *text = NULL;
+	size_t capacity = 0, i = 0;
+	int r = 0;
+
+	while (r >= 0 && i < count) {
+		uint32_t before = i ? parts[i - 1].id : TOK_NONE;
+		size_t pos = 0, end = 0;
+
+		r = join_texts(parts, count, &i, &text, &capacity, &end);
+		if (r < 0)
+			break;
+		if (before != TOK_NONE)
+			strip_left(tok, before, text, &pos, end);
+		if (i < count)
+			strip_right(tok, parts[i].id, text, pos, &end);
+		r = end > pos ? encode_text(work, text + pos, end - pos, 0) : 0;
+		if (r >= 0 && i < count)
+			r = tok_push(work, parts[i++].id);
+	}
+	return r;
+}
+
+int tok_encode_parts(const struct tokenizer *tok, const struct tok_part *parts, size_t count,
+		     size_t max, struct tok_ids *ids)
+{
+	_cleanup_(tok_work_free) struct tok_work work = { .tok = tok, .ids = ids, .max = max };
+	size_t before = ids->count;
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		if (parts[i].id == TOK_NONE && !utf8_valid(parts[i].text, parts[i].len))
+			return -EILSEQ;
+	r = encode_parts(&work, parts, count);
+	if (r < 0)
+		ids->count = before;
+	return r < 0 ? r : 0;
 }

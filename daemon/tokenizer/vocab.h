@@ -12,6 +12,7 @@
 struct gguf;
 struct pretok;
 struct bpe;
+struct chat_style;
 
 /* what SentencePiece and GGUF write for a space */
 #define TOK_SPACE	"\xe2\x96\x81"
@@ -57,6 +58,7 @@ struct tokenizer {
 	uint64_t special_first[4];	/* set of their first bytes */
 	struct bpe *bpe;
 	struct pretok *pretok;
+	struct chat_style *chat;	/* of the file's chat template */
 };
 
 static inline const char *tok_text(const struct tok_texts *texts, uint32_t id, size_t *ret_len)
@@ -93,11 +95,27 @@ int specials_build(struct tokenizer *tok, struct error *error);
 uint32_t specials_find(const struct tokenizer *tok, const char *text, size_t len, size_t pos,
 		       unsigned int flags, size_t *ret_at);
 
+/** struct tok_part - text, or a token */
+struct tok_part {
+	const char *text;
+	size_t len;
+	uint32_t id;			/* TOK_NONE: it is text */
+};
+
+/**
+ * tok_encode_parts() - append the ids of all parts
+ *
+ * Texts that follow each other are one text. Control tokens are not looked for in them. Errors as
+ * tok_encode().
+ */
+int tok_encode_parts(const struct tokenizer *tok, const struct tok_part *parts, size_t count,
+		     size_t max, struct tok_ids *ids);
+
 struct tok_work;
 
 /* one per kind: build what it needs; encode a fragment that contains no special tokens */
 int spm_build(struct tokenizer *tok, struct error *error);
-int spm_encode(struct tok_work *work, const char *text, size_t len, bool space_before);
+int spm_encode(struct tok_work *work, const char *text, size_t len);
 int bpe_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 int bpe_encode(struct tok_work *work, const char *text, size_t len);
 void bpe_free(struct bpe *bpe);

@@ -10,14 +10,23 @@
 #include "model/gguf.h"
 #include "tokenizer/vocab.h"
 
-/* ends of answers that files do not name by key */
+/* ends of answers that files do not always name by key */
 static const char *const end_texts[] = {
 	"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>",
-	"<|end_of_text|>", "<EOT>", "<|end_of_sentence|>",
-	"<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+	"<|end_of_text|>", "<EOT>",
+	("<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"),
 };
 
-/* the same, but some vocabularies have it as a piece of HTML: only where it is a control token */
+/*
+ * Words of chat templates. Where a vocabulary has them, they are control tokens, whatever the file
+ * says: text in which they are found can forge turns.
+ */
+static const char *const turn_texts[] = {
+	"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|system|>",
+	"<|user|>", "<|assistant|>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]",
+};
+
+/* ends as well, but some vocabularies have them as HTML: only where they are control tokens */
 static const char *const end_texts_if_control[] = { "</s>", "<eos>" };
 
 /* an id given by key: *ret stays as it is where the file has none */
@@ -111,10 +120,15 @@ static int mark_ends(struct tokenizer *tok, const struct gguf *gguf, struct erro
 	for (size_t i = 0; i < ARRAY_SIZE(end_texts); i++) {
 		uint32_t id = tok_find(tok, end_texts[i]);
 
-		/* text that could end its own turn is no text, whatever the file says */
 		if (id != TOK_NONE)
 			tok->types[id] = TOK_TYPE_CONTROL;
 		mark_end(tok, id);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(turn_texts); i++) {
+		uint32_t id = tok_find(tok, turn_texts[i]);
+
+		if (id != TOK_NONE)
+			tok->types[id] = TOK_TYPE_CONTROL;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(end_texts_if_control); i++) {
 		uint32_t id = tok_find(tok, end_texts_if_control[i]);

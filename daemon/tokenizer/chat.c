@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spelling a conversation as its model was trained with. The words of a template become tokens of
+ * their own where the vocabulary has such tokens; what people wrote is never searched for them. All
+ * text between two tokens is encoded as one, whoever wrote which part of it, because that is how
+ * it was encoded in training.
+ */
+#include "tokenizer/chat.h"
+
+#include <string.h>
+
+#include "base/utf8.h"
+#include "tokenizer/chat_style.h"
+#include "tokenizer/work.h"
+
+static const char *const names[] = {
+	[CHAT_NONE] = "", [CHAT_UNKNOWN] = "unknown", [CHAT_CHATML] = "chatml",
+	[CHAT_SMOLLM2] = "smollm2", [CHAT_LLAMA2] = "llama2", [CHAT_LLAMA3] = "llama3",
+	[CHAT_MISTRAL] = "mistral", [CHAT_GEMMA] = "gemma", [CHAT_PHI3] = "phi3",
+	[CHAT_ZEPHYR] = "zephyr",
+};
+
+static const char *const role_names[] = {
+	[CHAT_SYSTEM] = "system", [CHAT_USER] = "user", [CHAT_ASSISTANT] = "assistant",
+};
+
+enum chat_template chat_detect(const struct gguf *gguf)
+{
+	struct chat_style style;
+	enum chat_template tmpl;
+
+	if (chat_style_load(&style, gguf) < 0)
+		return CHAT_UNKNOWN;
+	tmpl = style.tmpl;
+	chat_style_free(&style);
+	return tmpl;
+}
+
+const char *chat_name(enum chat_template tmpl)
+{
+	return tmpl < ARRAY_SIZE(names) ? names[tmpl] : "unknown";
+}
+
+/* ---- the parts of a conversation ---- */
+
+struct script {
+	const struct tokenizer *tok;
+	const struct chat_style *style;
+	struct tok_part *parts;
+	size_t count, capacity;
+};
+
+static void script_done(struct script *script)
+{
+	free(script->parts);
+}
+
+static int add_part(struct script *script, struct tok_part part)
+{
+	int r = tok_grow(&script->parts, &script->capacity, script->count + 1,
+			 sizeof(*script->parts));
+
+	if (r < 0)
+		return r;
+	script->parts[script->count++] = part;
+	return 0;
+}
+
+static int add_text(struct script *script, const char *text, size_t len)
+{
+	return len ? add_part(script, (struct tok_part){ .text = text, .len = len,
+							 .id = TOK_NONE }) : 0;
+}
+
+static int add_token(struct script *script, uint32_t id)
+{
+	return id == TOK_NONE ? 0 : add_part(script, (struct tok_part){ .id = id });
+}
+
+/* words of the template */
+static int add_words(struct script *script, const char *words)
+{
+	size_t len, pos = 0, at, token_len;
+	uint32_t id;
+	int r;
+
+	if (!words)
+		return 0;
+	len = strlen(words);
+	while ((id = specials_find(script->tok, words, len, pos, TOK_SPECIAL, &at)) != TOK_NONE) {
+		if ((r = add_text(script, words + pos, at - pos)) < 0 ||
+		    (r = add_token(script, id)) < 0)
+			return r;
+		tok_text(&script->tok->texts, id, &token_len);
+		pos = at + token_len;
+	}
+	return add_text(script, words + pos, len - pos);
+}
+
+/* white space as the templates' trim has it: that of Unicode, and the separators of ASCII */
+static bool is_white(uint32_t c)
+{
+	return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+	       c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+	       c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+static void trim_left(const char **text, size_t *len)
+{
+	while (*len && is_white(utf8_decode(*text))) {
+		size_t n = utf8_len(**text);
+
+		*text += n;
+		*len -= n;
+	}
+}
+
+static void trim_right(const char *text, size_t *len)
+{
+	while (*len) {
+		size_t n = 1;
+
+		while (((unsigned char)text[*len - n] & 0xc0) == 0x80)
+			n++;
+		if (!is_white(utf8_decode(text + *len - n)))
+			break;
+		*len -= n;
+	}
+}
+
+/* a system message inside of the user's; @is_last: nothing follows that would stop the trimming */
+static int add_system(struct script *script, const struct chat_message *system, bool is_last)
+{
+	const struct chat_turn *turn = &script->style->turns[CHAT_SYSTEM];
+	size_t len = strlen(turn->after);
+	int r;
+
+	if (is_last)
+		trim_right(turn->after, &len);
+	if ((r = add_words(script, turn->before)) < 0 ||
+	    (r = add_text(script, system->text, system->len)) < 0)
+		return r;
+	return add_text(script, turn->after, len);
+}
+
+static int add_turn(struct script *script, const struct chat_message *message,
+		    const struct chat_message *system, const char *before)
+{
+	const struct chat_style *style = script->style;
+	const struct chat_turn *turn = &style->turns[message->role];
+	const char *text = message->text;
+	size_t len = message->len;
+	int r;
+
+	if (turn->is_trimmed) {
+		trim_right(text, &len);
+		if (!system || !style->trims_joined)
+			trim_left(&text, &len);
+	}
+	if ((style->bos_each_turn && message->role == CHAT_USER &&
+	     (r = add_token(script, tok_bos(script->tok))) < 0) ||
+	    (r = add_words(script, before)) < 0)
+		return r;
+	if (system && (r = add_system(script, system, !len && style->trims_joined)) < 0)
+		return r;
+	if ((r = add_text(script, text, len)) < 0 || (r = add_words(script, turn->after)) < 0 ||
+	    (turn->has_eos && (r = add_token(script, tok_eos(script->tok))) < 0))
+		return r;
+	return add_words(script, turn->rest);
+}
+
+/* ---- the conversation ---- */
+
+static int check_message(const struct chat_style *style, const struct chat_message *message,
+			 size_t index, size_t turn, struct error *error)
+{
+	const char *name = chat_name(style->tmpl);
+	bool is_turn = style->system == CHAT_SYSTEM_TURN || message->role != CHAT_SYSTEM;
+
+	if ((unsigned int)message->role >= CHAT_ROLES)
+		return error_set(error, -EINVAL, "message %zu has the unknown role %u", index + 1,
+				 (unsigned int)message->role);
+	if (message->role == CHAT_SYSTEM && style->system == CHAT_SYSTEM_REFUSED)
+		return error_set(error, -EINVAL, "chat template '%s' has no system messages", name);
+	if (message->role == CHAT_SYSTEM && style->system != CHAT_SYSTEM_TURN && index)
+		return error_set(error, -EINVAL,
+				 "chat template '%s' has a system message at the start only", name);
+	if (style->alternates && is_turn && !(message->role == CHAT_SYSTEM && !index) &&
+	    message->role != (turn % 2 ? CHAT_ASSISTANT : CHAT_USER))
+		return error_set(error, -EINVAL,
+				 "chat template '%s' wants user and assistant in turn; message %zu is %s",
+				 name, index + 1, role_names[message->role]);
+	if (!utf8_valid(message->text, message->len))
+		return error_set(error, -EILSEQ, "message %zu is not UTF-8", index + 1);
+	return 0;
+}
+
+static int check_messages(const struct chat_style *style, const struct chat_message *messages,
+			  size_t count, struct error *error)
+{
+	size_t turn = 0;
+
+	if (!count)
+		return error_set(error, -EINVAL, "a conversation without messages");
+	for (size_t i = 0; i < count; i++) {
+		int r = check_message(style, &messages[i], i, turn, error);
+
+		if (r < 0)
+			return r;
+		turn += messages[i].role != CHAT_SYSTEM;
+	}
+	if (!turn && style->system != CHAT_SYSTEM_TURN)
+		return error_set(error, -EINVAL,
+				 "chat template '%s' wants a user message after that of the system",
+				 chat_name(style->tmpl));
+	return 0;
+}
+
+static int add_messages(struct script *script, const struct chat_message *messages, size_t count)
+{
+	const struct chat_style *style = script->style;
+	const struct chat_message *system = NULL;
+	size_t i = 0;
+	int r = 0;
+
+	if (style->system != CHAT_SYSTEM_TURN && messages[0].role == CHAT_SYSTEM)
+		system = &messages[i++];
+	for (size_t first = i; r >= 0 && i < count; i++) {
+		const struct chat_message *message = &messages[i];
+		bool takes = style->system == CHAT_SYSTEM_LAST_USER ? i == count - 1 : i == first;
+		const char *before = style->turns[message->role].before;
+
+		if (message->role == CHAT_SYSTEM && !i && style->first_system)
+			before = style->first_system;
+		if (message->role == CHAT_SYSTEM && style->skips_empty_system && !message->len)
+			continue;
+		r = add_turn(script, message,
+			     takes && message->role == CHAT_USER ? system : NULL, before);
+	}
+	return r;
+}
+
+static int add_all(struct script *script, const struct chat_message *messages, size_t count)
+{
+	const struct chat_style *style = script->style;
+	int r;
+
+	if (style->has_bos && (r = add_token(script, tok_bos(script->tok))) < 0)
+		return r;
+	if (style->default_system && messages[0].role != CHAT_SYSTEM) {
+		const struct chat_message message = {
+			.role = CHAT_SYSTEM,
+			.text = style->default_system,
+			.len = strlen(style->default_system),
+		};
+
+		r = add_turn(script, &message, NULL,
+			     style->first_system ? style->first_system :
+						   style->turns[CHAT_SYSTEM].before);
+		if (r < 0)
+			return r;
+	}
+	r = add_messages(script, messages, count);
+	return r < 0 ? r : add_words(script, style->prompt);
+}
+
+int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
+		const struct chat_message *messages, size_t count, size_t max, struct tok_ids *ids,
+		struct error *error)
+{
+	const struct chat_style other = chat_style_default(tmpl);
+	_cleanup_(script_done) struct script script = {
+		.tok = tok,
+		.style = tok->chat->tmpl == tmpl ? tok->chat : &other,
+	};
+	int r;
+
+	if (tmpl == CHAT_NONE || !other.turns[CHAT_USER].before)
+		return error_set(error, -EOPNOTSUPP, tmpl == CHAT_NONE ?
+				 "the model has no chat template" :
+				 "the model's chat template is not known");
+	r = check_messages(script.style, messages, count, error);
+	if (r < 0)
+		return r;
+	r = add_all(&script, messages, count);
+	if (r >= 0)
+		r = tok_encode_parts(tok, script.parts, script.count, max, ids);
+	return r < 0 ? error_set(error, r, "can't encode the conversation: %s", strerror(-r)) : 0;
+}
