@@ -18,7 +18,7 @@ deps_of()
 	model) printf '%s\n' python3 python3-pip ca-certificates ;;
 	archive) printf '%s\n' ca-certificates debian-archive-keyring ;;
 	sid) printf '%s\n' mmdebstrap ;;
-	uml) printf '%s\n' gcc libc6-dev make flex bison bc perl xz-utils tar ;;
+	kbuild) printf '%s\n' gcc libc6-dev make flex bison bc perl xz-utils tar libelf-dev ;;
 	check) printf '%s\n' clang sparse shellcheck mandoc git ;;
 	*) die "no such task '$1'" ;;
 	esac

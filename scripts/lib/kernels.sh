@@ -10,6 +10,7 @@
 #   stock-7.2   Debian's newest, from sid, with a small sid chroot for its compiler
 #   uml         User-Mode Linux from Debian's linux-source, at the host's speed
 #   uml-debug   the same with KASAN, lockdep, kmemleak and fault injection
+#   x86-debug   the same for emulation, on two processors: for --long, half an hour to build
 
 # shellcheck source=scripts/lib/apt.sh
 source "$LLMOS_TREE/scripts/lib/apt.sh"
@@ -17,6 +18,7 @@ source "$LLMOS_TREE/scripts/lib/apt.sh"
 source "$LLMOS_TREE/scripts/lib/deps.sh"
 
 KERNEL_VEHICLES="stock-6.12 stock-7.2 uml uml-debug"
+KERNEL_VEHICLES_LONG="x86-debug"
 SID_CHROOT=$LLMOS_CACHE/sid
 
 # newest NAME...: the highest version among package names on standard input
@@ -137,19 +139,24 @@ get_stock_72()
 	kernel_unpack sid "$release" "$dir" "${packages[@]}"
 }
 
-# uml_shared NAME: the folder of a kernel built beforehand, where there is one
-uml_shared()
+# built_shared VEHICLE: the folder of a kernel built beforehand, where there is one
+built_shared()
 {
-	local dir
-	for dir in "${LLMOS_SHARED:-$LLMOS_TREE/../shared}"/vm/uml-*-"$1"; do
-		if [[ -f $dir/linux.xz && -f $dir/headers.tar.xz ]]; then
+	local dir pattern
+	case $1 in
+	uml) pattern='uml-*-llmuml' ;;
+	uml-debug) pattern='uml-*-llmumldbg' ;;
+	x86-debug) pattern='x86-*-llmdbg' ;;
+	esac
+	for dir in "${LLMOS_SHARED:-$LLMOS_TREE/../shared}"/vm/$pattern; do
+		if [[ -f $dir/headers.tar.xz ]]; then
 			echo "$dir"
 		fi
 	done | newest_name
 }
 
-# uml_source: Debian's kernel source, unpacked once
-uml_source()
+# linux_source: Debian's kernel source, unpacked once
+linux_source()
 {
 	local dir=$LLMOS_CACHE/linux-source name tarball
 	[[ -f $dir/.complete ]] && return 0
@@ -168,57 +175,61 @@ uml_source()
 	touch "$dir/.complete"
 }
 
-# uml_build VEHICLE DIR: from source, about ten minutes of processor time. It is built where it
-# stays: the tree names itself in its Makefile; a build that was stopped goes on.
-uml_build()
+# built_make VEHICLE DIR: from source, ten minutes of processor time for User-Mode Linux. It is
+# built where it stays: the tree names itself in its Makefile; a build that was stopped goes on.
+built_make()
 {
 	local vehicle=$1 dir=$2 source=$LLMOS_CACHE/linux-source
+	local -a kbuild=(make -C "$source" O="$dir" ARCH="$K_ARCH" -j"$LLMOS_JOBS")
 
-	need_for uml archive
-	with_lock linux-source uml_source
+	need_for kbuild archive
+	with_lock linux-source linux_source
 	mkdir -p "$dir"
-	note "building the $vehicle kernel (some ten minutes of processor time, kept in the cache)"
-	logged "$vehicle-config" make -C "$source" O="$dir" ARCH=um tinyconfig ||
+	note "building the $vehicle kernel (many minutes of processor time, kept in the cache)"
+	logged "$vehicle-config" "${kbuild[@]}" tinyconfig ||
 		die "cannot configure the $vehicle kernel"
-	(cd "$source" && logged "$vehicle-merge" env ARCH=um ./scripts/kconfig/merge_config.sh \
-		-O "$dir" -m "$dir/.config" "$LLMOS_TREE/tests/vm/configs/$vehicle.config") ||
+	(cd "$source" && logged "$vehicle-merge" env ARCH="$K_ARCH" \
+		./scripts/kconfig/merge_config.sh -O "$dir" -m "$dir/.config" \
+		"$LLMOS_TREE/tests/vm/configs/$vehicle.config") ||
 		die "cannot merge the configuration of the $vehicle kernel"
-	logged "$vehicle-olddefconfig" make -C "$source" O="$dir" ARCH=um olddefconfig ||
+	logged "$vehicle-olddefconfig" "${kbuild[@]}" olddefconfig ||
 		die "cannot configure the $vehicle kernel"
-	logged "$vehicle-build" make -C "$source" O="$dir" ARCH=um -j"$LLMOS_JOBS" linux modules ||
+	logged "$vehicle-build" "${kbuild[@]}" "$(basename "$K_IMAGE")" modules ||
 		die "cannot build the $vehicle kernel, see $LLMOS_LOGS/$vehicle-build.log"
-	make -s -C "$source" O="$dir" ARCH=um kernelrelease >"$dir/release.new"
+	"${kbuild[@]}" -s kernelrelease >"$dir/release.new"
 	mv "$dir/release.new" "$dir/release"
 }
 
-# uml_unpack SHARED DIR: a kernel built beforehand
-uml_unpack()
+# built_unpack SHARED DIR: a kernel built beforehand
+built_unpack()
 {
 	local shared=$1 dir=$2
 	need xz-utils tar
-	rm -rf "$dir.new"
+	rm -rf "$dir" "$dir.new"
 	mkdir -p "$dir.new"
 	tar -xJf "$shared/headers.tar.xz" -C "$dir.new" || die "cannot unpack '$shared'"
-	xz -dc "$shared/linux.xz" >"$dir.new/linux" || die "cannot unpack '$shared'"
-	chmod +x "$dir.new/linux"
-	basename "$shared" | sed 's/^uml-//' >"$dir.new/release"
+	if [[ -f $shared/linux.xz ]]; then
+		xz -dc "$shared/linux.xz" >"$dir.new/linux" || die "cannot unpack '$shared'"
+		chmod +x "$dir.new/linux"
+	else
+		mkdir -p "$dir.new/arch/x86/boot"
+		cp "$shared/bzImage" "$dir.new/arch/x86/boot/bzImage" || die "cannot copy '$shared'"
+	fi
+	basename "$shared" | sed 's/^[^-]*-//' >"$dir.new/release"
 	mv "$dir.new" "$dir"
 }
 
-# get_uml VEHICLE
-get_uml()
+# get_built VEHICLE
+get_built()
 {
-	local dir=$LLMOS_CACHE/kernels/$1 shared suffix=llmuml
+	local dir=$LLMOS_CACHE/kernels/$1 shared
 	[[ -f $dir/release ]] && return 0
 
-	[[ $1 == uml-debug ]] && suffix=llmumldbg
-	mkdir -p "$LLMOS_CACHE/kernels"
-	shared=$(uml_shared "$suffix")
+	shared=$(built_shared "$1")
 	if [[ -n $shared ]]; then
-		rm -rf "$dir"
-		uml_unpack "$shared" "$dir"
+		built_unpack "$shared" "$dir"
 	else
-		uml_build "$1" "$dir"
+		built_make "$1" "$dir"
 	fi
 }
 
@@ -230,27 +241,29 @@ kernel_get()
 	K_ARCH=x86
 	K_CHROOT=
 	K_MODULES=
+	K_TREE=$dir
 	case $1 in
 	stock-6.12) with_lock "$1" get_stock_612 ;;
 	stock-7.2) with_lock "$1" get_stock_72 ;;
-	uml | uml-debug) with_lock "$1" get_uml "$1" ;;
-	*) die "no such vehicle '$1' (one of: $KERNEL_VEHICLES)" ;;
+	uml | uml-debug)
+		K_ARCH=um
+		K_IMAGE=$dir/linux
+		with_lock "$1" get_built "$1"
+		;;
+	x86-debug)
+		K_IMAGE=$dir/arch/x86/boot/bzImage
+		with_lock "$1" get_built "$1"
+		;;
+	*) die "no such vehicle '$1' (one of: $KERNEL_VEHICLES $KERNEL_VEHICLES_LONG)" ;;
 	esac
 	K_VERSION=$(cat "$dir/release")
-	case $1 in
-	stock-*)
+	if [[ $1 == stock-* ]]; then
 		K_MODULES=$dir/lib/modules/$K_VERSION
 		[[ -d $K_MODULES ]] || K_MODULES=$dir/usr/lib/modules/$K_VERSION
 		K_IMAGE=$dir/boot/vmlinuz-$K_VERSION
 		[[ -f $K_IMAGE ]] || K_IMAGE=$K_MODULES/vmlinuz
 		K_TREE=$dir/usr/src/linux-headers-$K_VERSION
-		;;
-	uml*)
-		K_IMAGE=$dir/linux
-		K_TREE=$dir
-		K_ARCH=um
-		;;
-	esac
+	fi
 	if [[ $1 == stock-7.2 ]]; then
 		K_CHROOT=$SID_CHROOT
 		K_TREE=/usr/src/linux-headers-$K_VERSION
