@@ -83,6 +83,7 @@ guest_initramfs()
 	local out=$1 module=$2 build=$3 root program
 	local -a programs=()
 	root=$(mktemp -d "${TMPDIR:-/tmp}/llmos-initramfs.XXXXXX")
+	chmod 755 "$root"
 	guest_skeleton "$root"
 	guest_modules "$root"
 	[[ -z $module ]] || cp "$module" "$root/modules/llm.ko"
