@@ -5,6 +5,7 @@
 #include "uapi.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <liburing.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -167,6 +169,16 @@ void *nowhere(void)
 	return (void *)8;
 }
 
+void become_user(uid_t uid)
+{
+	struct stat status;
+
+	child_must(!stat("/dev/llm", &status));
+	child_must(!setgroups(1, &status.st_gid));
+	child_must(!setresgid(uid, uid, uid));
+	child_must(!setresuid(uid, uid, uid));
+}
+
 /* ---- the devices ---- */
 
 int client_open_flags(int flags)
@@ -235,15 +247,25 @@ unsigned long param_get(const char *name)
 	return value;
 }
 
+static bool param_is_saved(const char *name)
+{
+	for (size_t i = 0; i < param_count; i++)
+		if (!strcmp(param_saved[i].name, name))
+			return true;
+	return false;
+}
+
 void param_set(const char *name, unsigned long value)
 {
-	must(param_count < ARRAY_LEN(param_saved), "too many param_set()");
 	if (!param_count) {
 		param_owner = getpid();
 		atexit(param_restore);
 	}
-	snprintf(param_saved[param_count].name, sizeof(param_saved[0].name), "%s", name);
-	param_saved[param_count++].value = param_get(name);
+	if (!param_is_saved(name)) {
+		must(param_count < ARRAY_LEN(param_saved), "too many parameters");
+		snprintf(param_saved[param_count].name, sizeof(param_saved[0].name), "%s", name);
+		param_saved[param_count++].value = param_get(name);
+	}
 	must(param_write(name, value), name);
 }
 

@@ -62,6 +62,8 @@ uint64_t now_ns(void);
 uint64_t random_seed(void);
 uint64_t random_next(uint64_t *state);
 bool is_slow(void);
+/* In a child: gives up root for good, but stays in the group that may open /dev/llm. */
+void become_user(uid_t uid);
 /* An address where nothing is. */
 void *nowhere(void);
 
