@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The promise of the engine, bit by bit: logits of a token do not depend on how its prompt was cut
+ * into steps, on who else is in the step, on the number of threads, or on what was in the cache
+ * before. For every instruction set and weight type, alone and mixed in one model.
+ */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "tests/numeric/engine_test.h"
+#include "tests/unit/gguf_build.h"
+
+#define PROMPT		150	/* tokens: several pages, more than packed by one member alone */
+#define OTHERS		5
+
+static const uint32_t types[] = {
+	KERN_F32, KERN_F16, KERN_BF16, KERN_Q8_0, KERN_Q4_0, KERN_Q4_1, KERN_Q5_0, KERN_Q5_1,
+	KERN_Q4_K, KERN_Q5_K, KERN_Q6_K,
+};
+
+struct fixture {
+	char path[64];
+	int fd;
+	uint32_t tokens[OTHERS + 1][PROMPT];
+	float *want;		/* (PROMPT, vocab), fed in one step by one thread */
+	size_t bytes;
+};
+
+static void open_engine(struct engine_test *t, const struct fixture *f, const char *isa,
+			unsigned int threads)
+{
+	const struct engine_config config = {
+		.isa = isa, .threads = threads, .max_seqs = OTHERS + 1, .batch_tokens = 256,
+		.logits_rows = 256,
+	};
+
+	engine_test_open(t, f->path, &config);
+}
+
+static void fixture_open(struct fixture *f, const struct llama_shape *shape, const char *isa)
+{
+	struct engine_seq *seq;
+	struct engine_test t;
+
+	f->fd = llama_build(shape);
+	gguf_build_path(f->fd, f->path, sizeof(f->path));
+	for (uint32_t i = 0; i < ARRAY_SIZE(f->tokens); i++)
+		for (uint32_t j = 0; j < PROMPT; j++)
+			f->tokens[i][j] = (i * 7919 + j * (2 * i + 31)) % shape->vocab;
+	f->bytes = (size_t)PROMPT * shape->vocab * sizeof(float);
+	f->want = malloc(f->bytes);
+	assert_non_null(f->want);
+	open_engine(&t, f, isa, 1);
+	seq = engine_test_seq(&t, PROMPT);
+	engine_test_feed(&t, seq, f->tokens[0], PROMPT, PROMPT, f->want);
+	engine_seq_free(seq);
+	engine_test_close(&t);
+	for (size_t i = 0; i < f->bytes / sizeof(float); i++)
+		assert_true(f->want[i] - f->want[i] == 0);	/* finite */
+	assert_memory_not_equal(f->want, (char *)f->want + f->bytes / PROMPT * 99,
+				f->bytes / PROMPT);
+}
+
+static void fixture_close(struct fixture *f)
+{
+	free(f->want);
+	close(f->fd);
+}
+
+/* check_cuts() - steps of different sizes; each sequence gets the pages of the one before */
+static void check_cuts(struct engine_test *t, const struct fixture *f)
+{
+	const unsigned int cuts[] = { PROMPT, 1, 7, 64, 33 };
+	float *have = malloc(f->bytes);
+
+	assert_non_null(have);
+	for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
+		struct engine_seq *seq = engine_test_seq(t, PROMPT);
+
+		memset(have, 0xff, f->bytes);
+		engine_test_feed(t, seq, f->tokens[0], PROMPT, cuts[i], have);
+		if (memcmp(have, f->want, f->bytes))
+			fail_msg("cut into steps of %u, the logits differ", cuts[i]);
+		engine_seq_free(seq);
+	}
+	free(have);
+}
+
+/* check_company() - beside other sequences that are at other places of other prompts */
+static void check_company(struct engine_test *t, const struct fixture *f)
+{
+	struct engine_item items[OTHERS + 1];
+	float *have = malloc(f->bytes);
+	unsigned int at = 0, step;
+
+	assert_non_null(have);
+	for (uint32_t i = 0; i < ARRAY_SIZE(items); i++)
+		items[i] = (struct engine_item){ .seq = engine_test_seq(t, PROMPT) };
+	for (step = 0; at < PROMPT; step++) {
+		const unsigned int mine = MIN(PROMPT - at, 1 + step % 20);
+		const unsigned int place = step % ARRAY_SIZE(items);
+		struct engine_item order[ARRAY_SIZE(items)];
+		unsigned int n = 0;
+
+		for (uint32_t i = 0; i < ARRAY_SIZE(items); i++) {
+			const unsigned int len = engine_seq_length(items[i].seq);
+			const unsigned int count = i ? MIN(PROMPT - len, (step * i) % 9) : mine;
+
+			items[i].tokens = f->tokens[i] + len;
+			items[i].count = count;
+			items[i].logits_from = i && i % 2 ? count : 0;
+		}
+		for (uint32_t i = 0; i < ARRAY_SIZE(items); i++)	/* mine in changing places */
+			order[n++] = items[(i + ARRAY_SIZE(items) - place) % ARRAY_SIZE(items)];
+		assert_int_equal(engine_step(t->model, order, n), 0);
+		memcpy((char *)have + f->bytes / PROMPT * at, order[place].logits,
+		       f->bytes / PROMPT * mine);
+		at += mine;
+	}
+	if (memcmp(have, f->want, f->bytes))
+		fail_msg("beside others, the logits differ");
+	for (uint32_t i = 0; i < ARRAY_SIZE(items); i++)
+		engine_seq_free(items[i].seq);
+	free(have);
+}
+
+/* check_forgetting() - a sequence that is cut back and fed again continues as it would have */
+static void check_forgetting(struct engine_test *t, const struct fixture *f)
+{
+	struct engine_seq *seq = engine_test_seq(t, PROMPT);
+	float *have = malloc(f->bytes);
+	const size_t row = f->bytes / PROMPT;
+
+	assert_non_null(have);
+	engine_test_feed(t, seq, f->tokens[1], PROMPT, PROMPT, have);
+	engine_seq_truncate(seq, 0);
+	assert_int_equal(engine_seq_reserve(seq, PROMPT), 0);
+	engine_test_feed(t, seq, f->tokens[0], 100, 50, have);
+	engine_seq_truncate(seq, 45);
+	assert_int_equal(engine_seq_length(seq), 45);
+	assert_int_equal(engine_seq_reserve(seq, PROMPT), 0);
+	engine_test_feed(t, seq, f->tokens[0] + 45, PROMPT - 45, 11, have);
+	assert_memory_equal(have, (char *)f->want + 45 * row, (PROMPT - 45) * row);
+	engine_seq_free(seq);
+	free(have);
+}
+
+/* check_last_only() - asking for fewer rows changes nothing in those that are asked for */
+static void check_last_only(struct engine_test *t, const struct fixture *f)
+{
+	struct engine_seq *seq = engine_test_seq(t, PROMPT);
+	struct engine_item item = { .seq = seq, .tokens = f->tokens[0], .count = 100,
+				    .logits_from = 100 };
+
+	assert_int_equal(engine_step(t->model, &item, 1), 0);
+	assert_null(item.logits);
+	item.tokens += 100;
+	item.count = PROMPT - 100;
+	item.logits_from = item.count - 2;
+	assert_int_equal(engine_step(t->model, &item, 1), 0);
+	assert_memory_equal(item.logits, (char *)f->want + f->bytes / PROMPT * (PROMPT - 2),
+			    f->bytes / PROMPT * 2);
+	engine_seq_free(seq);
+}
+
+/* is_slow() - the reference: less is asked of it, since the engine around it is the same */
+static bool is_slow(const char *isa)
+{
+	return !strcmp(isa, "ref");
+}
+
+static void check_shape(const struct llama_shape *shape, const char *isa)
+{
+	struct engine_test t;
+	struct fixture f;
+
+	fixture_open(&f, shape, isa);
+	for (unsigned int threads = is_slow(isa) ? 2 : 1; threads <= (is_slow(isa) ? 2 : 3);
+	     threads++) {
+		open_engine(&t, &f, isa, threads);
+		check_cuts(&t, &f);
+		check_company(&t, &f);
+		check_forgetting(&t, &f);
+		check_last_only(&t, &f);
+		engine_test_close(&t);
+	}
+	fixture_close(&f);
+}
+
+static struct llama_shape shape_for(const char *isa)
+{
+	struct llama_shape shape = llama_shape_small;
+
+	if (is_slow(isa))
+		shape.layers = 1;
+	return shape;
+}
+
+static void test_types(void **state)
+{
+	if (!engine_test_has_isa(*state)) {
+		print_message("# no %s here\n", (const char *)*state);
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		struct llama_shape shape = shape_for(*state);
+
+		if (is_slow(*state) && i % 8)
+			continue;
+		shape.type = types[i];
+		shape.value_type = types[(i + 3) % ARRAY_SIZE(types)];
+		shape.seed = i + 1;
+		check_shape(&shape, *state);
+	}
+}
+
+/* sizes that fit no vector: 172 and 72 are what small models have; float types only take them */
+static void test_odd_sizes(void **state)
+{
+	struct llama_shape shape = shape_for(*state);
+
+	if (!engine_test_has_isa(*state))
+		skip();
+	shape.width = 72;
+	shape.heads = 9;
+	shape.kv_heads = 3;
+	shape.head_dim = 8;
+	shape.ff_width = 172;
+	shape.vocab = 301;
+	shape.has_biases = true;
+	shape.has_output = true;
+	shape.has_rope_freqs = true;
+	shape.vector_type = KERN_F16;
+	for (uint32_t i = 0; i < 3; i++) {
+		shape.type = types[i];
+		shape.value_type = types[(i + 1) % 3];
+		check_shape(&shape, *state);
+	}
+}
+
+#define TESTS_OF(isa)                                                                              \
+	cmocka_unit_test_prestate(test_types, (void *)isa),                                        \
+		cmocka_unit_test_prestate(test_odd_sizes, (void *)isa)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TESTS_OF("ref"), TESTS_OF("avx2"), TESTS_OF("avx512"), TESTS_OF("avx512vnni"),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
