@@ -373,6 +373,10 @@ static int models_load_now(struct models *models, struct model *model, struct er
 	if (r < 0)
 		return r;
 	engine_model_info(loaded, &model->info);
+	if (!engine_model_tokenizer(loaded)) {
+		engine_model_free(loaded);
+		return error_set(error, -EOPNOTSUPP, "the file has no tokenizer");
+	}
 	r = sampler_new(&model->sampler, model->info.vocab);
 	if (r < 0) {
 		engine_model_free(loaded);

@@ -68,7 +68,8 @@ int fail_llmos(const struct llmos *llmos, int error)
 {
 	const char *hint = "";
 
-	if (error == -EOPNOTSUPP && !strstr(llmos_error(llmos), "--raw"))
+	if (error == -EOPNOTSUPP && strstr(llmos_error(llmos), "chat template") &&
+	    !strstr(llmos_error(llmos), "--raw"))
 		hint = " (--raw continues the text without a chat template)";
 	return fail(exit_code(error), "%s%s", llmos_error(llmos), hint);
 }
