@@ -120,7 +120,7 @@ static int models_resolve(const struct models *models, const char *file, char **
 	if (strncmp(real, models->directory, len) || real[len] != '/')
 		return error_set(error, -EPERM, "'%s' points out of the models folder", path);
 	if (!S_ISREG(st->st_mode))
-		return error_set(error, -EINVAL, "'%s' is not a file", path);
+		return error_set(error, -EBADMSG, "'%s' is not a file", path);
 	*ret = steal_ptr(real);
 	return 0;
 }
