@@ -191,7 +191,7 @@ json()
 # status PATH: one value of llmctl status --json
 status()
 {
-	ctl status --json 2>/dev/null | json "$1"
+	ctl status --json 2>/dev/null | json "$1" 2>/dev/null
 }
 
 # run_prog NAME ARGUMENT...: a test program that says TAP itself; its lines become ours
@@ -229,7 +229,7 @@ run_prog()
 # model FILE [NAME]: put a model into the suite's own folder
 model()
 {
-	ln -sf "$1" "$TMP/models/${2:-$(basename "$1")}"
+	cp "$1" "$TMP/models/${2:-$(basename "$1")}"
 }
 
 small_model()
@@ -353,7 +353,7 @@ have_user()
 	[ "$(id -u)" = 0 ] && id "$1" >/dev/null 2>&1
 }
 
-# as [-g FOLDER] USER COMMAND...
+# as [-g FOLDER] USER COMMAND...; in the background call "$E2E/as" itself, or $! is a shell
 as()
 {
 	"$E2E/as" "$@"

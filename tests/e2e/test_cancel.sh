@@ -17,7 +17,7 @@ busy=$!
 E2E_PIDS=$busy
 wait_for 10 grep -q busy "$TMP/busy"
 ok $? "a busy daemon"
-as - "$LLMOS_BUILD/llmctl" ask --raw Once --ignore-eos -n 480 >"$TMP/out" 2>"$TMP/err" </dev/null &
+"$E2E/as" - "$LLMOS_BUILD/llmctl" ask --raw Once --ignore-eos -n 480 >"$TMP/out" 2>"$TMP/err" </dev/null &
 asker=$!
 E2E_PIDS="$busy $asker"
 wait_for 20 test -s "$TMP/out"

@@ -45,10 +45,10 @@ E2E_PIDS=$!
 check $E2E_PIDS "this user"
 
 if have_user alice && have_user bob; then
-	as alice "$E2E/load" >/dev/null &
+	"$E2E/as" alice "$E2E/load" >/dev/null &
 	E2E_PIDS=$!
 	check $E2E_PIDS alice
-	as bob "$E2E/load" >/dev/null &
+	"$E2E/as" bob "$E2E/load" >/dev/null &
 	E2E_PIDS=$!
 	check $E2E_PIDS bob
 else
@@ -58,7 +58,7 @@ fi
 top=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 if [ -n "$top" ] && mkdir "$top/llmos-e2e.$$" 2>/dev/null; then
 	E2E_CGROUP=$top/llmos-e2e.$$
-	as -g "$E2E_CGROUP" - "$E2E/load" >/dev/null &
+	"$E2E/as" -g "$E2E_CGROUP" - "$E2E/load" >/dev/null &
 	E2E_PIDS=$!
 	wait_for 10 seen $E2E_PIDS
 	is "$(json "[pid=$E2E_PIDS].cgroup" <"$TMP/ps" | sed 's|.*/||')" "llmos-e2e.$$" \

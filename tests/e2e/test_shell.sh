@@ -42,7 +42,7 @@ same "$TMP/pieces" "$TMP/story" "a prompt written in pieces is one prompt"
 
 # while it runs: the daemon is stopped, so that it can not have ended
 kill -STOP "$DAEMON_PID"
-as $who sh -c "exec 3<>/dev/llm; echo 'Once upon a time' >&3; exec cat <&3" >"$TMP/seen" &
+"$E2E/as" $who sh -c "exec 3<>/dev/llm; echo 'Once upon a time' >&3; exec cat <&3" >"$TMP/seen" &
 asker=$!
 E2E_PIDS=$asker
 # shellcheck disable=SC2317
