@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* The arena of the key-value cache: every page is handed out once, and none overlaps another. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "engine/kv.h"
+
+#define PAGES	7
+#define LAYERS	3
+#define HEADS	2
+#define DIM	24
+
+static void test_sizes(void **state)
+{
+	const size_t plane = KV_PAGE_TOKENS * DIM * sizeof(float);
+
+	(void)state;
+	assert_int_equal(kv_page_bytes(LAYERS, HEADS, DIM, false), plane * 2 * HEADS * LAYERS);
+	assert_int_equal(kv_page_bytes(LAYERS, HEADS, DIM, true), plane * HEADS * LAYERS);
+	assert_int_equal(kv_page_bytes(UINT32_MAX, UINT32_MAX, 4096, true), 0);
+}
+
+static void test_refusals(void **state)
+{
+	struct kv kv = { 0 };
+
+	(void)state;
+	assert_int_equal(kv_open(&kv, 0, LAYERS, HEADS, DIM, true), -EOVERFLOW);
+	assert_int_equal(kv_open(&kv, 1, UINT32_MAX, UINT32_MAX, DIM, true), -EOVERFLOW);
+	assert_int_equal(kv_open(&kv, UINT32_MAX, 1 << 20, 1 << 10, 1 << 10, true), -EOVERFLOW);
+	/* more than there are addresses */
+	assert_int_equal(kv_open(&kv, UINT32_MAX, 1 << 10, 1 << 5, 1 << 8, false), -ENOMEM);
+	assert_null(kv.base);
+	kv_close(&kv);
+}
+
+/* each plane is filled with its own number; afterwards all still have theirs */
+static void test_planes_are_disjoint(void **state)
+{
+	struct kv kv;
+	uint32_t pages[PAGES];
+	unsigned char mark = 0;
+
+	(void)state;
+	assert_int_equal(kv_open(&kv, PAGES, LAYERS, HEADS, DIM, true), 0);
+	for (uint32_t i = 0; i < PAGES; i++) {
+		pages[i] = kv_take(&kv);
+		assert_true(pages[i] < PAGES);
+		for (uint32_t layer = 0; layer < LAYERS; layer++) {
+			for (uint32_t head = 0; head < HEADS; head++) {
+				memset(kv_keys(&kv, pages[i], layer, head), ++mark, kv.plane_bytes);
+				memset(kv_values(&kv, pages[i], layer, head), ++mark,
+				       kv.plane_bytes);
+			}
+		}
+	}
+	assert_int_equal(kv.free_count, 0);
+	mark = 0;
+	for (uint32_t i = 0; i < PAGES; i++) {
+		for (uint32_t at = 0; at < LAYERS * HEADS; at++) {
+			const char *keys = kv_keys(&kv, pages[i], at / HEADS, at % HEADS);
+			const char *values = kv_values(&kv, pages[i], at / HEADS, at % HEADS);
+
+			mark++;
+			for (size_t j = 0; j < kv.plane_bytes; j++)
+				assert_int_equal((unsigned char)keys[j], mark);
+			mark++;
+			for (size_t j = 0; j < kv.plane_bytes; j++)
+				assert_int_equal((unsigned char)values[j], mark);
+		}
+	}
+	for (uint32_t i = 0; i < PAGES; i++)
+		kv_give(&kv, pages[i]);
+	assert_int_equal(kv.free_count, PAGES);
+	kv_close(&kv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_planes_are_disjoint),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
