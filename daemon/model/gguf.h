@@ -2,7 +2,8 @@
 /*
  * A GGUF file (versions 2 and 3, little endian), mapped read-only and checked once at open:
  * afterwards every key, string, array and tensor lies inside the mapping, is aligned as it must be
- * and overlaps nothing, so that readers need no further bounds checks. The file is hostile until then.
+ * and overlaps nothing, so that readers need no further bounds checks. The file is hostile until
+ * then, and a file that is cut off later raises SIGBUS: models are replaced by rename() only.
  * A struct gguf is immutable after gguf_open() and may be shared by threads.
  */
 #ifndef LLMOS_MODEL_GGUF_H
@@ -50,7 +51,10 @@ struct gguf;
  * -EOPNOTSUPP a version or a split file that is not supported, -ENOMEM.
  */
 int gguf_open(struct gguf **ret, const char *path, struct error *error);
-/** gguf_open_memory() - the same for bytes in memory that outlive it; for tests and fuzzing */
+/**
+ * gguf_open_memory() - the same for bytes in memory that outlive it; for tests and fuzzing
+ * @data: aligned as malloc() aligns, else -EINVAL
+ */
 int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error);
 void gguf_free(struct gguf *gguf);
 DEFINE_CLEANUP(struct gguf *, gguf_free);

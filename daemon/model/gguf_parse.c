@@ -109,7 +109,8 @@ static int parse_array(struct gguf_cursor *c, struct gguf_key *key)
 	if (type == GGUF_STRING)
 		return parse_strings(c, key);
 	if (type == GGUF_ARRAY)
-		return error_set(c->error, -EOPNOTSUPP, "key '%s': arrays of arrays are not supported",
+		return error_set(c->error, -EOPNOTSUPP,
+				 "key '%s': arrays of arrays are not supported",
 				 gguf_show(key->name).text);
 	size = gguf_value_size(type);
 	if (!size)
@@ -198,7 +199,11 @@ static int get_alignment(const struct gguf *gguf, struct gguf_cursor *c, uint32_
 
 int gguf_parse(struct gguf *gguf, struct error *error)
 {
-	struct gguf_cursor c = { .data = gguf->data, .size_bytes = gguf->size_bytes, .error = error };
+	struct gguf_cursor c = {
+		.data = gguf->data,
+		.size_bytes = gguf->size_bytes,
+		.error = error,
+	};
 	uint64_t tensor_count, key_count;
 	uint32_t alignment = DEFAULT_ALIGNMENT;
 	int r;

@@ -188,8 +188,8 @@ static int check_message(const struct chat_style *style, const struct chat_messa
 	if (style->alternates && is_turn && !(message->role == CHAT_SYSTEM && !index) &&
 	    message->role != (turn % 2 ? CHAT_ASSISTANT : CHAT_USER))
 		return error_set(error, -EINVAL,
-				 "chat template '%s' wants user and assistant in turn; message %zu is %s",
-				 name, index + 1, role_names[message->role]);
+				 "chat template '%s' wants user and assistant in turn: message %zu "
+				 "is of the %s", name, index + 1, role_names[message->role]);
 	if (!utf8_valid(message->text, message->len))
 		return error_set(error, -EILSEQ, "message %zu is not UTF-8", index + 1);
 	return 0;

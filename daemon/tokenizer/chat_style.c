@@ -12,94 +12,104 @@
 
 #define TEMPLATE_MAX	(1U << 20)	/* bytes; real ones have a few thousand */
 
-/* what Llama 3.1 says of itself where no one gives it a date */
-#define LLAMA3_DATES	"<|start_header_id|>system<|end_header_id|>\n\n" \
-			"Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-
 static bool has(const char *text, const char *part)
 {
 	return strstr(text, part);
 }
 
+/* ---- the families ---- */
+
+#define CHATML(role)	{ .before = "<|im_start|>" role "\n", .after = "<|im_end|>\n" }
+
+static const struct chat_style chatml = {
+	.turns = {
+		[CHAT_SYSTEM] = CHATML("system"),
+		[CHAT_USER] = CHATML("user"),
+		[CHAT_ASSISTANT] = CHATML("assistant"),
+	},
+	.prompt = "<|im_start|>assistant\n",
+};
+
+static const struct chat_style llama2 = {
+	.turns = {
+		[CHAT_SYSTEM] = { .before = "<<SYS>>\n", .after = "\n<</SYS>>\n\n" },
+		[CHAT_USER] = { .before = "[INST] ", .after = " [/INST]", .is_trimmed = true },
+		[CHAT_ASSISTANT] = { .before = " ", .after = " ", .has_eos = true,
+				     .is_trimmed = true },
+	},
+	.system = CHAT_SYSTEM_FIRST_USER,
+	.bos_each_turn = true,
+	.alternates = true,
+	.trims_joined = true,
+};
+
+#define LLAMA3_HEADER(role)	"<|start_header_id|>" role "<|end_header_id|>\n\n"
+#define LLAMA3(role)	{ .before = LLAMA3_HEADER(role), .after = "<|eot_id|>", .is_trimmed = true }
+
+static const struct chat_style llama3 = {
+	.turns = {
+		[CHAT_SYSTEM] = LLAMA3("system"),
+		[CHAT_USER] = LLAMA3("user"),
+		[CHAT_ASSISTANT] = LLAMA3("assistant"),
+	},
+	.prompt = LLAMA3_HEADER("assistant"),
+	.has_bos = true,
+};
+
+/* what Llama 3.1 says of itself where no one gives it a date */
+static const char llama3_dates[] = LLAMA3_HEADER("system")
+	"Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+
+static const struct chat_style mistral = {
+	.turns = {
+		[CHAT_SYSTEM] = { .after = "\n\n" },
+		[CHAT_USER] = { .before = "[INST] ", .after = " [/INST]" },
+		[CHAT_ASSISTANT] = { .has_eos = true },
+	},
+	.system = CHAT_SYSTEM_FIRST_USER,
+	.has_bos = true,
+	.alternates = true,
+};
+
+#define GEMMA(role)	{ .before = "<start_of_turn>" role "\n", .after = "<end_of_turn>\n", \
+			  .is_trimmed = true }
+
+static const struct chat_style gemma = {
+	.turns = {
+		[CHAT_SYSTEM] = { .after = "\n\n" },
+		[CHAT_USER] = GEMMA("user"),
+		[CHAT_ASSISTANT] = GEMMA("model"),
+	},
+	.prompt = "<start_of_turn>model\n",
+	.system = CHAT_SYSTEM_REFUSED,
+	.has_bos = true,	/* also where a template forgets it: Gemma babbles without */
+	.alternates = true,
+};
+
+#define PHI3(role)	{ .before = "<|" role "|>\n", .after = "<|end|>\n" }
+
+static const struct chat_style phi3 = {
+	.turns = {
+		[CHAT_SYSTEM] = PHI3("system"),
+		[CHAT_USER] = PHI3("user"),
+		[CHAT_ASSISTANT] = PHI3("assistant"),
+	},
+	.prompt = "<|assistant|>\n",
+};
+
+#define ZEPHYR(role)	{ .before = "<|" role "|>\n", .has_eos = true, .rest = "\n" }
+
+static const struct chat_style zephyr = {
+	.turns = {
+		[CHAT_SYSTEM] = ZEPHYR("system"),
+		[CHAT_USER] = ZEPHYR("user"),
+		[CHAT_ASSISTANT] = ZEPHYR("assistant"),
+	},
+	.prompt = "<|assistant|>\n",
+};
+
 struct chat_style chat_style_default(enum chat_template tmpl)
 {
-	static const struct chat_style chatml = {
-		.turns = {
-			[CHAT_SYSTEM] = { .before = "<|im_start|>system\n", .after = "<|im_end|>\n" },
-			[CHAT_USER] = { .before = "<|im_start|>user\n", .after = "<|im_end|>\n" },
-			[CHAT_ASSISTANT] = { .before = "<|im_start|>assistant\n",
-					     .after = "<|im_end|>\n" },
-		},
-		.prompt = "<|im_start|>assistant\n",
-	};
-	static const struct chat_style llama2 = {
-		.turns = {
-			[CHAT_SYSTEM] = { .before = "<<SYS>>\n", .after = "\n<</SYS>>\n\n" },
-			[CHAT_USER] = { .before = "[INST] ", .after = " [/INST]",
-					.is_trimmed = true },
-			[CHAT_ASSISTANT] = { .before = " ", .after = " ", .has_eos = true,
-					     .is_trimmed = true },
-		},
-		.system = CHAT_SYSTEM_FIRST_USER,
-		.bos_each_turn = true,
-		.alternates = true,
-		.trims_joined = true,
-	};
-	static const struct chat_style llama3 = {
-		.turns = {
-			[CHAT_SYSTEM] = {
-				.before = "<|start_header_id|>system<|end_header_id|>\n\n",
-				.after = "<|eot_id|>", .is_trimmed = true },
-			[CHAT_USER] = {
-				.before = "<|start_header_id|>user<|end_header_id|>\n\n",
-				.after = "<|eot_id|>", .is_trimmed = true },
-			[CHAT_ASSISTANT] = {
-				.before = "<|start_header_id|>assistant<|end_header_id|>\n\n",
-				.after = "<|eot_id|>", .is_trimmed = true },
-		},
-		.prompt = "<|start_header_id|>assistant<|end_header_id|>\n\n",
-		.has_bos = true,
-	};
-	static const struct chat_style mistral = {
-		.turns = {
-			[CHAT_SYSTEM] = { .after = "\n\n" },
-			[CHAT_USER] = { .before = "[INST] ", .after = " [/INST]" },
-			[CHAT_ASSISTANT] = { .has_eos = true },
-		},
-		.system = CHAT_SYSTEM_FIRST_USER,
-		.has_bos = true,
-		.alternates = true,
-	};
-	static const struct chat_style gemma = {
-		.turns = {
-			[CHAT_SYSTEM] = { .after = "\n\n" },
-			[CHAT_USER] = { .before = "<start_of_turn>user\n",
-					.after = "<end_of_turn>\n", .is_trimmed = true },
-			[CHAT_ASSISTANT] = { .before = "<start_of_turn>model\n",
-					     .after = "<end_of_turn>\n", .is_trimmed = true },
-		},
-		.prompt = "<start_of_turn>model\n",
-		.system = CHAT_SYSTEM_REFUSED,
-		.has_bos = true,	/* also where a template forgets it: Gemma babbles without */
-		.alternates = true,
-	};
-	static const struct chat_style phi3 = {
-		.turns = {
-			[CHAT_SYSTEM] = { .before = "<|system|>\n", .after = "<|end|>\n" },
-			[CHAT_USER] = { .before = "<|user|>\n", .after = "<|end|>\n" },
-			[CHAT_ASSISTANT] = { .before = "<|assistant|>\n", .after = "<|end|>\n" },
-		},
-		.prompt = "<|assistant|>\n",
-	};
-	static const struct chat_style zephyr = {
-		.turns = {
-			[CHAT_SYSTEM] = { .before = "<|system|>\n", .has_eos = true, .rest = "\n" },
-			[CHAT_USER] = { .before = "<|user|>\n", .has_eos = true, .rest = "\n" },
-			[CHAT_ASSISTANT] = { .before = "<|assistant|>\n", .has_eos = true,
-					     .rest = "\n" },
-		},
-		.prompt = "<|assistant|>\n",
-	};
 	static const struct chat_style *const styles[] = {
 		[CHAT_CHATML] = &chatml, [CHAT_SMOLLM2] = &chatml, [CHAT_LLAMA2] = &llama2,
 		[CHAT_LLAMA3] = &llama3, [CHAT_MISTRAL] = &mistral, [CHAT_GEMMA] = &gemma,
@@ -150,7 +160,8 @@ static bool is_zephyr(const char *t)
 
 static bool is_phi3(const char *t)
 {
-	return has(t, "<|end|>") && (has(t, "<|assistant|>\\n") || has(t, "'<|assistant|>'+'\\n'")) &&
+	return has(t, "<|end|>") &&
+	       (has(t, "<|assistant|>\\n") || has(t, "'<|assistant|>'+'\\n'")) &&
 	       (has(t, "'<|user|>'+'\\n'+message.content+'<|end|>'") ||
 		has(t, "'<|user|>\\n'+message.content+'<|end|>\\n'") ||
 		has(t, "'<|'+message.role+'|>'+'\\n'+message.content+'<|end|>\\n'"));
@@ -160,8 +171,8 @@ static enum chat_template recognise(const char *t)
 {
 	if (is_chatml(t))
 		return CHAT_CHATML;
-	if (has(t, "'<|start_header_id|>'+message.role+'<|end_header_id|>\\n\\n'+message.content|trim"
-		   "+'<|eot_id|>'"))
+	if (has(t, "'<|start_header_id|>'+message.role+'<|end_header_id|>\\n\\n'+"
+		   "message.content|trim+'<|eot_id|>'"))
 		return CHAT_LLAMA3;
 	if (has(t, "<<SYS>>") && (has(t, "bos_token+'[INST] '+content.strip()+' [/INST]'") ||
 				  has(t, "bos_token+'[INST] '+content|trim+' [/INST]'")))
@@ -237,7 +248,7 @@ static int llama3_style(struct chat_style *style, const char *t)
 {
 	if (!has(t, "Cutting Knowledge Date: December 2023"))
 		return 0;
-	style->first_system = LLAMA3_DATES;
+	style->first_system = llama3_dates;
 	style->default_system = strdup("");
 	return style->default_system ? 0 : -ENOMEM;
 }

@@ -20,7 +20,7 @@ struct merge_symbol {
 
 /** struct merge_pair - two neighbours that could become one */
 struct merge_pair {
-	uint64_t order;			/* least first: how good it is, then the index of the left */
+	uint64_t order;			/* least first: how good, then the index of the left */
 	uint32_t len;			/* of both: tells a pair that has changed since */
 	uint32_t id;			/* of the two together */
 };

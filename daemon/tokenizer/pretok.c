@@ -21,8 +21,8 @@
 #define STEPS_MAX	4
 
 /* white space, for use inside of [...] */
-#define S	"\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}" \
-		"\\x{3000}"
+#define S	"\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}" \
+		"\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 /* the alternatives that most patterns end with: white space but for its last, if text follows */
 #define SPACES	"[" S "]+(?=[" S "]|\\z)|[" S "]+"
 #define CONTRACTION	"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -33,8 +33,10 @@
 #define BY_DIGITS(digits) \
 		CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
 		"| ?[^" S "\\p{L}\\p{N}]+[\\r\\n]*|[" S "]*[\\r\\n]+|" SPACES
-#define TEKKEN	"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER \
-		"*|\\p{N}| ?[^" S "\\p{L}\\p{N}]+[\\r\\n/]*|[" S "]*[\\r\\n]+|" SPACES
+#define TEKKEN \
+		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|" \
+		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*|" \
+		"\\p{N}| ?[^" S "\\p{L}\\p{N}]+[\\r\\n/]*|[" S "]*[\\r\\n]+|" SPACES
 
 enum pattern { P_GPT2, P_LLAMA3, P_QWEN2, P_SMOLLM, P_TEKKEN, P_DEFAULT };
 

@@ -81,8 +81,8 @@ static int get_parallel(const struct tokenizer *tok, const struct gguf *gguf, co
 		return error_set(error, -EBADMSG, "tokenizer: key '%s' has the wrong type", key);
 	if (ret->count != tok->n_vocab)
 		return error_set(error, -EBADMSG,
-				 "tokenizer: key '%s' has %" PRIu64 " elements for %" PRIu32 " tokens",
-				 key, ret->count, tok->n_vocab);
+				 "tokenizer: key '%s' has %" PRIu64 " elements for %" PRIu32
+				 " tokens", key, ret->count, tok->n_vocab);
 	return 0;
 }
 

@@ -43,7 +43,7 @@ static bool is_white(uint32_t c)
 	       c == 0x205f || c == 0x3000;
 }
 
-/* the blocks that BERT takes for Chinese; 2b920 is what its tokenizer has, not where a block starts */
+/* the blocks that BERT takes for Chinese; 2b920 is what its tokenizer has, the block is 2b820 */
 static bool is_chinese(uint32_t c)
 {
 	return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
