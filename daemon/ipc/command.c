@@ -150,7 +150,8 @@ static bool read_complete(struct parked *parked, struct broker_request *request)
 	bool end;
 
 	room = MIN((size_t)room, request->unread.len);
-	data = bytes_room(&buf, room);
+	/* an answer may be empty, and no bytes would be no memory */
+	data = bytes_room(&buf, MAX(room, 1U));
 	if (!data) {
 		read_fail(parked, -ENOMEM);
 		return false;
