@@ -2,9 +2,11 @@
 /*
  * llmctl: the table of commands, and the way to the one that is asked for.
  */
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "help.h"
 #include "llmctl.h"
@@ -79,12 +81,27 @@ static int command_run(const struct ctl_command *command, struct options *option
 	return command->run(options, argc - first, argv + first);
 }
 
+/*
+ * A connection must not become the standard input, output or error that was closed. What fills
+ * the gap can be read where it should be written: that gives EBADF, as the closed one would.
+ */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	const struct ctl_command *command;
 	struct options options;
 	int first;
 
+	fill_standard_fds();
 	setlocale(LC_CTYPE, "");
 	options_init(&options);
 	first = options_parse(&options, OPT_COMMON | OPT_JSON | OPT_VERSION, true, argc, argv);
