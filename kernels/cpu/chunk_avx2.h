@@ -39,15 +39,11 @@ KERN_INLINE __m256i load_pair(const uint8_t *low, const uint8_t *high)
 		_mm_loadu_si128((const __m128i *)high), 1);
 }
 
-/* z[j]: dword j of 16 bytes at @offset in each block */
-KERN_INLINE void gather16(__m256i z[4], const uint8_t *blocks, uint32_t bytes, uint32_t offset,
-			  uint32_t left)
+/* in each half of the vectors, z[j] becomes dword j of x[0] to x[3] */
+KERN_INLINE void turn(__m256i z[4], const __m256i x[4])
 {
-	__m256i x[4], t[4];
+	__m256i t[4];
 
-	for (int i = 0; i < 4; i++)
-		x[i] = load_pair(block_at(blocks, bytes, i, left) + offset,
-				 block_at(blocks, bytes, i + 4, left) + offset);
 	t[0] = _mm256_unpacklo_epi32(x[0], x[1]);
 	t[1] = _mm256_unpackhi_epi32(x[0], x[1]);
 	t[2] = _mm256_unpacklo_epi32(x[2], x[3]);
@@ -58,6 +54,18 @@ KERN_INLINE void gather16(__m256i z[4], const uint8_t *blocks, uint32_t bytes, u
 	z[3] = _mm256_unpackhi_epi64(t[1], t[3]);
 }
 
+/* z[j]: dword j of 16 bytes at @offset in each block */
+KERN_INLINE void gather16(__m256i z[4], const uint8_t *blocks, uint32_t bytes, uint32_t offset,
+			  uint32_t left)
+{
+	__m256i x[4];
+
+	for (int i = 0; i < 4; i++)
+		x[i] = load_pair(block_at(blocks, bytes, i, left) + offset,
+				 block_at(blocks, bytes, i + 4, left) + offset);
+	turn(z, x);
+}
+
 KERN_INLINE int load_i32(const uint8_t *p)
 {
 	int v;
@@ -66,14 +74,23 @@ KERN_INLINE int load_i32(const uint8_t *p)
 	return v;
 }
 
+/* 32 bits at @offset in blocks i to i + 3 */
+KERN_INLINE __m128i gather4_half(const uint8_t *blocks, uint32_t bytes, uint32_t offset, int i,
+				 uint32_t left)
+{
+	__m128i v = _mm_cvtsi32_si128(load_i32(block_at(blocks, bytes, i, left) + offset));
+
+	v = _mm_insert_epi32(v, load_i32(block_at(blocks, bytes, i + 1, left) + offset), 1);
+	v = _mm_insert_epi32(v, load_i32(block_at(blocks, bytes, i + 2, left) + offset), 2);
+	return _mm_insert_epi32(v, load_i32(block_at(blocks, bytes, i + 3, left) + offset), 3);
+}
+
 /* 32 bits at @offset in each block */
 KERN_INLINE __m256i gather4(const uint8_t *blocks, uint32_t bytes, uint32_t offset, uint32_t left)
 {
-	int v[8];
-
-	for (int i = 0; i < 8; i++)
-		v[i] = load_i32(block_at(blocks, bytes, i, left) + offset);
-	return _mm256_setr_epi32(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+	return _mm256_inserti128_si256(
+		_mm256_castsi128_si256(gather4_half(blocks, bytes, offset, 0, left)),
+		gather4_half(blocks, bytes, offset, 4, left), 1);
 }
 
 /* the F16 at the start of each block */
@@ -199,39 +216,29 @@ KERN_INLINE void add_fifth_bits_k(struct chunk *c, const uint8_t *bits)
 	}
 }
 
-KERN_INLINE void decode_q6_k_low(__m256i *out, const uint8_t *low)
+/* low four bits of @low, and @high's above them */
+KERN_INLINE __m256i join_q6_k(__m256i low, __m256i high)
 {
-	__m256i p = load_pair(low, low + 64), q = load_pair(low + 32, low + 96);
-	__m256i a = _mm256_unpacklo_epi32(p, q), b = _mm256_unpackhi_epi32(p, q);
-
-	out[0] = _mm256_unpacklo_epi64(a, a);
-	out[1] = _mm256_unpackhi_epi64(a, a);
-	out[2] = _mm256_unpacklo_epi64(b, b);
-	out[3] = _mm256_unpackhi_epi64(b, b);
+	return _mm256_or_si256(low_nibbles(low),
+			       _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
 }
-
-#define SAME(h, j)	_mm256_shuffle_epi32(h, (j) * 0x55)
 
 /* each half of the superblock is four blocks; block b takes nibble b / 2 and bit pair b */
 KERN_INLINE void decode_q6_k(struct chunk *c, const uint8_t *block)
 {
-	const __m256i nibble = _mm256_setr_epi32(0, 0, 4, 4, 0, 0, 4, 4);
-	const __m256i pair = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
 	__m256i s;
 	__m256 d;
 
 	for (int half = 0; half < 2; half++) {
-		__m256i h = load_pair(block + 128 + half * 16, block + 160 + half * 16);
-		__m256i high[4] = {SAME(h, 0), SAME(h, 1), SAME(h, 2), SAME(h, 3)};
-		__m256i *out = c->q + half * 4;
+		const uint8_t *low = block + half * 16, *high = low + 128;
+		__m256i p = load_pair(low, low + 64), q = load_pair(low + 32, low + 96);
+		__m256i h = load_pair(high, high + 32), x[4];
 
-		decode_q6_k_low(out, block + half * 16);
-		for (int j = 0; j < 4; j++) {
-			high[j] = _mm256_and_si256(_mm256_srlv_epi32(high[j], pair),
-						   _mm256_set1_epi8(3));
-			out[j] = _mm256_or_si256(low_nibbles(_mm256_srlv_epi32(out[j], nibble)),
-						 _mm256_slli_epi16(high[j], 4));
-		}
+		x[0] = join_q6_k(p, _mm256_slli_epi16(h, 4));
+		x[1] = join_q6_k(q, _mm256_slli_epi16(h, 2));
+		x[2] = join_q6_k(_mm256_srli_epi16(p, 4), h);
+		x[3] = join_q6_k(_mm256_srli_epi16(q, 4), _mm256_srli_epi16(h, 2));
+		turn(c->q + half * 4, x);
 	}
 	s = _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(block + 192)));
 	d = _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(kern_load_u16(block + 208))));

@@ -52,17 +52,11 @@ KERN_INLINE __m512i load_quarters(const uint8_t *a, const uint8_t *b, const uint
 	return _mm512_inserti32x4(v, load16(d), 3);
 }
 
-/* z[j]: dword j of 16 bytes at @offset in each block */
-KERN_INLINE void gather16(__m512i z[4], const uint8_t *const rows[2], uint32_t bytes,
-			  uint32_t offset, uint32_t left)
+/* in each quarter of the vectors, z[j] becomes dword j of x[0] to x[3] */
+KERN_INLINE void turn(__m512i z[4], const __m512i x[4])
 {
-	__m512i x[4], t[4];
+	__m512i t[4];
 
-	for (int i = 0; i < 4; i++)
-		x[i] = load_quarters(block_at(rows[0], bytes, i, left) + offset,
-				     block_at(rows[0], bytes, i + 4, left) + offset,
-				     block_at(rows[1], bytes, i, left) + offset,
-				     block_at(rows[1], bytes, i + 4, left) + offset);
 	t[0] = _mm512_unpacklo_epi32(x[0], x[1]);
 	t[1] = _mm512_unpackhi_epi32(x[0], x[1]);
 	t[2] = _mm512_unpacklo_epi32(x[2], x[3]);
@@ -71,6 +65,20 @@ KERN_INLINE void gather16(__m512i z[4], const uint8_t *const rows[2], uint32_t b
 	z[1] = _mm512_unpackhi_epi64(t[0], t[2]);
 	z[2] = _mm512_unpacklo_epi64(t[1], t[3]);
 	z[3] = _mm512_unpackhi_epi64(t[1], t[3]);
+}
+
+/* z[j]: dword j of 16 bytes at @offset in each block */
+KERN_INLINE void gather16(__m512i z[4], const uint8_t *const rows[2], uint32_t bytes,
+			  uint32_t offset, uint32_t left)
+{
+	__m512i x[4];
+
+	for (int i = 0; i < 4; i++)
+		x[i] = load_quarters(block_at(rows[0], bytes, i, left) + offset,
+				     block_at(rows[0], bytes, i + 4, left) + offset,
+				     block_at(rows[1], bytes, i, left) + offset,
+				     block_at(rows[1], bytes, i + 4, left) + offset);
+	turn(z, x);
 }
 
 /*
@@ -298,18 +306,6 @@ KERN_INLINE void add_fifth_bits_k(struct chunk *c, const uint8_t *const rows[2],
 	}
 }
 
-KERN_INLINE void decode_q6_k_low(__m512i *out, const uint8_t *a, const uint8_t *b)
-{
-	__m512i p = load_quarters(a, a + 64, b, b + 64);
-	__m512i q = load_quarters(a + 32, a + 96, b + 32, b + 96);
-	__m512i low = _mm512_unpacklo_epi32(p, q), high = _mm512_unpackhi_epi32(p, q);
-
-	out[0] = _mm512_unpacklo_epi64(low, low);
-	out[1] = _mm512_unpackhi_epi64(low, low);
-	out[2] = _mm512_unpacklo_epi64(high, high);
-	out[3] = _mm512_unpackhi_epi64(high, high);
-}
-
 KERN_INLINE void decode_scales_q6_k(struct chunk *c, const uint8_t *const rows[2])
 {
 	__m512i s = _mm512_cvtepi16_epi32(_mm256_inserti128_si256(
@@ -321,25 +317,27 @@ KERN_INLINE void decode_scales_q6_k(struct chunk *c, const uint8_t *const rows[2
 	c->d = _mm512_mul_ps(d, _mm512_cvtepi32_ps(s));
 }
 
+/* low four bits of @low, and @high's above them */
+KERN_INLINE __m512i join_q6_k(__m512i low, __m512i high)
+{
+	/* a | (b & c) */
+	return _mm512_ternarylogic_epi32(low_nibbles(low), high, _mm512_set1_epi8(0x30), 0xf8);
+}
+
 /* each half of the superblock is four blocks; block b takes nibble b / 2 and bit pair b */
 KERN_INLINE void decode_q6_k(struct chunk *c, const uint8_t *const rows[2])
 {
-	const __m512i nibble = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 4, 4));
-	/* from pair b to bits 4 and 5 */
-	const __m512i rotate = _mm512_broadcast_i32x4(_mm_setr_epi32(4, 2, 0, 30));
-	const __m512i mask = _mm512_set1_epi8(0x30);
-
 	for (int half = 0; half < 2; half++) {
 		const uint8_t *a = rows[0] + half * 16, *b = rows[1] + half * 16;
-		__m512i h = load_quarters(a + 128, a + 160, b + 128, b + 160);
-		__m512i high[4] = {SAME(h, 0), SAME(h, 1), SAME(h, 2), SAME(h, 3)};
-		__m512i *out = c->q + half * 4;
+		__m512i p = load_quarters(a, a + 64, b, b + 64);
+		__m512i q = load_quarters(a + 32, a + 96, b + 32, b + 96);
+		__m512i h = load_quarters(a + 128, a + 160, b + 128, b + 160), x[4];
 
-		decode_q6_k_low(out, a, b);
-		for (int j = 0; j < 4; j++)
-			out[j] = _mm512_ternarylogic_epi32(
-				low_nibbles(_mm512_srlv_epi32(out[j], nibble)),
-				_mm512_rolv_epi32(high[j], rotate), mask, 0xf8);
+		x[0] = join_q6_k(p, _mm512_slli_epi16(h, 4));
+		x[1] = join_q6_k(q, _mm512_slli_epi16(h, 2));
+		x[2] = join_q6_k(_mm512_srli_epi16(p, 4), h);
+		x[3] = join_q6_k(_mm512_srli_epi16(q, 4), _mm512_srli_epi16(h, 2));
+		turn(c->q + half * 4, x);
 	}
 	decode_scales_q6_k(c, rows);
 }

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How fast each operation is, by weight type and instruction set, on one thread: a line for each
+ * with the median and the spread (lowest and highest) of rounds that are interleaved, so that a
+ * disturbance of the machine hits all alike.
+ *
+ *   kern_bench [-r ROUNDS] [-m MiB of weights] [FILTER]	only lines that contain FILTER
+ *
+ * "decode" streams weights that no second-level cache holds, for one token; "prefill" multiplies
+ * them with 64 tokens. "read" is the plain sum of the same bytes, what memory gives at best here.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernels/half.h"
+#include "kernels/kernels.h"
+
+#define ROUNDS_MAX	101
+#define CASES_MAX	256
+#define COLS		1536
+#define PREFILL_TOKENS	64
+#define PREFILL_ROWS	512
+#define HEAD_DIM	64
+#define GROUP		3
+#define KEYS		2048
+#define WIDTH		4096
+
+enum op {
+	OP_READ,
+	OP_DECODE,
+	OP_PREFILL,
+	OP_PACK,
+	OP_ATTN_F16,
+	OP_ATTN_F32,
+	OP_RMS_NORM,
+	OP_ROPE,
+	OP_SILU_MUL,
+	OP_STORE_F16,
+};
+
+static const char *const op_names[] = {
+	"read", "decode", "prefill", "pack", "attn-f16", "attn-f32", "rms_norm", "rope",
+	"silu_mul", "store-f16",
+};
+
+/* struct bench_case - one line: @bytes and @flops of one run, @seconds of each round */
+struct bench_case {
+	enum op op;
+	enum kern_type type;
+	const struct kern_ops *ops;
+	char name[64];
+	double bytes;
+	double flops;
+	double seconds[ROUNDS_MAX];
+};
+
+/* struct bench - what all cases work on */
+struct bench {
+	size_t weight_bytes;
+	uint8_t *weights;
+	float *x, *y, *scores;
+	uint8_t *act;
+	uint8_t *kv;
+	const void *pages[KEYS / 16];
+	struct bench_case cases[CASES_MAX];
+	unsigned int count;
+	unsigned int rounds;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void *bench_alloc(size_t bytes)
+{
+	void *p = aligned_alloc(KERN_ALIGN, (bytes + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN);
+
+	if (!p) {
+		fprintf(stderr, "kern_bench: %zu bytes: %s\n", bytes, strerror(ENOMEM));
+		exit(EXIT_FAILURE);
+	}
+	return p;
+}
+
+/* a matrix of @rows, or as many as there are weights for */
+static struct kern_weights matrix(const struct bench *b, enum kern_type type, uint32_t rows)
+{
+	size_t row = kern_row_bytes(kern_type_info(type), COLS);
+	size_t most = b->weight_bytes / row;
+
+	return (struct kern_weights){b->weights, row, rows && rows < most ? rows : (uint32_t)most,
+				     COLS};
+}
+
+/* the bytes of @p added up, eight words at a time */
+static uint64_t read_all(const uint8_t *p, size_t bytes)
+{
+	uint64_t sums[8] = {0};
+
+	for (size_t i = 0; i + 64 <= bytes; i += 64) {
+		uint64_t words[8];
+
+		memcpy(words, p + i, sizeof(words));
+		for (int k = 0; k < 8; k++)
+			sums[k] += words[k];
+	}
+	return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+}
+
+static void run_matmul(struct bench *b, const struct bench_case *c, uint32_t rows, uint32_t tokens)
+{
+	const struct kern_matmul *m = &c->ops->matmul[c->type];
+	struct kern_weights w = matrix(b, c->type, rows);
+
+	m->mul(&w, 0, w.rows, b->act, m->act_bytes(COLS), tokens, b->y, w.rows);
+}
+
+static void run_attn(struct bench *b, const struct bench_case *c, bool f16)
+{
+	struct kern_attn a = {
+		.q = b->x,
+		.out = b->y,
+		.k_pages = b->pages,
+		.v_pages = b->pages,
+		.scores = b->scores,
+		.group = GROUP,
+		.head_dim = HEAD_DIM,
+		.page_tokens = 16,
+		.tokens = KEYS,
+		.kv_f16 = f16,
+		.scale = 0.125f,
+	};
+
+	c->ops->attn(&a);
+}
+
+static void run(struct bench *b, const struct bench_case *c)
+{
+	static volatile uint64_t sink;
+
+	switch (c->op) {
+	case OP_READ:
+		sink = read_all(b->weights, b->weight_bytes);
+		break;
+	case OP_DECODE:
+		run_matmul(b, c, 0, 1);
+		break;
+	case OP_PREFILL:
+		run_matmul(b, c, PREFILL_ROWS, PREFILL_TOKENS);
+		break;
+	case OP_PACK:
+		c->ops->matmul[c->type].pack(b->act, b->x, WIDTH);
+		break;
+	case OP_ATTN_F16:
+	case OP_ATTN_F32:
+		run_attn(b, c, c->op == OP_ATTN_F16);
+		break;
+	case OP_RMS_NORM:
+		c->ops->rms_norm(b->y, b->x, b->x + WIDTH, WIDTH, 1e-5f);
+		break;
+	case OP_ROPE:
+		c->ops->rope(b->y, WIDTH / HEAD_DIM, HEAD_DIM, HEAD_DIM, b->x, b->x + HEAD_DIM,
+			     false);
+		break;
+	case OP_SILU_MUL:
+		c->ops->silu_mul(b->y, b->x, b->x + WIDTH, WIDTH);
+		break;
+	case OP_STORE_F16:
+		c->ops->store_kv(b->y, b->x, WIDTH, true);
+		break;
+	}
+	(void)sink;
+}
+
+static void pack_all(struct bench *b, const struct bench_case *c)
+{
+	const struct kern_matmul *m = &c->ops->matmul[c->type];
+
+	for (uint32_t t = 0; t < PREFILL_TOKENS; t++)
+		m->pack(b->act + t * m->act_bytes(COLS), b->x + t * 8, COLS);
+}
+
+/* a run repeated until it takes a millisecond */
+static double measure(struct bench *b, const struct bench_case *c)
+{
+	unsigned int runs = 0;
+	double begin, seconds;
+
+	if (c->op == OP_DECODE || c->op == OP_PREFILL)
+		pack_all(b, c);
+	run(b, c);
+	begin = now();
+	do {
+		run(b, c);
+		runs++;
+		seconds = now() - begin;
+	} while (seconds < 1e-3);
+	return seconds / runs;
+}
+
+static void add_case(struct bench *b, enum op op, enum kern_type type, const struct kern_ops *ops,
+		     double bytes, double flops, const char *filter)
+{
+	struct bench_case *c = &b->cases[b->count];
+	const struct kern_type_info *info = kern_type_info(type);
+	bool typed = op == OP_DECODE || op == OP_PREFILL || op == OP_PACK;
+
+	if (b->count == CASES_MAX)
+		return;
+	snprintf(c->name, sizeof(c->name), "%-10s %-6s %-10s", op_names[op], typed ? info->name : "",
+		 ops ? ops->name : "");
+	if (filter && !strstr(c->name, filter))
+		return;
+	c->op = op;
+	c->type = type;
+	c->ops = ops;
+	c->bytes = bytes;
+	c->flops = flops;
+	b->count++;
+}
+
+static void add_table(struct bench *b, const struct kern_ops *ops, const char *filter)
+{
+	const double attn = 4.0 * GROUP * HEAD_DIM * KEYS;
+
+	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
+		struct kern_weights w;
+
+		if (!ops->matmul[type].mul)
+			continue;
+		w = matrix(b, type, 0);
+		add_case(b, OP_DECODE, type, ops, (double)w.rows * w.row_bytes,
+			 2.0 * w.rows * w.cols, filter);
+		w = matrix(b, type, PREFILL_ROWS);
+		add_case(b, OP_PREFILL, type, ops, (double)w.rows * w.row_bytes,
+			 2.0 * w.rows * w.cols * PREFILL_TOKENS, filter);
+	}
+	add_case(b, OP_PACK, KERN_F32, ops, 4.0 * WIDTH, 0, filter);
+	add_case(b, OP_PACK, KERN_Q8_0, ops, 4.0 * WIDTH, 0, filter);
+	add_case(b, OP_ATTN_F16, 0, ops, 2.0 * 2 * HEAD_DIM * KEYS, attn, filter);
+	add_case(b, OP_ATTN_F32, 0, ops, 2.0 * 4 * HEAD_DIM * KEYS, attn, filter);
+	add_case(b, OP_RMS_NORM, 0, ops, 4.0 * WIDTH, 4.0 * WIDTH, filter);
+	add_case(b, OP_ROPE, 0, ops, 4.0 * WIDTH, 3.0 * WIDTH, filter);
+	add_case(b, OP_SILU_MUL, 0, ops, 8.0 * WIDTH, 0, filter);
+	add_case(b, OP_STORE_F16, 0, ops, 4.0 * WIDTH, 0, filter);
+}
+
+/* weights whose scales are all alike: 0x2c is 2^-4 and a bit as F16, and small as any other */
+static void bench_fill(struct bench *b)
+{
+	uint32_t state = 1;
+
+	memset(b->weights, 0x2c, b->weight_bytes);
+	for (size_t i = 0; i < (size_t)PREFILL_TOKENS * COLS + 2 * WIDTH; i++) {
+		state = state * 1664525 + 1013904223;
+		b->x[i] = (float)(int32_t)state * 0x1p-31f;
+	}
+	memset(b->y, 0, sizeof(float) * WIDTH);
+	for (size_t i = 0; i < KEYS / 16; i++)
+		b->pages[i] = b->kv + i * 16 * HEAD_DIM * sizeof(float);
+	memset(b->kv, 0x2c, sizeof(float) * KEYS * HEAD_DIM);
+}
+
+static void bench_init(struct bench *b)
+{
+	size_t rows = b->weight_bytes / kern_row_bytes(kern_type_info(KERN_Q4_0), COLS);
+	size_t outputs = rows > PREFILL_ROWS * PREFILL_TOKENS ? rows : PREFILL_ROWS * PREFILL_TOKENS;
+
+	b->weights = bench_alloc(b->weight_bytes);
+	b->x = bench_alloc(sizeof(float) * ((size_t)PREFILL_TOKENS * COLS + 2 * WIDTH));
+	b->y = bench_alloc(sizeof(float) * (outputs + WIDTH));
+	b->scores = bench_alloc(sizeof(float) * GROUP * KEYS);
+	b->act = bench_alloc(sizeof(float) * 2 * PREFILL_TOKENS * COLS);
+	b->kv = bench_alloc(sizeof(float) * KEYS * HEAD_DIM);
+	bench_fill(b);
+}
+
+static void bench_free(struct bench *b)
+{
+	free(b->weights);
+	free(b->x);
+	free(b->y);
+	free(b->scores);
+	free(b->act);
+	free(b->kv);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_case(struct bench_case *c, unsigned int rounds)
+{
+	double median, low, high;
+
+	qsort(c->seconds, rounds, sizeof(*c->seconds), compare_doubles);
+	median = c->seconds[rounds / 2];
+	low = c->seconds[0];
+	high = c->seconds[rounds - 1];
+	printf("%s %8.2f GB/s  (%.2f..%.2f)", c->name, c->bytes / median * 1e-9,
+	       c->bytes / high * 1e-9, c->bytes / low * 1e-9);
+	if (c->flops > 0)
+		printf("  %8.1f GFLOP/s  (%.1f..%.1f)", c->flops / median * 1e-9,
+		       c->flops / high * 1e-9, c->flops / low * 1e-9);
+	putchar('\n');
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const isas[] = {"avx2", "avx512", "avx512vnni"};
+	static struct bench bench = {.weight_bytes = 48u << 20, .rounds = 9};
+	const char *filter;
+	int option;
+
+	while ((option = getopt(argc, argv, "r:m:")) != -1) {
+		if (option == 'r')
+			bench.rounds = (unsigned int)atoi(optarg);
+		else if (option == 'm')
+			bench.weight_bytes = (size_t)atoi(optarg) << 20;
+		else
+			return 64;
+	}
+	if (!bench.rounds || bench.rounds > ROUNDS_MAX || bench.weight_bytes < 1u << 20 ||
+	    bench.weight_bytes > (size_t)4096 << 20) {
+		fprintf(stderr, "kern_bench: rounds are 1 to %d, weights 1 to 4096 MiB\n",
+			ROUNDS_MAX);
+		return 64;
+	}
+	filter = optind < argc ? argv[optind] : NULL;
+	bench_init(&bench);
+	add_case(&bench, OP_READ, 0, NULL, (double)bench.weight_bytes, 0, filter);
+	for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++)
+		if (kern_ops_get(isas[i]))
+			add_table(&bench, kern_ops_get(isas[i]), filter);
+	for (unsigned int r = 0; r < bench.rounds; r++)
+		for (unsigned int i = 0; i < bench.count; i++)
+			bench.cases[i].seconds[r] = measure(&bench, &bench.cases[i]);
+	for (unsigned int i = 0; i < bench.count; i++)
+		print_case(&bench.cases[i], bench.rounds);
+	bench_free(&bench);
+	return 0;
+}

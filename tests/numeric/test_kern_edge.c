@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Products at the edges of number formats: the greatest sums that integers must hold, zeros,
+ * subnormal scales, and what is not finite, which stays in its row and token.
+ */
+#include <float.h>
+
+#include "kern_test.h"
+
+#define ROWS	5
+#define COLS	1024	/* four superblocks */
+#define TOKENS	3
+
+static uint64_t seed;
+
+static bool is_float(enum kern_type type)
+{
+	return type == KERN_F32 || type == KERN_F16 || type == KERN_BF16;
+}
+
+static void set_scales(const struct product *p, float d, float m)
+{
+	const struct kern_type_info *info = kern_type_info(p->type);
+	uint8_t *block = (uint8_t *)p->w.data;
+
+	for (uint32_t i = 0; i < ROWS * COLS / info->block_elems; i++, block += info->block_bytes) {
+		put_half(block + (p->type == KERN_Q6_K ? 208 : 0), d);
+		if (p->type == KERN_Q4_1 || p->type == KERN_Q5_1 || p->type == KERN_Q4_K ||
+		    p->type == KERN_Q5_K)
+			put_half(block + 2, m);
+	}
+}
+
+static void compare(const struct product *p, const struct kern_ops *ops, double limit)
+{
+	float *y = product_mul(p, ops), *truth = product_mul(p, kern_ops_get("ref"));
+	double error = nmse(y, truth, (size_t)ROWS * TOKENS);
+
+	if (!(error <= limit))
+		fail_msg("%s: NMSE %g (%g, not %g)", kern_type_info(p->type)->name, error,
+			 (double)y[0], (double)truth[0]);
+	free(y);
+	free(truth);
+}
+
+/* all bits alike, and activations that make every product as great as it gets */
+static void test_greatest_sums(void **state)
+{
+	static const uint8_t bytes[] = {0x00, 0xff, 0x80, 0x7f, 0x88, 0x0f};
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		struct product p;
+
+		if (is_float(kern_test_types[i]))
+			continue;
+		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, true);
+		for (size_t k = 0; k < COUNT(bytes); k++) {
+			memset((uint8_t *)p.w.data, bytes[k], p.w.row_bytes * ROWS);
+			set_scales(&p, 1, -0.5f);
+			for (uint32_t c = 0; c < COLS; c++) {
+				p.x[c] = 127;
+				p.x[COLS + c] = -127;
+				p.x[2 * COLS + c] = c % 2 ? -127 : c % 4 ? 127 : 126;
+			}
+			compare(&p, ops, 1e-12);
+		}
+		product_free(&p);
+	}
+}
+
+static void test_zeros(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 1;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		struct product p;
+		float *y;
+
+		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
+		/* token 0 is zero, 1 is negative zero; all of row 1 is zero */
+		for (uint32_t c = 0; c < COLS; c++) {
+			p.x[c] = 0;
+			p.x[COLS + c] = -0.0f;
+		}
+		memset((uint8_t *)p.w.data + p.w.row_bytes, 0, p.w.row_bytes);
+		y = product_mul(&p, ops);
+		for (uint32_t r = 0; r < ROWS; r++)
+			assert_true(y[r] == 0 && y[ROWS + r] == 0);
+		assert_true(y[2 * ROWS + 1] == 0 && y[2 * ROWS] != 0);
+		free(y);
+		product_free(&p);
+	}
+}
+
+static void test_subnormal_scales(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 2;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		struct product p;
+
+		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, true);
+		if (is_float(p.type))
+			memset((uint8_t *)p.w.data, 0, p.w.row_bytes * ROWS);
+		else
+			set_scales(&p, 0x1p-24f, 0x3p-24f);
+		/* 1 in each F16 and BF16 is the least of them; in F32 it is 2^-133 */
+		if (is_float(p.type))
+			for (size_t k = 0; k < p.w.row_bytes * ROWS; k += 2)
+				((uint8_t *)p.w.data)[k] = 1;
+		compare(&p, ops, p.type == KERN_F32 || p.type == KERN_BF16 ? 1e-9 : 1e-12);
+		product_free(&p);
+	}
+}
+
+/* activations that are huge, small beyond a normal scale, and both in one row */
+static void test_magnitudes(void **state)
+{
+	static const float scales[] = {1e30f, 1e-30f, 1e-33f};
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 3;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		for (size_t s = 0; s < COUNT(scales); s++) {
+			struct product p;
+
+			product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
+			for (uint32_t c = 0; c < COLS * TOKENS; c++)
+				p.x[c] *= scales[s];
+			compare(&p, ops, 2e-4);
+			/* subnormal activations may count as zero, beside others they do not matter */
+			for (uint32_t c = 0; c < COLS * TOKENS; c++)
+				p.x[c] = c / 32 % 2 ? 1e-42f : p.x[c];
+			compare(&p, ops, 2e-4);
+			product_free(&p);
+		}
+	}
+}
+
+static bool row_is_finite(const float *y, uint32_t token)
+{
+	for (uint32_t r = 0; r < ROWS; r++)
+		if (!isfinite(y[token * ROWS + r]))
+			return false;
+	return true;
+}
+
+/* what is not finite in one token makes all of its sums so, and no other's */
+static void test_activations_not_finite(void **state)
+{
+	static const float values[] = {INFINITY, -INFINITY, NAN};
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 4;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		for (size_t k = 0; k < COUNT(values); k++) {
+			struct product p;
+			float *clean, *y;
+
+			product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
+			clean = product_mul(&p, ops);
+			p.x[COLS + rng_range(&rng, 0, COLS - 1)] = values[k];
+			y = product_mul(&p, ops);
+			assert_memory_equal(y, clean, ROWS * sizeof(float));
+			assert_memory_equal(y + 2 * ROWS, clean + 2 * ROWS, ROWS * sizeof(float));
+			assert_true(row_is_finite(y, 0) && row_is_finite(y, 2));
+			for (uint32_t r = 0; r < ROWS; r++)
+				assert_false(isfinite(y[ROWS + r]));
+			free(clean);
+			free(y);
+			product_free(&p);
+		}
+	}
+}
+
+/* a weight, or a scale, that is not finite stays in its row */
+static void test_weights_not_finite(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 5;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		struct product p;
+		float *clean, *y, inf = INFINITY;
+		uint8_t *row;
+
+		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
+		clean = product_mul(&p, ops);
+		row = (uint8_t *)p.w.data + 2 * p.w.row_bytes;
+		if (p.type == KERN_F32)
+			memcpy(row, &inf, sizeof(inf));
+		else if (p.type == KERN_BF16)
+			memcpy(row, (uint8_t *)&inf + 2, 2);
+		else
+			put_half(row + (p.type == KERN_Q6_K ? 208 : 0), INFINITY);
+		y = product_mul(&p, ops);
+		for (uint32_t t = 0; t < TOKENS; t++)
+			for (uint32_t r = 0; r < ROWS; r++)
+				if (r == 2)
+					assert_false(isfinite(y[t * ROWS + r]));
+				else
+					assert_memory_equal(&y[t * ROWS + r], &clean[t * ROWS + r],
+							    sizeof(float));
+		free(clean);
+		free(y);
+		product_free(&p);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		KERN_TESTS(test_greatest_sums),
+		KERN_TESTS(test_zeros),
+		KERN_TESTS(test_subnormal_scales),
+		KERN_TESTS(test_magnitudes),
+		KERN_TESTS(test_activations_not_finite),
+		KERN_TESTS(test_weights_not_finite),
+	};
+
+	seed = rng_seed();
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
