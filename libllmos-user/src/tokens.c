@@ -102,17 +102,15 @@ static int token_list_add(struct token_list *list, const struct llmos_token *tok
 /* nothing moves any more: point at texts and alternatives */
 static void token_list_settle(struct token_list *list)
 {
-	const struct llmos_alternative *top = list->top;
-	const char *text = list->text.bytes;
-	size_t i;
+	size_t text_at = 0, top_at = 0, i;
 
 	for (i = 0; i < list->tokens.count; i++) {
 		struct llmos_token *token = &list->tokens.tokens[i];
 
-		token->text = token->text_len ? text : "";
-		token->top = token->top_count ? top : NULL;
-		text += token->text_len;
-		top += token->top_count;
+		token->text = token->text_len ? list->text.bytes + text_at : "";
+		token->top = token->top_count ? list->top + top_at : NULL;
+		text_at += token->text_len;
+		top_at += token->top_count;
 	}
 }
 
