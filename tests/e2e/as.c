@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * as [-g CGROUP-FOLDER] USER COMMAND...: runs a command as another user with that user's groups, in
- * another cgroup if asked; the process id stays, so that a suite knows whom to look for. "-" keeps
- * the user. Ctrl-C works again, which a shell turns off for what it starts in the background.
+ * as [-g CGROUP-FOLDER] [-n DESCRIPTORS] USER COMMAND...: runs a command as another user with that
+ * user's groups, in another cgroup or with fewer descriptors if asked; the process id stays, so that
+ * a suite knows whom to look for. "-" keeps the user. Ctrl-C works again, which a shell turns off for what it starts in the background.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,9 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int enter_cgroup(const char *folder)
@@ -27,6 +29,16 @@ static int enter_cgroup(const char *folder)
 	if (fd >= 0)
 		close(fd);
 	return r;
+}
+
+static int limit_descriptors(const char *count)
+{
+	struct rlimit limit = { strtoul(count, NULL, 10), strtoul(count, NULL, 10) };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+		return 0;
+	fprintf(stderr, "as: '%s' descriptors: %s\n", count, strerror(errno));
+	return -1;
 }
 
 static int become(const char *name)
@@ -49,13 +61,18 @@ int main(int argc, char **argv)
 {
 	int arg = 1;
 
-	if (argc > 2 && strcmp(argv[1], "-g") == 0) {
-		if (enter_cgroup(argv[2]) < 0)
+	for (; argc > arg + 1 && argv[arg][0] == '-' && argv[arg][1]; arg += 2) {
+		int r = -1;
+
+		if (strcmp(argv[arg], "-g") == 0)
+			r = enter_cgroup(argv[arg + 1]);
+		else if (strcmp(argv[arg], "-n") == 0)
+			r = limit_descriptors(argv[arg + 1]);
+		if (r < 0)
 			return 125;
-		arg = 3;
 	}
 	if (argc < arg + 2) {
-		fprintf(stderr, "usage: as [-g CGROUP-FOLDER] USER COMMAND...\n");
+		fprintf(stderr, "usage: as [-g CGROUP-FOLDER] [-n DESCRIPTORS] USER COMMAND...\n");
 		return 64;
 	}
 	if (strcmp(argv[arg], "-") != 0 && become(argv[arg]) < 0)

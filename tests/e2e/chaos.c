@@ -193,7 +193,7 @@ static void run(void)
 		workers_check();
 		if (events < next)
 			continue;
-		if (e2e_below(&dice, 3) == 0)
+		if (e2e_below(&dice, e2e_device() ? 3 : 8) == 0)
 			daemon_kill();
 		else
 			slot_kill(e2e_below(&dice, WORKERS));

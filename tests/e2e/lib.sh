@@ -240,10 +240,10 @@ small_model()
 # the command line of the daemon under test, ready for eval and for the C programs' sh -c
 if [ "$LLMOS_TRANSPORT" = device ]; then
 	LLMOS_ADDRESS=device
-	E2E_LISTEN=
+	E2E_LISTEN=--config=/dev/null
 else
 	LLMOS_ADDRESS=unix:$TMP/s
-	E2E_LISTEN="--listen unix:$TMP/s"
+	E2E_LISTEN="--config=/dev/null --device=none --listen unix:$TMP/s"
 fi
 DAEMON_ARGS=
 DAEMON_PID=
@@ -256,6 +256,7 @@ export LLMOS_ADDRESS
 daemon_command()
 {
 	LLMOS_DAEMON="$LLMOS_BUILD/llmosd $E2E_LISTEN --models $TMP/models $DAEMON_ARGS"
+	LLMOS_DAEMON="${DAEMON_FDS:+$E2E/as -n $DAEMON_FDS - }$LLMOS_DAEMON"
 	LLMOS_DAEMON="$LLMOS_DAEMON </dev/null >>$DAEMON_LOG 2>&1"
 	export LLMOS_DAEMON
 }
@@ -269,11 +270,7 @@ daemon_serves()
 daemon_try()
 {
 	daemon_command
-	(
-		# shellcheck disable=SC3045
-		[ -z "$DAEMON_FDS" ] || ulimit -n "$DAEMON_FDS"
-		eval "exec $LLMOS_DAEMON"
-	) &
+	eval "exec $LLMOS_DAEMON" &
 	DAEMON_PID=$!
 	LLMOS_DAEMON_PID=$DAEMON_PID
 	export LLMOS_DAEMON_PID

@@ -99,7 +99,7 @@ int main(void)
 		.size = sizeof(opts), .raw = true, .max_tokens = 30, .ignore_eos = true,
 		.top_logprobs = TOP, .on_token = on_token, .userdata = &g,
 	};
-	const struct llmos_score_opts score_opts = { .size = sizeof(score_opts), .no_bos = true };
+	const struct llmos_score_opts score_opts = { .size = sizeof(score_opts) };
 	const struct llmos_tokenize_opts bos = { .size = sizeof(bos), .bos = true };
 	struct llmos_tokens *tokens = NULL, *scored = NULL;
 	struct llmos *llmos = e2e_open();

@@ -62,7 +62,7 @@ for file in "$TMP"/models/cut*.gguf "$TMP"/models/random*.gguf "$TMP/models/coun
 	refuse "65 66 69 70 76" "$name" "model $name" run "$name" Once
 done
 for name in folder dangling fifo; do
-	refuse "65 66 69 70 76" "$name" "model $name" run "$name" Once
+	refuse "64 65 66 69 70 76" "$name" "model $name" run "$name" Once
 done
 ctl ls >"$TMP/out"
 is $? 0 "ls lists them all the same"
@@ -87,7 +87,7 @@ ctl run other Once -n 5 >"$TMP/out" 2>"$TMP/err" </dev/null
 is $? 0 "a second model is found without a restart" || note "$(cat "$TMP/err")"
 
 # prompts
-refuse "64 65" 'empty|no prompt|prompt' "an empty prompt" run "$SMALL" ''
+refuse "64 65 66" 'empty|no prompt|prompt' "an empty prompt" run "$SMALL" ''
 "$E2E/words" 2000 >"$TMP/long"
 ctl ask --raw <"$TMP/long" >"$TMP/out" 2>"$TMP/err"
 is $? 65 "a prompt longer than the context: exit code"

@@ -6,9 +6,12 @@
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
-small_model
+"$E2E/addkey" tokenizer.chat_template "{% for message in messages %}{{'<|im_start|>' + \
+message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}" \
+	<"$LLMOS_TREE/models/$SMALL.gguf" >"$TMP/models/chatml.gguf"
 daemon_start
-chat="$LLMOS_BUILD/llmctl chat --raw"
+chat="$LLMOS_BUILD/llmctl chat"
 
 # chat_on_terminal PATTERN INPUT...
 chat_on_terminal()
@@ -17,9 +20,9 @@ chat_on_terminal()
 	"$E2E/pty" "$@" -- $chat -n "${answer_tokens:-20}" >"$TMP/out" 2>"$TMP/err"
 }
 
-chat_on_terminal '>' 'Once upon a time\r' 'there was' '' '>' '\004'
+chat_on_terminal '>' 'Once upon a time\r' 'ommy' '' '>' '\004'
 is $? 0 "a question, an answer, end of file" || note "$(cat "$TMP/out" "$TMP/err")"
-has "$TMP/out" 'there was' "the answer streams to the terminal"
+has "$TMP/out" 'ommy' "the answer streams to the terminal"
 find "$HOME" -name history | head -n 1 >"$TMP/where"
 [ -s "$TMP/where" ]
 ok $? "there is a history"
@@ -27,7 +30,7 @@ has "$(cat "$TMP/where")" 'Once upon a time' "with the line in it"
 is "$(stat -c %a "$(cat "$TMP/where")")" 600 "for nobody else to read"
 
 # the arrow key brings the line of the last chat back
-chat_on_terminal '>' '\033[A\r' 'there was' '' '>' '\004'
+chat_on_terminal '>' '\033[A\r' 'ommy' '' '>' '\004'
 is $? 0 "the line of an earlier chat, from the history" || note "$(cat "$TMP/out" "$TMP/err")"
 
 # Ctrl-C in the middle of an answer, while others keep the daemon busy
@@ -36,7 +39,7 @@ busy=$!
 E2E_PIDS=$busy
 wait_for 10 grep -q busy "$TMP/busy"
 answer_tokens=400
-chat_on_terminal '>' 'Once upon a time\r' 'there was' '\003' '>' 'Once upon a time\r' 'there was' '\003' \
+chat_on_terminal '>' 'Once upon a time\r' 'ommy' '\003' '>' 'Once upon a time\r' 'ommy' '\003' \
 	'>' '\004'
 is $? 0 "Ctrl-C ends an answer, the chat goes on" || note "$(cat "$TMP/out" "$TMP/err")"
 kill $busy
@@ -55,7 +58,7 @@ for spoil in full folder file; do
 		echo "not a folder" >"$HOME"
 		;;
 	esac
-	chat_on_terminal '>' 'Once upon a time\r' 'there was' '' '>' '\004'
+	chat_on_terminal '>' 'Once upon a time\r' 'ommy' '' '>' '\004'
 	is $? 0 "a history that can't be written ($spoil)" || note "$(cat "$TMP/out" "$TMP/err")"
 done
 

@@ -103,11 +103,7 @@ DAEMON_FDS=
 daemon_start
 
 # clients in trouble of their own
-(
-	# shellcheck disable=SC3045
-	ulimit -n 4
-	exec "$LLMOS_BUILD/llmctl" ask --raw Once -n 5
-) >"$TMP/out" 2>"$TMP/err" </dev/null
+as -n 4 - "$LLMOS_BUILD/llmctl" ask --raw Once -n 5 >"$TMP/out" 2>"$TMP/err" </dev/null
 rc=$?
 [ $rc -eq 0 ] || [ $rc -eq 71 ]
 ok $? "llmctl with four descriptors answers or says EX_OSERR ($rc)" || note "$(cat "$TMP/err")"

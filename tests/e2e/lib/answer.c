@@ -98,13 +98,14 @@ char *e2e_long_prompt(unsigned int tokens)
 {
 	/* one token each in the small model's vocabulary, see test_tokens.sh */
 	static const char word[] = " Lily";
-	size_t count = tokens, i;
-	char *text = malloc(count * (sizeof(word) - 1) + 1);
+	size_t len = sizeof(word) - 1;
+	char *text = malloc(tokens * len + 1), *end = text;
 
 	if (!text)
 		tap_bail("out of memory");
-	for (i = 0; i < count; i++)
-		memcpy(text + i * (sizeof(word) - 1), word, sizeof(word) - 1);
-	text[count * (sizeof(word) - 1)] = '\0';
+	/* the tokenizer puts the first space there itself */
+	for (unsigned int i = 0; i < tokens; i++)
+		end = mempcpy(end, i ? word : word + 1, i ? len : len - 1);
+	*end = '\0';
 	return text;
 }
