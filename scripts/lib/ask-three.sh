@@ -19,7 +19,7 @@ show()
 judge()
 {
 	tee "$folder/answer" <"$folder/pipe"
-	echo
+	[ -z "$(tail -c 1 "$folder/answer")" ] || echo
 	if ! wait "$1"; then
 		echo "ask-three: the command failed" >&2
 	elif ! grep -q '[[:alpha:]]' "$folder/answer"; then

@@ -33,6 +33,24 @@ as_root()
 	fi
 }
 
+# on_exit COMMAND...: done when this shell ends, however it does; the last one asked for is first
+LLMOS_AT_EXIT=()
+on_exit()
+{
+	LLMOS_AT_EXIT=("$(printf '%q ' "$@")" "${LLMOS_AT_EXIT[@]}")
+	trap exit_run EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+exit_run()
+{
+	local command
+	for command in "${LLMOS_AT_EXIT[@]}"; do
+		eval "$command" 2>/dev/null || true
+	done
+}
+
 # with_lock NAME COMMAND...: one run at a time per cache entry
 with_lock()
 {

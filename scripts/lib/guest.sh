@@ -179,11 +179,14 @@ guest_start()
 	exec "${words[@]}"
 }
 
-# guest_kill PID: the guest's whole process group
-guest_kill()
+# guest_end: the whole process group of the guest that runs, if one does
+GUEST_PID=
+guest_end()
 {
-	kill -KILL -- "-$1" 2>/dev/null || true
-	wait "$1" 2>/dev/null || true
+	[[ -n $GUEST_PID ]] || return 0
+	kill -KILL -- "-$GUEST_PID" 2>/dev/null || true
+	wait "$GUEST_PID" 2>/dev/null || true
+	GUEST_PID=
 }
 
 # guest_run VEHICLE INITRD OUT APPEND TIMEOUT: boot without a terminal and wait for the end. The
@@ -198,9 +201,8 @@ guest_run()
 	(guest_start "$vehicle" "$initrd" "$out" "$append") </dev/null >"$out/console" 2>&1 &
 	pid=$!
 	set +m
-	# a run that is stopped takes its guest along
-	# shellcheck disable=SC2064
-	trap "guest_kill $pid" EXIT
+	GUEST_PID=$pid
+	on_exit guest_end # a run that is stopped takes its guest along
 	while kill -0 "$pid" 2>/dev/null; do
 		took=$((SECONDS - start))
 		if [[ ! -e $out/booted ]] && ((took > GUEST_BOOT_S)); then
@@ -212,8 +214,7 @@ guest_run()
 		fi
 		sleep 0.3
 	done
-	guest_kill "$pid"
-	trap - EXIT
+	guest_end
 	# one that died before its init is a failed boot too
 	if ((rc == 0)) && [[ ! -e $out/booted ]]; then
 		rc=2

@@ -39,11 +39,16 @@ say "guest: llm.ko is loaded: $(stat -c '%n %A %U:%G' /dev/llm)"
 
 in_cgroup llmos llmosd --models /models >/out/llmosd.log 2>&1 &
 daemon=$!
-tries=0
-until llmctl status >/dev/null 2>&1; do
-	tries=$((tries + 1))
+# seconds: since the machine began
+seconds()
+{
+	cut -d. -f1 /proc/uptime
+}
+
+deadline=$(($(seconds) + 90))
+until timeout 10 llmctl status >/dev/null 2>&1; do
 	[ -d "/proc/$daemon" ] || fail "llmosd ended: $(tail -n 1 /out/llmosd.log)"
-	[ $tries -lt 600 ] || fail "llmosd was not ready in time: $(tail -n 1 /out/llmosd.log)"
+	[ "$(seconds)" -lt $deadline ] || fail "llmosd was not ready: $(tail -n 1 /out/llmosd.log)"
 	usleep 200000
 done
 say "guest: llmosd serves as pid $daemon in cgroup $(cut -d: -f3 "/proc/$daemon/cgroup")"
