@@ -175,7 +175,7 @@ void gguf_write_bpe(struct gguf_write *w, const char *pre, const char *template)
 {
 	/* U+0120 is a space; "xyz" is no token, but a step on the way to "xyzw" */
 	static const char *const merges[] = {
-		"t h", "h e", "th e", "\xc4\xa0 t", "\xc4\xa0t he", "i n", "in g", "a a", "aa aa",
+		"h e", "\xc4\xa0 t", "\xc4\xa0t he", "t h", "t he", "i n", "in g", "a a", "aa aa",
 		"\xc3\x83 \xc2\xa9", "\xc4\xa0 \xc4\xa0", "x y", "xy z", "xyz w", "\xc4\x8a \xc4\x8a",
 		"1 2", "12 3",
 	};
@@ -193,6 +193,8 @@ void gguf_write_bpe(struct gguf_write *w, const char *pre, const char *template)
 		add(&v, text, 0, 1);
 	}
 	add_list(&v, pieces, ARRAY_SIZE(pieces));
+	add(&v, "<s>", 0, 3);
+	add(&v, "</s>", 0, 3);
 	add(&v, "<|im_start|>", 0, 3);
 	add(&v, "<|im_end|>", 0, 3);
 	add(&v, "<ud>", 0, 4);
@@ -203,8 +205,8 @@ void gguf_write_bpe(struct gguf_write *w, const char *pre, const char *template)
 	gguf_write_key_array(w, "tokenizer.ggml.merges", GGUF_STRING, ARRAY_SIZE(merges));
 	for (size_t i = 0; i < ARRAY_SIZE(merges); i++)
 		gguf_write_string(w, merges[i], strlen(merges[i]));
-	gguf_write_key_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)v.count - 3);
-	gguf_write_key_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)v.count - 2);
+	gguf_write_key_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)v.count - 5);
+	gguf_write_key_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)v.count - 4);
 	if (template)
 		gguf_write_key_string(w, "tokenizer.chat_template", template);
 }
