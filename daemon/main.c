@@ -366,7 +366,7 @@ static void retry_fire(struct loop_timer *timer)
 
 static int serve(struct daemon *daemon)
 {
-	bool more = false;
+	bool more = true;	/* the first turn parks the FETCHes */
 	uint64_t retry_ns;
 	int r;
 
