@@ -16,10 +16,25 @@
 #ifndef LLMOS_KERNELS_CPU_H
 #define LLMOS_KERNELS_CPU_H
 
+#include <xmmintrin.h>
+
 #include "kernels/kernels.h"
 #include "kernels/ref/ref.h"
 
 #define KERN_INLINE	static inline __attribute__((always_inline))
+
+#define KERN_AHEAD	4096	/* bytes; beyond what the processor finds by itself, within its caches */
+
+/**
+ * kern_prefetch() - ask for the weights that come KERN_AHEAD bytes behind [p, p + bytes)
+ *
+ * What lies there may be no memory at all: a prefetch does not fault.
+ */
+KERN_INLINE void kern_prefetch(const uint8_t *p, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i += 64)
+		_mm_prefetch((const char *)((uintptr_t)p + KERN_AHEAD + i), _MM_HINT_T0);
+}
 
 extern const struct kern_ops kern_ops_avx2;
 extern const struct kern_ops kern_ops_avx512;

@@ -99,10 +99,12 @@ KERN_INLINE __m256 row_dot(enum kern_type type, const uint8_t *row, const struct
 	struct chunk c;
 
 	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, row += bytes, a++) {
+		kern_prefetch(row, bytes);
 		chunk_decode(type, &c, row, CHUNK_BLOCKS);
 		acc = chunk_apply(type, acc, &c, a);
 	}
 	if (blocks) {
+		kern_prefetch(row, type_chunk_bytes(type, blocks));
 		chunk_decode(type, &c, row, blocks);
 		acc = chunk_apply(type, acc, &c, a);
 	}
@@ -131,8 +133,10 @@ KERN_INLINE void panel_decode(enum kern_type type, struct chunk *panel, const ui
 {
 	const uint32_t bytes = type_chunk_bytes(type, CHUNK_BLOCKS);
 
-	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, row += bytes)
+	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, row += bytes) {
+		kern_prefetch(row, bytes);
 		chunk_decode(type, panel++, row, CHUNK_BLOCKS);
+	}
 	if (blocks)
 		chunk_decode(type, panel, row, blocks);
 }

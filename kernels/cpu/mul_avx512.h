@@ -90,6 +90,8 @@ KERN_INLINE __m512 pair_dot(enum kern_type type, const uint8_t *rows[2], const s
 	struct chunk c;
 
 	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, a++) {
+		kern_prefetch(rows[0], bytes);
+		kern_prefetch(rows[1], bytes);
 		chunk_decode(type, &c, rows, CHUNK_BLOCKS);
 		act_load(&pair, a);
 		acc = chunk_apply(type, acc, &c, &pair);
@@ -97,6 +99,8 @@ KERN_INLINE __m512 pair_dot(enum kern_type type, const uint8_t *rows[2], const s
 		rows[1] += bytes;
 	}
 	if (blocks) {
+		kern_prefetch(rows[0], type_chunk_bytes(type, blocks));
+		kern_prefetch(rows[1], type_chunk_bytes(type, blocks));
 		chunk_decode(type, &c, rows, blocks);
 		act_load(&pair, a);
 		acc = chunk_apply(type, acc, &c, &pair);
@@ -131,6 +135,8 @@ KERN_INLINE void panel_decode(enum kern_type type, struct chunk *panel, const ui
 	const uint32_t bytes = type_chunk_bytes(type, CHUNK_BLOCKS);
 
 	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS) {
+		kern_prefetch(rows[0], bytes);
+		kern_prefetch(rows[1], bytes);
 		chunk_decode(type, panel++, rows, CHUNK_BLOCKS);
 		rows[0] += bytes;
 		rows[1] += bytes;
