@@ -103,8 +103,8 @@ static void llm_event_fill(struct llm_event *event, const struct llm_request *re
 
 /*
  * Finds an event for the call; under the lock.
- * Return: 0 and the call's event, its request's data pinned; EIOCBQUEUED the call is parked,
- * EAGAIN, ESHUTDOWN.
+ * Return: 0 and the call's event, its request's data pinned; ESTALE what the call was handed has
+ * become moot since, EIOCBQUEUED the call is parked, EAGAIN, ESHUTDOWN.
  */
 static int llm_fetch_look(struct llm_call *call, bool park, u32 mask, struct llm_event *event)
 {
@@ -114,13 +114,15 @@ static int llm_fetch_look(struct llm_call *call, bool park, u32 mask, struct llm
 		return -ESHUTDOWN;
 	if (!call->event.type && !llm_queue_take(call, mask))
 		return park ? llm_waiter_park(&call->waiter, &call->server->fetchers) : -EAGAIN;
+	req = call->event.req;
+	if (req && req->handed_to != call)
+		return -ESTALE;
 	*event = (struct llm_event) {
 		.size = sizeof(*event),
 		.type = call->event.type,
 		.id = call->event.id,
 		.time_ns = call->event.time_ns,
 	};
-	req = call->event.req;
 	if (req) {
 		llm_event_fill(event, req);
 		req->data_users++;
@@ -181,18 +183,20 @@ int llm_fetch_attempt(struct llm_call *call, bool park)
 	struct llm_event event;
 	int rc;
 
-	do {
+	for (;;) {
 		spin_lock(&llm_broker.lock);
 		rc = llm_fetch_look(call, park, fetch.flags, &event);
 		spin_unlock(&llm_broker.lock);
-		if (rc) {
-			if (rc == -ESHUTDOWN)
-				llm_fetch_abandon(call);
+		if (rc == -ESTALE || rc == -ESHUTDOWN)
+			llm_fetch_abandon(call);
+		if (rc == -ESTALE)
+			continue;
+		if (rc)
 			return rc;
-		}
 		rc = llm_fetch_copy(&fetch, call->event.req, &event);
-	} while (!llm_fetch_settle(call, rc >= 0));
-	return rc;
+		if (llm_fetch_settle(call, rc >= 0))
+			return rc;
+	}
 }
 
 /** llm_fetch_abandon() - the call was handed something and will never take it */

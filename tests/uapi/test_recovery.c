@@ -163,7 +163,7 @@ static void test_timeout(void)
 /* A server is killed again and again under some streams, at moments that a seed chooses. */
 static void test_kill(bool by_uring)
 {
-	const uint64_t length = is_slow() ? 20000 : 60000;
+	const uint64_t length = is_slow() ? 8000 : 60000;
 	const int rounds = 20;
 	uint64_t state = random_seed(), ids[STREAMS], done[STREAMS] = {};
 	char *answers[STREAMS];

@@ -103,6 +103,27 @@ static void test_round(void)
 	   "the server lets go");
 }
 
+/* What a parked FETCH was handed is cancelled before its task gets around to taking it. */
+static void test_moot(void)
+{
+	struct event event;
+	struct llm_fetch fetch = fetch_init(LLM_FETCH_REQUEST | LLM_FETCH_NOTICE, &event,
+					    sizeof(event));
+	struct llm_submit submit = submit_init("second", 6);
+	uint64_t first;
+
+	uring_queue(&ring, server, LLM_IOC_FETCH, &fetch, FETCH);
+	ok(quiet(), "a FETCH parks");
+	first = submit_text(client, "first");
+	is(cancel(client, first, LLM_CANCEL_FORGET), 0, "a request comes and goes");
+	ok(quiet(), "the FETCH brings neither it nor a notice of it");
+	is(call(NULL, client, LLM_IOC_SUBMIT, &submit), 0, "another one comes");
+	is(uring_reap(&ring, NULL), sizeof(event.head) + 6, "the FETCH brings that");
+	is(event.head.id, submit.id, "this one");
+	is(commit_status(server, submit.id, 0), LLM_VERDICT_CONTINUE, "end it");
+	is(cancel(client, submit.id, LLM_CANCEL_FORGET), 0, "forget it");
+}
+
 static void test_at_once(void)
 {
 	struct event event;
@@ -187,6 +208,7 @@ static void test_ring(const char *name, unsigned int flags)
 	server = server_open();
 	if (!(flags & IORING_SETUP_SQPOLL)) {
 		test_round();
+		test_moot();
 		test_at_once();
 		test_command_bytes();
 	}

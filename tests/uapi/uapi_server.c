@@ -196,6 +196,7 @@ static void server_poll_uring(struct server *server)
 	while (io_uring_peek_cqe(&server->ring, &cqe) == 0) {
 		const int which = (int)cqe->user_data;
 
+		errno = -cqe->res;
 		child_must(cqe->res > 0);
 		io_uring_cqe_seen(&server->ring, cqe);
 		server_event(server, &server->events[which]);
