@@ -6,8 +6,9 @@
  *
  * Results must not depend on how work is split or on what else is computed: each output element
  * is reduced in one order that is fixed by the table and the lengths, whether it is computed alone
- * or with others, in whatever range. (Between two tables results may differ within the tolerances
- * stated at each operation, as NMSE = |x - ref|^2 / |ref|^2.)
+ * or with others, in whatever range. (Between ref and another table results may differ within the
+ * tolerances stated at each operation, as NMSE = |x - ref|^2 / |ref|^2; the tables for avx2,
+ * avx512 and avx512vnni give the same bits.)
  */
 #ifndef LLMOS_KERNELS_KERNELS_H
 #define LLMOS_KERNELS_KERNELS_H
@@ -104,10 +105,15 @@ struct kern_attn {
  * @mul: rows [row_begin, row_end) for @tokens packed activations, act_stride bytes apart; y is
  *	float32, y[t * y_stride + r]
  *
- * Accumulators are float32 in blocks of at most 32 exact integer products (quantised types) or
- * float32 FMA lanes (F32, F16, BF16: at least 16 partial sums). Tolerance against ref on exact
- * inputs: NMSE 1e-12 for F32, F16, BF16 up to 32768 columns; 2e-4 for the others, whose activations are quantised to
- * 8 bits in blocks of 32 (Q8_0-like; K types in blocks of 256 or 32).
+ * Types whose @pack is the same function take the same packed activations: pack once for all of
+ * them (the quantised types share one form, F32, F16 and BF16 another). @pack reads @cols floats of
+ * any alignment and writes act_bytes, a multiple of KERN_ALIGN. @mul needs up to 100 KiB of stack.
+ *
+ * Accumulators are float32, over blocks of 32 exact integer products (quantised types), or float32
+ * FMA lanes, 16 for each output (F32, F16, BF16). Tolerance against ref: NMSE 1e-12 for F32, F16
+ * and BF16 up to 32768 columns, and for the others where 8 bits hold the activations exactly;
+ * 2e-4 where they are rounded to 8 bits, in blocks of 32 with a float32 scale. An activation that
+ * is not finite makes all outputs of its token NaN; blocks below 2^-110 count as zero.
  */
 struct kern_matmul {
 	size_t (*act_bytes)(uint32_t cols);

@@ -60,6 +60,12 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 		for (int t = 0; t < tokens; t++)
 			acc[r][t][0] = acc[r][t][1] = _mm256_setzero_ps();
 	for (; i + 16 <= cols; i += 16) {
+		/* the next rows, where these are used once; those of F32 are found without help */
+		if (tokens == 1 && type != KERN_F32)
+			for (int r = 0; r < rows; r++)
+				_mm_prefetch((const char *)((uintptr_t)w + (rows + r) * row_bytes +
+							    2 * i),
+					     _MM_HINT_T0);
 		tile_half(type, w, row_bytes, i, 0, 8, act, act_stride, acc, rows, tokens);
 		tile_half(type, w, row_bytes, i + 8, 1, 8, act, act_stride, acc, rows, tokens);
 	}

@@ -50,8 +50,15 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 	for (int r = 0; r < rows; r++)
 		for (int t = 0; t < tokens; t++)
 			acc[r][t] = _mm512_setzero_ps();
-	for (; i + 16 <= cols; i += 16)
+	for (; i + 16 <= cols; i += 16) {
+		/* the next rows, where these are used once; those of F32 are found without help */
+		if (tokens == 1 && type != KERN_F32)
+			for (int r = 0; r < rows; r++)
+				_mm_prefetch((const char *)((uintptr_t)w + (rows + r) * row_bytes +
+							    2 * i),
+					     _MM_HINT_T0);
 		tile_step(type, w, row_bytes, i, 0xffff, act, act_stride, acc, rows, tokens);
+	}
 	if (i < cols)
 		tile_step(type, w, row_bytes, i, (__mmask16)low_mask(cols - i), act, act_stride,
 			  acc, rows, tokens);

@@ -2,7 +2,7 @@
 /*
  * How fast each operation is, by weight type and instruction set, on one thread: a line for each
  * with the median and the spread (lowest and highest) of rounds that are interleaved, so that a
- * disturbance of the machine hits all alike.
+ * disturbance of the machine hits all alike. Times are the thread's own on a processor.
  *
  *   kern_bench [-r ROUNDS] [-m MiB of weights] [FILTER]	only lines that contain FILTER
  *
@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernels/half.h"
 #include "kernels/kernels.h"
 
 #define ROUNDS_MAX	101
@@ -67,11 +66,13 @@ struct bench {
 	uint8_t *act;
 	uint8_t *kv;
 	const void *pages[KEYS / 16];
+	float cosines[HEAD_DIM / 2], sines[HEAD_DIM / 2];
 	struct bench_case cases[CASES_MAX];
 	unsigned int count;
 	unsigned int rounds;
 };
 
+/* of this thread on a processor: what others use of the machine counts less */
 static double now(void)
 {
 	struct timespec t;
@@ -168,7 +169,7 @@ static void run(struct bench *b, const struct bench_case *c)
 		c->ops->rms_norm(b->y, b->x, b->x + WIDTH, WIDTH, 1e-5f);
 		break;
 	case OP_ROPE:
-		c->ops->rope(b->y, WIDTH / HEAD_DIM, HEAD_DIM, HEAD_DIM, b->x, b->x + HEAD_DIM,
+		c->ops->rope(b->x, WIDTH / HEAD_DIM, HEAD_DIM, HEAD_DIM, b->cosines, b->sines,
 			     false);
 		break;
 	case OP_SILU_MUL:
@@ -264,7 +265,10 @@ static void bench_fill(struct bench *b)
 		state = state * 1664525 + 1013904223;
 		b->x[i] = (float)(int32_t)state * 0x1p-31f;
 	}
-	memset(b->y, 0, sizeof(float) * WIDTH);
+	for (int i = 0; i < HEAD_DIM / 2; i++) {
+		b->cosines[i] = (float)cos(i);
+		b->sines[i] = (float)sin(i);
+	}
 	for (size_t i = 0; i < KEYS / 16; i++)
 		b->pages[i] = b->kv + i * 16 * HEAD_DIM * sizeof(float);
 	memset(b->kv, 0x2c, sizeof(float) * KEYS * HEAD_DIM);
