@@ -10,6 +10,7 @@
  *   LLMOS_CHAOS_ROUNDS  operations of each client (30)
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ struct slot {
 static struct chaos_truth truth;
 static struct slot slots[WORKERS];
 static struct e2e_random dice;
+static uint64_t seed;
 static int reports[2];
 static pid_t daemon_pid;
 static unsigned int worker_kills, daemon_kills, wrong, lost, done, pieces;
@@ -43,14 +45,14 @@ static bool daemon_died, worker_died;
 
 static void slot_start(unsigned int i)
 {
-	uint64_t seed = e2e_random(&dice);
+	uint64_t own_seed = e2e_random(&dice);
 
 	slots[i].pid = fork();
 	if (slots[i].pid < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (slots[i].pid == 0) {
 		close(reports[0]);
-		worker_run(&truth, i, seed, slots[i].left, reports[1]);
+		worker_run(&truth, i, own_seed, slots[i].left, reports[1]);
 	}
 }
 
@@ -64,22 +66,6 @@ static void slot_kill(unsigned int i)
 	slot_start(i);
 }
 
-static pid_t daemon_spawn(void)
-{
-	char line[4096];
-	pid_t pid;
-
-	snprintf(line, sizeof(line), "exec %s", getenv("LLMOS_DAEMON"));
-	pid = fork();
-	if (pid == 0) {
-		close(reports[0]);
-		close(reports[1]);
-		execl("/bin/sh", "sh", "-c", line, NULL);
-		_exit(127);
-	}
-	return pid;
-}
-
 /* a daemon that is dead before it is killed has crashed */
 static void daemon_check(void)
 {
@@ -89,14 +75,14 @@ static void daemon_check(void)
 		return;
 	tap_note("the daemon ended by itself: status %#x", status);
 	daemon_died = true;
-	daemon_pid = daemon_spawn();
+	daemon_pid = e2e_daemon_spawn();
 }
 
 static void daemon_kill(void)
 {
 	daemon_check();
 	e2e_daemon_end(daemon_pid, SIGKILL);
-	daemon_pid = daemon_spawn();
+	daemon_pid = e2e_daemon_spawn();
 	daemon_kills++;
 	/* sometimes the next one dies while it starts */
 	if (e2e_below(&dice, 4) == 0) {
@@ -104,7 +90,7 @@ static void daemon_kill(void)
 
 		nanosleep(&nap, NULL);
 		e2e_daemon_end(daemon_pid, SIGKILL);
-		daemon_pid = daemon_spawn();
+		daemon_pid = e2e_daemon_spawn();
 		daemon_kills++;
 	}
 }
@@ -154,7 +140,7 @@ static void stall(void)
 
 	tap_note("status: %d, %u requests, %u slots busy", r, status.requests, status.slots_busy);
 	tap_bail("nothing happened for %u s, seed %llu", STALL_S * e2e_scale(),
-		 (unsigned long long)e2e_number("LLMOS_SEED", 0));
+		 (unsigned long long)seed);
 }
 
 /* a worker that ended without a word has crashed */
@@ -244,12 +230,12 @@ static void aftermath(void)
 
 int main(void)
 {
-	uint64_t seed = e2e_number("LLMOS_SEED", e2e_now_ns() & 0xffffffff);
 	unsigned int rounds = e2e_number("LLMOS_CHAOS_ROUNDS", 30);
 
+	seed = e2e_number("LLMOS_SEED", e2e_now_ns() & 0xffffffff);
 	tap_note("LLMOS_SEED=%llu LLMOS_CHAOS_ROUNDS=%u", (unsigned long long)seed, rounds);
 	dice.state = seed;
-	if (pipe(reports) < 0)
+	if (pipe2(reports, O_CLOEXEC) < 0)
 		tap_bail("pipe: %s", strerror(errno));
 	if (e2e_daemon_start(&daemon_pid) < 0)
 		tap_bail("llmosd does not start");

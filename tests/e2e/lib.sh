@@ -339,6 +339,16 @@ need_device()
 	[ "$LLMOS_TRANSPORT" = device ] || skip_all "needs /dev/llm"
 }
 
+# a suite that was killed may have left its daemon behind: /dev/llmd has room for one
+if [ "$LLMOS_TRANSPORT" = device ] && [ "$(id -u)" = 0 ] && [ -e /dev/llm ]; then
+	leftover=$(status .server_pid)
+	if [ "${leftover:-0}" -gt 0 ]; then
+		note "llmosd $leftover was left behind"
+		kill -KILL "$leftover"
+		wait_for 10 ended "$leftover"
+	fi
+fi
+
 need_root()
 {
 	[ "$(id -u)" = 0 ] || skip_all "needs root"

@@ -8,8 +8,13 @@
 . "$(dirname "$0")/lib.sh"
 
 small_model
+# a prompt of 500 tokens takes more than thirty steps
+DAEMON_ARGS="--slots=8 --batch-tokens=16"
 daemon_start
 run_prog cancel
+daemon_stop
+DAEMON_ARGS=
+daemon_start
 
 # Ctrl-C at the command line, while others keep the daemon busy
 "$E2E/load" -n 24 >"$TMP/busy" &

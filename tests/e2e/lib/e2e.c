@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,22 +140,27 @@ int e2e_daemon_wait(pid_t pid)
 	return e2e_wait(START_S, daemon_serves, &pid) ? 0 : -ETIMEDOUT;
 }
 
-int e2e_daemon_start(pid_t *ret_pid)
+pid_t e2e_daemon_spawn(void)
 {
 	const char *command = getenv("LLMOS_DAEMON");
-	struct daemon_start start = { 0 };
-	char line[4096];
+	char line[4096], *argv[] = { "sh", "-c", line, NULL };
+	pid_t pid;
+	int r;
 
 	if (!command)
 		tap_bail("LLMOS_DAEMON is not set: run this by its suite");
 	snprintf(line, sizeof(line), "exec %s", command);
-	start.pid = fork();
-	if (start.pid < 0)
-		return -errno;
-	if (start.pid == 0) {
-		execl("/bin/sh", "sh", "-c", line, NULL);
-		_exit(127);
-	}
+	/* not fork(): it would copy the mappings of the rings of open connections */
+	r = posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ);
+	if (r)
+		tap_bail("spawn of a daemon: %s", strerror(r));
+	return pid;
+}
+
+int e2e_daemon_start(pid_t *ret_pid)
+{
+	struct daemon_start start = { .pid = e2e_daemon_spawn() };
+
 	if (!e2e_wait(START_S, daemon_up_or_dead, &start)) {
 		e2e_daemon_end(start.pid, SIGKILL);
 		return -ETIMEDOUT;

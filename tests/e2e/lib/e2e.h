@@ -47,6 +47,8 @@ uint32_t e2e_below(struct e2e_random *random, uint32_t n);
 
 /* ---- the daemon ---- */
 
+/* start one, and do not wait until it serves */
+pid_t e2e_daemon_spawn(void);
 /* start one and wait until it serves; -errno, -ETIMEDOUT if it never does */
 int e2e_daemon_start(pid_t *ret_pid);
 /* signal it and take its wait status */
