@@ -19,14 +19,14 @@ say()
 	printf '\033[2m%s\033[0m\n' "$*"
 }
 
-# in_cgroup NAME COMMAND...: under a cgroup of its own
+# in_cgroup NAME COMMAND...: becomes the command under a cgroup of its own; for a subshell
 in_cgroup()
 {
 	mkdir -p "/sys/fs/cgroup/$1"
 	group=/sys/fs/cgroup/$1/cgroup.procs
 	shift
 	# shellcheck disable=SC2016
-	sh -c 'echo $$ >"$1" && shift && exec "$@"' sh "$group" "$@"
+	exec sh -c 'echo $$ >"$1" && shift && exec "$@"' sh "$group" "$@"
 }
 
 stty cols "$COLUMNS" rows "$LINES" 2>/dev/null
@@ -57,7 +57,7 @@ cat >/tmp/ask <<EOF
 export PATH=/usr/bin:/bin LD_LIBRARY_PATH=/usr/lib TERM=linux
 sh /repo/scripts/lib/ask-three.sh '$(echo "$QUESTION" | sed "s/'/'\\\\''/g")'
 EOF
-if in_cgroup alice su -s /bin/sh alice -c 'sh /tmp/ask'; then
+if (in_cgroup alice su -s /bin/sh alice -c 'sh /tmp/ask'); then
 	echo answered >/out/status
 else
 	fail "not all three questions were answered"
@@ -77,5 +77,5 @@ if [ "$SHELL_WANTED" = yes ]; then
 
 	EOF
 	cat /tmp/motd
-	in_cgroup alice setsid cttyhack su -l alice
+	(in_cgroup alice setsid cttyhack su -l alice)
 fi
