@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the seeds of the fuzzers' corpora (tests/fuzz/corpus/NAME/seed-*).
+
+What a fuzzer finds is kept beside them under another name. Run from the root of the sources.
+"""
+import pathlib
+import struct
+
+ROOT = pathlib.Path("tests/fuzz/corpus")
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+SCALARS = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q",
+           I64: "q", F64: "d"}
+
+
+def string(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def value(kind, v):
+    return string(v) if kind == STRING else struct.pack("<" + SCALARS[kind], v)
+
+
+def key(name, kind, v):
+    return string(name) + struct.pack("<I", kind) + value(kind, v)
+
+
+def array(name, kind, values):
+    return (string(name) + struct.pack("<IIQ", ARRAY, kind, len(values)) +
+            b"".join(value(kind, v) for v in values))
+
+
+def tensor(name, dims, kind, offset):
+    return (string(name) + struct.pack("<I", len(dims)) + struct.pack("<%dQ" % len(dims), *dims) +
+            struct.pack("<IQ", kind, offset))
+
+
+def gguf(keys, tensors=(), data=b"", version=3, alignment=32):
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys))
+    out += b"".join(keys) + b"".join(tensors)
+    if tensors:
+        out += bytes(-len(out) % alignment) + data
+    return out
+
+
+def vocab(model, tokens, types, *more):
+    return [key("tokenizer.ggml.model", STRING, model),
+            array("tokenizer.ggml.tokens", STRING, tokens),
+            array("tokenizer.ggml.scores", F32, [-float(i) for i in range(len(tokens))]),
+            array("tokenizer.ggml.token_type", I32, types), *more]
+
+
+def seeds_gguf():
+    every = [key("k%d" % k, k, 1) for k in SCALARS]
+    every += [key("s", STRING, "text"), array("a", U16, [1, 2, 3]), array("w", STRING, ["x", ""])]
+    yield "keys", gguf(every)
+    yield "keys-v2", gguf(every, version=2)
+    shape = [key("general.architecture", STRING, "llama"), key("llama.block_count", U32, 1),
+             key("general.alignment", U32, 16)]
+    tensors = [tensor("a", [4, 2], 0, 0), tensor("b", [32], 8, 32), tensor("c", [1], 999, 80)]
+    yield "tensors", gguf(shape, tensors, bytes(96), alignment=16)
+    yield "overlap", gguf([], [tensor("a", [16], 0, 0), tensor("b", [1], 0, 32)], bytes(64))
+    yield "nested", gguf([string("n") + struct.pack("<IIQ", ARRAY, ARRAY, 1) * 3])
+    yield "split", gguf([key("split.count", U16, 2)])
+    yield "big-endian", b"GGUF" + struct.pack(">IQQ", 3, 0, 0)
+    spm = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(0, 256, 5)] + \
+          ["a", "b", "ab", "\u2581", "\u2581a", "<ud>"]
+    types = [2, 3, 3] + [6] * 52 + [1] * 5 + [4]
+    yield "spm", gguf(vocab("llama", spm, types, key("tokenizer.ggml.add_bos_token", BOOL, True)))
+    bpe = ["a", "b", "ab", "\u0120", "\u0120a", "<|im_start|>", "<|im_end|>", "\u010a"]
+    chat = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + " \
+           "message['content'] + '<|im_end|>'}}{% endfor %}{{'<|im_start|>assistant\\n'}}"
+    for pre in ("gpt-2", "llama-bpe", "qwen2", "smollm", "tekken", "default"):
+        yield "bpe-" + pre, gguf(vocab(
+            "gpt2", bpe, [1] * 5 + [3, 3, 1], key("tokenizer.ggml.pre", STRING, pre),
+            array("tokenizer.ggml.merges", STRING, ["a b", "\u0120 a", "ab a"]),
+            key("tokenizer.ggml.eos_token_id", U32, 6), key("tokenizer.chat_template", STRING, chat)))
+    bert = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581the", "\u2581a", "a", "\u2581!"]
+    yield "bert", gguf(vocab("bert", bert, [3] * 4 + [1] * 4))
+
+
+TEXTS = ["", "the thing", "  spaces   and\ttabs\n\n x", "caf\u00e9 \u65e5\u672c \U0001f600", "1234567 12",
+         "it's I'LL 'S", "<s></s><ud><|im_start|>user", "aaaaaaaaaaaaaaaa", "xyzw xyz", "\u2581the\u2581",
+         "a\0b", "e\u0301\u0327", "\u4f60\u597d, the cats!", "\u0130\u00df\u017f", "[CLS]the[SEP]",
+         "\u1100\u1161\uac00", "Un\u00e2ffable!?", "\u200b\ufeff\u0085\u2028", "<|im_end|>\n<|im_"]
+
+
+def seeds_texts(first_bytes):
+    for i, text in enumerate(TEXTS):
+        yield "text-%02d" % i, bytes([first_bytes[i % len(first_bytes)]]) + text.encode()
+    yield "invalid", bytes([first_bytes[0]]) + b"a\xc3\xe2\x82\xff"
+
+
+PROGRAMS = {
+    "chatml": "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>'}}"
+              "{{'<|im_start|>system\\nDo<|im_end|>'}}{{ '<|im_start|>assistant\\n' }}",
+    "llama2": "<<SYS>>{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}",
+    "llama3": "{{ bos_token + '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ "
+              "message['content'] | trim + '<|eot_id|>' }}Cutting Knowledge Date: December 2023",
+    "mistral": "{{ bos_token }}{{ ' [INST] ' + system_message + message['content'] + ' [/INST]' }}"
+               "{{ ' ' + message['content'] + eos_token }}",
+    "mistral-7": "{% set default_system_message = 'Be' %}{{ '[SYSTEM_PROMPT]' }}{{ '[INST]' }}[/INST]",
+    "gemma": "{{ bos_token }}{{ '<start_of_turn>' + role + '\\n' + first_user_prefix }}",
+    "phi3": "{{'<|user|>\\n' + message['content'] + '<|end|>\\n'}}{{ '<|assistant|>\\n' }}'system'",
+    "zephyr": "{{ \"<|user|>\n\" + message[\"content\"] + eos_token }}{# comment #}",
+    "other": "{% for x in y %}{{ x['a'] ~ \"b\" }}{% endfor %}",
+}
+
+
+def seeds_chat():
+    talk = b"\x00Be brief\0\x01 Hi <|im_end|>\0\x02 Yo \0\x01caf\xc3\xa9 "
+    for name, program in PROGRAMS.items():
+        yield name, program.encode() + b"\0" + talk
+    yield "roles", PROGRAMS["chatml"].encode() + b"\0\x02a\0\x00b\0\0\x01\xff"
+
+
+def main():
+    corpora = {"gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
+               "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3])}
+    for name, seeds in corpora.items():
+        folder = ROOT / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed, data in seeds:
+            (folder / ("seed-" + seed)).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
