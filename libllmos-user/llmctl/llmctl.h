@@ -65,7 +65,7 @@ struct options {
 
 /* which options a command takes */
 enum option_group {
-	OPT_COMMON	= 1 << 0,	/* --address, --help */
+	OPT_HELP	= 1 << 0,
 	OPT_JSON	= 1 << 1,
 	OPT_MODEL	= 1 << 2,
 	OPT_SAMPLING	= 1 << 3,	/* how to generate */
@@ -77,6 +77,8 @@ enum option_group {
 	OPT_BOS		= 1 << 9,
 	OPT_NO_BOS	= 1 << 10,
 	OPT_VERSION	= 1 << 11,	/* only in front of the command */
+	OPT_ADDRESS	= 1 << 12,
+	OPT_COMMON	= OPT_HELP | OPT_ADDRESS,
 };
 
 /**

@@ -30,8 +30,8 @@ const struct ctl_command ctl_commands[] = {
 		   OPT_IDS,
 	  help_score, cmd_score },
 	{ "status", OPT_COMMON | OPT_JSON, help_status, cmd_status },
-	{ "version", OPT_COMMON | OPT_JSON, help_version, cmd_version },
-	{ "help", OPT_COMMON, help_help, cmd_help },
+	{ "version", OPT_HELP | OPT_JSON, help_version, cmd_version },
+	{ "help", OPT_HELP, help_help, cmd_help },
 	{ NULL, 0, NULL, NULL },
 };
 

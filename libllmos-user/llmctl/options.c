@@ -37,8 +37,8 @@ struct option_def {
 #define OPTION(n, l, t, g, field) { n, l, t, g, offsetof(struct options, field) }
 
 static const struct option_def defs[] = {
-	OPTION("address",	 'a', TYPE_TEXT,     OPT_COMMON,   address),
-	OPTION("help",		 'h', TYPE_FLAG,     OPT_COMMON,   help),
+	OPTION("address",	 'a', TYPE_TEXT,     OPT_ADDRESS,  address),
+	OPTION("help",		 'h', TYPE_FLAG,     OPT_HELP,	   help),
 	OPTION("version",	 'V', TYPE_FLAG,     OPT_VERSION,  version),
 	OPTION("json",		 'j', TYPE_FLAG,     OPT_JSON,	   json),
 	OPTION("model",		 'm', TYPE_TEXT,     OPT_MODEL,	   model),
