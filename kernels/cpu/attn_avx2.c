@@ -21,8 +21,8 @@ KERN_INLINE __m256 load8(const uint8_t *row, uint32_t i, bool f16)
 }
 
 /* products of one key and the queries, lanes 8 to 15 already added to 0 to 7 */
-KERN_INLINE void score_lanes(const struct kern_attn *a, const float *q, const uint8_t *key, bool f16,
-			     int heads, __m256 lanes[][8])
+KERN_INLINE void score_lanes(const struct kern_attn *a, const float *q, const uint8_t *key,
+			     bool f16, int heads, __m256 lanes[][8])
 {
 	__m256 low[HEADS], high[HEADS];
 	uint32_t i = 0;
@@ -120,7 +120,7 @@ static float softmax(float *scores, size_t count)
 	return sum == 0 ? 0 : 1 / sum;
 }
 
-/* adds @count values of one page, @vectors of the output from @i; heads and vectors are constants */
+/* adds @count values of one page to @vectors of the output from @i; heads, vectors: constants */
 KERN_INLINE void add_values(const struct kern_attn *a, const uint8_t *values, uint32_t count,
 			    const float *weights, size_t stride, uint32_t i, bool f16, int heads,
 			    int vectors, __m256 acc[][VECTORS])

@@ -104,7 +104,7 @@ static float softmax(float *scores, size_t count)
 	return sum == 0 ? 0 : 1 / sum;
 }
 
-/* adds @count values of one page, @vectors of the output from @i; heads and vectors are constants */
+/* adds @count values of one page to @vectors of the output from @i; heads, vectors: constants */
 KERN_INLINE void add_values(const struct kern_attn *a, const uint8_t *values, uint32_t count,
 			    const float *weights, size_t stride, uint32_t i, __mmask16 mask,
 			    bool f16, int heads, int vectors, __m512 acc[][VECTORS])

@@ -23,7 +23,7 @@
 
 #define KERN_INLINE	static inline __attribute__((always_inline))
 
-#define KERN_AHEAD	4096	/* bytes; beyond what the processor finds by itself, within its caches */
+#define KERN_AHEAD	4096	/* bytes: what the processor does not ask for by itself */
 
 /**
  * kern_prefetch() - ask for the weights that come KERN_AHEAD bytes behind [p, p + bytes)

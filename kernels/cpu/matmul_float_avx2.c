@@ -6,8 +6,9 @@
 #include "kernels/cpu/simd_avx2.h"
 
 #define TILE_ROWS	4	/* at most, with one token */
-#define TILE_TOKENS	3	/* with two rows */
-#define ACT_BYTES	24576	/* activations that stay in the first-level cache */
+#define TILE_TOKENS	3
+#define WIDE_ROWS	2	/* with TILE_TOKENS */
+#define BLOCK_BYTES	131072	/* weights that stay in the second-level cache */
 
 KERN_INLINE __m256 widen(enum kern_type type, __m128i v)
 {
@@ -61,7 +62,7 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 			acc[r][t][0] = acc[r][t][1] = _mm256_setzero_ps();
 	for (; i + 16 <= cols; i += 16) {
 		/* the next rows, where these are used once; those of F32 are found without help */
-		if (tokens == 1 && type != KERN_F32)
+		if (rows == TILE_ROWS && type != KERN_F32)
 			for (int r = 0; r < rows; r++)
 				_mm_prefetch((const char *)((uintptr_t)w + (rows + r) * row_bytes +
 							    2 * i),
@@ -92,41 +93,50 @@ KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, ui
 		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, 1, 1);
 }
 
-/* tokens that are a multiple of TILE_TOKENS */
-KERN_INLINE void mul_tokens(enum kern_type type, const struct kern_weights *w, uint32_t begin,
-			    uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
-			    float *y, size_t y_stride)
+/* rows [begin, end) and @count tokens, a constant */
+KERN_INLINE void mul_some(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			  uint32_t end, const uint8_t *act, size_t act_stride, float *y,
+			  size_t y_stride, int count)
 {
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
 	uint32_t r = begin;
 
-	for (; r + 2 <= end; r += 2, row += 2 * w->row_bytes)
-		for (uint32_t t = 0; t < tokens; t += TILE_TOKENS)
-			tile(type, row, w->row_bytes, w->cols, act + t * act_stride, act_stride,
-			     y + t * y_stride + r, y_stride, 2, TILE_TOKENS);
-	if (r < end)
-		for (uint32_t t = 0; t < tokens; t += TILE_TOKENS)
-			tile(type, row, w->row_bytes, w->cols, act + t * act_stride, act_stride,
-			     y + t * y_stride + r, y_stride, 1, TILE_TOKENS);
+	for (; r + WIDE_ROWS <= end; r += WIDE_ROWS, row += WIDE_ROWS * w->row_bytes)
+		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, WIDE_ROWS,
+		     count);
+	for (; r < end; r++, row += w->row_bytes)
+		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count);
+}
+
+/* so many rows that they stay in the cache while all tokens go over them */
+KERN_INLINE void mul_block(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			   uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
+			   float *y, size_t y_stride)
+{
+	uint32_t t = 0;
+
+	for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
+		mul_some(type, w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
+			 y_stride, TILE_TOKENS);
+	for (; t < tokens; t++)
+		mul_some(type, w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
+			 y_stride, 1);
 }
 
 KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uint32_t begin,
 			  uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
 			  float *y, size_t y_stride)
 {
-	const uint32_t fit = (uint32_t)(ACT_BYTES / ((size_t)w->cols * sizeof(float) + 1));
-	const uint32_t step = fit < 2 * TILE_TOKENS ? TILE_TOKENS : fit / TILE_TOKENS * TILE_TOKENS;
-	uint32_t t = 0;
+	const size_t fit = BLOCK_BYTES / (w->row_bytes + 1) / WIDE_ROWS * WIDE_ROWS;
+	const uint32_t step = fit ? (uint32_t)fit : WIDE_ROWS;
 
-	while (tokens - t >= TILE_TOKENS) {
-		uint32_t count = tokens - t < step ? (tokens - t) / TILE_TOKENS * TILE_TOKENS : step;
-
-		mul_tokens(type, w, begin, end, act + t * act_stride, act_stride, count,
-			   y + t * y_stride, y_stride);
-		t += count;
+	if (tokens == 1) {
+		mul_token(type, w, begin, end, act, y);
+		return;
 	}
-	for (; t < tokens; t++)
-		mul_token(type, w, begin, end, act + t * act_stride, y + t * y_stride);
+	for (uint32_t r = begin; r < end; r += step)
+		mul_block(type, w, r, end - r < step ? end : r + step, act, act_stride, tokens, y,
+			  y_stride);
 }
 
 #define DEFINE_MUL(lower, upper)                                                                   \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The table for AVX-512 (F, BW, DQ, VL): products and attention in vectors of sixteen lanes, the rest
- * as with AVX2, where memory or latency is what takes the time.
+ * The table for AVX-512 (F, BW, DQ, VL): products and attention in vectors of sixteen lanes, the
+ * rest, which takes little time, as with AVX2.
  */
 #include "kernels/cpu/cpu.h"
 

@@ -45,7 +45,7 @@ KERN_INLINE __m512 reduce4_512(const __m512 v[4])
 	return fold1_512(fold2_512(v[0], v[1]), fold2_512(v[2], v[3]));
 }
 
-/* lanes 0 to 3: first halves of v[0] to v[3], 4 to 7: their second halves, 8 to 15: of v[4] to v[7] */
+/* lanes 0 to 3: first halves of v[0] to v[3], 4 to 7: second halves; 8 to 15: v[4] to v[7] */
 KERN_INLINE __m512 reduce8_quarters(const __m512 v[8])
 {
 	__m512 q[4];

@@ -15,7 +15,8 @@ void kern_store_kv_avx2(void *y, const float *x, uint32_t n, bool f16)
 	}
 	for (; i + 8 <= n; i += 8)
 		_mm_storeu_si128((__m128i *)(out + i),
-				 _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+				 _mm256_cvtps_ph(_mm256_loadu_ps(x + i),
+						 _MM_FROUND_TO_NEAREST_INT));
 	if (i < n) {
 		__m256 v = _mm256_maskload_ps(x + i, first_lanes(n - i));
 

@@ -217,8 +217,8 @@ static void add_case(struct bench *b, enum op op, enum kern_type type, const str
 
 	if (b->count == CASES_MAX)
 		return;
-	snprintf(c->name, sizeof(c->name), "%-10s %-6s %-10s", op_names[op], typed ? info->name : "",
-		 ops ? ops->name : "");
+	snprintf(c->name, sizeof(c->name), "%-10s %-6s %-10s", op_names[op],
+		 typed ? info->name : "", ops ? ops->name : "");
 	if (filter && !strstr(c->name, filter))
 		return;
 	c->op = op;
@@ -277,7 +277,7 @@ static void bench_fill(struct bench *b)
 static void bench_init(struct bench *b)
 {
 	size_t rows = b->weight_bytes / kern_row_bytes(kern_type_info(KERN_Q4_0), COLS);
-	size_t outputs = rows > PREFILL_ROWS * PREFILL_TOKENS ? rows : PREFILL_ROWS * PREFILL_TOKENS;
+	size_t prefill = PREFILL_ROWS * PREFILL_TOKENS, outputs = rows > prefill ? rows : prefill;
 
 	b->weights = bench_alloc(b->weight_bytes);
 	b->x = bench_alloc(sizeof(float) * ((size_t)PREFILL_TOKENS * COLS + 2 * WIDTH));

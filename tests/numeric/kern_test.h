@@ -231,7 +231,8 @@ static inline uint8_t *product_pack(const struct product *p, const struct kern_o
 
 	assert_int_equal(stride % KERN_ALIGN, 0);
 	for (uint32_t t = 0; t < p->tokens; t++)
-		ops->matmul[p->type].pack(act + t * stride, p->x + (size_t)t * p->w.cols, p->w.cols);
+		ops->matmul[p->type].pack(act + t * stride, p->x + (size_t)t * p->w.cols,
+					  p->w.cols);
 	return act;
 }
 

@@ -132,7 +132,7 @@ static void test_magnitudes(void **state)
 			for (uint32_t c = 0; c < COLS * TOKENS; c++)
 				p.x[c] *= scales[s];
 			compare(&p, ops, 2e-4);
-			/* subnormal activations may count as zero, beside others they do not matter */
+			/* subnormal ones may count as zero: beside others they do not matter */
 			for (uint32_t c = 0; c < COLS * TOKENS; c++)
 				p.x[c] = c / 32 % 2 ? 1e-42f : p.x[c];
 			compare(&p, ops, 2e-4);

@@ -40,7 +40,8 @@ static void check_part(const struct product *p, const struct kern_ops *ops, cons
 	free(y);
 }
 
-static void check_type(uint64_t *rng, const struct kern_ops *ops, enum kern_type type, uint32_t cols)
+static void check_type(uint64_t *rng, const struct kern_ops *ops, enum kern_type type,
+		       uint32_t cols)
 {
 	struct product p;
 	uint8_t *act;
@@ -171,10 +172,12 @@ static void check_attn(uint64_t *rng, const struct kern_ops *ops, uint32_t group
 		ops->attn(&one);
 	}
 	if (memcmp(whole, alone, n * sizeof(float)))
-		fail_msg("%s: group %u of %u x %u differs alone", ops->name, group, head_dim, tokens);
+		fail_msg("%s: group %u of %u x %u differs alone", ops->name, group, head_dim,
+			 tokens);
 	avx2->attn(&d.a);
 	if (memcmp(whole, d.out, n * sizeof(float)))
-		fail_msg("%s: group %u of %u x %u: avx2 differs", ops->name, group, head_dim, tokens);
+		fail_msg("%s: group %u of %u x %u: avx2 differs", ops->name, group, head_dim,
+			 tokens);
 	free(whole);
 	free(alone);
 	attn_free(&d);
