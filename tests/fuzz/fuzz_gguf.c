@@ -54,7 +54,8 @@ static void use_tensors(const struct gguf *gguf)
 
 static void use_tokenizer(const struct gguf *gguf)
 {
-	static const char text[] = "the thing <ud>12 caf\xc3\xa9 <s>\n\n    aaaa \xe6\x97\xa5<|im_start|>";
+	static const char text[] = "the thing <ud>12 caf\xc3\xa9 <s>\n\n    aaaa "
+				   "\xe6\x97\xa5<|im_start|>";
 	static const struct chat_message messages[] = {
 		{ CHAT_SYSTEM, "Be", 2 }, { CHAT_USER, text, sizeof(text) - 1 },
 	};

@@ -176,13 +176,13 @@ void gguf_write_bpe(struct gguf_write *w, const char *pre, const char *template)
 	/* U+0120 is a space; "xyz" is no token, but a step on the way to "xyzw" */
 	static const char *const merges[] = {
 		"h e", "\xc4\xa0 t", "\xc4\xa0t he", "t h", "t he", "i n", "in g", "a a", "aa aa",
-		"\xc3\x83 \xc2\xa9", "\xc4\xa0 \xc4\xa0", "x y", "xy z", "xyz w", "\xc4\x8a \xc4\x8a",
-		"1 2", "12 3",
+		"\xc3\x83 \xc2\xa9", "\xc4\xa0 \xc4\xa0", "x y", "xy z", "xyz w",
+		"\xc4\x8a \xc4\x8a", "1 2", "12 3",
 	};
 	static const char *const pieces[] = {
 		"th", "he", "the", "\xc4\xa0t", "\xc4\xa0the", "in", "ing", "aa", "aaaa",
-		"\xc3\x83\xc2\xa9", "\xc4\xa0\xc4\xa0", "xy", "xyzw", "\xc4\x8a\xc4\x8a", "12", "123",
-		"whole",
+		"\xc3\x83\xc2\xa9", "\xc4\xa0\xc4\xa0", "xy", "xyzw", "\xc4\x8a\xc4\x8a",
+		"12", "123", "whole",
 	};
 	struct vocab v = { 0 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reading GGUF: one good file in full, and every way to be broken that the format offers. Files
- * are cut at each byte and have each byte changed; whatever still opens must be readable to its end,
- * which the sanitizers see to.
+ * are cut at each byte and have each byte changed; whatever still opens must be readable to its
+ * end, which the sanitizers see to.
  */
 #include <limits.h>
 #include <stdarg.h>
@@ -85,7 +85,8 @@ static void read_all(const struct gguf *gguf)
 	unsigned int sum = 0;
 
 	for (size_t i = 0; i < gguf_key_count(gguf); i++)
-		assert_int_equal(gguf_key_print(gguf, i, key, sizeof(key), value, sizeof(value)), 0);
+		assert_int_equal(gguf_key_print(gguf, i, key, sizeof(key), value, sizeof(value)),
+				 0);
 	for (size_t i = 0; i < gguf_tensor_count(gguf); i++) {
 		const struct gguf_tensor *tensor = gguf_tensor_at(gguf, i);
 		const unsigned char *data = tensor->data;

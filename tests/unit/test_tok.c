@@ -213,8 +213,8 @@ static void test_pretok(void **state)
 static void test_pretok_names(void **state)
 {
 	static const char *const names[] = {
-		"", "default", "gpt-2", "phi-2", "llama3", "llama-v3", "llama-bpe", "smaug-bpe", "qwen2",
-		"deepseek-r1-qwen", "smollm", "starcoder", "command-r", "tekken",
+		"", "default", "gpt-2", "phi-2", "llama3", "llama-v3", "llama-bpe", "smaug-bpe",
+		"qwen2", "deepseek-r1-qwen", "smollm", "starcoder", "command-r", "tekken",
 	};
 	struct gguf_write w = { 0 };
 
@@ -264,7 +264,9 @@ static void test_wordpiece(void **state)
 
 static void test_bad_text(void **state)
 {
-	static const char *const invalid[] = { "\xff", "a\xc3", "\xed\xa0\x80", "\xc0\x80", "\xf8" };
+	static const char *const invalid[] = {
+		"\xff", "a\xc3", "\xed\xa0\x80", "\xc0\x80", "\xf8",
+	};
 	struct tokenizer *toks[] = { spm(), bpe("gpt-2"), wordpiece() };
 
 	(void)state;
@@ -314,8 +316,10 @@ static double encode_seconds(const struct tokenizer *tok, const char *text, size
 /* 32 times the text may take 32 times 1.3 as long; squares would take 1024 times */
 static void test_long_text(void **state)
 {
-	static const char *const texts[] = { "a", " ", "1", "\n", "!", "\xc3\xa9", "\xe2\x96\x81", "aA",
-					     " \n", "a ", "'s", "<", "<|im_start" };
+	static const char *const texts[] = {
+		"a", " ", "1", "\n", "!", "\xc3\xa9", "\xe2\x96\x81", "aA", " \n", "a ", "'s", "<",
+		"<|im_start",
+	};
 	enum { BIG = 1 << 20 };
 	struct tokenizer *toks[] = { spm(), bpe("gpt-2"), bpe("llama-bpe"), bpe("smollm"),
 				     bpe("tekken"), bpe("default"), wordpiece() };
@@ -335,8 +339,8 @@ static void test_long_text(void **state)
 			double many = encode_seconds(toks[j], text, big);
 
 			if (many > 250 * few + 0.2)
-				fail_msg("'%s' %zu: %.3f s for %zu bytes, %.3f s for %zu", texts[i], j,
-					 few, small, many, big);
+				fail_msg("'%s' %zu: %.3f s for %zu bytes, %.3f s for %zu",
+					 texts[i], j, few, small, many, big);
 		}
 	}
 	for (size_t j = 0; j < ARRAY_SIZE(toks); j++)
@@ -355,8 +359,10 @@ static uint64_t next_random(uint64_t *rng)
 /* mostly what the vocabularies know, some of what they don't */
 static size_t random_text(uint64_t *rng, char *text, size_t max)
 {
-	static const char *const parts[] = { "the", " ", "a", "xyzw", "\n", "12", "\xc3\xa9", "<ud>",
-					     "<s>", "</s", "<|im_start|>", "'s", "  ", "\xe6\x97\xa5" };
+	static const char *const parts[] = {
+		"the", " ", "a", "xyzw", "\n", "12", "\xc3\xa9", "<ud>", "<s>", "</s",
+		"<|im_start|>", "'s", "  ", "\xe6\x97\xa5",
+	};
 	size_t len = 0;
 
 	while (len + 16 < max && next_random(rng) % 40) {
@@ -482,7 +488,7 @@ static void test_odd_vocab(void **state)
 	struct tokenizer *tok;
 
 	(void)state;
-	/* no byte tokens, scores that are no numbers, two tokens of one text, one of none, not UTF-8 */
+	/* no bytes, scores that are no numbers, two tokens of one text, one of none, not UTF-8 */
 	gguf_write_header(&w, 3, 0, 5);
 	gguf_write_key_string(&w, "tokenizer.ggml.model", "llama");
 	gguf_write_vocab(&w, tokens, ARRAY_SIZE(tokens));
@@ -507,7 +513,9 @@ static void test_strip(void **state)
 		{ "\xe2\x96\x81", 0, 1 }, { "a", 0, 1 }, { "\n", 0, 1 },
 	};
 	static const char *const names[] = { "Phi-3-mini", "Other" };
-	static const char *const wants[] = { "<s>| | |a|<|user|>| |a", "<s>| | |a|<|user|>| | |\n|a" };
+	static const char *const wants[] = {
+		"<s>| | |a|<|user|>| |a", "<s>| | |a|<|user|>| | |\n|a",
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
