@@ -19,7 +19,7 @@ deps_of()
 	archive) printf '%s\n' ca-certificates debian-archive-keyring ;;
 	sid) printf '%s\n' mmdebstrap ;;
 	kbuild) printf '%s\n' gcc libc6-dev make flex bison bc perl xz-utils tar libelf-dev ;;
-	check) printf '%s\n' clang sparse shellcheck mandoc git ;;
+	check) printf '%s\n' clang sparse shellcheck mandoc ;;
 	*) die "no such task '$1'" ;;
 	esac
 }

@@ -4,6 +4,7 @@
 # A guest: an initramfs of busybox, our programs and the libraries they need, booted by QEMU or as
 # a User-Mode Linux process. The guest sees the tree read-only at /repo and a writable folder of
 # this run at /out (9p under QEMU, hostfs under User-Mode Linux); /out/status is the only verdict.
+# GUEST_MODELS and GUEST_DATA, folders of the host, appear at /models and /data.
 
 # shellcheck source=scripts/lib/kernels.sh
 source "$LLMOS_TREE/scripts/lib/kernels.sh"
@@ -31,7 +32,7 @@ guest_libraries()
 guest_skeleton()
 {
 	local root=$1
-	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,usr/lib,etc,proc,sys,dev,tmp,run,repo,out,modules} \
+	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,usr/lib,etc,proc,sys,dev,tmp,run,repo,out,data,modules} \
 		"$root"/{root,models,var/lib,var/log,home/alice,home/bob,home/mallory}
 	cp /usr/bin/busybox "$root/bin/busybox" 2>/dev/null || cp /bin/busybox "$root/bin/busybox"
 	ln -sf busybox "$root/bin/sh"
@@ -130,6 +131,10 @@ guest_qemu()
 		words+=(-virtfs "local,path=$GUEST_MODELS,mount_tag=models,security_model=none,readonly=on")
 		append+=" llmos.models=9p"
 	fi
+	if [[ -n ${GUEST_DATA:-} ]]; then
+		words+=(-virtfs "local,path=$GUEST_DATA,mount_tag=data,security_model=none,readonly=on")
+		append+=" llmos.data=9p"
+	fi
 	words+=(-chardev "stdio,id=console,signal=off" -serial chardev:console
 		-append "console=ttyS0 panic=-1 quiet no_timer_check log_buf_len=4M $append")
 	printf '%s\n' "${words[@]}"
@@ -142,7 +147,8 @@ guest_uml()
 	printf '%s\n' "$K_IMAGE" "mem=${GUEST_MEM:-1024}M" "initrd=$initrd" seccomp=on con=null ssl=null \
 		con0=fd:0,fd:1 root=/dev/ram0 rdinit=/init quiet log_buf_len=4M "uml_dir=$out/uml/" \
 		"llmos.repo=$LLMOS_TREE" "llmos.out=$out" \
-		${GUEST_MODELS:+"llmos.models=$GUEST_MODELS"} panic=-1
+		${GUEST_MODELS:+"llmos.models=$GUEST_MODELS"} \
+		${GUEST_DATA:+"llmos.data=$GUEST_DATA"} panic=-1
 	# shellcheck disable=SC2086
 	printf '%s\n' $append
 }

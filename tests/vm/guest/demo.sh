@@ -6,7 +6,7 @@
 # says how it went.
 
 # shellcheck disable=SC1091
-. /out/environment # QUESTION, SHELL_WANTED, COLUMNS, LINES
+. /out/environment # QUESTION, DAEMON_ARGS, SHELL_WANTED, COLUMNS, LINES
 
 fail()
 {
@@ -37,7 +37,8 @@ if ! chgrp llm /dev/llm || ! chmod 0660 /dev/llm || ! chmod 0600 /dev/llmd; then
 fi
 say "guest: llm.ko is loaded: $(stat -c '%n %A %U:%G' /dev/llm)"
 
-in_cgroup llmos llmosd --models /models >/out/llmosd.log 2>&1 &
+# shellcheck disable=SC2086
+in_cgroup llmos llmosd --models /models $DAEMON_ARGS >/out/llmosd.log 2>&1 &
 daemon=$!
 # seconds: since the machine began
 seconds()
