@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# bench.sh LLMOS_BENCH [bench_peer.py OPTION...]: prefill and decode beside llama.cpp, on SmolLM2-135M
+# as it is published (Q4_1) and with its matrices as Q8_0.
+
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/lib/common.sh
+source "$here/../../scripts/lib/common.sh"
+# shellcheck source=scripts/lib/deps.sh
+source "$LLMOS_TREE/scripts/lib/deps.sh"
+# shellcheck source=scripts/lib/model.sh
+source "$LLMOS_TREE/scripts/lib/model.sh"
+# shellcheck source=tests/bench/peer.sh
+source "$here/peer.sh"
+
+(($# > 0)) || die "usage: bench.sh LLMOS_BENCH [OPTION...]"
+llmos_bench=$1
+shift
+
+# make_q8_0 SOURCE TARGET
+make_q8_0()
+{
+	[[ -f $2 ]] && return 0
+	mkdir -p "$(dirname "$2")"
+	"$PEER_PYTHON" "$here/requantize.py" "$1" "$2.part" && mv "$2.part" "$2"
+}
+
+model_get
+peer_get
+q4_1=$MODEL_DIR/$MODEL_FILE
+q8_0=$LLMOS_CACHE/bench/${MODEL_FILE/Q4_1/Q8_0}
+with_lock bench make_q8_0 "$q4_1" "$q8_0"
+"$PEER_PYTHON" "$here/bench_peer.py" "$@" "$llmos_bench" "$q4_1" "$q8_0"
