@@ -8,7 +8,8 @@
 #define CHUNK_UNIT	16		/* outputs: a cache line of float32 */
 #define CHUNK_BYTES	(128U << 10)	/* of weights, at most: what fits a core's own cache */
 #define CHUNKS_EACH	4		/* per member, so that one who is late takes fewer */
-#define TOKENS_AT_ONCE	64U		/* whose packed activations stay in the cache beside it */
+#define ACT_BYTES	(256U << 10)	/* of packed activations at once: they stay there beside it */
+#define ACT_TOKENS	16U		/* but as many tokens at least */
 
 static bool same_form(const struct pass *p, const struct model_matrix *a,
 		      const struct model_matrix *b)
@@ -91,10 +92,11 @@ void pass_mul(const struct pass *p, const struct model_matrix *m, const char *ac
 	      uint32_t begin, uint32_t end, float *y, size_t y_stride)
 {
 	const struct kern_matmul *matmul = &p->ops->matmul[m->type];
+	const uint32_t tokens = (uint32_t)MAX(ACT_TOKENS, ACT_BYTES / stride);
 
-	for (uint32_t t = 0; t < p->row_count; t += TOKENS_AT_ONCE)
+	for (uint32_t t = 0; t < p->row_count; t += tokens)
 		matmul->mul(&m->w, begin, end, act + t * stride, stride,
-			    MIN(p->row_count - t, TOKENS_AT_ONCE), y + t * y_stride, y_stride);
+			    MIN(p->row_count - t, tokens), y + t * y_stride, y_stride);
 	for (uint32_t t = 0; m->bias && t < p->row_count; t++)
 		p->ops->add(y + t * y_stride + begin, m->bias + begin, end - begin);
 }
