@@ -139,8 +139,10 @@ static int chat_answer(struct chat *chat, const char *question)
 		return code;
 	r = chat_run(chat, &answer);
 	if (r == -ECANCELED && !answer.error) {
-		/* what was said stays said */
-		code = answer_end_line(&answer) < 0 ? EX_IOERR : EX_INTERRUPTED;
+		/* what was said stays said; the terminal has shown ^C behind it */
+		code = EX_INTERRUPTED;
+		if (line_edits(chat->line) ? term_write("\n", 1) < 0 : answer_end_line(&answer) < 0)
+			code = EX_IOERR;
 	} else {
 		code = answer_finish(&answer, chat->llmos, r);
 	}

@@ -125,8 +125,8 @@ static int ps_print(const struct llmos_processes *processes)
 	static const struct table_column columns[] = {
 		{ .title = "PID", .right = true },
 		{ .title = "USER", .shrink = 8 },
-		{ .title = "CGROUP", .shrink = 12, .keep_end = true },
-		{ .title = "MODEL", .shrink = 12 },
+		{ .title = "CGROUP", .shrink = 10, .keep_end = true },
+		{ .title = "MODEL", .shrink = 10 },
 		{ .title = "STATE" },
 		{ .title = "TOKENS", .right = true },
 		{ .title = "AGE", .right = true },

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -205,6 +206,7 @@ static int do_read(struct fake *fake, const struct llm_msg *head, const uint8_t 
 		request->parked = true;
 		request->parked_head = *head;
 		request->parked_read = read;
+		must(!eventfd_write(fake->parked_fd, 1), "eventfd");
 		return 0;
 	}
 	return read_reply(fake, head, &read, request);
@@ -309,6 +311,8 @@ struct fake *fake_new(void)
 
 	must(!!fake, "calloc");
 	fake->listen_fd = -1;
+	fake->parked_fd = eventfd(0, EFD_CLOEXEC);
+	must(fake->parked_fd >= 0, "eventfd");
 	fake->server_pid = 4242;
 	fake->abi_version = LLM_ABI_VERSION;
 	fake->max_payload = FAKE_PAYLOAD_MAX;
@@ -339,6 +343,7 @@ void fake_free(struct fake *fake)
 		close(fake->listen_fd);
 		unlink(fake->path);
 	}
+	close(fake->parked_fd);
 	free(fake);
 }
 

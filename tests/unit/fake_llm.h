@@ -62,6 +62,7 @@ enum fake_evil {
  * @max_payload: as GET_FEATURES tells
  * @submit: the last one
  * @payload: of the last one, then its stop strings
+ * @parked_fd: becomes readable when a READ is left unanswered
  * @cancels: CANCEL commands that came
  * @forgets: of those, with LLM_CANCEL_FORGET
  *
@@ -91,6 +92,7 @@ struct fake {
 
 	struct llm_submit submit;
 	uint8_t payload[FAKE_PAYLOAD_MAX + LLM_STOP_BYTES_MAX];
+	int parked_fd;
 	unsigned int cancels;
 	unsigned int forgets;
 
