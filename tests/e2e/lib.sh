@@ -246,6 +246,9 @@ else
 	E2E_LISTEN="--config=/dev/null --device=none --listen unix:$TMP/s"
 fi
 DAEMON_ARGS=
+# where each instruction is emulated, threads that meet after each layer cost more than they give
+DAEMON_THREADS=
+[ "$LLMOS_SCALE" -eq 1 ] || DAEMON_THREADS=--threads=1
 DAEMON_PID=
 # how many descriptors it may have; empty: as many as this shell
 DAEMON_FDS=
@@ -255,7 +258,7 @@ export LLMOS_ADDRESS
 # daemon_command: sets LLMOS_DAEMON from DAEMON_ARGS
 daemon_command()
 {
-	LLMOS_DAEMON="$LLMOS_BUILD/llmosd $E2E_LISTEN --models $TMP/models $DAEMON_ARGS"
+	LLMOS_DAEMON="$LLMOS_BUILD/llmosd $E2E_LISTEN --models $TMP/models $DAEMON_THREADS $DAEMON_ARGS"
 	LLMOS_DAEMON="${DAEMON_FDS:+$E2E/as -n $DAEMON_FDS - }$LLMOS_DAEMON"
 	LLMOS_DAEMON="$LLMOS_DAEMON </dev/null >>$DAEMON_LOG 2>&1"
 	export LLMOS_DAEMON
