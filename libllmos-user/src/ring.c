@@ -52,6 +52,9 @@ int llmos_ring_new(struct llmos_ring **ret)
 		return r;
 	}
 	r = ring_probe(&ring->uring);
+	/* a child has no business in its parent's ring */
+	if (!r)
+		r = io_uring_ring_dontfork(&ring->uring);
 	/* without these a wait could lose completions or need a timer of its own */
 	if (!r && (!(params.features & IORING_FEAT_NODROP) ||
 		   !(params.features & IORING_FEAT_EXT_ARG)))
