@@ -2,7 +2,7 @@
 /*
  * Chooses the next token from logits. A choice is a function of its arguments alone: the random
  * number comes from the seed and the position, every order has a tie-break, and nothing is kept
- * between calls. The vocabulary is never sorted: what can't be among the kept is dropped first.
+ * between calls. The vocabulary is never sorted: a heap finds the edge of top-k, bins that of top-p.
  */
 #include <float.h>
 #include <math.h>
@@ -13,6 +13,8 @@
 #include "engine/softmax.h"
 
 #define REPEAT_LAST_DEFAULT	64
+#define BINS			4096	/* that top-p sorts tokens into, by their distance from */
+#define BIN_RANGE		88	/* the likeliest one, up to where exp() ends */
 
 /** struct candidate - a token that may be chosen */
 struct candidate {
@@ -25,12 +27,14 @@ struct candidate {
  * @logits: (vocab) with penalties, NaN replaced
  * @exps: (vocab) probabilities times a factor
  * @candidates: (vocab)
+ * @bins: sums of exps
  */
 struct sampler {
 	uint32_t vocab;
 	float *logits;
 	float *exps;
 	struct candidate *candidates;
+	double bins[BINS];
 };
 
 int sampler_new(struct sampler **ret, uint32_t vocab)
@@ -109,8 +113,8 @@ static float clean(float logit)
 	return isnan(logit) ? -INFINITY : logit;
 }
 
-/* select_first() - the first @k of all tokens, in order, into candidates; returns how many */
-static size_t select_first(struct sampler *s, const float *logits, size_t k)
+/* gather_first() - the first @k of all tokens into candidates, the last of them in front */
+static size_t gather_first(struct sampler *s, const float *logits, size_t k)
 {
 	struct candidate *heap = s->candidates;
 	size_t count = MIN(k, (size_t)s->vocab);
@@ -126,8 +130,16 @@ static size_t select_first(struct sampler *s, const float *logits, size_t k)
 		heap[0] = (struct candidate){ .logit = logits[i], .id = i };
 		sift(heap, count, 0, true);
 	}
+	return count;
+}
+
+/* select_first() - the same, in order */
+static size_t select_first(struct sampler *s, const float *logits, size_t k)
+{
+	const size_t count = gather_first(s, logits, k);
+
 	for (size_t left = count; left > 1; left--)
-		pop_root(heap, left, true);
+		pop_root(s->candidates, left, true);
 	return count;
 }
 
@@ -205,7 +217,147 @@ static const float *penalized(struct sampler *s, const struct sample_params *p, 
 	return s->logits;
 }
 
-/* draw_any() - among all tokens, in the order of their ids */
+/*
+ * Filters work on a list of candidates, which is all tokens that they may keep and few others. Its
+ * order means nothing, but is a function of the logits: the drawing goes by it.
+ */
+
+/* gather_common() - the tokens whose exps are @least or more */
+static size_t gather_common(struct sampler *s, const float *logits, float least)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < s->vocab; i++)
+		if (s->exps[i] >= least)
+			s->candidates[count++] = (struct candidate){ .logit = logits[i], .id = i };
+	return count;
+}
+
+static double sum_of(const struct sampler *s, size_t count)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += (double)s->exps[s->candidates[i].id];
+	return sum;
+}
+
+/* bin_of() - tokens in a lower bin come before those in a higher one */
+static uint32_t bin_of(struct candidate c, float peak, float scale)
+{
+	const float distance = (peak - c.logit) * scale * (BINS / BIN_RANGE);
+
+	return (uint32_t)fmaxf(0, fminf(BINS - 1, distance));
+}
+
+/* crossing_bin() - in which the sum reaches @share; *ret_before: sum of the bins before it */
+static uint32_t crossing_bin(struct sampler *s, size_t count, float peak, float scale, double share,
+			     double *ret_before)
+{
+	double before = 0;
+	uint32_t bin;
+
+	memset(s->bins, 0, sizeof(s->bins));
+	for (size_t i = 0; i < count; i++)
+		s->bins[bin_of(s->candidates[i], peak, scale)] +=
+			(double)s->exps[s->candidates[i].id];
+	for (bin = 0; bin < BINS - 1 && before + s->bins[bin] < share; bin++)
+		before += s->bins[bin];
+	*ret_before = before;
+	return bin;
+}
+
+/* move_front() - tokens below a bin to the front, those of the bin behind them; returns both counts */
+static size_t move_front(struct sampler *s, size_t count, uint32_t bin, float peak, float scale,
+			 size_t *ret_of_bin)
+{
+	struct candidate *c = s->candidates;
+	size_t below = 0, of_bin = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const uint32_t at = bin_of(c[i], peak, scale);
+		const struct candidate moving = c[i];
+
+		if (at > bin)
+			continue;
+		c[i] = c[below + of_bin];
+		c[below + of_bin] = moving;
+		if (at == bin) {
+			of_bin++;
+			continue;
+		}
+		c[below + of_bin] = c[below];
+		c[below++] = moving;
+	}
+	*ret_of_bin = of_bin;
+	return below;
+}
+
+/* keep_top_p() - as few as have the share; only those of one bin are put in order */
+static size_t keep_top_p(struct sampler *s, size_t count, float peak, float scale, double share)
+{
+	size_t below, of_bin, kept = 0;
+	double before;
+	const uint32_t bin = crossing_bin(s, count, peak, scale, share, &before);
+	struct candidate *heap;
+
+	below = move_front(s, count, bin, peak, scale, &of_bin);
+	heap = s->candidates + below;
+	make_heap(heap, of_bin, false);
+	for (; kept < of_bin && before < share; kept++)
+		before += (double)s->exps[pop_root(heap, of_bin - kept, false).id];
+	/* they came to lie at the end */
+	memmove(heap, heap + of_bin - kept, kept * sizeof(*heap));
+	return below + kept;
+}
+
+static size_t keep_min_p(struct sampler *s, size_t count, double min_p)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if ((double)s->exps[s->candidates[i].id] >= fmin(1, min_p))
+			s->candidates[kept++] = s->candidates[i];
+	return kept;
+}
+
+/* filter() - the candidates that the parameters leave, whose sum was @sum; returns how many */
+static size_t filter(struct sampler *s, const struct sample_params *p, const float *logits,
+		     struct softmax_peak peak, double sum)
+{
+	const bool has_top_p = p->top_p > 0 && p->top_p < 1;
+	/* all tokens below this one together are less than what top-p leaves out */
+	const double rare = has_top_p ? (1 - (double)p->top_p) * sum / s->vocab / 2 : 0;
+	const double least = p->min_p > 0 ? fmin(1, fmax(rare, (double)p->min_p)) : rare;
+	double share = (double)p->top_p * sum;
+	size_t count;
+
+	if (p->top_k && p->top_k < s->vocab) {
+		count = gather_first(s, logits, p->top_k);
+		share = (double)p->top_p * sum_of(s, count);
+	} else {
+		count = gather_common(s, logits, (float)least / 2);
+	}
+	if (has_top_p)
+		count = keep_top_p(s, count, peak.logit, 1 / p->temperature, share);
+	return p->min_p > 0 ? keep_min_p(s, count, (double)p->min_p) : count;
+}
+
+/* draw_candidate() - the one at @mark when their exps lie side by side */
+static uint32_t draw_candidate(const struct sampler *s, size_t count, double mark)
+{
+	double sum = 0;
+	size_t i;
+
+	for (i = 0; i + 1 < count; i++) {
+		sum += (double)s->exps[s->candidates[i].id];
+		if (sum > mark)
+			break;
+	}
+	return s->candidates[i].id;
+}
+
+/* draw_any() - the same for all tokens, in the order of ids */
 static uint32_t draw_any(const struct sampler *s, double mark, uint32_t fallback)
 {
 	double sum = 0;
@@ -220,95 +372,6 @@ static uint32_t draw_any(const struct sampler *s, double mark, uint32_t fallback
 	return fallback;
 }
 
-/* gather() - the tokens that top-p and min-p may keep, as a heap */
-static size_t gather(struct sampler *s, const struct sample_params *p, const float *logits,
-		     double sum)
-{
-	/* all tokens below this one together are less than what top-p leaves out */
-	const double rare = p->top_p > 0 ? (1 - (double)p->top_p) * sum / s->vocab / 2 : 0;
-	const double least = fmin(1, fmax(rare, (double)p->min_p));
-	size_t count = 0;
-
-	for (uint32_t i = 0; i < s->vocab; i++)
-		if ((double)s->exps[i] >= least && s->exps[i] > 0)
-			s->candidates[count++] = (struct candidate){ .logit = logits[i], .id = i };
-	make_heap(s->candidates, count, false);
-	return count;
-}
-
-/**
- * struct kept - the tokens to draw from, in order, and the sum of their exps
- * @first: place of the first one; the others follow upwards with @is_ascending, else downwards
- */
-struct kept {
-	const struct candidate *first;
-	size_t count;
-	double sum;
-	bool is_ascending;
-};
-
-static struct candidate kept_at(const struct kept *k, size_t i)
-{
-	return k->is_ascending ? k->first[i] : *(k->first - i);
-}
-
-/* is_enough() - top-p: the ones before have the share already; min-p: this one is too rare */
-static bool is_enough(const struct sample_params *p, double before, double sum, double e)
-{
-	return (p->top_p > 0 && p->top_p < 1 && before >= (double)p->top_p * sum) ||
-		e < fmin(1, (double)p->min_p);
-}
-
-/* keep_of_top_k() - top-k first, then what top-p and min-p leave of those */
-static struct kept keep_of_top_k(struct sampler *s, const struct sample_params *p,
-				 const float *logits)
-{
-	const size_t count = select_first(s, logits, p->top_k);
-	struct kept kept = { .first = s->candidates, .is_ascending = true };
-	double sum = 0;
-
-	for (size_t i = 0; i < count; i++)
-		sum += (double)s->exps[s->candidates[i].id];
-	for (; kept.count < count; kept.count++) {
-		const double e = (double)s->exps[s->candidates[kept.count].id];
-
-		if (kept.count && is_enough(p, kept.sum, sum, e))
-			break;
-		kept.sum += e;
-	}
-	return kept;
-}
-
-/* keep_of_all() - top-p and min-p of the whole vocabulary, ordering only what is kept */
-static struct kept keep_of_all(struct sampler *s, const struct sample_params *p,
-			       const float *logits, double sum)
-{
-	const size_t count = gather(s, p, logits, sum);
-	struct kept kept = { .first = s->candidates + count - 1 };
-
-	for (; kept.count < count; kept.count++) {
-		const double e = (double)s->exps[s->candidates[0].id];
-
-		if (kept.count && is_enough(p, kept.sum, sum, e))
-			break;
-		pop_root(s->candidates, count - kept.count, false);
-		kept.sum += e;
-	}
-	return kept;
-}
-
-static uint32_t draw_kept(const struct sampler *s, const struct kept *kept, double uniform)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < kept->count; i++) {
-		sum += (double)s->exps[kept_at(kept, i).id];
-		if (sum > uniform * kept->sum)
-			return kept_at(kept, i).id;
-	}
-	return kept_at(kept, 0).id;
-}
-
 static bool is_filtered(const struct sampler *s, const struct sample_params *p)
 {
 	return (p->top_k && p->top_k < s->vocab) || (p->top_p > 0 && p->top_p < 1) || p->min_p > 0;
@@ -319,19 +382,17 @@ static uint32_t choose(struct sampler *s, const struct sample_params *p, const f
 {
 	const struct softmax_peak peak = softmax_peak(logits, s->vocab);
 	const double uniform = philox_uniform(p->seed, position);
-	struct kept kept;
 	double sum;
+	size_t count;
 
-	if (!(p->temperature > 0))
+	if (!(p->temperature > 0) || !isfinite(1 / p->temperature))
 		return peak.id;
 	sum = softmax_sum(s->exps, logits, s->vocab, peak.logit, 1 / p->temperature);
-	if (!(sum > 0) || !isfinite(1 / p->temperature))
-		return peak.id;
 	if (!is_filtered(s, p))
 		return draw_any(s, uniform * sum, peak.id);
-	kept = p->top_k && p->top_k < s->vocab ? keep_of_top_k(s, p, logits)
-					       : keep_of_all(s, p, logits, sum);
-	return kept.count ? draw_kept(s, &kept, uniform) : peak.id;
+	count = filter(s, p, logits, peak, sum);
+	sum = sum_of(s, count);
+	return sum > 0 ? draw_candidate(s, count, uniform * sum) : peak.id;
 }
 
 struct sample_token sampler_pick(struct sampler *s, const struct sample_params *params,

@@ -100,20 +100,23 @@ static inline vec exp_vec(vec x)
 
 double softmax_sum(float *exps, const float *logits, uint32_t vocab, float peak, float scale)
 {
-	dvec sum = { 0 };
-	double rest = 0;
+	vec last = (vec){ 0 } - INFINITY, e;
+	dvec sums = { 0 };
+	double sum = 0;
+	uint32_t i;
 
-	for (uint32_t i = 0; i < vocab; i += LANES) {
-		const uint32_t n = vocab - i < LANES ? vocab - i : LANES;
-		vec x = (vec){ 0 } - INFINITY;
-
-		memcpy(&x, logits + i, n * sizeof(float));
-		x = exp_vec((x - peak) * scale);
-		sum += __builtin_convertvector(x, dvec);
+	for (i = 0; i + LANES <= vocab; i += LANES) {
+		e = exp_vec((load(logits + i) - peak) * scale);
+		sums += __builtin_convertvector(e, dvec);
 		if (exps)
-			memcpy(exps + i, &x, n * sizeof(float));
+			memcpy(exps + i, &e, sizeof(e));
 	}
-	for (int i = 0; i < LANES; i++)
-		rest += sum[i];
-	return rest;
+	memcpy(&last, logits + i, (vocab - i) * sizeof(*logits));
+	e = exp_vec((last - peak) * scale);
+	sums += __builtin_convertvector(e, dvec);
+	if (exps)
+		memcpy(exps + i, &e, (vocab - i) * sizeof(*exps));
+	for (int lane = 0; lane < LANES; lane++)
+		sum += sums[lane];
+	return sum;
 }
