@@ -201,20 +201,23 @@ int config_set(struct config *config, const char *key, const char *value, struct
 
 /* ---- the file ---- */
 
-/** struct config_file - a file that is being read; @line: the one at hand */
+/** struct config_file - a file that is being read; @line: at hand; @bad_line: of the first error */
 struct config_file {
 	struct config *config;
 	const char *path;
 	FILE *file;
 	unsigned int line;
+	unsigned int bad_line;
 	int r;
 	struct error *error;
 };
 
 static int config_file_fail(struct config_file *file, int r, const char *why)
 {
-	if (!file->r)
+	if (!file->r) {
+		file->bad_line = file->line;
 		file->r = error_set(file->error, r, "%s:%u: %s", file->path, file->line, why);
+	}
 	return 0;
 }
 
@@ -269,8 +272,8 @@ int config_read(struct config *config, const char *path, struct error *error)
 	if (ferror(file.file) && !file.r)
 		file.r = error_set(error, -EIO, "configuration '%s': it can not be read", path);
 	fclose(file.file);
-	/* the parser's own complaint: a line that is no key, section or comment */
-	if (r > 0 && !file.r)
+	/* the parser's own complaint, if it comes first: a line that is no key, section or comment */
+	if (r > 0 && (!file.r || (unsigned int)r < file.bad_line))
 		file.r = error_set(error, -EINVAL, "%s:%d: not a 'key = value'", path, r);
 	else if (r < 0 && !file.r)
 		file.r = error_set(error, -ENOMEM, "configuration '%s': %s", path,

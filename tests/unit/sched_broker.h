@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A broker for tests of the scheduler: takes commits as llm.ko does (all of one or nothing, never
+ * twice, counts that only grow), keeps journals, and can see its server die at any commit. Verdicts
+ * come at once, or later as over io_uring. A breach of the contract fails the test.
+ */
+#ifndef TESTS_SCHED_BROKER_H
+#define TESTS_SCHED_BROKER_H
+
+#include "base/bytes.h"
+#include "ipc/ipc.h"
+#include "sched/sched.h"
+
+#define TEST_REQUESTS_MAX	64
+
+struct test_request {
+	struct llm_event event;		/* as the next server gets it */
+	uint8_t data[65536];		/* stop strings, payload */
+	struct bytes journal;
+	struct bytes output;
+	bool taken;			/* a server has it */
+	bool ended;
+	bool cancelled;
+	int status;
+	enum llm_finish finish;
+	unsigned int commits;
+	int pending;			/* result to tell, while @waiting */
+	bool waiting;
+	const uint8_t *sent;		/* data of a pending commit, and what it was */
+	size_t sent_len;
+	uint8_t sent_copy[65536];
+};
+
+struct test_broker {
+	struct ipc ipc;
+	struct sched *sched;
+	struct test_request requests[TEST_REQUESTS_MAX];
+	unsigned int count;
+	unsigned int wanted;
+	unsigned int commits;		/* that took effect */
+	unsigned int die_at;		/* the server dies with this commit, 0: never */
+	bool die_before;		/* ... before it takes effect, not after */
+	bool dead;
+	bool is_async;			/* verdicts come later */
+	size_t unread_max;		/* 0: nobody is told to pause */
+	int refuse;			/* result of the next commit, once */
+};
+
+void test_broker_init(struct test_broker *broker);
+void test_broker_free(struct test_broker *broker);
+/** test_broker_serve() - a new server, with the defaults where @config has 0 */
+void test_broker_serve(struct test_broker *broker, const struct sched_config *config);
+/** test_broker_kill() - the server is gone; it is told nothing */
+void test_broker_kill(struct test_broker *broker);
+
+/** test_submit() - a request; its fields may be changed until the next test_run() */
+struct test_request *test_submit(struct test_broker *broker, enum llm_op op,
+				 enum llm_payload type, const void *payload, size_t len);
+struct test_request *test_ask(struct test_broker *broker, const char *text);
+void test_add_stop(struct test_request *request, const char *stop);
+
+/** test_turn() - one turn of the loop; Return: there is more to do */
+bool test_turn(struct test_broker *broker);
+/** test_run() - until nothing is left to do */
+void test_run(struct test_broker *broker);
+/** test_run_all() - the same, with a new server each time one dies */
+void test_run_all(struct test_broker *broker, const struct sched_config *config);
+
+#endif /* TESTS_SCHED_BROKER_H */

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine for tests of the scheduler; see sched_engine.h. */
+#include "sched_engine.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "model/gguf.h"
+
+#define FAKE_KEYS	5
+
+struct fake_counts fake_counts;
+void (*fake_on_step)(void);
+int fake_step_error;
+
+static const char *const words[FAKE_VOCAB - FAKE_WORDS] = {
+	"the ", "cat", "st", "op", "sto", "p it", "\n", "end", "ab", "aba", "\xc3", "\xa9", "ing ",
+	"stop",
+};
+
+/* ---- files ---- */
+
+struct gguf {
+	char text[512];
+	char chat[16];
+	unsigned int context;
+	unsigned int page;
+	unsigned int pages;
+	unsigned int bos;
+	size_t size_bytes;
+};
+
+static void gguf_parse_text(struct gguf *gguf)
+{
+	char text[sizeof(gguf->text)], *word, *save = NULL;
+
+	memcpy(text, gguf->text, sizeof(text));
+	for (word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+		sscanf(word, "context=%u", &gguf->context);
+		sscanf(word, "page=%u", &gguf->page);
+		sscanf(word, "pages=%u", &gguf->pages);
+		sscanf(word, "bos=%u", &gguf->bos);
+		sscanf(word, "chat=%15s", gguf->chat);
+	}
+}
+
+int gguf_open(struct gguf **ret, const char *path, struct error *error)
+{
+	struct gguf *gguf;
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		return error_set(error, -errno, "'%s': %s", path, strerror(errno));
+	gguf = calloc(1, sizeof(*gguf));
+	gguf->context = 64;
+	gguf->page = 4;
+	gguf->pages = 64;
+	gguf->bos = 1;
+	gguf->size_bytes = fread(gguf->text, 1, sizeof(gguf->text) - 1, file);
+	fclose(file);
+	if (strncmp(gguf->text, "FAKE", 4)) {
+		free(gguf);
+		return error_set(error, -EBADMSG, "not a model file");
+	}
+	gguf_parse_text(gguf);
+	gguf->context = MIN(gguf->context, 4096U);
+	*ret = gguf;
+	return 0;
+}
+
+void gguf_free(struct gguf *gguf)
+{
+	free(gguf);
+}
+
+size_t gguf_size_bytes(const struct gguf *gguf)
+{
+	return gguf->size_bytes;
+}
+
+size_t gguf_tensor_count(const struct gguf *gguf)
+{
+	(void)gguf;
+	return 0;
+}
+
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index)
+{
+	(void)gguf;
+	(void)index;
+	return NULL;
+}
+
+size_t gguf_key_count(const struct gguf *gguf)
+{
+	(void)gguf;
+	return FAKE_KEYS;
+}
+
+/* the last value is long, so that an answer takes several commits */
+int gguf_key_print(const struct gguf *gguf, size_t index, char *key, size_t key_size, char *value,
+		   size_t value_size)
+{
+	snprintf(key, key_size, "key.%zu", index);
+	snprintf(value, value_size, "%s", gguf->text);
+	if (index == FAKE_KEYS - 1) {
+		memset(value, 'x', value_size - 1);
+		value[value_size - 1] = '\0';
+	}
+	return 0;
+}
+
+/* ---- tokens: a byte each, but for the words ---- */
+
+struct tokenizer {
+	bool bos;
+};
+
+static const struct tokenizer tokenizers[2] = { { false }, { true } };
+
+int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error)
+{
+	(void)error;
+	*ret = malloc(sizeof(**ret));
+	**ret = tokenizers[gguf->bos];
+	return 0;
+}
+
+void tok_free(struct tokenizer *tok)
+{
+	free(tok);
+}
+
+const char *tok_kind_name(const struct tokenizer *tok)
+{
+	(void)tok;
+	return "spm";
+}
+
+uint32_t tok_vocab(const struct tokenizer *tok)
+{
+	(void)tok;
+	return FAKE_VOCAB;
+}
+
+uint32_t tok_bos(const struct tokenizer *tok)
+{
+	return tok->bos ? FAKE_BOS : TOK_NONE;
+}
+
+bool tok_is_end(const struct tokenizer *tok, uint32_t id)
+{
+	(void)tok;
+	return id == FAKE_EOS;
+}
+
+bool tok_is_control(const struct tokenizer *tok, uint32_t id)
+{
+	(void)tok;
+	return id == FAKE_BOS || id == FAKE_EOS;
+}
+
+static int ids_add(struct tok_ids *ids, uint32_t id, size_t max)
+{
+	if (ids->count >= max)
+		return -E2BIG;
+	if (ids->count == ids->capacity) {
+		ids->capacity = ids->capacity * 2 + 16;
+		ids->ids = realloc(ids->ids, ids->capacity * sizeof(*ids->ids));
+	}
+	ids->ids[ids->count++] = id;
+	return 0;
+}
+
+int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsigned int flags,
+	       size_t max, struct tok_ids *ids)
+{
+	size_t i;
+	int r = 0;
+
+	if (flags & TOK_BOS && tok->bos)
+		r = ids_add(ids, FAKE_BOS, max);
+	for (i = 0; !r && i < len; i++)
+		r = (uint8_t)text[i] == 0xff ? -EILSEQ : ids_add(ids, (uint8_t)text[i], max);
+	return r;
+}
+
+const char *tok_piece(const struct tokenizer *tok, uint32_t id, bool first, bool special,
+		      size_t *ret_len)
+{
+	static char bytes[256];
+	const char *text;
+
+	(void)tok;
+	(void)first;
+	*ret_len = 0;
+	if (id >= FAKE_VOCAB)
+		return NULL;
+	if (id < 256) {
+		bytes[id] = (char)id;
+		*ret_len = 1;
+		return &bytes[id];
+	}
+	text = id >= FAKE_WORDS ? words[id - FAKE_WORDS] : id == FAKE_BOS ? "<s>" : "</s>";
+	*ret_len = id >= FAKE_WORDS || special ? strlen(text) : 0;
+	return text;
+}
+
+/* ---- chat ---- */
+
+enum chat_template chat_detect(const struct gguf *gguf)
+{
+	return !strcmp(gguf->chat, "chatml") ? CHAT_CHATML :
+	       !strcmp(gguf->chat, "strange") ? CHAT_UNKNOWN : CHAT_NONE;
+}
+
+const char *chat_name(enum chat_template tmpl)
+{
+	return tmpl == CHAT_CHATML ? "chatml" : tmpl == CHAT_UNKNOWN ? "unknown" : "";
+}
+
+int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
+		const struct chat_message *messages, size_t count, size_t max, struct tok_ids *ids,
+		struct error *error)
+{
+	size_t i, at;
+	int r = 0;
+
+	(void)tmpl;
+	(void)tok;
+	for (i = 0; !r && i < count; i++) {
+		if (i && messages[i].role == messages[i - 1].role)
+			return error_set(error, -EINVAL, "two turns of one role");
+		r = ids_add(ids, FAKE_BOS, max);
+		for (at = 0; !r && at < messages[i].len; at++)
+			r = ids_add(ids, (uint8_t)messages[i].text[at], max);
+	}
+	return r;
+}
+
+/* ---- the engine ---- */
+
+struct engine_seq {
+	struct engine_model *model;
+	bool used;
+	unsigned int length;
+	unsigned int pages;
+	uint64_t hash[4096];		/* of the tokens so far, by length */
+};
+
+struct engine_model {
+	struct engine *engine;
+	struct gguf *gguf;
+	char name[64];
+	struct engine_seq *seqs;
+	unsigned int pages_used;
+	float *logits;
+};
+
+struct engine {
+	struct engine_config config;
+};
+
+int engine_new(struct engine **ret, const struct engine_config *config, struct error *error)
+{
+	(void)error;
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->config = *config;
+	return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+	free(engine);
+}
+
+const char *engine_isa(const struct engine *engine)
+{
+	(void)engine;
+	return "fake";
+}
+
+unsigned int engine_threads(const struct engine *engine)
+{
+	(void)engine;
+	return 1;
+}
+
+int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
+		      struct error *error)
+{
+	struct engine_model *model;
+	struct gguf *gguf;
+	int r = gguf_open(&gguf, path, error);
+
+	if (r < 0)
+		return r;
+	if (strstr(gguf->text, "unloadable")) {
+		gguf_free(gguf);
+		return error_set(error, -EOPNOTSUPP, "architecture 'odd' is not supported");
+	}
+	model = calloc(1, sizeof(*model));
+	model->engine = engine;
+	model->gguf = gguf;
+	snprintf(model->name, sizeof(model->name), "%.63s", strrchr(path, '/') + 1);
+	model->seqs = calloc(engine->config.max_seqs, sizeof(*model->seqs));
+	model->logits = calloc((size_t)engine->config.logits_rows * FAKE_VOCAB, sizeof(float));
+	fake_counts.loads++;
+	*ret = model;
+	return 0;
+}
+
+void engine_model_free(struct engine_model *model)
+{
+	unsigned int i;
+
+	for (i = 0; i < model->engine->config.max_seqs; i++)
+		fake_counts.broken_promises += model->seqs[i].used;
+	gguf_free(model->gguf);
+	free(model->seqs);
+	free(model->logits);
+	free(model);
+}
+
+static unsigned int model_context(const struct engine_model *model)
+{
+	unsigned int context = model->engine->config.context;
+
+	return context && context < model->gguf->context ? context : model->gguf->context;
+}
+
+int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, struct error *error)
+{
+	(void)error;
+	*ret = (struct engine_model_info){
+		.context = gguf->context,
+		.vocab = FAKE_VOCAB,
+		.parameters = 12,
+		.arch = "fake",
+		.weights = "F32",
+	};
+	return 0;
+}
+
+void engine_model_info(const struct engine_model *model, struct engine_model_info *ret)
+{
+	engine_file_info(model->gguf, ret, NULL);
+	ret->context_used = model_context(model);
+	ret->kv_pages = model->gguf->pages;
+	ret->kv_pages_used = model->pages_used;
+	ret->page_tokens = model->gguf->page;
+}
+
+const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
+{
+	return &tokenizers[model->gguf->bos];
+}
+
+enum chat_template engine_model_chat(const struct engine_model *model)
+{
+	return chat_detect(model->gguf);
+}
+
+const struct gguf *engine_model_gguf(const struct engine_model *model)
+{
+	return model->gguf;
+}
+
+/* ---- sequences ---- */
+
+int engine_seq_new(struct engine_model *model, struct engine_seq **ret)
+{
+	unsigned int i;
+
+	for (i = 0; i < model->engine->config.max_seqs; i++) {
+		struct engine_seq *seq = &model->seqs[i];
+
+		if (seq->used)
+			continue;
+		seq->model = model;
+		seq->used = true;
+		fake_counts.seqs++;
+		*ret = seq;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static void seq_set_pages(struct engine_seq *seq, unsigned int pages)
+{
+	seq->model->pages_used += pages - seq->pages;
+	fake_counts.pages += pages - seq->pages;
+	seq->pages = pages;
+}
+
+void engine_seq_free(struct engine_seq *seq)
+{
+	if (!seq)
+		return;
+	fake_counts.broken_promises += !seq->used;
+	seq_set_pages(seq, 0);
+	seq->length = 0;
+	seq->used = false;
+	fake_counts.seqs--;
+}
+
+unsigned int engine_seq_length(const struct engine_seq *seq)
+{
+	return seq->length;
+}
+
+int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens)
+{
+	unsigned int page = seq->model->gguf->page, want = (tokens + page - 1) / page;
+
+	if (tokens > model_context(seq->model))
+		return -E2BIG;
+	if (want <= seq->pages)
+		return 0;
+	if (want - seq->pages > seq->model->gguf->pages - seq->model->pages_used)
+		return -ENOSPC;
+	seq_set_pages(seq, want);
+	return 0;
+}
+
+void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
+{
+	seq->length = tokens < seq->length ? tokens : seq->length;
+}
+
+/* ---- steps ---- */
+
+static uint64_t mix(uint64_t h)
+{
+	h ^= h >> 31;
+	h *= UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 29;
+}
+
+/* bytes that make text, words often, an end now and then */
+static void row(float *logits, uint64_t h)
+{
+	uint32_t id;
+
+	for (id = 0; id < FAKE_VOCAB; id++) {
+		float noise = (float)(mix(h + id * 7919) % 4096) / 1024.0f;
+
+		logits[id] = noise - (id >= FAKE_WORDS || (id >= 'a' && id <= 'p') ? 0.0f : 6.0f);
+	}
+	logits[FAKE_EOS] = h % 61 ? -9.0f : 9.0f;
+	logits[FAKE_BOS] = -20.0f;
+}
+
+static bool item_is_good(const struct engine_model *model, const struct engine_item *item)
+{
+	const struct engine_seq *seq = item->seq;
+	unsigned int i;
+
+	if (!item->count || item->logits_from > item->count || seq->model != model || !seq->used ||
+	    seq->length + item->count > seq->pages * model->gguf->page)
+		return false;
+	for (i = 0; i < item->count; i++)
+		if (item->tokens[i] >= FAKE_VOCAB)
+			return false;
+	return true;
+}
+
+static void check_step(const struct engine_model *model, const struct engine_item *items,
+		       unsigned int count)
+{
+	const struct engine_config *config = &model->engine->config;
+	unsigned int i, tokens = 0, rows = 0;
+
+	for (i = 0; i < count; i++) {
+		fake_counts.broken_promises += !item_is_good(model, &items[i]);
+		tokens += items[i].count;
+		rows += items[i].count - items[i].logits_from;
+	}
+	fake_counts.broken_promises += !count || count > config->max_seqs ||
+				       tokens > config->batch_tokens ||
+				       rows > config->logits_rows;
+	fake_counts.steps++;
+	fake_counts.step_tokens_max = MAX(fake_counts.step_tokens_max, tokens);
+	fake_counts.step_items_max = MAX(fake_counts.step_items_max, count);
+	snprintf(fake_counts.models + strlen(fake_counts.models), 2, "%.1s",
+		 strlen(fake_counts.models) < sizeof(fake_counts.models) - 1 ? model->name : "");
+}
+
+int engine_step(struct engine_model *model, struct engine_item *items, unsigned int count)
+{
+	float *logits = model->logits;
+	unsigned int i, n;
+
+	if (fake_on_step)
+		fake_on_step();
+	check_step(model, items, count);
+	if (fake_step_error) {
+		int r = fake_step_error;
+
+		fake_step_error = 0;
+		return r;
+	}
+	for (i = 0; i < count; i++) {
+		struct engine_seq *seq = items[i].seq;
+
+		items[i].logits = logits;
+		for (n = 0; n < items[i].count; n++) {
+			uint64_t h = seq->length ? seq->hash[seq->length - 1] : 1;
+
+			h = mix(h * 31 + items[i].tokens[n] + 1);
+			seq->hash[seq->length++] = h;
+			if (n < items[i].logits_from)
+				continue;
+			row(logits, h);
+			logits += FAKE_VOCAB;
+		}
+	}
+	return 0;
+}
+
+/* ---- a folder ---- */
+
+static char folder[64];
+
+const char *fake_folder(void)
+{
+	strcpy(folder, "/tmp/llmos-sched.XXXXXX");
+	return mkdtemp(folder);
+}
+
+void fake_model(const char *where, const char *name, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", where, name);
+	file = fopen(path, "w");
+	fputs(text, file);
+	fclose(file);
+}
+
+void fake_folder_remove(void)
+{
+	char path[512];
+	struct dirent *entry;
+	DIR *dir = opendir(folder);
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		unlink(path);
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(folder);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An engine small enough to reason about, for tests of the scheduler: its "models" are text files,
+ * its logits a hash of the tokens so far, its cache pages a counter. It keeps the promises of
+ * engine.h, and counts each time that a caller does not keep its own.
+ */
+#ifndef TESTS_SCHED_ENGINE_H
+#define TESTS_SCHED_ENGINE_H
+
+#include <stdint.h>
+
+/* the vocabulary: a token for each byte, then these */
+enum {
+	FAKE_BOS = 256,
+	FAKE_EOS = 257,
+	FAKE_WORDS = 258,	/* of a few letters each, see sched_engine.c */
+	FAKE_VOCAB = 272,
+};
+
+struct fake_counts {
+	unsigned int broken_promises;	/* of the caller */
+	unsigned int steps;
+	unsigned int step_tokens_max;
+	unsigned int step_items_max;
+	unsigned int loads;
+	unsigned int seqs;		/* that exist */
+	unsigned int pages;		/* that are taken */
+	char models[256];		/* first letter of each step's model, the last 255 */
+};
+
+extern struct fake_counts fake_counts;
+/* called at the start of each step; NULL: nothing */
+extern void (*fake_on_step)(void);
+/* what the next engine_step() returns, once */
+extern int fake_step_error;
+
+/**
+ * fake_model() - write a model file into a folder
+ * @text: "context=64 page=4 pages=32 chat=none bos=1", any of these, in any order
+ */
+void fake_model(const char *folder, const char *name, const char *text);
+/** fake_folder() - an empty folder; fake_folder_remove() with all that is in it */
+const char *fake_folder(void);
+void fake_folder_remove(void);
+
+#endif /* TESTS_SCHED_ENGINE_H */
