@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The shared library exports what llmos.h declares, no more and no less, and under the version that
- * libllmos.map gives it. Runs in the repository, beside the library it was built with.
+ * libllmos.map gives it; and each call has its manual page. Runs in the repository, beside the library it was built with.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -62,7 +62,7 @@ static char *read_whole(const char *path)
 	char *text = calloc(1, 1 << 20);
 
 	if (!file)
-		fail_msg("'%s' is not here: run in the repository", path);
+		fail_msg("no '%s' (this runs in the repository)", path);
 	assert_non_null(text);
 	assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
 	fclose(file);
@@ -214,12 +214,34 @@ static void test_version(void **state)
 	dlclose(library);
 }
 
+/* each call has a manual page that tells how it is called and what it returns */
+static void test_manual(void **state)
+{
+	static struct names header;
+	size_t i;
+
+	(void)state;
+	names_of_header(&header);
+	for (i = 0; i < header.count; i++) {
+		char path[128], name[80], *text;
+
+		snprintf(path, sizeof(path), "Documentation/man/%s.3", header.name[i]);
+		snprintf(name, sizeof(name), "%s(", header.name[i]);
+		text = read_whole(path);
+		if (!strstr(text, name) || !strstr(text, ".SH RETURN VALUE") ||
+		    !strstr(text, ".SH SYNOPSIS"))
+			fail_msg("'%s' does not tell of '%s'", path, header.name[i]);
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_exports),
 		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_manual),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
