@@ -89,6 +89,12 @@ $(O)/kernels/cpu/%_avx2.o: ISA_FLAGS := $(AVX2_FLAGS)
 $(O)/kernels/cpu/%_avx512.o: ISA_FLAGS := $(AVX512_FLAGS)
 $(O)/kernels/cpu/%_avx512vnni.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512vnni
 $(O)/kernels/%.o: ROOM_FLAGS := $(if $(SAN),-O1,-O3)
+# The module's request logic, compiled for its unit tests and fuzzer, in the kernel's dialect
+KSHIM_FLAGS	:= -Itests/unit/kshim -include tests/unit/kshim/kshim.h -Wno-unused-parameter \
+		   -Wno-sign-compare -Wno-shadow -Wno-pointer-arith
+$(O)/kmod/%.o: ROOM_FLAGS := $(KSHIM_FLAGS)
+$(O)/tests/unit/kshim/%.o: ROOM_FLAGS := $(KSHIM_FLAGS)
+$(O)/tests/unit/test_kmod_%.o: ROOM_FLAGS := $(KSHIM_FLAGS)
 
 $(O)/libllmengine.a: $(ENGINE_OBJS)
 	$(call say,AR,$@)

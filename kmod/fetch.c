@@ -114,8 +114,7 @@ static int llm_fetch_look(struct llm_call *call, bool park, u32 mask, struct llm
 		return -ESHUTDOWN;
 	if (!call->event.type && !llm_queue_take(call, mask))
 		return park ? llm_waiter_park(&call->waiter, &call->server->fetchers) : -EAGAIN;
-	req = call->event.req;
-	if (req && req->handed_to != call)
+	if (llm_queue_moot(call))
 		return -ESTALE;
 	*event = (struct llm_event) {
 		.size = sizeof(*event),
@@ -123,6 +122,7 @@ static int llm_fetch_look(struct llm_call *call, bool park, u32 mask, struct llm
 		.id = call->event.id,
 		.time_ns = call->event.time_ns,
 	};
+	req = call->event.req;
 	if (req) {
 		llm_event_fill(event, req);
 		req->data_users++;

@@ -163,23 +163,46 @@ bool llm_queue_take(struct llm_call *call, u32 mask)
 }
 
 /**
+ * llm_queue_moot() - what a call was handed has been overtaken by events
+ * @call: with an event
+ *
+ * Return: the request was cancelled or recovered before the server heard of it; or what there was
+ * to tell about it is no longer so.
+ */
+bool llm_queue_moot(const struct llm_call *call)
+{
+	const struct llm_request *req = call->event.req;
+
+	lockdep_assert_held(&llm_broker.lock);
+	if (req)
+		return req->handed_to != call;
+	req = llm_request_find(call->event.id);
+	return !req || req->server != call->server || req->notice ||
+	       req->state != (call->event.type == LLM_EVENT_CANCEL ? LLM_STATE_CANCELLING :
+								     LLM_STATE_RUNNING);
+}
+
+/* The caller still has to put the request. */
+static void llm_queue_forget(struct llm_call *call)
+{
+	call->event.type = 0;
+	call->event.req = NULL;
+}
+
+/**
  * llm_queue_delivered() - the server has been told
  * @call: forgets its event; the caller still has to put the request
  *
- * Return: false if the request was cancelled or recovered on the way: the server must not hear
- * of it.
+ * Return: false if the event had become moot: the server must not hear of it.
  */
 bool llm_queue_delivered(struct llm_call *call)
 {
 	struct llm_request *req = call->event.req;
+	const bool moot = llm_queue_moot(call);
 
-	lockdep_assert_held(&llm_broker.lock);
-	call->event.type = 0;
-	call->event.req = NULL;
-	if (!req)
-		return true;
-	if (req->handed_to != call)
-		return false;
+	llm_queue_forget(call);
+	if (!req || moot)
+		return !moot;
 	req->handed_to = NULL;
 	req->attempts++;
 	if (!req->dispatch_ns)
@@ -194,25 +217,20 @@ bool llm_queue_delivered(struct llm_call *call)
  */
 void llm_queue_return(struct llm_call *call)
 {
+	const bool moot = llm_queue_moot(call);
 	const u32 type = call->event.type;
 	struct llm_request *req = call->event.req;
 
-	lockdep_assert_held(&llm_broker.lock);
-	call->event.type = 0;
-	call->event.req = NULL;
-	if (type == LLM_EVENT_REQUEST) {
-		if (req->handed_to == call) {
-			req->handed_to = NULL;
-			req->server = NULL;
-			llm_queue_offer(req);
-		}
+	llm_queue_forget(call);
+	if (moot)
 		return;
+	if (req) {
+		req->handed_to = NULL;
+		req->server = NULL;
+		llm_queue_offer(req);
+	} else {
+		llm_queue_post(llm_request_find(call->event.id), type, call->event.time_ns, true);
 	}
-	req = llm_request_find(call->event.id);
-	if (!type || !req || req->server != call->server || req->notice)
-		return;
-	if (req->state == (type == LLM_EVENT_CANCEL ? LLM_STATE_CANCELLING : LLM_STATE_RUNNING))
-		llm_queue_post(req, type, call->event.time_ns, true);
 }
 
 /**

@@ -20,6 +20,7 @@ void llm_queue_offer(struct llm_request *req);
 void llm_queue_notify(struct llm_request *req, u32 type);
 void llm_queue_drop_notice(struct llm_request *req);
 bool llm_queue_take(struct llm_call *call, u32 mask);
+bool llm_queue_moot(const struct llm_call *call);
 bool llm_queue_delivered(struct llm_call *call);
 void llm_queue_return(struct llm_call *call);
 void llm_queue_recover(struct llm_request *req, struct llm_trash *trash);

@@ -195,9 +195,23 @@ static int llm_read_copy(const struct llm_read *read, const struct llm_call *cal
 }
 
 /*
- * Copies what was detached, and the struct if this is the last round. What earlier rounds have
- * copied is not taken back: then an error ends the call short, and shows up in the next one.
+ * Something went wrong. What earlier rounds have handed out is not taken back, and stands in the
+ * struct since then; it is the call's result, and the error will come up in the next one.
  */
+static int llm_read_cut(struct llm_call *call, int err)
+{
+	struct llm_read *read = llm_read_args(call);
+
+	if (!call->done)
+		return err;
+	/* The last round may have got as far as to write over a part of it. */
+	read->len = call->done;
+	read->out_flags = 0;
+	llm_args_write(call);
+	return LLM_READ_FINAL;
+}
+
+/* Copies what was detached, and the struct. */
 static int llm_read_deliver(struct llm_call *call, struct llm_answer *answer, int step)
 {
 	struct llm_read *read = llm_read_args(call);
@@ -205,9 +219,8 @@ static int llm_read_deliver(struct llm_call *call, struct llm_answer *answer, in
 	int err;
 
 	read->len = call->done + answer->len;
-	err = llm_read_copy(read, call, answer);
-	if (!err && step == LLM_READ_FINAL)
-		err = llm_args_write(call);
+	/* The struct in each round: only what the caller has been told of is taken away. */
+	err = llm_read_copy(read, call, answer) ?: llm_args_write(call);
 	spin_lock(&llm_broker.lock);
 	llm_answer_finish(answer, !err, answer->last, &trash);
 	spin_unlock(&llm_broker.lock);
@@ -217,11 +230,7 @@ static int llm_read_deliver(struct llm_call *call, struct llm_answer *answer, in
 		call->done += answer->len;
 		return step;
 	}
-	if (!call->done)
-		return err;
-	read->len = call->done;
-	read->out_flags = 0;
-	return llm_args_write(call) ?: LLM_READ_FINAL;
+	return llm_read_cut(call, err);
 }
 
 int llm_read_attempt(struct llm_call *call, bool park)
@@ -233,10 +242,12 @@ int llm_read_attempt(struct llm_call *call, bool park)
 		spin_lock(&llm_broker.lock);
 		step = llm_read_look(call, park, &answer);
 		spin_unlock(&llm_broker.lock);
-		if (step < 0)
+		if (step == -EIOCBQUEUED)
 			return step;
+		if (step < 0)
+			return llm_read_cut(call, step);
 		if (!answer.req)
-			return llm_args_write(call);
+			return llm_read_cut(call, llm_args_write(call));
 		step = llm_read_deliver(call, &answer, step);
 	} while (step == LLM_READ_AGAIN);
 	return step;

@@ -350,8 +350,8 @@ struct llm_submit {
  * @end_ns: out, when it ended, 0 before
  * @reserved: zero
  *
- * Several READs of one request are served one after the other. With buf_len 0 nothing is consumed
- * and nothing waits. An error takes nothing away: a READ_ALL that a signal, an error or NONBLOCK
+ * Each byte goes to one READ; READs of one request that wait at the same time take turns. With
+ * buf_len 0 nothing is consumed and nothing waits. An error takes nothing away: a READ_ALL that a signal, an error or NONBLOCK
  * stops after some bytes returns 0 and those. The state of a cancelled request is
  * LLM_STATE_CANCELLING until its server has let go of it, for the reader it is over in both.
  *

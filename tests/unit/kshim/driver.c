@@ -1,0 +1,991 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Drives the module's request logic from a string of bytes: see driver.h.
+ */
+#include "kshim.h"
+
+#include "kmod/broker.h"
+#include "kmod/call.h"
+#include "kmod/client.h"
+#include "kmod/commands.h"
+#include "kmod/limits.h"
+#include "kmod/queue.h"
+#include "kmod/request.h"
+#include "kmod/server.h"
+#include "kmod/stream.h"
+
+#include "driver.h"
+
+#define CLIENTS		4
+#define SERVERS		2
+#define TASKS		3
+#define CALLS		24
+#define ROOM		8192
+#define IDS		4096
+
+/* A command by io_uring: made at once, or parked, woken and made again. */
+struct parked {
+	struct llm_call call;
+	bool used;
+	bool woken;
+	bool has_parked;
+	int client;
+	int server;
+	u8 arg[sizeof(struct llm_submit_read) + 16] __attribute__((aligned(8)));
+	char room[ROOM] __attribute__((aligned(8)));
+};
+
+/* What is known of a request from outside. */
+struct known {
+	u32 committed;
+	u32 read;
+	bool by_file;
+};
+
+static const struct llm_limits limits_first = {
+	.max_requests = 24,
+	.max_requests_user = 12,
+	.max_requests_file = 8,
+	.max_payload_bytes = 8192,
+	.max_payload_bytes_user = 32768,
+	.max_unread_bytes = 8192,
+	.max_journal_bytes = 16384,
+	.recover_timeout_s = 3,
+};
+
+static const u8 *input;
+static size_t input_len;
+static struct driver_stats stats;
+static struct llm_client *clients[CLIENTS];
+static struct llm_server *servers[SERVERS];
+static struct parked calls[CALLS];
+static struct known known[IDS];
+static struct pid pids[TASKS];
+static struct cgroup cgroups[TASKS];
+static struct mem_cgroup memcgs[TASKS];
+static struct mm_struct mms[TASKS];
+static struct task_struct tasks[TASKS];
+static char room[2 * 65536];
+
+static u8 next_byte(void)
+{
+	if (!input_len)
+		return 0;
+	input_len--;
+	return *input++;
+}
+
+static u32 next(u32 sides)
+{
+	const u32 value = next_byte() | (u32)next_byte() << 8;
+
+	return value % sides;
+}
+
+static u8 answer_byte(u64 id, u32 index)
+{
+	return (u8)(id * 31 + index * 7 + index / 251);
+}
+
+static u64 some_id(void)
+{
+	const u64 back = next_byte() % 24;
+
+	return llm_broker.last_id > back ? llm_broker.last_id - back : back;
+}
+
+/* Mostly one that a server has, or that this client can read. */
+static u64 some_id_of(const struct list_head *list, bool by_client)
+{
+	const struct list_head *node = list->next;
+
+	if (list_empty(list) || next(4) == 0)
+		return some_id();
+	for (u32 n = next(6); n > 0; n--)
+		node = node->next;
+	if (node == list)
+		node = node->next;
+	return by_client ? list_first_entry(node->prev, struct llm_request, client_node)->id :
+			   list_first_entry(node->prev, struct llm_request, state_node)->id;
+}
+
+static u64 some_held_id(void)
+{
+	return some_id_of(&llm_broker.states[LLM_STATE_RUNNING + next(3)], false);
+}
+
+/* ---- what must be so at any time ---- */
+
+/* Bytes that parked READs of a request have been handed, and will report at their end. */
+static u32 in_hands(u64 id)
+{
+	u32 n = 0;
+
+	for (int i = 0; i < CALLS; i++) {
+		const struct llm_call *call = &calls[i].call;
+
+		if (!calls[i].used || !call->done)
+			continue;
+		if (id == (call->command->cmd == LLM_IOC_READ ? call->args.read.id :
+							    call->args.submit_read.read.id))
+			n += call->done;
+	}
+	return n;
+}
+
+static void check_request(const struct llm_request *req)
+{
+	const bool held = req->state >= LLM_STATE_RUNNING && req->state <= LLM_STATE_CANCELLING;
+
+	WARN_ON(req->refs.count < 1);
+	WARN_ON(!req->user);
+	WARN_ON(held != (req->server != NULL));
+	WARN_ON(req->handed_to && req->state != LLM_STATE_RUNNING);
+	WARN_ON(req->handed_to && req->handed_to->event.req != req);
+	WARN_ON(!req->client && req->state != LLM_STATE_CANCELLING);
+	WARN_ON(req->reading || req->data_users);
+	WARN_ON(req->client && req->unread != req->output.len);
+	WARN_ON(llm_request_over(req) && (req->prompt.len || req->journal.len));
+	WARN_ON(!llm_request_over(req) &&
+		req->prompt.len != req->spec.payload_len + req->spec.stop_len);
+	WARN_ON(llm_request_over(req) != (req->end_ns != 0));
+	WARN_ON(req->notice && list_empty(&req->notice_node));
+	WARN_ON(req->notice == LLM_EVENT_CANCEL && req->state != LLM_STATE_CANCELLING);
+	WARN_ON(req->notice == LLM_EVENT_RESUME && req->state != LLM_STATE_RUNNING);
+	WARN_ON(req->id < IDS && req->output_bytes != known[req->id].committed);
+	WARN_ON(req->id < IDS && req->client &&
+		known[req->id].read + in_hands(req->id) + req->unread !=
+		known[req->id].committed);
+}
+
+static u32 check_tree(const struct rb_node *node, u64 low, u64 high)
+{
+	const struct llm_request *req;
+
+	if (!node)
+		return 0;
+	req = rb_entry(node, const struct llm_request, by_id);
+	WARN_ON(req->id <= low || req->id >= high);
+	check_request(req);
+	return 1 + check_tree(node->rb_left, low, req->id) +
+	       check_tree(node->rb_right, req->id, high);
+}
+
+static u32 check_queue(int class)
+{
+	const struct llm_request *req;
+	u64 last = 0;
+	u32 n = 0;
+
+	list_for_each_entry(req, &llm_broker.queues[class], state_node) {
+		WARN_ON(req->state != LLM_STATE_QUEUED || req->id <= last);
+		WARN_ON((int)llm_request_class(req) != class);
+		last = req->id;
+		n++;
+	}
+	return n;
+}
+
+static u32 check_states(void)
+{
+	u32 n = 0;
+
+	for (int state = LLM_STATE_RUNNING; state <= LLM_STATE_ENDED; state++) {
+		const struct llm_request *req;
+
+		list_for_each_entry(req, &llm_broker.states[state], state_node) {
+			WARN_ON((int)req->state != state);
+			WARN_ON(req->server && req->server != llm_broker.server);
+			n += state != LLM_STATE_ENDED;
+		}
+	}
+	WARN_ON(!list_empty(&llm_broker.states[LLM_STATE_QUEUED]));
+	return n;
+}
+
+/* Nothing is due while a FETCH that takes it is parked. */
+static void check_fetchers(void)
+{
+	const struct llm_call *call;
+
+	if (!llm_broker.server)
+		return;
+	list_for_each_entry(call, &llm_broker.server->fetchers, waiter.node) {
+		const u32 mask = call->command->cmd == LLM_IOC_FETCH ?
+				 call->args.fetch.flags : call->args.commit.fetch_flags;
+
+		WARN_ON(call->event.type);
+		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices));
+		WARN_ON(mask & LLM_FETCH_CONTROL &&
+			!list_empty(&llm_broker.queues[LLM_CLASS_CONTROL]));
+		WARN_ON(mask & LLM_FETCH_REQUEST &&
+			!list_empty(&llm_broker.queues[LLM_CLASS_COMPUTE]));
+	}
+}
+
+static void check_users(void)
+{
+	u32 requests = 0;
+	u64 bytes = 0, owed = 0;
+
+	for (int i = 0; i < LLM_USER_BUCKETS; i++) {
+		const struct llm_user *user;
+
+		hlist_for_each_entry(user, &llm_broker.users[i], node) {
+			WARN_ON(!user->refs);
+			requests += user->requests;
+			bytes += user->bytes;
+		}
+	}
+	WARN_ON(requests != llm_broker.requests);
+	for (u64 id = 0;;) {
+		const struct llm_request *req;
+
+		spin_lock(&llm_broker.lock);
+		req = llm_request_after(id);
+		spin_unlock(&llm_broker.lock);
+		if (!req)
+			break;
+		owed += req->spec.payload_len + req->spec.stop_len;
+		id = req->id;
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		if (clients[i] && clients[i]->prompt_user)
+			owed += clients[i]->prompt.len;
+	WARN_ON(bytes != owed);
+}
+
+static void check_client(const struct llm_client *client)
+{
+	const struct llm_request *req;
+	u64 last = 0;
+	u32 n = 0, parked = 0;
+
+	list_for_each_entry(req, &client->requests, client_node) {
+		WARN_ON(req->client != client || req->id <= last);
+		last = req->id;
+		n++;
+	}
+	WARN_ON(n != client->admitted);
+	for (int i = 0; i < CALLS; i++)
+		parked += calls[i].used && calls[i].call.client == client &&
+			  !list_empty(&calls[i].call.waiter.node);
+	WARN_ON(parked != client->parked);
+}
+
+static void check(void)
+{
+	const u32 total = check_tree(llm_broker.by_id.rb_node, 0, UINT64_MAX);
+	const u32 unended = check_queue(LLM_CLASS_CONTROL) + check_queue(LLM_CLASS_COMPUTE) +
+			    check_states();
+	const struct llm_request *req;
+
+	WARN_ON(kshim_spinlocks_held);
+	WARN_ON(current->active_memcg);
+	WARN_ON(total != llm_broker.requests);
+	WARN_ON(unended != llm_broker.unended);
+	WARN_ON(llm_broker.submitted != llm_broker.ended + unended);
+	list_for_each_entry(req, &llm_broker.notices, notice_node)
+		WARN_ON(!req->notice);
+	check_fetchers();
+	check_users();
+	for (int i = 0; i < CLIENTS; i++)
+		if (clients[i])
+			check_client(clients[i]);
+}
+
+/* ---- results ---- */
+
+static void check_bytes(u64 id, const char *bytes, u32 len)
+{
+	if (id >= IDS)
+		return;
+	for (u32 i = 0; i < len; i++)
+		WARN_ON((u8)bytes[i] != answer_byte(id, known[id].read + i));
+	known[id].read += len;
+	stats.bytes_read += len;
+}
+
+static void result_read(const struct llm_read *read)
+{
+	WARN_ON(read->len > read->buf_len);
+	check_bytes(read->id, (char *)(uintptr_t)read->buf, read->len);
+	if (read->out_flags & LLM_READ_END) {
+		stats.ends_read++;
+		WARN_ON(read->id < IDS && known[read->id].read != known[read->id].committed);
+		WARN_ON(read->state < LLM_STATE_CANCELLING);
+	}
+}
+
+/*
+ * What was delivered is whole; and the oldest of its class, unless the call was handed it while it
+ * was parked, since when an older one may have been given back.
+ */
+static void result_fetch(const struct llm_event *event, int rc, bool handed)
+{
+	const struct list_head *queue;
+	const struct llm_request *req;
+
+	WARN_ON(rc < (int)sizeof(*event) || event->size != sizeof(*event));
+	WARN_ON(rc != (int)(sizeof(*event) + event->data_len));
+	spin_lock(&llm_broker.lock);
+	req = llm_request_find(event->id);
+	spin_unlock(&llm_broker.lock);
+	WARN_ON(!req || req->handed_to);
+	stats.delivered++;
+	if (event->type != LLM_EVENT_REQUEST)
+		return;
+	WARN_ON(req->state != LLM_STATE_RUNNING || event->attempts != req->attempts);
+	WARN_ON(event->output_bytes != req->output_bytes);
+	for (u32 i = 0; i < event->stop_len && i < event->data_len; i++)
+		WARN_ON(((const char *)(event + 1))[i] != 's' * (i + 1 != event->stop_len));
+	queue = &llm_broker.queues[llm_request_class(req)];
+	list_for_each_entry(req, queue, state_node)
+		WARN_ON(!handed && req->id < event->id);
+}
+
+/* A call has come to its end with this result. */
+static void result(struct parked *parked, int rc)
+{
+	const struct llm_call *call = &parked->call;
+
+	WARN_ON(call->event.type || call->event.req);
+	if (rc < 0) {
+		stats.refused++;
+		/* Only who is gone for good loses what it was handed. */
+		WARN_ON(call->done && rc != -ECANCELED);
+		if (call->done)
+			known[call->command->cmd == LLM_IOC_READ ? call->args.read.id :
+			      call->args.submit_read.read.id].read += call->done;
+		return;
+	}
+	switch (call->command->cmd) {
+	case LLM_IOC_READ:
+		result_read(&call->args.read);
+		break;
+	case LLM_IOC_SUBMIT_AND_READ:
+		result_read(&call->args.submit_read.read);
+		break;
+	case LLM_IOC_FETCH:
+		result_fetch((void *)(uintptr_t)call->args.fetch.buf, rc,
+			     parked->has_parked);
+		break;
+	case LLM_IOC_COMMIT_AND_FETCH:
+		result_fetch((void *)(uintptr_t)call->args.commit.fetch_buf, rc,
+			     parked->has_parked);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- calls, as io_uring makes them ---- */
+
+static void parked_wake(struct llm_waiter *waiter)
+{
+	struct parked *parked = container_of(waiter, struct parked, call.waiter);
+
+	WARN_ON(parked->woken);
+	parked->woken = true;
+}
+
+static void parked_finish(struct parked *parked, int rc)
+{
+	result(parked, rc);
+	parked->used = false;
+}
+
+static void parked_attempt(struct parked *parked)
+{
+	int rc;
+
+	rc = parked->call.command->attempt(&parked->call, !parked->call.nonblock);
+	if (rc != -EIOCBQUEUED) {
+		parked_finish(parked, rc);
+		return;
+	}
+	stats.parked++;
+	parked->has_parked = true;
+	WARN_ON(!parked->woken && list_empty(&parked->call.waiter.node));
+}
+
+/* What became known by a COMMIT that was taken. */
+static void note_commit(const struct llm_call *call, int rc)
+{
+	const struct llm_commit *commit = &call->args.commit;
+
+	if (rc < 0 || rc == LLM_VERDICT_CANCELLED)
+		return;
+	stats.committed++;
+	stats.paused += rc == LLM_VERDICT_PAUSE;
+	if (commit->id < IDS)
+		known[commit->id].committed += commit->data_len;
+}
+
+/* COMMIT_AND_FETCH hides its verdict: what was taken shows in the request, if it is still there. */
+static void note_commit_fetch(const struct llm_call *call, const struct llm_request *req,
+			      bool was_cancelling, u64 ended_before)
+{
+	if (!req || was_cancelling || llm_broker.ended == ended_before)
+		return;
+	note_commit(call, LLM_VERDICT_CONTINUE);
+}
+
+static void parked_start(struct parked *parked)
+{
+	struct llm_call *call = &parked->call;
+	const bool fetches = call->command->cmd == LLM_IOC_COMMIT_AND_FETCH;
+	const u64 ended = llm_broker.ended;
+	struct llm_request *req = NULL;
+	bool cancelling = false;
+	int rc;
+
+	call->waiter.wake = parked_wake;
+	if (fetches) {
+		spin_lock(&llm_broker.lock);
+		req = llm_server_find(call->server, ((struct llm_commit *)parked->arg)->id);
+		spin_unlock(&llm_broker.lock);
+		cancelling = req && req->state == LLM_STATE_CANCELLING;
+	}
+	rc = llm_call_begin(call);
+	if (call->command->cmd == LLM_IOC_COMMIT)
+		note_commit(call, rc);
+	if (fetches)
+		note_commit_fetch(call, req, cancelling, ended);
+	if (rc < 0 || !call->command->attempt)
+		parked_finish(parked, rc);
+	else
+		parked_attempt(parked);
+}
+
+static struct parked *parked_new(unsigned int cmd, int client, int server)
+{
+	const struct llm_command *command = client >= 0 ?
+		llm_command_find(llm_client_commands, LLM_CLIENT_COMMANDS, cmd) :
+		llm_command_find(llm_server_commands, LLM_SERVER_COMMANDS, cmd);
+
+	for (int i = 0; i < CALLS; i++) {
+		struct parked *parked = &calls[i];
+
+		if (parked->used)
+			continue;
+		memset(parked, 0, offsetof(struct parked, room));
+		parked->used = true;
+		parked->client = client;
+		parked->server = server;
+		llm_call_init(&parked->call, command, client >= 0 ? clients[client] : NULL,
+			      server >= 0 ? servers[server] : NULL, parked->arg);
+		*(u32 *)parked->arg = (u32)command->size;
+		return parked;
+	}
+	return NULL;
+}
+
+static void parked_run(struct parked *parked, bool dead)
+{
+	parked->woken = false;
+	if (!dead) {
+		parked_attempt(parked);
+		return;
+	}
+	if (parked->call.command->abandon)
+		parked->call.command->abandon(&parked->call);
+	parked_finish(parked, -ECANCELED);
+}
+
+static void parked_cancel(struct parked *parked)
+{
+	bool parked_now;
+
+	spin_lock(&llm_broker.lock);
+	parked_now = !list_empty(&parked->call.waiter.node);
+	if (parked_now)
+		llm_waiter_unpark(&parked->call.waiter);
+	parked->call.waiter.cancelled = true;
+	spin_unlock(&llm_broker.lock);
+	if (parked_now)
+		parked_finish(parked, -ECANCELED);
+}
+
+/* A file goes only when io_uring has given up its commands. */
+static void calls_end(int client, int server)
+{
+	for (int i = 0; i < CALLS; i++) {
+		struct parked *parked = &calls[i];
+
+		if (!parked->used || parked->client != client || parked->server != server)
+			continue;
+		if (parked->woken)
+			parked_run(parked, true);
+		else
+			parked_cancel(parked);
+		WARN_ON(parked->used);
+	}
+}
+
+/* ---- steps ---- */
+
+static int some_client(void)
+{
+	const int which = next_byte() % CLIENTS;
+
+	if (!clients[which])
+		clients[which] = llm_client_create();
+	return clients[which] ? which : -1;
+}
+
+static int some_server(void)
+{
+	const int which = next_byte() % SERVERS;
+
+	if (!servers[which] && llm_server_open(&servers[which]))
+		servers[which] = NULL;
+	return servers[which] ? which : -1;
+}
+
+static void step_close(void)
+{
+	const int which = next_byte() % CLIENTS;
+
+	if (!clients[which])
+		return;
+	calls_end(which, -1);
+	llm_client_destroy(clients[which]);
+	clients[which] = NULL;
+}
+
+static void step_server_gone(bool close)
+{
+	const int which = next_byte() % SERVERS;
+
+	if (!servers[which])
+		return;
+	if (!close) {
+		llm_server_leave(servers[which]);
+		return;
+	}
+	calls_end(-1, which);
+	llm_server_close(servers[which]);
+	servers[which] = NULL;
+}
+
+static void fill_submit(struct llm_submit *submit)
+{
+	static char stop[64];
+	const u32 stop_len = next(4) ? 0 : 1 + next(63);
+
+	memset(stop, 's', sizeof(stop));
+	if (stop_len)
+		stop[stop_len - 1] = '\0';
+	submit->op = next(4) ? LLM_OP_GENERATE : LLM_OP_NOP;
+	submit->payload = (uintptr_t)room;
+	submit->payload_len = next(8) ? next(600) : next(9000);
+	submit->stop = (uintptr_t)stop;
+	submit->stop_len = stop_len;
+}
+
+/* Is there a READ of this request already; one with LLM_READ_ALL, which may get its bytes in parts? */
+static bool is_read(u64 id, bool in_parts)
+{
+	for (int i = 0; i < CALLS; i++) {
+		const struct llm_call *call = &calls[i].call;
+		const struct llm_read *read = call->command && call->command->cmd == LLM_IOC_READ ?
+					      &call->args.read : &call->args.submit_read.read;
+
+		if (calls[i].used && call->waiter.parked && read->id == id &&
+		    (!in_parts || read->flags & LLM_READ_ALL))
+			return true;
+	}
+	return false;
+}
+
+/* Which READ gets which bytes must be plain, to be checked: none beside one that gets parts. */
+static void fill_read(struct llm_read *read, struct parked *parked, u64 id)
+{
+	read->id = id;
+	read->flags = next(4);
+	if (id && is_read(id, false))
+		read->flags &= ~LLM_READ_ALL;
+	read->buf = (uintptr_t)parked->room;
+	read->buf_len = next(4) ? next(ROOM) : next(4);
+	if (id && is_read(id, true))
+		read->buf_len = 0;
+}
+
+static void fill_fetch(struct llm_fetch *fetch, struct parked *parked)
+{
+	fetch->flags = 1 + next(LLM_FETCH_FLAGS);
+	fetch->buf = (uintptr_t)parked->room;
+	fetch->buf_len = sizeof(struct llm_event) + next(ROOM - sizeof(struct llm_event));
+}
+
+static void fill_commit(struct llm_commit *commit, struct parked *parked)
+{
+	const u64 id = some_held_id();
+
+	commit->id = id;
+	commit->data_len = next(4) ? next(64) : next(ROOM);
+	for (u32 i = 0; i < commit->data_len && id < IDS; i++)
+		parked->room[i] = (char)answer_byte(id, known[id].committed + i);
+	commit->data = (uintptr_t)parked->room;
+	commit->journal = (uintptr_t)room;
+	commit->journal_len = next(4) ? next(16) : next(6000);
+	if (next(6) == 0) {
+		commit->flags = LLM_COMMIT_END;
+		commit->status = next(4) ? 0 : -(int)next(4095);
+	}
+}
+
+static void fill_commit_fetch(struct llm_commit *commit, struct parked *parked)
+{
+	struct llm_fetch fetch;
+
+	fill_commit(commit, parked);
+	commit->flags = LLM_COMMIT_END;
+	/* The event would overwrite data that a parked call no longer needs. */
+	fill_fetch(&fetch, parked);
+	commit->fetch_buf = fetch.buf;
+	commit->fetch_len = fetch.buf_len;
+	commit->fetch_flags = fetch.flags;
+}
+
+static void fill_other(unsigned int cmd, void *arg, struct parked *parked)
+{
+	struct llm_cancel *cancel = arg;
+	struct llm_wait *wait = arg;
+	struct llm_list *list = arg;
+	struct llm_pull *pull = arg;
+
+	switch (cmd) {
+	case LLM_IOC_CANCEL:
+		cancel->flags = next(4);
+		cancel->id = cancel->flags & LLM_CANCEL_ALL ? 0 : some_id();
+		break;
+	case LLM_IOC_WAIT:
+		wait->flags = next(4);
+		wait->id = next(2) ? some_id() : 0;
+		wait->deadline_ns = next(2) ? kshim_now_ns + next(1000) : 0;
+		break;
+	case LLM_IOC_LIST:
+		list->buf = (uintptr_t)parked->room;
+		list->entry_size = 8 + next(200);
+		list->capacity = next(ROOM / 208);
+		list->cursor = next(2) ? 0 : some_id();
+		break;
+	case LLM_IOC_PULL:
+		pull->id = some_held_id();
+		pull->buf = (uintptr_t)parked->room;
+		pull->buf_len = next(ROOM);
+		pull->offset = next(20000);
+		break;
+	default:
+		break;
+	}
+}
+
+static void fill(unsigned int cmd, struct parked *parked)
+{
+	struct llm_submit_read *both = (void *)parked->arg;
+
+	switch (cmd) {
+	case LLM_IOC_SUBMIT:
+		fill_submit((void *)parked->arg);
+		break;
+	case LLM_IOC_SUBMIT_AND_READ:
+		fill_submit(&both->submit);
+		fill_read(&both->read, parked, 0);
+		both->read.size = sizeof(both->read);
+		break;
+	case LLM_IOC_READ:
+		fill_read((void *)parked->arg, parked,
+			  some_id_of(&parked->call.client->requests, true));
+		break;
+	case LLM_IOC_FETCH:
+		fill_fetch((void *)parked->arg, parked);
+		break;
+	case LLM_IOC_COMMIT:
+		fill_commit((void *)parked->arg, parked);
+		break;
+	case LLM_IOC_COMMIT_AND_FETCH:
+		fill_commit_fetch((void *)parked->arg, parked);
+		break;
+	default:
+		fill_other(cmd, parked->arg, parked);
+	}
+}
+
+/*
+ * A struct as the bytes have it. Its addresses are led back to where there is memory: an address
+ * is the tests' matter on a real kernel, where it can be wrong without harm.
+ */
+static void spoil(unsigned int cmd, struct parked *parked)
+{
+	const size_t size = parked->call.command->size;
+	const u32 n = 1 + next(4);
+
+	for (u32 i = 0; i < n; i++) {
+		const size_t at = next((u32)size);
+
+		parked->arg[at] ^= next_byte();
+	}
+	/* Half an address would lead anywhere. */
+	if (*(u32 *)parked->arg < size)
+		*(u32 *)parked->arg &= ~7U;
+	switch (cmd) {
+	case LLM_IOC_SUBMIT:
+	case LLM_IOC_SUBMIT_AND_READ: {
+		struct llm_submit_read *both = (void *)parked->arg;
+
+		both->submit.payload = both->submit.stop = next(4) ? (uintptr_t)room : 8;
+		if (cmd == LLM_IOC_SUBMIT_AND_READ) {
+			both->read.buf = (uintptr_t)parked->room;
+			both->read.buf_len %= ROOM;
+		}
+		/* What is read back must be what is known. */
+		memset(room, 's', sizeof(room));
+		if (both->submit.stop_len && both->submit.stop_len < sizeof(room))
+			room[both->submit.stop_len - 1] = '\0';
+		break;
+	}
+	case LLM_IOC_READ:
+		((struct llm_read *)parked->arg)->buf = next(4) ? (uintptr_t)parked->room : 8;
+		((struct llm_read *)parked->arg)->buf_len %= ROOM;
+		((struct llm_read *)parked->arg)->flags &= ~LLM_READ_ALL;
+		if (is_read(((struct llm_read *)parked->arg)->id, true))
+			((struct llm_read *)parked->arg)->buf_len = 0;
+		break;
+	case LLM_IOC_FETCH:
+		((struct llm_fetch *)parked->arg)->buf = next(4) ? (uintptr_t)parked->room : 8;
+		((struct llm_fetch *)parked->arg)->buf_len %= ROOM;
+		break;
+	case LLM_IOC_LIST: {
+		struct llm_list *list = (void *)parked->arg;
+
+		list->buf = next(4) ? (uintptr_t)parked->room : 8;
+		list->capacity %= ROOM / 4096;
+		break;
+	}
+	case LLM_IOC_PULL:
+		((struct llm_pull *)parked->arg)->buf = next(4) ? (uintptr_t)parked->room : 8;
+		((struct llm_pull *)parked->arg)->buf_len %= ROOM;
+		break;
+	case LLM_IOC_COMMIT:
+	case LLM_IOC_COMMIT_AND_FETCH: {
+		struct llm_commit *commit = (void *)parked->arg;
+
+		commit->data = next(4) ? (uintptr_t)parked->room : 8;
+		commit->data_len %= ROOM;
+		commit->journal = next(4) ? (uintptr_t)room : 8;
+		commit->fetch_buf = commit->fetch_buf ? (uintptr_t)parked->room : 0;
+		commit->fetch_len %= ROOM;
+		for (u32 i = 0; i < commit->data_len && commit->id < IDS; i++)
+			parked->room[i] = (char)answer_byte(commit->id,
+							    known[commit->id].committed + i);
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+static void step_command(unsigned int cmd, bool by_client)
+{
+	const int client = by_client ? some_client() : -1;
+	const int server = by_client ? -1 : some_server();
+	struct parked *parked;
+
+	if (client < 0 && server < 0)
+		return;
+	parked = parked_new(cmd, client, server);
+	if (!parked)
+		return;
+	fill(cmd, parked);
+	if (next_byte() % 8 == 0)
+		spoil(cmd, parked);
+	parked_start(parked);
+}
+
+static void step_file(void)
+{
+	const int which = some_client();
+	struct llm_client *client;
+	struct iov_iter iter = { .at = room, .count = next(3000) };
+	ssize_t n;
+	u64 id;
+
+	if (which < 0)
+		return;
+	client = clients[which];
+	switch (next_byte() % 4) {
+	case 0:
+		llm_stream_write(client, &iter, true);
+		break;
+	case 1:
+		llm_stream_poll(client, next_byte() % 2);
+		break;
+	default:
+		/* A read may submit first. */
+		id = client->stream_id ? client->stream_id : llm_broker.last_id + 1;
+		if (is_read(id, true))
+			break;
+		n = llm_stream_read(client, &iter, true);
+		if (n > 0)
+			check_bytes(id, room, (u32)n);
+		memset(room, 's', sizeof(room));
+	}
+}
+
+static void step_woken(bool dead)
+{
+	const int first = next_byte() % CALLS;
+
+	for (int i = 0; i < CALLS; i++) {
+		struct parked *parked = &calls[(first + i) % CALLS];
+
+		if (parked->used && parked->woken) {
+			parked_run(parked, dead);
+			return;
+		}
+	}
+}
+
+static void step_cancel_call(bool expire)
+{
+	struct parked *parked = &calls[next_byte() % CALLS];
+
+	if (!parked->used)
+		return;
+	if (expire && !parked->woken)
+		llm_call_expire(&parked->call);
+	else if (!expire)
+		parked_cancel(parked);
+}
+
+static void step_time(void)
+{
+	kshim_now_ns += (u64)next(5000) * 1000000;
+	kshim_run_work(&llm_broker.expiry);
+}
+
+static void step_limit(void)
+{
+	unsigned int *const fields[] = {
+		&llm_limits.max_requests, &llm_limits.max_requests_user,
+		&llm_limits.max_requests_file, &llm_limits.max_payload_bytes,
+		&llm_limits.max_payload_bytes_user, &llm_limits.max_unread_bytes,
+		&llm_limits.max_journal_bytes, &llm_limits.recover_timeout_s,
+	};
+	const u32 which = next(8);
+
+	*fields[which] = which < 3 ? 1 + next(30) : which < 7 ? 4096 + next(30000) : next(5);
+	llm_queue_timeout_changed();
+}
+
+static void step(void)
+{
+	static const unsigned int client_cmds[] = {
+		LLM_IOC_SUBMIT, LLM_IOC_SUBMIT, LLM_IOC_SUBMIT_AND_READ, LLM_IOC_READ,
+		LLM_IOC_READ, LLM_IOC_READ, LLM_IOC_WAIT, LLM_IOC_CANCEL, LLM_IOC_LIST,
+		LLM_IOC_GET_FEATURES,
+	};
+	static const unsigned int server_cmds[] = {
+		LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_COMMIT, LLM_IOC_COMMIT,
+		LLM_IOC_COMMIT, LLM_IOC_COMMIT, LLM_IOC_COMMIT_AND_FETCH, LLM_IOC_PULL,
+		LLM_IOC_GET_FEATURES,
+	};
+	const u8 what = next_byte();
+
+	if (what < 80)
+		step_command(client_cmds[what % 10], true);
+	else if (what < 160)
+		step_command(server_cmds[what % 10], false);
+	else if (what < 190)
+		step_woken(what == 189);
+	else if (what < 215)
+		step_file();
+	else if (what < 220)
+		step_cancel_call(what % 2);
+	else if (what < 224)
+		step_close();
+	else if (what < 227)
+		step_server_gone(what == 226);
+	else if (what < 232)
+		step_time();
+	else if (what < 234)
+		step_limit();
+	else if (what < 238)
+		kshim_fail_alloc = next_byte() % 8;
+	else if (what < 242)
+		kshim_fail_copy = next_byte() % 8;
+	else
+		current = &tasks[next_byte() % TASKS];
+}
+
+/* ---- the beginning and the end ---- */
+
+static void start(const uint8_t *data, size_t len)
+{
+	input = data;
+	input_len = len;
+	stats = (struct driver_stats) { };
+	memset(&llm_broker, 0, sizeof(llm_broker));
+	memset(known, 0, sizeof(known));
+	memset(room, 's', sizeof(room));
+	kshim_now_ns = 1;
+	llm_limits = limits_first;
+	for (u32 i = 0; i < TASKS; i++) {
+		pids[i] = (struct pid) { .refs = 1, .nr = 100 + i };
+		cgroups[i] = (struct cgroup) { .id = 1000 + i };
+		memcgs[i] = (struct mem_cgroup) { .refs = 1 };
+		mms[i] = (struct mm_struct) { .memcg = &memcgs[i] };
+		tasks[i] = (struct task_struct) {
+			.tgid = &pids[i],
+			.euid.val = 1000 + i % 2,
+			.cgroup = &cgroups[i],
+			.mm = &mms[i],
+		};
+	}
+	current = &tasks[0];
+	llm_broker_init();
+}
+
+static void finish(void)
+{
+	kshim_fail_alloc = -1;
+	kshim_fail_copy = -1;
+	for (int i = 0; i < CLIENTS; i++)
+		calls_end(i, -1);
+	for (int i = 0; i < CLIENTS; i++)
+		if (clients[i]) {
+			llm_client_destroy(clients[i]);
+			clients[i] = NULL;
+			check();
+		}
+	for (int i = 0; i < SERVERS; i++) {
+		calls_end(-1, i);
+		if (servers[i])
+			llm_server_close(servers[i]);
+		servers[i] = NULL;
+		check();
+	}
+	llm_broker_exit();
+	WARN_ON(llm_broker.submitted != llm_broker.ended);
+	WARN_ON(kshim_allocs);
+	for (int i = 0; i < TASKS; i++)
+		WARN_ON(pids[i].refs != 1 || memcgs[i].refs != 1);
+}
+
+void driver_run(const uint8_t *data, size_t len, struct driver_stats *ret_stats)
+{
+	start(data, len);
+	while (input_len) {
+		step();
+		check();
+		stats.steps++;
+	}
+	stats.submitted = llm_broker.submitted;
+	stats.cancelled = llm_broker.cancelled;
+	stats.recovered = llm_broker.recovered;
+	finish();
+	*ret_stats = stats;
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+/*
+ * As much of a kernel as the module's request logic needs: see kshim.h.
+ */
+#include "kshim.h"
+
+#include <stdio.h>
+
+int kshim_spinlocks_held;
+int kshim_fail_alloc = -1;
+int kshim_allocs;
+int kshim_fail_copy = -1;
+uintptr_t kshim_user_min = 65536;
+u64 kshim_now_ns = 1;
+void (*kshim_idle)(void);
+
+static struct pid first_pid = { .refs = 1, .nr = 100 };
+static struct cgroup first_cgroup = { .id = 1 };
+static struct mem_cgroup first_memcg = { .refs = 1 };
+static struct mm_struct first_mm = { .memcg = &first_memcg };
+static struct task_struct first_task = {
+	.tgid = &first_pid,
+	.cgroup = &first_cgroup,
+	.mm = &first_mm,
+};
+struct task_struct *current = &first_task;
+
+void kshim_bug(const char *what, const char *file, int line)
+{
+	fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	abort();
+}
+
+static bool fails(int *countdown)
+{
+	if (*countdown < 0)
+		return false;
+	return (*countdown)-- == 0;
+}
+
+void *kmalloc(size_t size, gfp_t flags)
+{
+	void *ptr;
+
+	(void)flags;
+	might_sleep();
+	if (fails(&kshim_fail_alloc))
+		return NULL;
+	ptr = malloc(size);
+	if (ptr) {
+		memset(ptr, 0xa5, size);
+		kshim_allocs++;
+	}
+	return ptr;
+}
+
+void *kzalloc(size_t size, gfp_t flags)
+{
+	void *ptr = kmalloc(size, flags);
+
+	return ptr ? memset(ptr, 0, size) : NULL;
+}
+
+void *kmalloc_array(size_t n, size_t size, gfp_t flags)
+{
+	return n && size > SIZE_MAX / n ? NULL : kmalloc(n * size, flags);
+}
+
+void kfree(const void *ptr)
+{
+	if (!ptr)
+		return;
+	kshim_allocs--;
+	free((void *)ptr);
+}
+
+bool kshim_user_ok(const void *at, size_t len)
+{
+	might_sleep();
+	if (fails(&kshim_fail_copy))
+		return false;
+	return (uintptr_t)at >= kshim_user_min && (uintptr_t)at + len >= (uintptr_t)at;
+}
+
+int copy_struct_from_user(void *dst, size_t ksize, const void *src, size_t usize)
+{
+	if (!kshim_user_ok(src, usize))
+		return -EFAULT;
+	if (usize > ksize && memchr_inv((const char *)src + ksize, 0, usize - ksize))
+		return -E2BIG;
+	memset(dst, 0, ksize);
+	memcpy(dst, src, min(ksize, usize));
+	return 0;
+}
+
+unsigned long copy_to_user(void *to, const void *from, size_t len)
+{
+	if (!kshim_user_ok(to, len))
+		return len;
+	memcpy(to, from, len);
+	return 0;
+}
+
+unsigned long clear_user(void *to, size_t len)
+{
+	if (!kshim_user_ok(to, len))
+		return len;
+	memset(to, 0, len);
+	return 0;
+}
+
+int import_ubuf(int direction, void *buf, size_t len, struct iov_iter *iter)
+{
+	(void)direction;
+	*iter = (struct iov_iter) { .at = buf, .count = len };
+	return 0;
+}
+
+size_t copy_from_iter(void *to, size_t len, struct iov_iter *from)
+{
+	WARN_ON(len > from->count);
+	if (!kshim_user_ok(from->at, len))
+		return 0;
+	memcpy(to, from->at, len);
+	from->at += len;
+	from->count -= len;
+	return len;
+}
+
+size_t copy_to_iter(const void *from, size_t len, struct iov_iter *to)
+{
+	WARN_ON(len > to->count);
+	if (!kshim_user_ok(to->at, len))
+		return 0;
+	memcpy(to->at, from, len);
+	to->at += len;
+	to->count -= len;
+	return len;
+}
+
+/* Puts @child, which may be NULL, where @node is. */
+static void rb_replace(struct rb_node *node, struct rb_node *child, struct rb_root *root)
+{
+	if (!node->rb_parent)
+		root->rb_node = child;
+	else if (node->rb_parent->rb_left == node)
+		node->rb_parent->rb_left = child;
+	else
+		node->rb_parent->rb_right = child;
+	if (child)
+		child->rb_parent = node->rb_parent;
+}
+
+void rb_erase(struct rb_node *node, struct rb_root *root)
+{
+	struct rb_node *next;
+
+	if (!node->rb_left || !node->rb_right) {
+		rb_replace(node, node->rb_left ? node->rb_left : node->rb_right, root);
+		return;
+	}
+	for (next = node->rb_right; next->rb_left; next = next->rb_left)
+		;
+	if (next != node->rb_right) {
+		rb_replace(next, next->rb_right, root);
+		next->rb_right = node->rb_right;
+		next->rb_right->rb_parent = next;
+	}
+	rb_replace(node, next, root);
+	next->rb_left = node->rb_left;
+	next->rb_left->rb_parent = next;
+}
+
+void schedule_delayed_work(struct delayed_work *work, unsigned long delay)
+{
+	if (work->pending)
+		return;
+	work->pending = true;
+	work->due_ns = kshim_now_ns + delay * (u64)(NSEC_PER_SEC / HZ);
+}
+
+bool cancel_delayed_work(struct delayed_work *work)
+{
+	const bool was = work->pending;
+
+	work->pending = false;
+	return was;
+}
+
+bool cancel_delayed_work_sync(struct delayed_work *work)
+{
+	might_sleep();
+	return cancel_delayed_work(work);
+}
+
+void kshim_run_work(struct delayed_work *work)
+{
+	if (!work->pending || work->due_ns > kshim_now_ns)
+		return;
+	work->pending = false;
+	work->work.func(&work->work);
+}
+
+long wait_for_completion_interruptible_timeout(struct completion *completion,
+					       unsigned long timeout)
+{
+	might_sleep();
+	if (!completion->done && kshim_idle)
+		kshim_idle();
+	if (completion->done)
+		return 1;
+	if (timeout == MAX_SCHEDULE_TIMEOUT)
+		return -ERESTARTSYS;
+	kshim_now_ns += timeout * (u64)(NSEC_PER_SEC / HZ);
+	return 0;
+}
+
+int param_set_uint_minmax(const char *value, const struct kernel_param *param, unsigned int low,
+			  unsigned int high)
+{
+	char *end;
+	const unsigned long n = strtoul(value, &end, 0);
+
+	if (end == value || *end || n < low || n > high)
+		return -EINVAL;
+	*(unsigned int *)param->arg = (unsigned int)n;
+	return 0;
+}
+
+int param_get_uint(char *buf, const struct kernel_param *param)
+{
+	return sprintf(buf, "%u\n", *(unsigned int *)param->arg);
+}

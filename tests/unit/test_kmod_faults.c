@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One story of a request, told again and again: each time another allocation or another copy
+ * fails, until none does. Every command that fails must leave all as it was, and nothing may be left
+ * in the end. Then calls that sleep: what wakes them, and what they return otherwise.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kmod/broker.h"
+#include "kmod/call.h"
+#include "kmod/client.h"
+#include "kmod/commands.h"
+#include "kmod/limits.h"
+#include "kmod/queue.h"
+#include "kmod/request.h"
+#include "kmod/server.h"
+#include "kmod/stream.h"
+
+static struct llm_client *client;
+static struct llm_server *server;
+
+static int make(unsigned int cmd, void *arg, bool nonblock)
+{
+	const struct llm_command *command =
+		llm_command_find(llm_client_commands, LLM_CLIENT_COMMANDS, cmd);
+
+	if (cmd != LLM_IOC_GET_FEATURES && !command)
+		command = llm_command_find(llm_server_commands, LLM_SERVER_COMMANDS, cmd);
+	return (int)llm_call_sleep(command, client, server, arg, nonblock);
+}
+
+static int submit(u64 *ret_id)
+{
+	struct llm_submit arg = {
+		.size = sizeof(arg), .payload = (uintptr_t)"prompt", .payload_len = 6,
+		.stop = (uintptr_t)"stop", .stop_len = 5,
+	};
+	const int rc = make(LLM_IOC_SUBMIT, &arg, false);
+
+	*ret_id = arg.id;
+	return rc;
+}
+
+static int fetch(struct llm_event *ret_event, char *data)
+{
+	static char buf[8192];
+	struct llm_fetch arg = {
+		.size = sizeof(arg), .flags = LLM_FETCH_EVENTS | LLM_FETCH_NONBLOCK,
+		.buf = (uintptr_t)buf, .buf_len = sizeof(buf),
+	};
+	const int rc = make(LLM_IOC_FETCH, &arg, false);
+
+	memcpy(ret_event, buf, sizeof(*ret_event));
+	if (data && rc > 0)
+		memcpy(data, buf + sizeof(*ret_event), ret_event->data_len);
+	return rc;
+}
+
+static int commit(u64 id, const char *data, u32 len, u32 flags)
+{
+	struct llm_commit arg = {
+		.size = sizeof(arg), .id = id, .flags = flags,
+		.data = (uintptr_t)data, .data_len = len,
+		.journal = (uintptr_t)"jrnl", .journal_len = 4,
+	};
+
+	return make(LLM_IOC_COMMIT, &arg, false);
+}
+
+static int read_once(u64 id, char *buf, u32 room, struct llm_read *ret_read)
+{
+	*ret_read = (struct llm_read) {
+		.size = sizeof(*ret_read), .id = id, .flags = LLM_READ_NONBLOCK,
+		.buf = (uintptr_t)buf, .buf_len = room,
+	};
+	return make(LLM_IOC_READ, ret_read, false);
+}
+
+/* Each step is made again until it succeeds; only what is injected may make it fail. */
+#define STEP(call)						\
+	do {							\
+		int rc_ = (call);				\
+		if (rc_ < 0) {					\
+			assert_true(rc_ == expected_error);	\
+			assert_true(kshim_fail_alloc < 0);	\
+			assert_true(kshim_fail_copy < 0);	\
+			failed++;				\
+			rc_ = (call);				\
+		}						\
+		assert_true(rc_ >= 0);				\
+	} while (0)
+
+static int expected_error, failed;
+
+static struct llm_client *client_make(void)
+{
+	struct llm_client *made = llm_client_create();
+
+	if (!made) {
+		failed++;
+		made = llm_client_create();
+	}
+	assert_non_null(made);
+	return made;
+}
+
+static void story(void)
+{
+	static char big[9000], answer[9000], data[8192];
+	struct llm_event event;
+	struct llm_read read;
+	struct iov_iter iter;
+	u64 id;
+
+	memset(big, 'b', sizeof(big));
+	client = client_make();
+	STEP(llm_server_open(&server));
+	STEP(submit(&id));
+	STEP(fetch(&event, data));
+	assert_int_equal(event.id, id);
+	assert_memory_equal(data, "stop\0prompt", 11);
+	STEP(commit(id, big, 5000, 0));
+	llm_server_close(server);
+	STEP(llm_server_open(&server));
+	STEP(fetch(&event, data));
+	assert_int_equal(event.output_bytes, 5000);
+	assert_memory_equal(data, "stop\0promptjrnl", 15);
+	STEP(commit(id, big, 4000, LLM_COMMIT_END));
+	STEP(read_once(id, answer, 7000, &read));
+	assert_int_equal(read.len, 7000);
+	STEP(read_once(id, answer + 7000, 2000, &read));
+	assert_int_equal(read.len, 2000);
+	assert_int_equal(read.out_flags, LLM_READ_END);
+	assert_memory_equal(answer, big, 9000);
+
+	/* A write that fails takes nothing from its iterator that would not be written again. */
+	iter = (struct iov_iter) { .at = big, .count = 5000 };
+	STEP((iter = (struct iov_iter) { .at = big, .count = 5000 },
+	      llm_stream_write(client, &iter, true)));
+	id = llm_broker.last_id + 1;
+	iter = (struct iov_iter) { .at = answer, .count = 100 };
+	if (llm_stream_read(client, &iter, true) != -EAGAIN) {
+		failed++;
+		assert_int_equal(llm_stream_read(client, &iter, true), -EAGAIN);
+	}
+	STEP(fetch(&event, data));
+	assert_int_equal(event.payload_len, 5000);
+	assert_int_equal(event.data_len, 5000);
+	llm_client_destroy(client);
+	STEP(fetch(&event, NULL));
+	assert_int_equal(event.type, LLM_EVENT_CANCEL);
+	llm_server_close(server);
+}
+
+static void begin(void)
+{
+	memset(&llm_broker, 0, sizeof(llm_broker));
+	llm_broker_init();
+}
+
+static void end(void)
+{
+	assert_int_equal(llm_broker.requests, 0);
+	assert_int_equal(llm_broker.submitted, llm_broker.ended);
+	llm_broker_exit();
+	assert_int_equal(kshim_allocs, 0);
+	assert_int_equal(current->tgid->refs, 1);
+	assert_int_equal(current->mm->memcg->refs, 1);
+}
+
+static void sweep(int *countdown, int error)
+{
+	int points = 0;
+
+	expected_error = error;
+	for (;;) {
+		begin();
+		failed = 0;
+		*countdown = points;
+		story();
+		end();
+		if (!failed)
+			break;
+		assert_int_equal(failed, 1);
+		points++;
+	}
+	assert_true(*countdown >= 0);
+	*countdown = -1;
+	print_message("# %d points\n", points);
+	assert_true(points > 10);
+}
+
+static void test_allocations(void **state)
+{
+	(void)state;
+	sweep(&kshim_fail_alloc, -ENOMEM);
+}
+
+static void test_copies(void **state)
+{
+	(void)state;
+	sweep(&kshim_fail_copy, -EFAULT);
+}
+
+/* ---- calls that sleep ---- */
+
+static u64 idle_id;
+
+static void idle_commit(void)
+{
+	kshim_idle = NULL;
+	assert_int_equal(commit(idle_id, "late", 4, 0), LLM_VERDICT_CONTINUE);
+}
+
+static void idle_commit_much(void)
+{
+	static char much[3000];
+
+	kshim_idle = NULL;
+	assert_int_equal(commit(idle_id, much, sizeof(much), 0), LLM_VERDICT_CONTINUE);
+}
+
+static void idle_cancel(void)
+{
+	struct llm_cancel arg = { .size = sizeof(arg), .flags = LLM_CANCEL_ALL };
+
+	kshim_idle = NULL;
+	assert_int_equal(make(LLM_IOC_CANCEL, &arg, false), 0);
+}
+
+static void idle_submit(void)
+{
+	kshim_idle = NULL;
+	assert_int_equal(submit(&idle_id), 0);
+}
+
+static void idle_leave(void)
+{
+	kshim_idle = NULL;
+	llm_server_leave(server);
+}
+
+static void test_sleep(void **state)
+{
+	static char large[8192];
+	char buf[64];
+	struct llm_event event;
+	struct llm_read read;
+	struct llm_wait wait;
+	struct llm_fetch take = {
+		.size = sizeof(take), .flags = LLM_FETCH_REQUEST, .buf = (uintptr_t)&event,
+		.buf_len = sizeof(event),
+	};
+	struct llm_submit_read both = {
+		.submit = { .size = sizeof(both) },
+		.read = { .size = sizeof(both.read), .buf = (uintptr_t)buf, .buf_len = 64 },
+	};
+
+	(void)state;
+	begin();
+	llm_limits.max_unread_bytes = 4096;
+	client = llm_client_create();
+	assert_int_equal(llm_server_open(&server), 0);
+
+	assert_int_equal(make(LLM_IOC_FETCH, &take, false), -ERESTARTSYS);
+	assert_int_equal(make(LLM_IOC_FETCH, &take, true), -EAGAIN);
+	kshim_idle = idle_submit;
+	assert_int_equal(make(LLM_IOC_FETCH, &take, false), sizeof(event));
+	assert_int_equal(event.id, idle_id);
+
+	read = (struct llm_read) {
+		.size = sizeof(read), .id = idle_id, .buf = (uintptr_t)buf, .buf_len = 4,
+	};
+	assert_int_equal(make(LLM_IOC_READ, &read, false), -ERESTARTSYS);
+	kshim_idle = idle_commit;
+	assert_int_equal(make(LLM_IOC_READ, &read, false), 0);
+	assert_memory_equal(buf, "late", 4);
+	/* All of it, but the signal comes while there is little: it stays where it is. */
+	kshim_idle = idle_commit;
+	read.flags = LLM_READ_ALL;
+	read.buf = (uintptr_t)large;
+	read.buf_len = sizeof(large);
+	assert_int_equal(make(LLM_IOC_READ, &read, false), -ERESTARTSYS);
+	/* Or after some of it has been handed out: then that is what there is. */
+	kshim_idle = idle_commit_much;
+	assert_int_equal(make(LLM_IOC_READ, &read, false), 0);
+	assert_int_equal(read.len, 3004);
+	assert_int_equal(read.out_flags, 0);
+
+	wait = (struct llm_wait) { .size = sizeof(wait), .id = idle_id };
+	assert_int_equal(make(LLM_IOC_WAIT, &wait, false), -ERESTARTSYS);
+	wait.deadline_ns = kshim_now_ns + 100000000;
+	assert_int_equal(make(LLM_IOC_WAIT, &wait, false), -ETIME);
+	assert_true(kshim_now_ns >= wait.deadline_ns);
+	wait.deadline_ns = 0;
+	kshim_idle = idle_cancel;
+	assert_int_equal(make(LLM_IOC_WAIT, &wait, false), 0);
+	assert_int_equal(wait.state, LLM_STATE_CANCELLING);
+
+	assert_int_equal(make(LLM_IOC_SUBMIT_AND_READ, &both, false), -EINTR);
+	assert_int_equal(both.submit.id, both.read.id);
+	both.read.id = 0;
+	assert_int_equal(make(LLM_IOC_SUBMIT_AND_READ, &both, true), -EAGAIN);
+
+	/* A server that is told to go while it waits. */
+	assert_int_equal(make(LLM_IOC_FETCH, &take, true), sizeof(event));
+	assert_int_equal(make(LLM_IOC_FETCH, &take, true), sizeof(event));
+	kshim_idle = idle_leave;
+	assert_int_equal(make(LLM_IOC_FETCH, &take, false), -ESHUTDOWN);
+	assert_int_equal(commit(event.id, "x", 1, 0), -ENOENT);
+	llm_client_destroy(client);
+	llm_server_close(server);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_allocations),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_sleep),
+	};
+
+	return cmocka_run_group_tests_name("kmod_faults", tests, NULL, NULL);
+}

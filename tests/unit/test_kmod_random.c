@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The module's request logic under random use: see kshim/driver.h. LLMOS_SEED repeats a run.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/kshim/driver.h"
+
+#define RUNS	50
+#define BYTES	60000
+
+static uint64_t random_next(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+static void add(struct driver_stats *total, const struct driver_stats *stats)
+{
+	total->steps += stats->steps;
+	total->submitted += stats->submitted;
+	total->delivered += stats->delivered;
+	total->committed += stats->committed;
+	total->bytes_read += stats->bytes_read;
+	total->ends_read += stats->ends_read;
+	total->parked += stats->parked;
+	total->paused += stats->paused;
+	total->cancelled += stats->cancelled;
+	total->recovered += stats->recovered;
+	total->refused += stats->refused;
+}
+
+static void test_random(void **state)
+{
+	const char *given = getenv("LLMOS_SEED");
+	uint64_t seed = given && *given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	struct driver_stats total = { }, stats;
+	uint8_t *bytes = malloc(BYTES);
+
+	(void)state;
+	assert_non_null(bytes);
+	print_message("# LLMOS_SEED=%llu\n", (unsigned long long)seed);
+	for (int run = 0; run < RUNS; run++) {
+		for (size_t i = 0; i < BYTES; i++)
+			bytes[i] = (uint8_t)random_next(&seed);
+		driver_run(bytes, BYTES, &stats);
+		add(&total, &stats);
+	}
+	free(bytes);
+	print_message("# %lu steps: %lu requests, %lu events, %lu commits, %lu bytes and %lu ends "
+		      "read, %lu calls parked, %lu pauses, %lu cancelled, %lu recovered, "
+		      "%lu refused\n", total.steps, total.submitted, total.delivered,
+		      total.committed, total.bytes_read, total.ends_read, total.parked, total.paused,
+		      total.cancelled, total.recovered, total.refused);
+	/* All of it did happen. */
+	assert_true(total.submitted > 1000);
+	assert_true(total.delivered > 1000);
+	assert_true(total.committed > 1000);
+	assert_true(total.bytes_read > 100000);
+	assert_true(total.ends_read > 100);
+	assert_true(total.parked > 1000);
+	assert_true(total.paused > 5);
+	assert_true(total.recovered > 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests_name("kmod_random", tests, NULL, NULL);
+}
