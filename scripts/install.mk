@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+#
+# make install: programs, library, header, unit, udev rule, manual pages. DESTDIR and PREFIX as
+# usual. The module is built for one kernel: make modules_install KDIR=... puts it there.
+
+BINDIR		?= $(PREFIX)/bin
+INCLUDEDIR	?= $(PREFIX)/include
+DATADIR		?= $(PREFIX)/share
+MANDIR		?= $(DATADIR)/man
+UDEVDIR		?= /usr/lib/udev/rules.d
+SYSUSERSDIR	?= /usr/lib/sysusers.d
+TMPFILESDIR	?= /usr/lib/tmpfiles.d
+INSTALL		?= install
+put		= $(INSTALL) -D -m $(1) $(2) $(DESTDIR)$(3)
+
+MAN_PAGES	:= $(wildcard Documentation/man/*.[0-9])
+COMPLETION	:= $(wildcard libllmos-user/llmctl/completion/llmctl)
+
+install: programs install-pc
+	$(call put,755,$(O)/llmosd,$(BINDIR)/llmosd)
+	$(call put,755,$(O)/llmctl,$(BINDIR)/llmctl)
+	$(call put,755,$(O)/libllmos.so.0,$(LIBDIR)/libllmos.so.0)
+	ln -sf libllmos.so.0 $(DESTDIR)$(LIBDIR)/libllmos.so
+	$(call put,644,$(O)/libllmos.a,$(LIBDIR)/libllmos.a)
+	$(call put,644,libllmos-user/include/llmos.h,$(INCLUDEDIR)/llmos.h)
+	$(call put,644,kmod/uapi/linux/llm.h,$(INCLUDEDIR)/linux/llm.h)
+	$(call put,644,udev/60-llm.rules,$(UDEVDIR)/60-llm.rules)
+	$(call put,644,daemon/systemd/llmosd.service,$(UNITDIR)/system/llmosd.service)
+	$(call put,644,daemon/systemd/llmos.slice,$(UNITDIR)/system/llmos.slice)
+	$(call put,644,daemon/systemd/llmos.sysusers.conf,$(SYSUSERSDIR)/llmos.conf)
+	$(call put,644,daemon/systemd/llmos.tmpfiles.conf,$(TMPFILESDIR)/llmos.conf)
+	[ -e $(DESTDIR)$(SYSCONFDIR)/llmos/llmosd.conf ] || \
+		$(call put,644,daemon/systemd/llmosd.conf,$(SYSCONFDIR)/llmos/llmosd.conf)
+	$(foreach page,$(MAN_PAGES),$(call put,644,$(page),$(MANDIR)/man$(subst .,,$(suffix \
+		$(page)))/$(notdir $(page))) &&) :
+	$(if $(COMPLETION),$(call put,644,$(COMPLETION),$(DATADIR)/bash-completion/completions/llmctl))
+
+install-pc:
+	@mkdir -p $(O)
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' \
+		-e 's,@VERSION@,$(VERSION),' libllmos-user/libllmos.pc.in >$(O)/libllmos.pc
+	$(call put,644,$(O)/libllmos.pc,$(LIBDIR)/pkgconfig/libllmos.pc)
+.PHONY: install-pc
+
+modules_install: modules
+	$(Q)$(MAKE) -C $(KDIR) M=$(KBUILD_DIR) modules_install
+.PHONY: modules_install
