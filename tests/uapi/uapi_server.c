@@ -71,25 +71,44 @@ static bool server_idle(const struct server *server)
 	return true;
 }
 
-static void job_begin(struct job *job, const struct event *event)
+/* The last entry of a request's journal, 0 if it has none; FETCH need not have brought it. */
+static uint64_t journal_last(int fd, const struct llm_event *head)
+{
+	uint64_t last = 0;
+	struct llm_pull pull = {
+		.size = sizeof(pull),
+		.id = head->id,
+		.buf = (uintptr_t)&last,
+		.buf_len = sizeof(last),
+		.offset = (uint64_t)head->stop_len + head->payload_len + head->journal_len -
+			  sizeof(last),
+	};
+	int rc;
+
+	if (!head->journal_len)
+		return 0;
+	child_must(head->journal_len % sizeof(last) == 0);
+	rc = ioctl(fd, LLM_IOC_PULL, &pull);
+	/* It may be cancelled by now; the next COMMIT will say so. */
+	child_must(rc == sizeof(last) || (rc < 0 && errno == ECANCELED));
+	return rc < 0 ? head->output_bytes : last;
+}
+
+static void job_begin(int fd, struct job *job, const struct event *event)
 {
 	const struct llm_event *head = &event->head;
 	const char *text = event->data + head->stop_len;
 	char prompt[sizeof(job->text)];
-	uint64_t journaled = 0;
+	uint64_t journaled;
 
 	child_must(head->payload_len < sizeof(prompt));
-	child_must(head->data_len == head->stop_len + head->payload_len + head->journal_len);
+	child_must(head->data_len >= head->stop_len + head->payload_len);
 	memcpy(prompt, text, head->payload_len);
 	prompt[head->payload_len] = '\0';
 	*job = (struct job) { .id = head->id };
 	if (sscanf(prompt, "gen %" SCNu64 " %" SCNu64 " %" SCNu32, &job->seed, &job->length,
 		   &job->chunk) == 3) {
-		if (head->journal_len) {
-			child_must(head->journal_len % sizeof(journaled) == 0);
-			memcpy(&journaled, text + head->payload_len + head->journal_len -
-			       sizeof(journaled), sizeof(journaled));
-		}
+		journaled = journal_last(fd, head);
 		/* Data and journal of a COMMIT take effect together. */
 		child_must(journaled == head->output_bytes);
 		child_must(head->output_tokens == journaled);
@@ -143,7 +162,7 @@ static void server_event(struct server *server, const struct event *event)
 		child_must(!job);
 		job = job_find(server, 0);
 		child_must(job);
-		job_begin(job, event);
+		job_begin(server->fd, job, event);
 		break;
 	case LLM_EVENT_CANCEL:
 		/* It may have ended in the COMMIT before. */
