@@ -21,7 +21,7 @@ struct engine_seq;
 struct gguf;
 
 /**
- * struct engine_config - how an engine is built
+ * struct engine_config - how an engine is built; a number that is 0 has a default
  * @threads: that compute, the caller's included; 0: one for each processor it may run on
  * @isa: instruction set to use at most, NULL: the best there is ("ref", "avx2", "avx512", ...)
  * @kv_type: "auto", "f32" or "f16"; NULL and auto: f32 for models of F32 weights, else f16
@@ -83,6 +83,7 @@ struct engine_model_info {
 void engine_model_info(const struct engine_model *model, struct engine_model_info *ret);
 /** engine_file_info() - the same from an open file that is not loaded; 0 or as model_load */
 int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, struct error *error);
+/** engine_model_tokenizer() - NULL if the file says that it has no vocabulary ("no_vocab") */
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model);
 enum chat_template engine_model_chat(const struct engine_model *model);
 const struct gguf *engine_model_gguf(const struct engine_model *model);
@@ -161,7 +162,8 @@ DEFINE_CLEANUP(struct sampler *, sampler_free);
  * @history: ids of prompt and answer so far, for the repetition penalty
  * @position: number of the token within the answer: the random number is a function of the seed
  *	and this alone, so that a recovered answer goes on as it would have
- * @top: out, the @top_count likeliest tokens, may be NULL with 0
+ * @top: out, the @top_count likeliest tokens, may be NULL with 0; places beyond the vocabulary get
+ *	TOK_NONE
  *
  * Order: repetition penalty, temperature, top-k, top-p, min-p. Ties go to the lower id.
  */

@@ -7,7 +7,8 @@
 
 #define CHUNK_UNIT	16		/* outputs: a cache line of float32 */
 #define CHUNK_BYTES	(128U << 10)	/* of weights, at most: what fits a core's own cache */
-#define CHUNKS_EACH	4		/* per member, so that one who is late takes fewer */
+#define CHUNK_WORK	(4U << 20)	/* multiplications, at most: tens of microseconds */
+#define CHUNKS_EACH	8		/* per member at least, so that one who is late takes fewer */
 #define ACT_BYTES	(256U << 10)	/* of packed activations at once: they stay there beside it */
 #define ACT_TOKENS	16U		/* but as many tokens at least */
 
@@ -76,14 +77,17 @@ struct acts pass_pack(struct pass *p, const struct packing *what,
 struct chunks pass_chunks(const struct pass *p, const struct model_matrix *m, uint32_t unit)
 {
 	const uint32_t members = threads_members(p->threads);
-	uint32_t rows = m->w.rows;
+	const uint64_t row_work = (uint64_t)m->w.cols * p->row_count;
+	size_t rows = m->w.rows;
 	struct chunks c;
 
 	while (unit % CHUNK_UNIT)
 		unit *= 2;
-	if (members > 1)
-		rows = MIN(rows / (members * CHUNKS_EACH) + 1, CHUNK_BYTES / m->w.row_bytes + 1);
-	c.rows = (rows + unit - 1) / unit * unit;
+	if (members > 1) {
+		rows = MIN(rows / (members * CHUNKS_EACH), CHUNK_BYTES / m->w.row_bytes);
+		rows = MIN(rows, CHUNK_WORK / row_work) + 1;
+	}
+	c.rows = (uint32_t)((rows + unit - 1) / unit * unit);
 	c.count = (m->w.rows + c.rows - 1) / c.rows;
 	return c;
 }
