@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The socket transport as it is not meant to be used: limits, messages that lie, clients that do
+ * not listen, sockets that others have, peers that are gone. Whoever behaves is served all the same.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "ipc/broker.h"
+#include "ipc/conn.h"
+#include "ipc_client.h"
+
+/* ---- limits ---- */
+
+static void test_request_limits(void **state)
+{
+	struct llm_submit args = submit_args(1);
+	unsigned int i, busy = 0;
+	int fds[6];
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = client_connect();
+	for (i = 0; i < BROKER_REQUESTS_FILE_MAX; i++)
+		submit(fds[0], "x");
+	send_command(fds[0], LLM_IOC_SUBMIT, 1, &args, sizeof(args), "x", 1);
+	assert_int_equal(result_of(fds[0], 1, NULL, 0), -EBUSY);
+	for (i = BROKER_REQUESTS_FILE_MAX; i < BROKER_REQUESTS_USER_MAX; i++)
+		submit(fds[i / BROKER_REQUESTS_FILE_MAX], "x");
+	send_command(fds[5], LLM_IOC_SUBMIT, 1, &args, sizeof(args), "x", 1);
+	busy = result_of(fds[5], 1, NULL, 0) == -EBUSY;
+	assert_true(busy);
+	/* who goes makes room */
+	close(fds[0]);
+	client_turn();
+	submit(fds[5], "x");
+	for (i = 1; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	client_turn();
+}
+
+static void test_large_payload(void **state)
+{
+	static uint8_t text[BROKER_PAYLOAD_MAX + 1];
+	struct llm_submit args = submit_args(BROKER_PAYLOAD_MAX);
+
+	(void)state;
+	client = client_connect();
+	ipc->ops->want(ipc, 9);
+	memset(text, 'a', sizeof(text));
+	send_command(client, LLM_IOC_SUBMIT, 1, &args, sizeof(args), text, BROKER_PAYLOAD_MAX);
+	assert_int_equal(result_of(client, 1, NULL, 0), 0);
+	assert_int_equal(held[0].event.payload_len, BROKER_PAYLOAD_MAX);
+	args.payload_len++;
+	send_command(client, LLM_IOC_SUBMIT, 2, &args, sizeof(args), text, sizeof(text));
+	assert_int_equal(result_of(client, 2, NULL, 0), -E2BIG);
+	submit(client, "still in step");
+}
+
+/* longer than any message can be: refused at once, skipped, and the next one is understood */
+static void test_oversized_message(void **state)
+{
+	struct llm_msg head = { .len = 8 << 20, .cmd = LLM_IOC_SUBMIT, .cookie = 77 };
+	static uint8_t junk[1 << 20];
+	unsigned int i;
+
+	(void)state;
+	client = client_connect();
+	send_bytes(client, &head, sizeof(head));
+	assert_int_equal(result_of(client, 77, NULL, 0), -E2BIG);
+	for (i = 0; i < 8; i++)
+		send_bytes(client, junk, i ? sizeof(junk) : sizeof(junk) - sizeof(head));
+	submit(client, "next");
+}
+
+/* a client that does not take its replies is not listened to, and costs a bounded sum */
+static void test_deaf_client(void **state)
+{
+	struct llm_list list = { .size = sizeof(list), .capacity = 1000,
+				 .entry_size = 4096 };
+	const struct llm_msg head = { .len = sizeof(head) + sizeof(list), .cmd = LLM_IOC_LIST };
+	uint8_t message[sizeof(head) + sizeof(list)];
+	unsigned int i, sent = 0;
+	ssize_t n = 0;
+	char drain[65536];
+	size_t drained = 0;
+
+	(void)state;
+	client = client_connect();
+	for (i = 0; i < 60; i++)
+		submit(client, "x");
+	memcpy(message, &head, sizeof(head));
+	memcpy(message + sizeof(head), &list, sizeof(list));
+	/* each asks for a quarter of a megabyte */
+	for (i = 0; i < 20000; i++) {
+		n = send(client, message, sizeof(message), MSG_NOSIGNAL);
+		if (n != sizeof(message))
+			break;
+		sent++;
+		if (i % 256 == 0)
+			client_turn();
+	}
+	assert_true(n < 0 && errno == EAGAIN);
+	/* all of it is answered to one who listens at last */
+	while (drained < (size_t)sent * 60 * 4096) {
+		client_turn();
+		n = recv(client, drain, sizeof(drain), 0);
+		if (n > 0)
+			drained += n;
+		else if (drained)
+			assert_true(errno == EAGAIN);
+		if (drained > (size_t)10 << 20)
+			break;
+	}
+	assert_true(drained > (size_t)10 << 20);
+}
+
+static void test_many_parked(void **state)
+{
+	uint64_t id;
+	unsigned int i;
+
+	(void)state;
+	client = client_connect();
+	ipc->ops->want(ipc, 1);
+	id = submit(client, "x");
+	/* the last ones are not even looked at before the first ones are done */
+	for (i = 0; i < CONN_PARKED_MAX + 40; i++)
+		send_read(client, id, i, 0, 1);
+	assert_nothing(client);
+	for (i = 0; i < CONN_PARKED_MAX + 40; i++) {
+		server_commit(id, "y", 0, 0);
+		assert_read(client, i, "y", 0, 0);
+	}
+}
+
+static void test_connection_limit(void **state)
+{
+	int fds[130], pair[2];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 128; i++)
+		fds[i] = client_connect();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(socket_server_connect(server, pair[0]), -EBUSY);
+	close(pair[1]);
+	close(fds[0]);
+	client_turn();
+	fds[0] = client_connect();
+	submit(fds[0], "x");
+	for (i = 0; i < 128; i++)
+		close(fds[i]);
+	client_turn();
+}
+
+/* ---- hostile messages ---- */
+
+static void test_byte_by_byte(void **state)
+{
+	struct llm_submit args = submit_args(4);
+	const struct llm_msg head = {
+		.len = sizeof(head) + sizeof(args) + 4,
+		.cmd = LLM_IOC_SUBMIT,
+		.cookie = 9,
+	};
+	uint8_t message[sizeof(head) + sizeof(args) + 4];
+	size_t i;
+
+	(void)state;
+	client = client_connect();
+	memcpy(message, &head, sizeof(head));
+	memcpy(message + sizeof(head), &args, sizeof(args));
+	memcpy(message + sizeof(head) + sizeof(args), "Once", 4);
+	for (i = 0; i < sizeof(message); i++) {
+		assert_nothing(client);
+		send_bytes(client, message + i, 1);
+	}
+	assert_int_equal(result_of(client, 9, NULL, 0), 0);
+}
+
+static void test_bad_heads(void **state)
+{
+	const struct llm_msg heads[] = {
+		{ .len = 0, .cmd = LLM_IOC_LIST },
+		{ .len = sizeof(struct llm_msg) - 1, .cmd = LLM_IOC_LIST },
+		{ .len = sizeof(struct llm_msg), .cmd = LLM_IOC_LIST, .pad = 1 },
+		{ .len = sizeof(struct llm_msg), .cmd = LLM_IOC_LIST, .result = -1 },
+	};
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(heads); i++) {
+		client = client_connect();
+		send_bytes(client, &heads[i], sizeof(heads[i]));
+		assert_closed(client);
+		close(client);
+	}
+	client = -1;
+}
+
+static int try_command(uint32_t cmd, const void *arg, size_t len)
+{
+	send_command(client, cmd, 3, arg, len, NULL, 0);
+	return result_of(client, 3, NULL, 0);
+}
+
+static void test_bad_commands(void **state)
+{
+	uint32_t words[2] = { 8, 0 };
+
+	(void)state;
+	client = client_connect();
+	assert_int_equal(try_command(0, words, 8), -ENOTTY);
+	assert_int_equal(try_command(LLM_IOC_FETCH, words, 8), -ENOTTY);
+	assert_int_equal(try_command(LLM_IOC_COMMIT, words, 8), -ENOTTY);
+	assert_int_equal(try_command(_IOWR(0xC5, 0x07, struct llm_wait), words, 8), -ENOTTY);
+	/* a struct that is not there, shorter than its size, or too short to have one */
+	assert_int_equal(try_command(LLM_IOC_LIST, words, 0), -EINVAL);
+	assert_int_equal(try_command(LLM_IOC_LIST, words, 3), -EINVAL);
+	words[0] = 7;
+	assert_int_equal(try_command(LLM_IOC_LIST, words, 8), -EINVAL);
+	words[0] = 9;
+	assert_int_equal(try_command(LLM_IOC_LIST, words, 8), -EINVAL);
+	words[0] = UINT32_MAX;
+	assert_int_equal(try_command(LLM_IOC_LIST, words, 8), -EINVAL);
+	submit(client, "still here");
+}
+
+/* a struct of the past, and one of the future */
+static void test_struct_sizes(void **state)
+{
+	struct { struct llm_features known; uint8_t tail[64]; } larger = {
+		.known.size = sizeof(larger),
+	};
+	uint32_t smaller[4] = { sizeof(smaller) };
+	struct llm_msg head;
+	uint8_t data[512];
+	size_t len;
+
+	(void)state;
+	client = client_connect();
+	send_command(client, LLM_IOC_GET_FEATURES, 1, &larger, sizeof(larger), NULL, 0);
+	assert_true(receive(client, &head, &larger, sizeof(larger), data, &len));
+	assert_int_equal(head.result, 0);
+	assert_int_equal(len, 0);
+	assert_int_equal(larger.known.abi_version, LLM_ABI_VERSION);
+	memset(&larger, 0, sizeof(larger));
+	larger.known.size = sizeof(larger);
+	larger.tail[63] = 1;
+	assert_int_equal(try_command(LLM_IOC_GET_FEATURES, &larger, sizeof(larger)), -E2BIG);
+	send_command(client, LLM_IOC_GET_FEATURES, 2, smaller, sizeof(smaller), NULL, 0);
+	assert_true(receive(client, &head, smaller, sizeof(smaller), data, &len));
+	assert_int_equal(head.result, 0);
+	assert_int_equal(len, 0);
+	assert_int_equal(smaller[2], LLM_ABI_VERSION);
+}
+
+/* every byte that must be zero, and every flag that is not known */
+static void test_reserved(void **state)
+{
+	static const struct {
+		uint32_t cmd;
+		size_t size;
+		size_t ok[8][2];	/* parts that may be anything */
+	} cases[] = {
+		{ LLM_IOC_GET_FEATURES, sizeof(struct llm_features),
+		  { { 8, offsetof(struct llm_features, pad) },
+		    { offsetof(struct llm_features, submitted),
+		      offsetof(struct llm_features, reserved) } } },
+		{ LLM_IOC_CANCEL, sizeof(struct llm_cancel), { { 8, 16 } } },
+		{ LLM_IOC_WAIT, sizeof(struct llm_wait), { { 8, 28 } } },
+		{ LLM_IOC_READ, sizeof(struct llm_read),
+		  { { 8, 16 }, { 24, offsetof(struct llm_read, reserved) } } },
+		{ LLM_IOC_LIST, sizeof(struct llm_list), { { 16, 40 } } },
+	};
+	size_t i, at, part;
+	uint8_t arg[512];
+
+	(void)state;
+	client = client_connect();
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (at = 4; at < cases[i].size; at++) {
+			bool free_part = false;
+
+			for (part = 0; part < 8; part++)
+				free_part |= at >= cases[i].ok[part][0] &&
+					     at < cases[i].ok[part][1];
+			/* the lowest flags mean something */
+			if (free_part || at == 4)
+				continue;
+			memset(arg, 0, sizeof(arg));
+			memcpy(arg, &(uint32_t){ cases[i].size }, 4);
+			arg[at] = 0x80;
+			if (try_command(cases[i].cmd, arg, cases[i].size) != -EINVAL)
+				fail_msg("command %zu takes a byte at %zu", i, at);
+		}
+	}
+}
+
+static int try_submit(const struct llm_submit *args, size_t data_len)
+{
+	static const uint8_t data[64];
+
+	send_command(client, LLM_IOC_SUBMIT, 3, args, sizeof(*args), data, data_len);
+	return result_of(client, 3, NULL, 0);
+}
+
+#define BAD_SUBMIT(wanted, ...) do {					\
+	const struct llm_submit bad = { .size = sizeof(bad), __VA_ARGS__ }; \
+	assert_int_equal(try_submit(&bad, 0), wanted);			\
+} while (0)
+
+static void test_bad_submits(void **state)
+{
+	struct llm_submit args;
+
+	(void)state;
+	client = client_connect();
+	BAD_SUBMIT(-EINVAL, .flags = 1U << 31);
+	BAD_SUBMIT(-EINVAL, .flags = LLM_SUBMIT_FILE);
+	BAD_SUBMIT(-EINVAL, .op = 256);
+	BAD_SUBMIT(-EINVAL, .payload_type = 4);
+	BAD_SUBMIT(-EINVAL, .payload = 4096);
+	BAD_SUBMIT(-EINVAL, .stop = 4096);
+	BAD_SUBMIT(-EINVAL, .pad = 1);
+	BAD_SUBMIT(-EINVAL, .id = 1);
+	BAD_SUBMIT(-EINVAL, .reserved[5] = 1);
+	BAD_SUBMIT(-EINVAL, .sampling.reserved[4] = 1);
+	BAD_SUBMIT(-EINVAL, .sampling.top_logprobs = 21, .flags = LLM_SUBMIT_RECORDS);
+	BAD_SUBMIT(-EINVAL, .sampling.top_logprobs = 1);
+	BAD_SUBMIT(-EINVAL, .model = "a\0b");
+	BAD_SUBMIT(-E2BIG, .payload_len = UINT32_MAX);
+	BAD_SUBMIT(-E2BIG, .stop_len = LLM_STOP_BYTES_MAX + 1);
+	BAD_SUBMIT(-EINVAL, .payload_len = 1);
+	BAD_SUBMIT(-EINVAL, .payload_len = 1 << 20, .stop_len = 4096);
+	args = submit_args(3);
+	assert_int_equal(try_submit(&args, 4), -EINVAL);
+	args = submit_args(0);
+	memset(args.model, 'x', sizeof(args.model));
+	assert_int_equal(try_submit(&args, 0), -EINVAL);
+	assert_int_equal(held_count, 0);
+	submit(client, "good");
+}
+
+/* ---- where it listens ---- */
+
+static void test_listen(void **state)
+{
+	char dir[] = "/tmp/llmos-ipc.XXXXXX", address[96], path[64];
+	struct sockaddr_un unix_address = { .sun_family = AF_UNIX };
+	struct error error = { "" };
+	struct stat st;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	snprintf(address, sizeof(address), "unix:%s", path);
+	strcpy(unix_address.sun_path, path);
+	/* a socket that nobody serves any more */
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&unix_address, sizeof(unix_address)), 0);
+	close(fd);
+	assert_int_equal(socket_server_listen(server, address, &error), 0);
+	/* one that is alive, which we are ourselves */
+	assert_int_equal(socket_server_listen(server, address, &error), -EADDRINUSE);
+	assert_non_null(strstr(error.text, "another server"));
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&unix_address, sizeof(unix_address)),
+			 0);
+	client_turn();
+	submit(client, "over the path");
+	assert_int_equal(socket_server_listen(server, "tcp:80", &error), -EINVAL);
+	assert_int_equal(socket_server_listen(server, "unix:", &error), -EINVAL);
+	assert_int_equal(socket_server_listen(server, "unix:/nowhere/s", &error), -ENOENT);
+	assert_non_null(strstr(error.text, "/nowhere/s"));
+	assert_int_equal(socket_server_listen(server, "unix:/etc/passwd", &error), -EEXIST);
+	assert_int_equal(socket_server_adopt(server, STDIN_FILENO, &error), -EINVAL);
+	socket_server_free(server);
+	assert_int_equal(lstat(path, &st), -1);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(socket_server_new(&server, loop, &sink), 0);
+	ipc = socket_server_ipc(server);
+}
+
+/* ---- who is there ---- */
+
+static void test_peer_text(void **state)
+{
+	char good[] = "12:memory:/x\n0::/a.slice/b.service\n", root[] = "0::/\n";
+	char outside[] = "0::/../other\n", gone[] = "0::/a (deleted)\n", none[] = "1:name=x:/a\n";
+	const char *path;
+
+	(void)state;
+	assert_int_equal(peer_cgroup_path(good, &path), 0);
+	assert_string_equal(path, "/a.slice/b.service");
+	assert_int_equal(peer_cgroup_path(root, &path), 0);
+	assert_string_equal(path, "/");
+	assert_int_equal(peer_cgroup_path(outside, &path), -ENOENT);
+	assert_int_equal(peer_cgroup_path(gone, &path), -ENOENT);
+	assert_int_equal(peer_cgroup_path(none, &path), -ENOENT);
+}
+
+/* whoever connected is gone and left its connection to somebody else: that one is not it */
+static void test_peer_gone(void **state)
+{
+	struct peer peer;
+	int fds[2], status;
+	pid_t pid;
+
+	(void)state;
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(address.sun_family);
+
+	/* an abstract address of the kernel's choice */
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	len = sizeof(address);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	fds[0] = socket(AF_UNIX, SOCK_STREAM, 0);
+	pid = fork();
+	if (!pid)
+		_exit(connect(fds[0], (struct sockaddr *)&address, len) ? 1 : 0);
+	fds[1] = accept(listener, NULL, NULL);
+	assert_true(fds[1] >= 0);
+	assert_int_equal(peer_identify(&peer, fds[1]), 0);
+	assert_int_equal(peer.pid, pid);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	peer_refresh(&peer);
+	assert_int_equal(peer.pid, 0);
+	assert_int_equal(peer.cgroup_id, 0);
+	assert_int_equal(peer.uid, getuid());
+	peer_close(&peer);
+	close(fds[0]);
+	close(fds[1]);
+	close(listener);
+}
+
+#define TEST(f)	cmocka_unit_test_setup_teardown(f, client_setup, client_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_request_limits), TEST(test_large_payload),
+		TEST(test_oversized_message), TEST(test_deaf_client), TEST(test_many_parked),
+		TEST(test_connection_limit), TEST(test_byte_by_byte), TEST(test_bad_heads),
+		TEST(test_bad_commands), TEST(test_struct_sizes), TEST(test_reserved),
+		TEST(test_bad_submits), TEST(test_listen), TEST(test_peer_text),
+		TEST(test_peer_gone),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("ipc_hostile", tests, NULL, NULL);
+}
