@@ -102,18 +102,18 @@ static void on_signal(int sig)
 /* A child waits in @cmd until a signal comes. Return: its errno, or 0. */
 static int interrupted(unsigned int cmd, void *arg, int fd, bool restart)
 {
-	pid_t pid = fork();
+	struct sigaction action = {
+		.sa_handler = on_signal,
+		.sa_flags = restart ? SA_RESTART : 0,
+	};
 	int status;
+	pid_t pid;
 
-	if (!pid) {
-		struct sigaction action = {
-			.sa_handler = on_signal,
-			.sa_flags = restart ? SA_RESTART : 0,
-		};
-
-		sigaction(SIGUSR1, &action, NULL);
+	/* Before there is a child, which then never lacks it. */
+	sigaction(SIGUSR1, &action, NULL);
+	pid = fork();
+	if (!pid)
 		_exit(ioctl(fd, cmd, arg) < 0 ? errno : 0);
-	}
 	/* It may not sleep yet at the first one. */
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		usleep(2000);
