@@ -22,8 +22,8 @@ static void record(void)
 {
 	struct llmos *llmos = e2e_open();
 
-	for (size_t i = 0; i < e2e_cases_count; i++) {
-		int r = e2e_answer_get(llmos, &alone[i], e2e_cases[i].prompt, &e2e_cases[i].opts);
+	for (size_t i = 0; i < E2E_CASES; i++) {
+		int r = e2e_answer_get(llmos, &alone[i], e2e_case(i)->prompt, &e2e_case(i)->opts);
 
 		if (r < 0)
 			tap_bail("case %zu alone: %s: %s", i, strerror(-r), llmos_error(llmos));
@@ -42,7 +42,7 @@ static bool all_ended(void)
 static void start(void)
 {
 	for (unsigned int i = 0; i < CLIENTS; i++) {
-		const struct e2e_case *c = &e2e_cases[i % e2e_cases_count];
+		const struct e2e_case *c = e2e_case(i % E2E_CASES);
 		int r;
 
 		/* the second half of the clients share connections, two by two */
@@ -77,7 +77,7 @@ static void run(void)
 static void compare(void)
 {
 	for (unsigned int i = 0; i < CLIENTS; i++) {
-		size_t c = i % e2e_cases_count;
+		size_t c = i % E2E_CASES;
 		bool same = together[i].status == 0 && e2e_answer_equal(&together[i], &alone[c]);
 
 		tap_ok(same, "client %u: case %zu is its undisturbed self (%zu bytes)", i, c,
@@ -96,7 +96,7 @@ int main(void)
 
 	record();
 	tap_ok(!e2e_answer_equal(&alone[4], &alone[5]), "another seed, another text");
-	tap_ok(alone[0].len > 100, "a story of %zu bytes", alone[0].len);
+	tap_ok(alone[0].len > e2e_tokens(200), "a story of %zu bytes", alone[0].len);
 	e2e_status(&before);
 	start();
 	run();
@@ -104,13 +104,13 @@ int main(void)
 	compare();
 	tokens = after.output_tokens - before.output_tokens;
 	steps = after.steps - before.steps;
-	tap_ok(tokens > 1000 && steps < tokens / 2, "%llu tokens took %llu steps: they ran together",
+	tap_ok(tokens > e2e_tokens(1000) && steps < tokens / 2, "%llu tokens took %llu steps: they ran together",
 	       (unsigned long long)tokens, (unsigned long long)steps);
 	for (unsigned int i = 0; i < CLIENTS; i++)
 		e2e_answer_clear(&together[i]);
 	for (unsigned int i = 0; i < conns_count; i++)
 		llmos_free(conns[i]);
-	for (size_t i = 0; i < e2e_cases_count; i++)
+	for (size_t i = 0; i < E2E_CASES; i++)
 		e2e_answer_clear(&alone[i]);
 	return tap_done();
 }

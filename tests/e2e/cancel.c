@@ -28,6 +28,7 @@ static const char *const phase_names[] = { "prefill", "answer" };
 
 struct victim {
 	pid_t pid;	/* who submits: a child, or this process */
+	uint64_t computed;	/* tokens of prompts before it */
 	uint64_t id;
 	enum phase phase;
 	bool gone;	/* it ended before it was seen in its phase */
@@ -44,6 +45,14 @@ static const struct llmos_generate_opts *victim_opts(enum phase phase)
 	};
 
 	return phase == PREFILL ? &prefill : &decode;
+}
+
+static void victim_init(struct victim *victim, enum phase phase)
+{
+	struct llmos_status status = { 0 };
+
+	e2e_status(&status);
+	*victim = (struct victim){ .phase = phase, .computed = status.prompt_tokens };
 }
 
 static int victim_start(struct llmos *llmos, struct e2e_answer *answer, enum phase phase)
@@ -76,6 +85,7 @@ static bool find(struct victim *victim, struct llmos_process *ret)
 static bool in_phase(void *arg)
 {
 	struct victim *victim = arg;
+	struct llmos_status status;
 	struct llmos_process p;
 
 	if (!find(victim, &p)) {
@@ -83,10 +93,11 @@ static bool in_phase(void *arg)
 		return victim->gone;
 	}
 	victim->id = p.id;
-	if (victim->phase == PREFILL && p.output_tokens)
-		victim->gone = true;
-	return victim->gone || (p.state == LLMOS_RUNNING &&
-				(victim->phase == PREFILL || p.output_tokens));
+	if (victim->phase == DECODE)
+		return p.state == LLMOS_RUNNING && p.output_tokens;
+	victim->gone = p.output_tokens;
+	return victim->gone || (p.state == LLMOS_RUNNING && e2e_status(&status) == 0 &&
+				status.prompt_tokens > victim->computed);
 }
 
 static bool not_listed(void *arg)
@@ -159,8 +170,9 @@ static void rounds(enum way way, enum phase phase)
 
 	e2e_status(&before);
 	for (int i = 0; i < ROUNDS; i++) {
-		struct victim victim = { .phase = phase };
+		struct victim victim;
 
+		victim_init(&victim, phase);
 		seen += way == BY_KILL ? round_kill(&victim) : round_own(&victim, way);
 		freed = e2e_wait(10, not_listed, &victim) && freed;
 	}
@@ -199,13 +211,13 @@ static pid_t bystander(int *ret_fd)
 		close(fds[0]);
 		signal(SIGPIPE, SIG_IGN);
 		if (llmos_open(&llmos, NULL) < 0 ||
-		    e2e_answer_get(llmos, &first, e2e_cases[0].prompt, &e2e_cases[0].opts) < 0)
+		    e2e_answer_get(llmos, &first, e2e_case(0)->prompt, &e2e_case(0)->opts) < 0)
 			_exit(2);
 		/* until the reader of the pipe is gone */
 		while (write(fds[1], &count, sizeof(count)) == sizeof(count)) {
 			count++;
-			if (e2e_answer_get(llmos, &next, e2e_cases[0].prompt,
-					   &e2e_cases[0].opts) < 0 ||
+			if (e2e_answer_get(llmos, &next, e2e_case(0)->prompt,
+					   &e2e_case(0)->opts) < 0 ||
 			    !e2e_answer_equal(&first, &next))
 				_exit(3);
 			e2e_answer_clear(&next);
@@ -233,8 +245,9 @@ int main(void)
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		tap_bail("the bystander did not start");
 	for (int i = 0; i < ROUNDS; i++) {
-		struct victim victim = { .phase = i % 2 ? DECODE : PREFILL };
+		struct victim victim;
 
+		victim_init(&victim, i % 2 ? DECODE : PREFILL);
 		round_kill(&victim);
 	}
 	while (count < 1 && read(fd, &count, sizeof(count)) == sizeof(count))

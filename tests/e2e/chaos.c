@@ -200,7 +200,7 @@ static int fds_of_fresh(void)
 	chaos_record(&again);
 	e2e_settled(&status);
 	fds = e2e_fd_count(pid);
-	for (size_t i = 0; i < e2e_cases_count; i++)
+	for (size_t i = 0; i < E2E_CASES; i++)
 		tap_ok(e2e_answer_equal(&again.answers[i], &truth.answers[i]),
 		       "case %zu is the same as in the beginning", i);
 	chaos_forget(&again);

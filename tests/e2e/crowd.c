@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 
 	if (want > CROWD_MAX)
 		return 64;
-	r = e2e_answer_get(llmos, &before, e2e_cases[0].prompt, &e2e_cases[0].opts);
+	r = e2e_answer_get(llmos, &before, e2e_case(0)->prompt, &e2e_case(0)->opts);
 	tap_ok(r == 0, "an answer before the crowd comes");
 	while (got < want && (fds[got] = knock()) >= 0)
 		got++;
@@ -91,14 +91,14 @@ int main(int argc, char **argv)
 	nanosleep(&watch, NULL);
 	spent = (ticks(pid) - spent) * 1000 / sysconf(_SC_CLK_TCK);
 	tap_ok(spent >= 0 && spent < WATCH_MS / 4, "it does not spin: %ld ms of %d", spent, WATCH_MS);
-	r = e2e_answer_get(llmos, &during, e2e_cases[0].prompt, &e2e_cases[0].opts);
+	r = e2e_answer_get(llmos, &during, e2e_case(0)->prompt, &e2e_case(0)->opts);
 	tap_ok(r == 0 && e2e_answer_equal(&during, &before), "who was there before is answered");
 	for (unsigned long i = 0; i < got; i++)
 		close(fds[i]);
 	tap_ok(e2e_wait(10, daemon_empty, &pid), "the crowd left, and so did its descriptors (%d)",
 	       e2e_fd_count(pid));
 	late = e2e_open();
-	r = e2e_answer_get(late, &after, e2e_cases[0].prompt, &e2e_cases[0].opts);
+	r = e2e_answer_get(late, &after, e2e_case(0)->prompt, &e2e_case(0)->opts);
 	tap_ok(r == 0 && e2e_answer_equal(&after, &before), "who comes now is answered");
 	llmos_free(late);
 	llmos_free(llmos);

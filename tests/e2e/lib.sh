@@ -147,6 +147,16 @@ done_testing()
 	exit $?
 }
 
+# pick FAST SLOW: how much of something, where a vehicle is fast and where it is slow
+pick()
+{
+	if [ "$LLMOS_SCALE" -eq 1 ]; then
+		echo "$1"
+	else
+		echo "$2"
+	fi
+}
+
 # ---- waiting ----
 
 # wait_for SECONDS COMMAND...: until it succeeds; looks every 20 ms, longer on slow vehicles

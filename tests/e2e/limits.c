@@ -75,6 +75,7 @@ static void check(const char *what, unsigned int limit, unsigned int conns_count
 {
 	struct crowd crowd = { .conns = conns_count };
 	struct llmos_status status;
+	bool soon;
 
 	for (unsigned int i = 0; i < conns_count; i++)
 		conns[i] = e2e_open();
@@ -84,7 +85,8 @@ static void check(const char *what, unsigned int limit, unsigned int conns_count
 			ask(&crowd, i);
 	kill(pid, SIGCONT);
 	crowd.want = crowd.count - limit;
-	tap_ok(e2e_wait(10, look, &crowd), "%s: %u asked, %u refused with EBUSY", what, crowd.count,
+	soon = e2e_wait(10, look, &crowd);
+	tap_ok(soon, "%s: %u asked, %u refused with EBUSY", what, crowd.count,
 	       crowd.refused);
 	tap_ok(crowd.refused == crowd.want, "%s: no more than those past %u", what, limit);
 	leave(&crowd);
@@ -107,7 +109,7 @@ int main(int argc, char **argv)
 	conns_count = (user + EXTRA + file - 1) / file;
 	check("one user", user, conns_count, file, pid);
 	llmos = e2e_open();
-	r = e2e_answer_get(llmos, &answer, e2e_cases[0].prompt, &e2e_cases[0].opts);
+	r = e2e_answer_get(llmos, &answer, e2e_case(0)->prompt, &e2e_case(0)->opts);
 	tap_ok(r == 0 && answer.len, "there is room again (%s)", strerror(-r));
 	e2e_answer_clear(&answer);
 	llmos_free(llmos);

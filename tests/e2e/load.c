@@ -15,8 +15,9 @@
 
 int main(int argc, char **argv)
 {
-	static const struct llmos_generate_opts opts = {
-		.size = sizeof(opts), .raw = true, .ignore_eos = true, .max_tokens = 400,
+	const struct llmos_generate_opts opts = {
+		.size = sizeof(opts), .raw = true, .ignore_eos = true,
+		.max_tokens = e2e_tokens(400),
 	};
 	static struct e2e_answer answers[MAX];
 	unsigned long wanted = 8, left = 0;

@@ -71,7 +71,7 @@ static int message(int fd, unsigned int cmd, void *arg, const void *data, size_t
 	return msg.result;
 }
 
-/* every token with its 20 likeliest alternatives: 100 kB for 480 tokens */
+/* every token with its 20 likeliest alternatives: 200 bytes of answer each */
 static int raw_submit(int fd, const char *prompt, uint64_t *ret_id)
 {
 	struct llm_submit submit = {
@@ -79,7 +79,7 @@ static int raw_submit(int fd, const char *prompt, uint64_t *ret_id)
 		.flags = LLM_SUBMIT_RECORDS | LLM_SUBMIT_IGNORE_EOS,
 		.payload_type = LLM_PAYLOAD_RAW,
 		.payload_len = strlen(prompt),
-		.max_tokens = 480,
+		.max_tokens = e2e_tokens(480),
 		.sampling.top_logprobs = LLM_LOGPROBS_MAX,
 	};
 	char none[1];
@@ -168,6 +168,7 @@ int main(int argc, char **argv)
 	struct llmos *llmos = e2e_open();
 	int fds[SLOW], fd, r;
 	struct llmos_status status;
+	bool all_paused;
 	uint64_t id;
 
 	fd = raw_open();
@@ -178,7 +179,7 @@ int main(int argc, char **argv)
 		r = raw_read_all(fd, id, &want);
 	tap_ok(r == 0 && want.len > bound, "an answer of %zu bytes, more than the bound of %u (%s)",
 	       want.len, bound, strerror(-r));
-	r = e2e_answer_get(llmos, &other, e2e_cases[0].prompt, &e2e_cases[0].opts);
+	r = e2e_answer_get(llmos, &other, e2e_case(0)->prompt, &e2e_case(0)->opts);
 	tap_ok(r == 0, "another answer, undisturbed");
 
 	for (int i = 0; i < SLOW; i++) {
@@ -186,11 +187,12 @@ int main(int argc, char **argv)
 		if (fds[i] < 0 || raw_submit(fds[i], "Once", &seen.ids[i]) < 0)
 			tap_bail("client %d: %s", i, strerror(errno));
 	}
-	tap_ok(e2e_wait(30, look, &seen), "%u of %d clients that do not read are paused",
+	all_paused = e2e_wait(30, look, &seen);
+	tap_ok(all_paused, "%u of %d clients that do not read are paused",
 	       seen.paused, SLOW);
 	tap_ok(seen.unread_max <= bound + LLM_RECORD_BYTES_MAX, "none has more than %u bytes unread",
 	       seen.unread_max);
-	r = e2e_answer_get(llmos, &again, e2e_cases[0].prompt, &e2e_cases[0].opts);
+	r = e2e_answer_get(llmos, &again, e2e_case(0)->prompt, &e2e_case(0)->opts);
 	tap_ok(r == 0 && e2e_answer_equal(&again, &other), "somebody else is answered meanwhile (%s)",
 	       strerror(-r));
 

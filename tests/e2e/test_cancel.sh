@@ -17,7 +17,8 @@ DAEMON_ARGS=
 daemon_start
 
 # Ctrl-C at the command line, while others keep the daemon busy
-"$E2E/load" -n 24 >"$TMP/busy" &
+: >"$TMP/busy"
+"$E2E/load" -n "$(pick 24 4)" >"$TMP/busy" &
 busy=$!
 E2E_PIDS=$busy
 wait_for 10 grep -q busy "$TMP/busy"

@@ -34,7 +34,8 @@ chat_on_terminal '>' '\033[A\r' 'ommy' '' '>' '\004'
 is $? 0 "the line of an earlier chat, from the history" || note "$(cat "$TMP/out" "$TMP/err")"
 
 # Ctrl-C in the middle of an answer, while others keep the daemon busy
-"$E2E/load" -n 24 >"$TMP/busy" &
+: >"$TMP/busy"
+"$E2E/load" -n "$(pick 24 4)" >"$TMP/busy" &
 busy=$!
 E2E_PIDS=$busy
 wait_for 10 grep -q busy "$TMP/busy"

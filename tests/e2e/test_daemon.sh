@@ -7,6 +7,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+tokens=$(pick 60 12)
 small_model
 daemon_start
 first=$DAEMON_PID
@@ -20,12 +21,12 @@ ok $? "a second daemon does not start ($rc)"
 has "$TMP/second" 'busy|use|already|another' "and says why" || true
 is "$(grep -cE 'busy|use|already|another' "$TMP/second")" 1 "in one line"
 is "$(status .server_pid)" "$first" "the first one still serves"
-ctl ask --raw 'Once upon a time' -n 60 >"$TMP/want" </dev/null
+ctl ask --raw 'Once upon a time' -n "$tokens" >"$TMP/want" </dev/null
 is $? 0 "and answers"
 
 # stopped and continued: nobody notices but by the clock
 kill -STOP "$first"
-"$LLMOS_BUILD/llmctl" ask --raw 'Once upon a time' -n 60 >"$TMP/got" </dev/null &
+"$LLMOS_BUILD/llmctl" ask --raw 'Once upon a time' -n "$tokens" >"$TMP/got" </dev/null &
 E2E_PIDS=$!
 if [ "$LLMOS_TRANSPORT" = device ]; then
 	# shellcheck disable=SC2317
@@ -59,6 +60,7 @@ else
 fi
 
 # SIGTERM while it is at work: it ends at once and well
+: >"$TMP/busy"
 "$E2E/load" -n 8 >"$TMP/busy" 2>&1 &
 busy=$!
 E2E_PIDS=$busy
@@ -73,7 +75,7 @@ else
 fi
 wait $busy 2>/dev/null
 daemon_start
-ctl ask --raw 'Once upon a time' -n 60 >"$TMP/got" </dev/null
+ctl ask --raw 'Once upon a time' -n "$tokens" >"$TMP/got" </dev/null
 same "$TMP/got" "$TMP/want" "the next one answers the same"
 daemon_stop
 
@@ -83,7 +85,7 @@ daemon_start
 if [ "$LLMOS_TRANSPORT" = socket ]; then
 	run_prog crowd 100
 else
-	"$E2E/load" -n 40 -c 100
+	"$E2E/load" -n 40 -c "$(pick 100 1)" >/dev/null
 	is $? 0 "40 requests with 40 descriptors"
 fi
 daemon_stop
@@ -109,7 +111,7 @@ rc=$?
 [ $rc -eq 0 ] || [ $rc -eq 71 ]
 ok $? "llmctl with four descriptors answers or says EX_OSERR ($rc)" || note "$(cat "$TMP/err")"
 if [ -e /dev/full ]; then
-	ctl ask --raw 'Once upon a time' -n 60 >/dev/full 2>"$TMP/err" </dev/null
+	ctl ask --raw 'Once upon a time' -n "$tokens" >/dev/full 2>"$TMP/err" </dev/null
 	is $? 74 "a full disk: exit code EX_IOERR"
 	has "$TMP/err" 'No space left' "in so many words"
 	ctl ls --json >/dev/full 2>"$TMP/err" </dev/null

@@ -10,6 +10,8 @@
 need_device
 need_root
 small_model
+# a story ends where the context does
+[ "$LLMOS_SCALE" -eq 1 ] || DAEMON_ARGS=--context=100
 daemon_start
 who=root
 have_user alice && who=alice

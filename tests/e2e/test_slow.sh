@@ -11,8 +11,9 @@ daemon_start
 if [ "$LLMOS_TRANSPORT" = device ]; then
 	bound=/sys/module/llm/parameters/max_unread_bytes
 	was=$(cat $bound)
-	echo 16384 >$bound
-	run_prog slow 16384
+	limit=$(pick 16384 4096)
+	echo "$limit" >$bound
+	run_prog slow "$limit"
 	echo "$was" >$bound
 else
 	run_prog slow 65536

@@ -11,7 +11,7 @@
 
 static const char *const stops[] = { "the end", "!\"", NULL };
 
-const struct e2e_case e2e_cases[] = {
+static struct e2e_case cases[E2E_CASES] = {
 	{ "Once upon a time", OPTS(200, .ignore_eos = true) },
 	{ "One day, a boy named Tim", OPTS(60, .ignore_eos = true) },
 	{ "Lily and her mom went to the", OPTS(120, .ignore_eos = true) },
@@ -25,10 +25,18 @@ const struct e2e_case e2e_cases[] = {
 	{ "Lily", OPTS(1, .ignore_eos = true) },
 	{ "There was a cat. The cat liked to play. One day the cat saw a bird. The bird",
 	  OPTS(70, .ignore_eos = true) },
-	{ "Her friend came", OPTS(0, .stop = stops) },
-	{ "The end", OPTS(0) },
+	{ "Her friend came", OPTS(400, .stop = stops) },
+	{ "The end", OPTS(400) },
 	{ "He was happy because", OPTS(110, .ignore_eos = true, .repeat_penalty = 1.1) },
 	{ "Ben and Sue ran", OPTS(100, SAMPLE(1.5, 0xffffffffffffffffULL)) },
 };
 
-const size_t e2e_cases_count = ARRAY_SIZE(e2e_cases);
+const struct e2e_case *e2e_case(size_t index)
+{
+	static bool scaled;
+
+	for (size_t i = 0; i < E2E_CASES && !scaled; i++)
+		cases[i].opts.max_tokens = e2e_tokens(cases[i].opts.max_tokens);
+	scaled = true;
+	return &cases[index];
+}

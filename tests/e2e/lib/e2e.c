@@ -49,6 +49,11 @@ unsigned int e2e_scale(void)
 	return scale ? scale : 1;
 }
 
+unsigned int e2e_tokens(unsigned int tokens)
+{
+	return e2e_scale() > 1 && tokens > 5 ? tokens / 5 : tokens;
+}
+
 uint64_t e2e_now_ns(void)
 {
 	struct timespec now;

@@ -26,6 +26,8 @@
 
 bool e2e_device(void);
 unsigned int e2e_scale(void);
+/* @tokens, or a fifth of them where each takes long */
+unsigned int e2e_tokens(unsigned int tokens);
 /* an unsigned number from the environment */
 uint64_t e2e_number(const char *name, uint64_t fallback);
 

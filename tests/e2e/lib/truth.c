@@ -39,9 +39,9 @@ void chaos_record(struct chaos_truth *truth)
 	struct llmos *llmos = e2e_open();
 	int r;
 
-	for (size_t i = 0; i < e2e_cases_count; i++) {
-		r = e2e_answer_get(llmos, &truth->answers[i], e2e_cases[i].prompt,
-				   &e2e_cases[i].opts);
+	for (size_t i = 0; i < E2E_CASES; i++) {
+		r = e2e_answer_get(llmos, &truth->answers[i], e2e_case(i)->prompt,
+				   &e2e_case(i)->opts);
 		if (r < 0)
 			tap_bail("case %zu alone: %s", i, llmos_error(llmos));
 	}
@@ -56,7 +56,7 @@ void chaos_record(struct chaos_truth *truth)
 
 void chaos_forget(struct chaos_truth *truth)
 {
-	for (size_t i = 0; i < e2e_cases_count; i++)
+	for (size_t i = 0; i < E2E_CASES; i++)
 		e2e_answer_clear(&truth->answers[i]);
 	e2e_answer_clear(&truth->file_answer);
 }

@@ -113,11 +113,11 @@ static int compare(struct worker *worker, const char *what, const struct e2e_ans
 
 static void op_ask(struct worker *worker)
 {
-	uint32_t c = e2e_below(&worker->random, e2e_cases_count);
+	uint32_t c = e2e_below(&worker->random, E2E_CASES);
 	struct e2e_answer answer = { .progress = piece };
 	int r;
 
-	r = e2e_answer_get(worker->llmos, &answer, e2e_cases[c].prompt, &e2e_cases[c].opts);
+	r = e2e_answer_get(worker->llmos, &answer, e2e_case(c)->prompt, &e2e_case(c)->opts);
 	if (compare(worker, "ask", &answer, &worker->truth->answers[c], r == 0) == 0)
 		judge(worker, "ask", r);
 	e2e_answer_clear(&answer);
@@ -125,14 +125,14 @@ static void op_ask(struct worker *worker)
 
 static void op_cancel(struct worker *worker)
 {
-	uint32_t c = e2e_below(&worker->random, e2e_cases_count);
+	uint32_t c = e2e_below(&worker->random, E2E_CASES);
 	struct e2e_answer answer = {
 		.progress = piece,
 		.stop_after = 1 + e2e_below(&worker->random, 200),
 	};
 	int r;
 
-	r = e2e_answer_get(worker->llmos, &answer, e2e_cases[c].prompt, &e2e_cases[c].opts);
+	r = e2e_answer_get(worker->llmos, &answer, e2e_case(c)->prompt, &e2e_case(c)->opts);
 	if (compare(worker, "cancel", &answer, &worker->truth->answers[c], r == 0) == 0)
 		judge(worker, "cancel", r == -ECANCELED ? 0 : r);
 	e2e_answer_clear(&answer);
@@ -145,10 +145,10 @@ static void op_parallel(struct worker *worker)
 	int r = 0;
 
 	for (int i = 0; i < PARALLEL && r >= 0; i++) {
-		cases[i] = e2e_below(&worker->random, e2e_cases_count);
+		cases[i] = e2e_below(&worker->random, E2E_CASES);
 		answers[i].progress = piece;
-		r = e2e_answer_start(worker->llmos, &answers[i], e2e_cases[cases[i]].prompt,
-				     &e2e_cases[cases[i]].opts);
+		r = e2e_answer_start(worker->llmos, &answers[i], e2e_case(cases[i])->prompt,
+				     &e2e_case(cases[i])->opts);
 	}
 	for (int i = 0; i < PARALLEL && r >= 0; i++)
 		r = llmos_request_wait(answers[i].request);
@@ -169,12 +169,12 @@ out:
 /* leave in the middle, without a word */
 static void op_close(struct worker *worker)
 {
-	uint32_t c = e2e_below(&worker->random, e2e_cases_count);
+	uint32_t c = e2e_below(&worker->random, E2E_CASES);
 	size_t until = e2e_below(&worker->random, 150);
 	struct e2e_answer answer = { .progress = piece };
 	int r;
 
-	r = e2e_answer_start(worker->llmos, &answer, e2e_cases[c].prompt, &e2e_cases[c].opts);
+	r = e2e_answer_start(worker->llmos, &answer, e2e_case(c)->prompt, &e2e_case(c)->opts);
 	while (r >= 0 && !answer.ended && answer.len < until)
 		r = llmos_dispatch(worker->llmos, -1);
 	if (compare(worker, "close", &answer, &worker->truth->answers[c], false) == 0)
@@ -187,17 +187,17 @@ static void op_close(struct worker *worker)
 /* let an answer lie unread while another one, on another connection, is read */
 static void op_slow(struct worker *worker)
 {
-	uint32_t c = e2e_below(&worker->random, e2e_cases_count);
-	uint32_t d = e2e_below(&worker->random, e2e_cases_count);
+	uint32_t c = e2e_below(&worker->random, E2E_CASES);
+	uint32_t d = e2e_below(&worker->random, E2E_CASES);
 	struct e2e_answer slow = { .progress = piece }, quick = { .progress = piece };
 	struct llmos *other = NULL;
 	int r;
 
-	r = e2e_answer_start(worker->llmos, &slow, e2e_cases[c].prompt, &e2e_cases[c].opts);
+	r = e2e_answer_start(worker->llmos, &slow, e2e_case(c)->prompt, &e2e_case(c)->opts);
 	if (r >= 0)
 		r = llmos_open(&other, NULL);
 	if (r >= 0)
-		r = e2e_answer_get(other, &quick, e2e_cases[d].prompt, &e2e_cases[d].opts);
+		r = e2e_answer_get(other, &quick, e2e_case(d)->prompt, &e2e_case(d)->opts);
 	if (r >= 0)
 		r = llmos_request_wait(slow.request);
 	if (compare(worker, "slow", &slow, &worker->truth->answers[c], r >= 0) == 0 &&
