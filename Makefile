@@ -107,7 +107,7 @@ $(O)/libllmos.a: $(LIB_OBJS)
 
 $(O)/libllmos.so.0: $(LIB_OBJS) libllmos-user/libllmos.map
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-soname,$(SONAME) $(if $(SANFLAGS),,-Wl,--no-undefined) \
 		-Wl,--no-undefined-version -Wl,--version-script=libllmos-user/libllmos.map \
 		-o $@ $(LIB_OBJS) $(LIB_LIBS) && ln -sf $(@F) $(O)/libllmos.so
 

@@ -6,7 +6,8 @@
  * returns 0 or a positive count, or -errno; objects made by the library are freed by their _free
  * function, which takes NULL. Strings are UTF-8. The library never prints, never exits, starts no
  * thread and keeps no global state; one connection and its requests belong to one thread at a
- * time, several connections may be used from several threads.
+ * time, several connections may be used from several threads. After fork() the child must not use
+ * its parent's connections, nor free them.
  *
  * Options structs start with their size: fill them with LLMOS_OPTS(type, .field = ...). A library
  * that is older than its caller refuses options it does not know (-E2BIG) unless they are zero.

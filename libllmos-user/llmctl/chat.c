@@ -37,6 +37,12 @@ struct chat {
 	bool over;
 };
 
+/* for a person, who can do without it */
+static void say(const char *text)
+{
+	term_write(text, strlen(text));
+}
+
 /* ---- messages ---- */
 
 static int chat_add(struct chat *chat, enum llmos_role role, const char *text)
@@ -145,6 +151,8 @@ static int chat_answer(struct chat *chat, const char *question)
 			code = EX_IOERR;
 	} else {
 		code = answer_finish(&answer, chat->llmos, r);
+		if (r == -E2BIG && line_edits(chat->line))
+			say("(/reset forgets what was said)\n");
 	}
 	if (r == -ECONNRESET || r == -EPROTO || r == -EPIPE) {
 		llmos_free(chat->llmos);
@@ -170,12 +178,11 @@ static int chat_command(struct chat *chat, const char *text)
 	} else if (!strncmp(text, "/system ", 8)) {
 		return chat_set_system(chat, text + 8);
 	} else if (!strcmp(text, "/help") || !strcmp(text, "/?")) {
-		puts("/reset         forget what was said\n"
-		     "/system TEXT   begin anew with this system message\n"
-		     "/exit          leave; so does Ctrl-D\n"
-		     "//...          say something that begins with /\n"
-		     "Ctrl-C ends an answer, or gives up a line.");
-		fflush(stdout);
+		say("/reset         forget what was said\n"
+		    "/system TEXT   begin anew with this system message\n"
+		    "/exit          leave; so does Ctrl-D\n"
+		    "//...          say something that begins with /\n"
+		    "Ctrl-C ends an answer, or gives up a line.\n");
 	} else {
 		return fail(EX_USAGE, "command '%s' is not known (see /help)", text);
 	}
@@ -238,7 +245,7 @@ int cmd_chat(struct options *options, int argc, char **argv)
 	if (r < 0)
 		return fail(exit_code(r), "standard input: %s", strerror(-r));
 	if (line_edits(chat.line))
-		term_write_text("Ctrl-C ends an answer, /help tells more.\n", 41);
+		say("Ctrl-C ends an answer, /help tells more.\n");
 	chat_loop(&chat);
 	return chat.code;
 }

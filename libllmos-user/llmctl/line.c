@@ -4,6 +4,7 @@
  * and ends the line, not the program. The history lies in ${XDG_STATE_HOME:-~/.local/state}/llmos.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -25,12 +26,14 @@
  * struct line - a reader of lines
  * @edits: a person is there
  * @history: path of the history, NULL: none is kept
+ * @added: lines added to it
  * @got: what the editor handed over, owned; NULL: the end of input
  * @done: it did
  */
 struct line {
 	bool edits;
 	char *history;
+	int added;
 	char *got;
 	bool done;
 };
@@ -113,23 +116,35 @@ static char *history_path(void)
 	return path;
 }
 
+/* what a person asked is nobody else's business */
 static void history_open(struct line *line)
 {
-	line->history = history_path();
+	int fd;
+
 	using_history();
-	stifle_history(HISTORY_LINES_MAX);
-	if (line->history)
+	line->history = history_path();
+	if (!line->history)
+		return;
+	fd = open(line->history, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fchmod(fd, 0600) < 0) {
+		free(line->history);
+		line->history = NULL;
+	} else {
 		read_history(line->history);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
-/* what a person asked is nobody else's business */
+/* only what is new: another conversation may have added to it meanwhile */
 static void history_save(const struct line *line)
 {
-	mode_t mask = umask(077);
-
-	if (!write_history(line->history))
-		chmod(line->history, 0600);
-	umask(mask);
+	if (append_history(line->added, line->history))
+		return;
+	if (history_truncate_file(line->history, HISTORY_LINES_MAX))
+		return;
+	/* it may be another file now */
+	chmod(line->history, 0600);
 }
 
 /* ---- the reader ---- */
@@ -156,7 +171,7 @@ void line_free(struct line *line)
 {
 	if (!line)
 		return;
-	if (line->history)
+	if (line->history && line->added)
 		history_save(line);
 	free(line->history);
 	free(line->got);
@@ -225,8 +240,10 @@ static int line_edit(struct line *line, const char *prompt, char **ret)
 	}
 	if (!line->got)
 		return -ENODATA;
-	if (*line->got)
+	if (*line->got) {
 		add_history(line->got);
+		line->added++;
+	}
 	*ret = line->got;
 	line->got = NULL;
 	return 0;

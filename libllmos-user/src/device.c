@@ -186,8 +186,9 @@ static int device_wait(struct device *device, uint64_t id, int timeout_ms)
 
 	if (timeout_ms >= 0)
 		wait.deadline_ns = now_ns() + (uint64_t)timeout_ms * 1000000U;
+	/* one that is not there any more says so to its READ */
 	if (ioctl(device->fd, LLM_IOC_WAIT, &wait) < 0)
-		return errno == ETIME || errno == EAGAIN ? 0 : -errno;
+		return errno == ETIME || errno == EAGAIN || errno == ENOENT ? 0 : -errno;
 	return 0;
 }
 

@@ -63,6 +63,20 @@ static enum fake_evil evil_now(struct fake *fake, unsigned int cmd)
 	return fake->evil_seen++ < fake->evil_after ? FAKE_GOOD : fake->evil;
 }
 
+/* a few bytes become others, mostly in the head and the struct */
+static void mutate(struct fake *fake, uint8_t *bytes, size_t len)
+{
+	unsigned int count = 1 + rand_r(&fake->seed) % 4;
+
+	while (count--) {
+		size_t span = rand_r(&fake->seed) % 4 && len > 160 ? 160 : len;
+		size_t at = (size_t)rand_r(&fake->seed) % span;
+
+		bytes[at] = rand_r(&fake->seed) % 3 ? (uint8_t)rand_r(&fake->seed) :
+						     bytes[at] ^ 1 << rand_r(&fake->seed) % 8;
+	}
+}
+
 static int reply(struct fake *fake, const struct llm_msg *head, int result, const void *arg,
 		 const void *data, size_t len)
 {
@@ -103,6 +117,12 @@ static int reply(struct fake *fake, const struct llm_msg *head, int result, cons
 	}
 	if (evil != FAKE_GARBAGE)
 		out->len = evil == FAKE_SHORT ? 23 : evil == FAKE_LONG ? 0xfffffff0U : total;
+	if (evil == FAKE_MUTATE) {
+		mutate(fake, bytes, total);
+		send_all(fake, bytes, total);
+		total = 0;
+		r = -ECONNRESET;
+	}
 	if (!r)
 		r = send_all(fake, bytes, total);
 	else if (total)

@@ -35,6 +35,7 @@ enum fake_evil {
 	FAKE_STATUS,		/* READ: a status that is no errno */
 	FAKE_NO_ID,		/* SUBMIT: the id 0 */
 	FAKE_GARBAGE,		/* bytes of no meaning */
+	FAKE_MUTATE,		/* some bytes are others, then the connection closes */
 	FAKE_EVILS,
 };
 
@@ -52,6 +53,7 @@ enum fake_evil {
  * @hold: READs are not answered before the request is cancelled
  * @silent: STATUS requests are not answered at all
  * @evil: what is wrong
+ * @seed: of FAKE_MUTATE; moves on
  * @evil_command: with replies to this command (_IOC_NR)
  * @evil_after: but not with the first so many of them
  * @list: what LIST tells, sorted by id
@@ -81,6 +83,7 @@ struct fake {
 	bool hold;
 	bool silent;
 	enum fake_evil evil;
+	unsigned int seed;
 	unsigned int evil_command;
 	unsigned int evil_after;
 	const struct llm_request_info *list;

@@ -46,6 +46,7 @@ static bool applies(enum fake_evil evil, unsigned int command)
 {
 	switch (evil) {
 	case FAKE_GOOD:
+	case FAKE_MUTATE:	/* may do no harm */
 	case FAKE_EVILS:	return false;
 	case FAKE_FLOOD:
 	case FAKE_STATUS:	return command == LLM_IOC_READ;
@@ -159,6 +160,40 @@ static void test_break_many(void **state)
 	break_many(FAKE_CLOSE);
 	break_many(FAKE_HALF);
 	break_many(FAKE_COOKIE);
+}
+
+/*
+ * Replies with some bytes changed: whatever that makes of them, the call comes back, and a
+ * connection that closed is broken (sanitizers look at the rest).
+ */
+static void test_mutations(void **state)
+{
+	static const unsigned int commands[] = {
+		LLM_IOC_GET_FEATURES, LLM_IOC_SUBMIT, LLM_IOC_READ, LLM_IOC_LIST,
+	};
+	struct llm_request_info infos[3] = { { .id = 1 }, { .id = 2 }, { .id = 3 } };
+	unsigned int round, seed = (unsigned int)getpid();
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	for (round = 0; round < 400; round++) {
+		struct fake *fake = fake_with(commands[round % 4], FAKE_MUTATE, round / 4 % 3);
+		struct llmos_processes *processes = NULL;
+		struct llmos *llmos = NULL;
+		char *answer = NULL;
+
+		fake->list = infos;
+		fake->list_count = 3;
+		fake->seed = seed + round;
+		if (!llmos_open(&llmos, fake_address(fake))) {
+			llmos_ask(llmos, &answer, "x", 1, NULL);
+			free(answer);
+			llmos_ps(llmos, &processes);
+			llmos_processes_free(processes);
+		}
+		llmos_free(llmos);
+		fake_free(fake);
+	}
 }
 
 /* records that are nonsense inside messages that are not: this request ends, the others do not */
@@ -298,6 +333,7 @@ int main(void)
 		cmocka_unit_test(test_submit),
 		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_break_many),
+		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_bad_records),
 		cmocka_unit_test(test_endless_answer),
 		cmocka_unit_test(test_version),
