@@ -57,6 +57,7 @@ static int config_kv_type(enum engine_kv_type *ret, const char *name, struct err
 int engine_new(struct engine **ret, const struct engine_config *config, struct error *error)
 {
 	_cleanup_(engine_freep) struct engine *e = calloc(1, sizeof(*e));
+	const char *isa = config->isa ?: secure_getenv("LLMOS_ISA");
 	int r;
 
 	if (!e)
@@ -68,11 +69,11 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 		r = config_kv_type(&e->kv_type, config->kv_type, error);
 	if (r < 0)
 		return r;
-	e->ops = kern_ops_get(config->isa);
+	e->ops = kern_ops_get(isa);
 	if (!e->ops)
 		return error_set(error, -EINVAL,
 				 "engine: instruction set '%s' is not known, or not there",
-				 config->isa ?: "");
+				 isa ?: "");
 	r = threads_new(&e->threads, e->config.threads);
 	if (r < 0)
 		return error_set(error, r, "engine: can't start '%u' threads: %s",

@@ -23,7 +23,8 @@ struct gguf;
 /**
  * struct engine_config - how an engine is built; a number that is 0 has a default
  * @threads: that compute, the caller's included; 0: one for each processor it may run on
- * @isa: instruction set to use at most, NULL: the best there is ("ref", "avx2", "avx512", ...)
+ * @isa: instruction set to use at most ("ref", "avx2", "avx512", ...), NULL: what the environment's
+ *	LLMOS_ISA says, or the best there is
  * @kv_type: "auto", "f32" or "f16"; NULL and auto: f32 for models of F32 weights, else f16
  * @kv_bytes: key-value cache of one model; 0: enough for @max_seqs sequences of the model's context,
  *	but at most a quarter of the memory there is

@@ -50,7 +50,7 @@ peer_build()
 			tar xzf "$tmp"/llama_cpp_python-*.tar.gz -C "$tmp/source" \
 				--strip-components=1 &&
 			peer_patch "$tmp/source" &&
-			CMAKE_BUILD_PARALLEL_LEVEL=$LLMOS_JOBS CMAKE_ARGS=$PEER_CMAKE_ARGS \
+			CMAKE_BUILD_PARALLEL_LEVEL=$LLMOS_JOBS CMAKE_ARGS=$PEER_CMAKE_ARGS TMPDIR=$tmp \
 				logged peer nice "$dir/bin/pip" --disable-pip-version-check install \
 				"$tmp/source"
 	}; then

@@ -105,6 +105,13 @@ static void test_config(void **state)
 	assert_true(engine_threads(engine) >= 1);
 	engine_free(engine);
 	engine_free(NULL);
+	assert_int_equal(setenv("LLMOS_ISA", "ref", 1), 0);
+	assert_int_equal(engine_new(&engine, &(struct engine_config){ 0 }, &error), 0);
+	assert_string_equal(engine_isa(engine), "ref");
+	engine_free(engine);
+	assert_int_equal(setenv("LLMOS_ISA", "nonsense", 1), 0);
+	refuse_config(&(struct engine_config){ 0 }, "'nonsense'");
+	unsetenv("LLMOS_ISA");
 }
 
 static void test_info(void **state)
