@@ -4,6 +4,8 @@
  */
 #include <linux/bug.h>
 #include <linux/list.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/timekeeping.h>
@@ -26,13 +28,18 @@ void llm_broker_init(void)
 	INIT_LIST_HEAD(&llm_broker.notices);
 	INIT_DELAYED_WORK(&llm_broker.expiry, llm_queue_expire);
 	llm_broker.serverless_ns = ktime_get_ns();
-	WRITE_ONCE(llm_broker.ready, true);
+	kernel_param_lock(THIS_MODULE);
+	llm_broker.ready = true;
+	kernel_param_unlock(THIS_MODULE);
 }
 
 /** llm_broker_exit() - nobody can have a file open any more, so nothing can be left */
 void llm_broker_exit(void)
 {
-	WRITE_ONCE(llm_broker.ready, false);
+	/* A parameter that is just being set may still start the work; later ones do not. */
+	kernel_param_lock(THIS_MODULE);
+	llm_broker.ready = false;
+	kernel_param_unlock(THIS_MODULE);
 	cancel_delayed_work_sync(&llm_broker.expiry);
 	WARN_ON(llm_broker.requests || !RB_EMPTY_ROOT(&llm_broker.by_id));
 	for (int i = 0; i < LLM_USER_BUCKETS; i++)

@@ -57,7 +57,8 @@ enum llm_class {
  * @cancelled: ever
  * @server_mutex: taken around the coming and going of a server
  * @expiry: ends requests that waited too long for a server
- * @ready: initialised; parameters are set before that
+ * @ready: initialised; protected by the lock of the module's parameters, which can be set before
+ *	and after that
  */
 struct llm_broker {
 	spinlock_t lock; /* see above */

@@ -13,6 +13,12 @@
 #define LLM_CHUNK_MAX	(PAGE_SIZE - sizeof(struct llm_chunk))
 #define LLM_CHUNK_MIN	(512 - sizeof(struct llm_chunk))
 
+/*
+ * The memory is charged to whoever asks, and a COMMIT takes it in the server's name: a client's
+ * cgroup that is full must fail the client's request, not have the server look for victims in it.
+ */
+#define LLM_CHUNK_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 void llm_bytes_init(struct llm_bytes *bytes)
 {
 	INIT_LIST_HEAD(&bytes->chunks);
@@ -47,7 +53,7 @@ static struct llm_chunk *llm_bytes_grow(struct llm_bytes *bytes, size_t want)
 	size_t capacity = clamp_t(size_t, want, LLM_CHUNK_MIN, LLM_CHUNK_MAX);
 	struct llm_chunk *chunk;
 
-	chunk = kmalloc(struct_size(chunk, data, capacity), GFP_KERNEL_ACCOUNT);
+	chunk = kmalloc(struct_size(chunk, data, capacity), LLM_CHUNK_GFP);
 	if (!chunk)
 		return NULL;
 	chunk->start = 0;

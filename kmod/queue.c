@@ -313,10 +313,14 @@ void llm_queue_timeout_start(void)
 	schedule_delayed_work(&llm_broker.expiry, llm_limit(recover_timeout_s) * HZ);
 }
 
-/** llm_queue_timeout_changed() - the times of all that wait are to be looked at again */
+/**
+ * llm_queue_timeout_changed() - the times of all that wait are to be looked at again
+ *
+ * Context: under the lock of the module's parameters.
+ */
 void llm_queue_timeout_changed(void)
 {
-	if (!READ_ONCE(llm_broker.ready))
+	if (!llm_broker.ready)
 		return;
 	cancel_delayed_work(&llm_broker.expiry);
 	schedule_delayed_work(&llm_broker.expiry, 0);

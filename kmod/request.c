@@ -231,6 +231,8 @@ bool llm_request_over(const struct llm_request *req)
  * @req: the request
  * @want: bytes that make it worth while; ignored when the server waits for the reader
  * @end_only: nothing but the end is
+ *
+ * Return: there is.
  */
 bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only)
 {

@@ -248,15 +248,21 @@ ssize_t llm_stream_read(struct llm_client *client, struct iov_iter *to, bool non
  * @client: whose
  * @for_input: it asks for input, so a gathered prompt is submitted
  *
- * Input is there if read() or READ would find something: without a request there is never any.
+ * Return: the events. Input is there if read() or READ would find something: without a request
+ * there is never any.
  */
 __poll_t llm_stream_poll(struct llm_client *client, bool for_input)
 {
 	__poll_t events = 0;
 	u64 id;
 
-	if (for_input && llm_stream_begin(client, false, &id))
-		events |= EPOLLERR | EPOLLIN | EPOLLRDNORM;
+	if (for_input) {
+		const int err = llm_stream_begin(client, false, &id);
+
+		/* read() will say what is wrong; a signal is not. */
+		if (err && err != -EINTR)
+			events |= EPOLLERR | EPOLLIN | EPOLLRDNORM;
+	}
 	spin_lock(&llm_broker.lock);
 	if (llm_client_next_ready(client, false))
 		events |= EPOLLIN | EPOLLRDNORM;

@@ -212,6 +212,8 @@ int llm_uring_issue(struct io_uring_cmd *cmd, unsigned int issue_flags,
  * llm_uring_cancel() - io_uring wants a parked command back, for IO_URING_F_CANCEL
  * @cmd: was parked once; may have been woken since
  * @issue_flags: from io_uring
+ *
+ * Return: 0.
  */
 int llm_uring_cancel(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {

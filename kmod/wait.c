@@ -58,7 +58,7 @@ static int llm_wait_look(struct llm_call *call, bool park, struct llm_request **
 
 int llm_wait_attempt(struct llm_call *call, bool park)
 {
-	struct llm_request *req;
+	struct llm_request *req = NULL;
 	int rc;
 
 	spin_lock(&llm_broker.lock);

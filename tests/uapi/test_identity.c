@@ -248,6 +248,41 @@ static void test_memory(void)
 	ok(eventually(!rmdir(CGROUP)), "and given back");
 }
 
+/* A cgroup that is full: its own request fails, nobody is killed for it, nobody else notices. */
+static void test_memory_full(void)
+{
+	static char data[65536];
+	struct llm_event event;
+	struct llm_commit arg;
+	FILE *limit;
+	pid_t pid;
+	int rc;
+
+	mkdir(CGROUP, 0755);
+	if (access(CGROUP "/memory.max", W_OK)) {
+		tap_skip("full memory", "no memory controller");
+		rmdir(CGROUP);
+		return;
+	}
+	event = asked_by(ask_in_cgroup, &pid);
+	limit = fopen(CGROUP "/memory.max", "w");
+	must(limit && fprintf(limit, "%lu", cgroup_memory() + 256 * 1024) > 0 && !fclose(limit),
+	     "memory.max");
+	arg = commit_init(event.id, data, 0);
+	arg.journal = (uintptr_t)data;
+	arg.journal_len = sizeof(data);
+	for (int i = 0; i < 15; i++) {
+		rc = ioctl(server, LLM_IOC_COMMIT, &arg);
+		if (rc)
+			break;
+	}
+	fails(rc, ENOMEM, "a COMMIT to a request whose cgroup is full");
+	ok(!kill(pid, 0), "who asked is alive");
+	is(commit_status(server, event.id, -ENOMEM), LLM_VERDICT_CONTINUE, "the server ends it");
+	is(wait_child(pid), 0, "as the client learns");
+	ok(eventually(!rmdir(CGROUP)), "its cgroup can go");
+}
+
 int main(void)
 {
 	client = client_open();
@@ -257,6 +292,7 @@ int main(void)
 	test_pid_namespace();
 	test_user_namespace();
 	test_memory();
+	test_memory_full();
 	ok(eventually(features(client).requests == 0), "nothing is left");
 	close(client);
 	close(server);

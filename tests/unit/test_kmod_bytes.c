@@ -168,5 +168,6 @@ int main(void)
 	};
 
 	fill();
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("kmod_bytes", tests, NULL, NULL);
 }

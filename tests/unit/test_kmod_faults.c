@@ -325,5 +325,6 @@ int main(void)
 		cmocka_unit_test(test_sleep),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("kmod_faults", tests, NULL, NULL);
 }

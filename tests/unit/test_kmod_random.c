@@ -78,5 +78,6 @@ int main(void)
 		cmocka_unit_test(test_random),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("kmod_random", tests, NULL, NULL);
 }

@@ -296,6 +296,8 @@ typedef int gfp_t;
 
 #define GFP_KERNEL		0
 #define GFP_KERNEL_ACCOUNT	1
+#define __GFP_RETRY_MAYFAIL	2
+#define __GFP_NOWARN		4
 
 /* Allocations until one fails; negative: none does. */
 extern int kshim_fail_alloc;
@@ -509,6 +511,9 @@ struct kernel_param_ops {
 };
 
 #define KBUILD_MODNAME		"llm"
+#define THIS_MODULE		NULL
+#define kernel_param_lock(module)
+#define kernel_param_unlock(module)
 #define module_param_cb(name, ops, arg, perm)					\
 	const struct kernel_param_ops *kshim_param_##name(void);		\
 	const struct kernel_param_ops *kshim_param_##name(void) { return ops; }	\
