@@ -31,7 +31,8 @@ int bytes_reserve(struct bytes *bytes, size_t len)
 
 uint8_t *bytes_room(struct bytes *bytes, size_t len)
 {
-	if (bytes_reserve(bytes, len) < 0)
+	/* at least one byte, so that there is a place to point at */
+	if (bytes_reserve(bytes, MAX(len, (size_t)1)) < 0)
 		return NULL;
 	return bytes->memory + bytes->start + bytes->len;
 }

@@ -17,7 +17,8 @@ struct bytes {
 
 static inline const uint8_t *bytes_data(const struct bytes *bytes)
 {
-	return bytes->memory + bytes->start;
+	/* no memory has no offsets */
+	return bytes->memory ? bytes->memory + bytes->start : NULL;
 }
 
 /** bytes_reserve() - room for @len more bytes; 0 or -ENOMEM */
