@@ -54,8 +54,10 @@ logged()
 	wait "$pid" || rc=$?
 	[[ -t 2 ]] && printf '\r\033[K' >&2
 	if ((rc != 0)); then
-		printf '    %s failed (status %d), the end of %s:\n' "$name" "$rc" "$log" >&2
-		tail -n 15 "$log" | sed 's/^/      /' >&2
+		printf '    %s failed (status %d), from %s:\n' "$name" "$rc" "$log" >&2
+		{ grep -m 10 -E '(error|undefined reference).*:|\*\*\*' "$log" || true; } |
+			sed 's/^/      /' >&2
+		tail -n 10 "$log" | sed 's/^/      /' >&2
 		return 1
 	fi
 }

@@ -102,7 +102,7 @@ static void assert_error(const struct test_request *request, int status, const c
 {
 	char text[512] = "";
 	const uint8_t *body;
-	size_t len;
+	size_t len = 0;
 
 	assert_true(request->ended);
 	assert_int_equal(request->status, status);

@@ -22,9 +22,11 @@ tap_run()
 	echo "llmos-test: $SUITE $name" >/dev/kmsg
 	echo "# $SUITE: $name"
 	rc=0
+	start=$(date +%s)
 	timeout -s KILL "$limit" "$@" >"/out/tap/$SUITE.$name.tap" 2>"/out/tap/$SUITE.$name.err" \
 		</dev/null || rc=$?
 	echo $rc >"/out/tap/$SUITE.$name.rc"
+	echo $(($(date +%s) - start)) >"/out/tap/$SUITE.$name.seconds"
 }
 
 # tap_all FOLDER SECONDS [BUT]: every test_* program and test_*.sh script of the folder, without
