@@ -22,6 +22,7 @@ struct models {
 	char default_name[LLM_MODEL_NAME_MAX];
 	struct list list;
 	unsigned int count;
+	bool named_long;		/* a name that is too long was told of, once */
 	void (*busy)(const char *name);
 };
 
@@ -92,17 +93,19 @@ static int model_fail(struct model *model, int r, const struct error *why)
 /* ---- the folder ---- */
 
 /* the name of a model file, "" if it is none */
-static void models_file_name(const char *file, char *name, size_t size)
+static void models_file_name(struct models *models, const char *file, char *name, size_t size)
 {
 	size_t len = strlen(file), suffix = strlen(MODELS_SUFFIX);
 
 	*name = '\0';
 	if (*file == '.' || len <= suffix || strcmp(file + len - suffix, MODELS_SUFFIX))
 		return;
-	if (len - suffix < size)
+	if (len - suffix < size) {
 		snprintf(name, size, "%.*s", (int)(len - suffix), file);
-	else
+	} else if (!models->named_long) {
+		models->named_long = true;
 		log_warning("models: name of '%s' is longer than %zu bytes", file, size - 1);
+	}
 }
 
 /* the file itself, inside of the folder after all links; or why not */
@@ -125,9 +128,18 @@ static int models_resolve(const struct models *models, const char *file, char **
 	return 0;
 }
 
+/* also by a change of its rights; and nobody can set this time back */
 static uint64_t models_changed_ns(const struct stat *st)
 {
-	return (uint64_t)st->st_mtim.tv_sec * NS_PER_S + (uint64_t)st->st_mtim.tv_nsec;
+	return (uint64_t)st->st_ctim.tv_sec * NS_PER_S + (uint64_t)st->st_ctim.tv_nsec;
+}
+
+/* is all as it was when this file was last looked at? Then so is what is wrong with it. */
+static bool model_is_same(const struct model *model, int r, const struct stat *st)
+{
+	return r == model->found && !r == !!model->path &&
+	       model->size_bytes == (uint64_t)st->st_size &&
+	       model->changed_ns == models_changed_ns(st);
 }
 
 /* one file of the folder: new, as before, or another one under an old name */
@@ -140,7 +152,7 @@ static void models_scan_file(struct models *models, const char *file)
 	struct model *model;
 	int r;
 
-	models_file_name(file, name, sizeof(name));
+	models_file_name(models, file, name, sizeof(name));
 	if (!*name)
 		return;
 	r = models_resolve(models, file, &path, &st, &error);
@@ -151,14 +163,12 @@ static void models_scan_file(struct models *models, const char *file)
 		return;
 	model->present = true;
 	/* what is in use stays as it is */
-	if (model->loaded || model->users)
-		return;
-	if (r == model->error && model->size_bytes == (uint64_t)st.st_size &&
-	    model->changed_ns == models_changed_ns(&st))
+	if (model->loaded || model->users || model_is_same(model, r, &st))
 		return;
 	model_close(model);
 	free(model->path);
 	model->path = steal_ptr(path);
+	model->found = r;
 	model->size_bytes = st.st_size;
 	model->changed_ns = models_changed_ns(&st);
 	model->error = 0;
@@ -286,6 +296,15 @@ static struct model *models_lookup(struct models *models, const char *name)
 	return *name ? model_get(models, name) : models_default(models);
 }
 
+/* the file may be another one by now: mended, replaced or gone */
+static void models_look_again(struct models *models, const struct model *model)
+{
+	char file[LLM_MODEL_NAME_MAX + sizeof(MODELS_SUFFIX)];
+
+	snprintf(file, sizeof(file), "%s" MODELS_SUFFIX, model->name);
+	models_scan_file(models, file);
+}
+
 int models_find(struct models *models, const char *name, struct model **ret,
 		struct error *error)
 {
@@ -294,8 +313,10 @@ int models_find(struct models *models, const char *name, struct model **ret,
 	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
 		return error_set(error, -EINVAL, "'%s' is not the name of a model", name);
 	model = models_lookup(models, name);
-	if (!model) {
-		/* it may be new */
+	if (model)
+		models_look_again(models, model);
+	if (!model || model->found == -ENOENT) {
+		/* it may be new, or gone */
 		models_scan(models, NULL);
 		model = models_lookup(models, name);
 	}

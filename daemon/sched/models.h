@@ -21,6 +21,7 @@ struct models;
  * @present: found by the last look into the folder
  * @changed_ns: when the file last changed, to notice a new one under the old name
  * @size_bytes: of the file
+ * @found: what that look brought: 0, or why it is no file to open
  * @error: 0, or why it can not be used; @error_text says it in words
  * @gguf: open to look into, NULL before
  * @tokenizer: NULL before; the loaded model's own once there is one
@@ -40,6 +41,7 @@ struct model {
 	bool present;
 	uint64_t changed_ns;
 	uint64_t size_bytes;
+	int found;
 	int error;
 	struct error error_text;
 	struct gguf *gguf;

@@ -22,6 +22,7 @@ struct fake_counts {
 	unsigned int steps;
 	unsigned int step_tokens_max;
 	unsigned int step_items_max;
+	unsigned int opens;		/* of model files */
 	unsigned int loads;
 	unsigned int seqs;		/* that exist */
 	unsigned int pages;		/* that are taken */

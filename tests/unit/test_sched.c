@@ -429,6 +429,46 @@ static void test_control(void **state)
 	assert_int_equal(fake_counts.loads, 0);
 }
 
+static struct test_request *ask_model(const char *name)
+{
+	struct test_request *request = control(LLM_OP_GENERATE, LLM_PAYLOAD_RAW, "x", 1);
+
+	strcpy(request->event.model, name);
+	request->event.max_tokens = 1;
+	test_run(&broker);
+	return request;
+}
+
+/* a broken file is read once, until it is another one: mended, then gone */
+static void test_broken_file(void **state)
+{
+	struct test_request *request;
+	char path[256];
+	unsigned int i;
+
+	(void)state;
+	fake_model(folder, "broken.gguf", "nonsense");
+	serve("FAKE");
+	for (i = 0; i < 3; i++) {
+		control(LLM_OP_MODELS, LLM_PAYLOAD_TEXT, NULL, 0);
+		test_run(&broker);
+		request = ask_model("broken");
+		assert_int_equal(request->status, -EBADMSG);
+		assert_int_equal(fake_counts.opens, 2);
+	}
+	fake_model(folder, "broken.gguf", "FAKE context=33");
+	request = ask_model("broken");
+	assert_int_equal(request->status, 0);
+	assert_int_equal(request->event.output_tokens, 1);
+	fake_model(folder, "late.gguf", "nonsense");
+	request = ask_model("late");
+	assert_int_equal(request->status, -EBADMSG);
+	snprintf(path, sizeof(path), "%s/late.gguf", folder);
+	unlink(path);
+	request = ask_model("late");
+	assert_error(request, -ENOENT, "no model 'late'");
+}
+
 /* a long answer comes in pieces, each only when the one before has been read */
 static void test_control_paused(void **state)
 {
@@ -1016,7 +1056,7 @@ int main(void)
 		TEST(test_cache_is_context), TEST(test_empty_prompt), TEST(test_file_newline),
 		TEST(test_stop_strings), TEST(test_stop_malformed), TEST(test_logprobs),
 		TEST(test_score), TEST(test_score_one), TEST(test_control),
-		TEST(test_control_paused), TEST(test_continuous),
+		TEST(test_broken_file), TEST(test_control_paused), TEST(test_continuous),
 		TEST(test_prompt_beside_decode), TEST(test_slots), TEST(test_models_take_turns),
 		TEST(test_page_pressure), TEST(test_too_long), TEST(test_pause),
 		TEST(test_pause_async), TEST(test_resume_overtakes), TEST(test_paused_give_way),
