@@ -37,22 +37,30 @@ die()
 	exit 1
 }
 
-# logged NAME COMMAND...: run with the output in a log; on failure show its end and return 1.
-# On a terminal a running time is shown, so that a long step is seen to live.
-logged()
+# wait_shown NAME PID: wait for a child and return its status. On a terminal a running time is
+# shown, so that a long step is seen to live.
+wait_shown()
 {
-	local name=$1 log="$LLMOS_LOGS/$1.log" pid rc=0 start=$SECONDS
-	shift
-
-	mkdir -p "$LLMOS_LOGS"
-	"$@" >"$log" 2>&1 </dev/null &
-	pid=$!
+	local name=$1 pid=$2 rc=0 start=$SECONDS
 	while [[ -t 2 ]] && kill -0 "$pid" 2>/dev/null; do
 		printf '\r    %s: %d s ' "$name" $((SECONDS - start)) >&2
 		sleep 1
 	done
 	wait "$pid" || rc=$?
-	[[ -t 2 ]] && printf '\r\033[K' >&2
+	[[ ! -t 2 ]] || printf '\r\033[K' >&2
+	return "$rc"
+}
+
+# logged NAME COMMAND...: run with the output in a log; on failure show its errors and its end, and
+# return 1
+logged()
+{
+	local name=$1 log="$LLMOS_LOGS/$1.log" rc=0
+	shift
+
+	mkdir -p "$LLMOS_LOGS"
+	"$@" >"$log" 2>&1 </dev/null &
+	wait_shown "$name" $! || rc=$?
 	if ((rc != 0)); then
 		printf '    %s failed (status %d), from %s:\n' "$name" "$rc" "$log" >&2
 		{ grep -m 10 -E '(error|undefined reference).*:|\*\*\*' "$log" || true; } |
