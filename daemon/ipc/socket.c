@@ -20,6 +20,8 @@
 #define SOCKET_BACKLOG		128
 #define SOCKET_ACCEPT_BATCH	64
 #define SOCKET_RETRY_NS		(100 * NS_PER_MS)
+#define SOCKET_LOCK_NS		(3 * NS_PER_S)	/* a server holds it for a moment */
+#define SOCKET_LOCK_TRY_NS	(20 * NS_PER_MS)
 
 /** struct listener - a listening socket; @path: ours to unlink, "" if it was adopted */
 struct listener {
@@ -199,21 +201,37 @@ static int socket_remove_stale(const struct sockaddr_un *address)
 	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* anybody who may read a folder can hold its lock, for ever */
+static int socket_lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = SOCKET_LOCK_TRY_NS };
+	uint64_t until_ns = clock_ns() + SOCKET_LOCK_NS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (clock_ns() >= until_ns)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 /* two servers that start at once must not remove each other's socket */
 static int socket_lock_directory(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1] = ".";
 	_cleanup_close_ int fd = -1;
+	int r;
 
 	if (slash)
 		snprintf(directory, sizeof(directory), "%.*s", MAX((int)(slash - path), 1), path);
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX) < 0)
-		return -errno;
-	return steal_fd(fd);
+	r = socket_lock(fd);
+	return r < 0 ? r : steal_fd(fd);
 }
 
 static int socket_bind(const struct sockaddr_un *address)
@@ -255,6 +273,9 @@ int socket_server_listen(struct socket_server *server, const char *address, stru
 		return error_set(error, fd, "socket '%s': another server is alive there", path);
 	if (fd == -EEXIST)
 		return error_set(error, fd, "socket '%s': something that is no socket is there",
+				 path);
+	if (fd == -EBUSY)
+		return error_set(error, fd, "socket '%s': another process has locked its folder",
 				 path);
 	if (fd < 0)
 		return error_set(error, fd, "socket '%s': %s", path, strerror(-fd));

@@ -3,9 +3,11 @@
  * The socket transport as it is not meant to be used: limits, messages that lie, clients that do
  * not listen, sockets that others have, peers that are gone. Whoever behaves is served all the same.
  */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -391,6 +393,29 @@ static void test_listen(void **state)
 	ipc = socket_server_ipc(server);
 }
 
+/* whoever may read the folder can lock it: that ends in a message, not in waiting for ever */
+static void test_listen_locked(void **state)
+{
+	char dir[] = "/tmp/llmos-ipc.XXXXXX", address[96];
+	struct error error = { "" };
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(address, sizeof(address), "unix:%s/s", dir);
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(socket_server_listen(server, address, &error), -EBUSY);
+	assert_non_null(strstr(error.text, "locked its folder"));
+	assert_int_equal(flock(fd, LOCK_UN), 0);
+	assert_int_equal(socket_server_listen(server, address, &error), 0);
+	socket_server_free(server);
+	close(fd);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(socket_server_new(&server, loop, &sink), 0);
+	ipc = socket_server_ipc(server);
+}
+
 /* ---- who is there ---- */
 
 static void test_peer_text(void **state)
@@ -454,8 +479,8 @@ int main(void)
 		TEST(test_oversized_message), TEST(test_deaf_client), TEST(test_many_parked),
 		TEST(test_connection_limit), TEST(test_byte_by_byte), TEST(test_bad_heads),
 		TEST(test_bad_commands), TEST(test_struct_sizes), TEST(test_reserved),
-		TEST(test_bad_submits), TEST(test_listen), TEST(test_peer_text),
-		TEST(test_peer_gone),
+		TEST(test_bad_submits), TEST(test_listen), TEST(test_listen_locked),
+		TEST(test_peer_text), TEST(test_peer_gone),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
