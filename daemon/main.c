@@ -276,14 +276,25 @@ static int drop_privileges(const char *user, struct error *error)
 
 /* ---- the service manager ---- */
 
+/* a newline in what others have named would begin another assignment */
+static void notify_clean(char *line)
+{
+	for (; *line; line++)
+		if ((unsigned char)*line < ' ')
+			*line = '?';
+}
+
 /* told before a model is loaded, and with NULL after: nothing else happens meanwhile */
 static void notify_busy(const char *name)
 {
+	char line[LLM_MODEL_NAME_MAX];
 	uint64_t usec = 0;
 
 	if (name) {
+		snprintf(line, sizeof(line), "%s", name);
+		notify_clean(line);
 		sd_notifyf(0, "STATUS=Loading model '%s'\nWATCHDOG_USEC=" LOAD_TIMEOUT_US
-			   "\nEXTEND_TIMEOUT_USEC=" LOAD_TIMEOUT_US "\nWATCHDOG=1", name);
+			   "\nEXTEND_TIMEOUT_USEC=" LOAD_TIMEOUT_US "\nWATCHDOG=1", line);
 	} else if (sd_watchdog_enabled(0, &usec) > 0) {
 		sd_notifyf(0, "STATUS=Serving\nWATCHDOG_USEC=%llu\nWATCHDOG=1",
 			   (unsigned long long)usec);
@@ -503,6 +514,7 @@ int main(int argc, char **argv)
 	r = start(&daemon, &error);
 	if (r < 0) {
 		log_error("%s", *error.text ? error.text : strerror(-r));
+		notify_clean(error.text);
 		sd_notifyf(0, "STATUS=%s\nERRNO=%d", error.text, -r);
 		stop(&daemon);
 		return 1;

@@ -31,6 +31,11 @@ void log_open(enum log_level max)
 	log_to_journal = log_stream_is_journal();
 }
 
+bool log_is_journal(void)
+{
+	return log_to_journal;
+}
+
 /* a value in a message may come from a file or a client: no control bytes in a log */
 static void log_clean(char *line, size_t len)
 {

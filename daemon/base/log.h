@@ -19,6 +19,8 @@ enum log_level {		/* as syslog(3) counts */
 
 /** log_open() - find out who reads standard error; @max: the least important level to show */
 void log_open(enum log_level max);
+/** log_is_journal() - is it the journal, which takes a level in front and knows who writes? */
+bool log_is_journal(void);
 void log_write(enum log_level level, const char *format, ...) _printf_(2, 3);
 
 #define log_error(...)		log_write(LOG_ERROR, __VA_ARGS__)

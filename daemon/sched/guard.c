@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "model/gguf.h"
 
@@ -17,6 +18,9 @@ static struct guard_entry {
 	uintptr_t end;
 	const char *volatile name;
 } guards[GUARD_MODELS];
+
+/* whose file is being opened: its pages are nobody's yet */
+static const char *volatile guard_opened;
 
 static void guard_print(const char *text)
 {
@@ -31,7 +35,7 @@ static const char *guard_find(uintptr_t address)
 	for (i = 0; i < ARRAY_SIZE(guards); i++)
 		if (guards[i].name && address >= guards[i].start && address < guards[i].end)
 			return guards[i].name;
-	return NULL;
+	return guard_opened;
 }
 
 static void guard_handle(int signal, siginfo_t *info, void *context)
@@ -40,7 +44,7 @@ static void guard_handle(int signal, siginfo_t *info, void *context)
 
 	(void)signal;
 	(void)context;
-	guard_print("<2>llmosd: model '");
+	guard_print(log_is_journal() ? "<2>model '" : "llmosd: model '");
 	guard_print(name ? name : "?");
 	guard_print("': a page of its file can not be read any more (truncated, or a disk "
 		    "error); ending to be restarted\n");
@@ -52,6 +56,11 @@ int guard_install(void)
 	struct sigaction action = { .sa_sigaction = guard_handle, .sa_flags = SA_SIGINFO };
 
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+void guard_opening(const char *name)
+{
+	guard_opened = name;
 }
 
 void guard_add(const char *name, const struct gguf *gguf)

@@ -12,6 +12,8 @@ struct gguf;
 
 /** guard_install() - catch SIGBUS; 0 or -errno */
 int guard_install(void);
+/** guard_opening() - model @name's file is about to be opened and read; NULL: no longer */
+void guard_opening(const char *name);
 /** guard_add() - the pages of this file belong to model @name, which must live as long */
 void guard_add(const char *name, const struct gguf *gguf);
 void guard_remove(const char *name);

@@ -376,9 +376,11 @@ int models_open(struct models *models, struct model *model, struct error *error)
 		return models_broken(model, error);
 	if (model->tokenizer)
 		return 0;
+	guard_opening(model->name);
 	r = models_open_gguf(model, &why);
 	if (!r)
 		r = tok_new(&model->own_tokenizer, model->gguf, &why);
+	guard_opening(NULL);
 	if (r < 0)
 		return models_failed(model, r, &why, error);
 	model->tokenizer = model->own_tokenizer;
@@ -432,7 +434,9 @@ int models_load(struct models *models, struct model *model, struct error *error)
 	log_info("model '%s': loading '%s'", model->name, model->path);
 	if (models->busy)
 		models->busy(model->name);
+	guard_opening(model->name);
 	r = models_load_now(models, model, &why);
+	guard_opening(NULL);
 	if (models->busy)
 		models->busy(NULL);
 	if (r < 0)

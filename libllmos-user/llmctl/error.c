@@ -42,6 +42,7 @@ int exit_code(int error)
 	case EMSGSIZE:		return EX_DATAERR;
 	case ENOENT:		return EX_NOINPUT;
 	case ECONNREFUSED:
+	case EBADMSG:
 	case EOPNOTSUPP:	return EX_UNAVAILABLE;
 	case ENOMEM:
 	case EMFILE:
@@ -53,6 +54,7 @@ int exit_code(int error)
 	case EAGAIN:
 	case ETIME:
 	case EDQUOT:
+	case ESTALE:
 	case ECONNRESET:	return EX_TEMPFAIL;
 	case EPROTO:
 	case EPROTONOSUPPORT:	return EX_PROTOCOL;
