@@ -170,7 +170,7 @@ KFLAGS		?= W=1
 modules:
 	@[ -n "$(KREL)" ] || { echo "make: no kernel headers at '$(KDIR)' (set KDIR)" >&2; exit 1; }
 	$(Q)mkdir -p $(KBUILD_DIR) && cp -ru kmod/. $(KBUILD_DIR)/
-	$(Q)$(MAKE) -C $(KDIR) M=$(KBUILD_DIR) $(KFLAGS) modules
+	$(Q)$(MAKE) -C $(KDIR) O= M=$(KBUILD_DIR) $(KFLAGS) modules
 
 # ---- tests ----------------------------------------------------------------
 check: tests-build
