@@ -122,16 +122,29 @@ static void *worker_main(void *arg)
 	}
 }
 
-/* start_workers() - with all signals blocked: those are for the program's own threads */
+/*
+ * Signals are for the program's own threads, but for those that a thread brings upon itself: while
+ * they are blocked no handler would ever see them.
+ */
+static void block_signals(sigset_t *before)
+{
+	static const int own[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+	sigset_t set;
+
+	sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		sigdelset(&set, own[i]);
+	pthread_sigmask(SIG_SETMASK, &set, before);
+}
+
 static int start_workers(struct threads *t)
 {
 	unsigned int started;
-	sigset_t all, before;
+	sigset_t before;
 	char name[16];
 	int r = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	block_signals(&before);
 	for (started = 1; started < t->count; started++) {
 		r = pthread_create(&t->ids[started], NULL, worker_main, t);
 		if (r)

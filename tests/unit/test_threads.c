@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include "engine/threads.h"
@@ -85,6 +86,31 @@ static void run_chunks(void *arg, unsigned int member)
 			atomic_fetch_add(&w->taken[c], 1);
 		threads_barrier(w->threads);
 	}
+}
+
+static void look_at_mask(void *arg, unsigned int member)
+{
+	struct work *w = arg;
+	sigset_t set;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	if (sigismember(&set, SIGBUS) || sigismember(&set, SIGSEGV))
+		atomic_fetch_add(&w->errors, 1);
+	atomic_fetch_add(&w->runs[member], !sigismember(&set, SIGTERM));
+}
+
+/* a worker that touches a page which is gone must find the program's handler */
+static void test_signals(void **state)
+{
+	struct work w = { 0 };
+
+	(void)state;
+	assert_int_equal(threads_new(&w.threads, 2), 0);
+	threads_run(w.threads, 2, look_at_mask, &w);
+	threads_free(w.threads);
+	assert_int_equal(w.errors, 0);
+	assert_int_equal(w.runs[0], 1);
+	assert_int_equal(w.runs[1], 0);
 }
 
 static void test_everyone_runs(void **state)
@@ -179,6 +205,7 @@ static void test_no_more_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_everyone_runs),
 		cmocka_unit_test(test_barrier),
 		cmocka_unit_test(test_chunks),
