@@ -70,6 +70,7 @@ struct llm_waiter {
  * @arg: the caller's struct
  * @size: of that
  * @nonblock: does not wait
+ * @probe: an attempt without @park only looks whether the call can be spared the parking
  * @deadline_ns: waits no longer than this; 0: for ever
  * @args: the struct as read and as it will be written
  * @done: READ: bytes handed out so far
@@ -87,6 +88,7 @@ struct llm_call {
 	void __user *arg;
 	u32 size;
 	bool nonblock;
+	bool probe;
 	u64 deadline_ns;
 	union {
 		struct llm_features features;

@@ -169,10 +169,12 @@ static int llm_read_look(struct llm_call *call, bool park, struct llm_answer *re
 		llm_read_report(read, req, ret_answer->last);
 		return step;
 	}
-	if (park && (!call->done || read->flags & LLM_READ_ALL))
-		return llm_waiter_park(&call->waiter, &req->waiters);
-	if (!call->done)
-		return -EAGAIN;
+	if (!call->done || read->flags & LLM_READ_ALL) {
+		if (park)
+			return llm_waiter_park(&call->waiter, &req->waiters);
+		if (!call->done || call->probe)
+			return -EAGAIN;
+	}
 	read->len = call->done;
 	llm_read_report(read, req, false);
 	return LLM_READ_FINAL;
@@ -242,7 +244,7 @@ int llm_read_attempt(struct llm_call *call, bool park)
 		spin_lock(&llm_broker.lock);
 		step = llm_read_look(call, park, &answer);
 		spin_unlock(&llm_broker.lock);
-		if (step == -EIOCBQUEUED)
+		if (step == -EIOCBQUEUED || (step == -EAGAIN && call->probe))
 			return step;
 		if (step < 0)
 			return llm_read_cut(call, step);

@@ -103,7 +103,8 @@ static int llm_uring_arg(const struct io_uring_cmd *cmd, void __user **ret_arg, 
 {
 	const struct llm_uring_cmd *sqe_cmd = (const void *)cmd->sqe->cmd;
 
-	if (READ_ONCE(sqe_cmd->flags))
+	/* Registered buffers and several completions are not for these commands. */
+	if (cmd->flags & IORING_URING_CMD_MASK || READ_ONCE(sqe_cmd->flags))
 		return -EINVAL;
 	*ret_arg = u64_to_user_ptr(READ_ONCE(sqe_cmd->arg));
 	*ret_len = READ_ONCE(sqe_cmd->arg_len);
@@ -165,9 +166,11 @@ static int llm_uring_issue_waiting(struct io_uring_cmd *cmd, unsigned int issue_
 	ucall->cmd = cmd;
 	INIT_DELAYED_WORK(&ucall->deadline, llm_uring_deadline);
 	rc = llm_uring_begin(call, arg_len);
-	if (rc >= 0)
+	if (rc >= 0) {
+		call->probe = !call->nonblock;
 		rc = call->command->attempt(call, false);
-	if (rc == -EAGAIN && !call->nonblock)
+	}
+	if (rc == -EAGAIN && call->probe)
 		return llm_uring_park(ucall, issue_flags);
 	kfree(ucall);
 	return llm_uring_result(cmd, rc, issue_flags);

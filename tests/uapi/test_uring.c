@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 
 enum who { FETCH, READ, WAIT, COMMIT, SUBMIT };
@@ -157,6 +158,42 @@ static void test_at_once(void)
 	is(cancel(client, submit.id, LLM_CANCEL_FORGET), 0, "cancel");
 }
 
+/* What is there already must not make a READ_ALL return before the rest has come. */
+static void test_read_all(void)
+{
+	const uint32_t bound = features(client).max_unread_bytes;
+	const uint32_t most = features(client).max_commit_bytes;
+	char *data = calloc(1, bound + most), *answer = calloc(1, bound + most);
+	struct llm_submit submit = submit_init("x", 1);
+	struct llm_commit commit;
+	struct llm_read read;
+	struct event event;
+	uint32_t len = 0;
+
+	must(data && answer, "calloc");
+	for (uint32_t i = 0; i < bound + most; i++)
+		data[i] = (char)gen_byte(9, i);
+	is(call(NULL, client, LLM_IOC_SUBMIT, &submit), 0, "SUBMIT");
+	fetch(server, LLM_FETCH_REQUEST, &event);
+	for (; len < bound / 2; len += most) {
+		commit = commit_init(submit.id, data + len, most);
+		call(NULL, server, LLM_IOC_COMMIT, &commit);
+	}
+	read = read_init(submit.id, answer, bound + most);
+	read.flags = LLM_READ_ALL;
+	uring_queue(&ring, client, LLM_IOC_READ, &read, READ);
+	ok(quiet(), "a READ_ALL that finds half of the bound waits for the end");
+	commit = commit_init(submit.id, data + len, 100);
+	commit.flags = LLM_COMMIT_END;
+	is(call(NULL, server, LLM_IOC_COMMIT, &commit), LLM_VERDICT_CONTINUE, "which comes");
+	is(uring_reap(&ring, NULL), 0, "it returns");
+	is(read.len, len + 100, "all of it");
+	is(read.out_flags, LLM_READ_END, "with the end");
+	ok(gen_matches(9, answer, len + 100), "unharmed");
+	free(answer);
+	free(data);
+}
+
 static void test_forced_async(void)
 {
 	struct event event;
@@ -182,6 +219,7 @@ static void test_command_bytes(void)
 {
 	struct llm_features f = { .size = sizeof(f) };
 	struct io_uring_sqe *sqe;
+	bool refused = true;
 
 	sqe = uring_queue(&ring, client, LLM_IOC_GET_FEATURES, &f, 0);
 	((struct llm_uring_cmd *)sqe->cmd)->flags = 1;
@@ -192,6 +230,18 @@ static void test_command_bytes(void)
 	sqe = uring_queue(&ring, client, LLM_IOC_GET_FEATURES, &f, 0);
 	((struct llm_uring_cmd *)sqe->cmd)->arg = 8;
 	is(uring_reap(&ring, NULL), -EFAULT, "an address where nothing is");
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		sqe = uring_queue(&ring, client, LLM_IOC_GET_FEATURES, &f, 0);
+		sqe->rw_flags = (int)(1U << bit);
+		/* The second is io_uring's "multishot", which goes with that. */
+		if (bit == 1)
+			sqe->flags |= IOSQE_BUFFER_SELECT;
+		if (uring_reap(&ring, NULL) >= 0) {
+			tap_note("flag %u", bit);
+			refused = false;
+		}
+	}
+	ok(refused, "no flag of io_uring's own is ignored");
 	is(uring_call(&ring, client, LLM_IOC_GET_FEATURES ^ 0x4000000, &f), 0,
 	   "the size bits of a number are not looked at");
 	is(uring_call(&ring, client, _IOWR(LLM_IOC_MAGIC, 0x7f, f), &f), -ENOTTY, "no such number");
@@ -214,6 +264,7 @@ static void test_ring(const char *name, unsigned int flags)
 		if (flags & IORING_SETUP_DEFER_TASKRUN)
 			test_moot();
 		test_at_once();
+		test_read_all();
 		test_command_bytes();
 	}
 	test_forced_async();
