@@ -32,10 +32,16 @@ void llm_identity_drop(struct llm_identity *who)
 	who->memcg = NULL;
 }
 
-/** llm_pid_for_reader() - Return: @pid in the current task's pid namespace; 0: it has none there */
+/**
+ * llm_pid_for_reader() - names a process to the current task
+ * @pid: remembered
+ *
+ * Return: its number in the current task's pid namespace; 0: it has none there, or is no more, and
+ * the number may be another's.
+ */
 u32 llm_pid_for_reader(struct pid *pid)
 {
-	return pid_nr_ns(pid, task_active_pid_ns(current));
+	return pid_has_task(pid, PIDTYPE_TGID) ? pid_nr_ns(pid, task_active_pid_ns(current)) : 0;
 }
 
 /** llm_uid_for_reader() - Return: @uid in the current task's user namespace, or the overflow uid */

@@ -71,6 +71,27 @@ static void test_user(void)
 	answer(&event, pid);
 }
 
+/* A process that is no more has no number: it may be another one's by now. */
+static void test_dead(void)
+{
+	struct llm_request_info info;
+	struct event event;
+	const pid_t pid = fork();
+
+	if (!pid) {
+		child_must(submit_text(client, "x"));
+		_exit(0);
+	}
+	is(wait_child(pid), 0, "a child asks on our file and is gone");
+	is(fetch(server, LLM_FETCH_REQUEST, &event), sizeof(event.head) + 1, "its request is here");
+	is(event.head.pid, 0, "without a process");
+	is(event.head.uid, geteuid(), "but with a user");
+	is(state_of(client, event.head.id, &info), LLM_STATE_RUNNING, "list it");
+	is(info.pid, 0, "without a process");
+	commit_status(server, event.head.id, 0);
+	is(cancel(client, event.head.id, LLM_CANCEL_FORGET), 0, "forget it");
+}
+
 static void enter_cgroup(void)
 {
 	const int fd = open(CGROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
@@ -288,6 +309,7 @@ int main(void)
 	client = client_open();
 	server = server_open();
 	test_user();
+	test_dead();
 	test_cgroup();
 	test_pid_namespace();
 	test_user_namespace();

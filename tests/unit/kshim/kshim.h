@@ -366,7 +366,11 @@ struct mm_struct {
 struct user_namespace;
 struct pid_namespace;
 
+#define PF_KTHREAD	1
+#define PIDTYPE_TGID	1
+
 struct task_struct {
+	unsigned int flags;
 	struct pid *tgid;
 	kuid_t euid;
 	struct cgroup *cgroup;
@@ -383,6 +387,7 @@ extern struct task_struct *current;
 #define task_dfl_cgroup(task)		((task)->cgroup)
 #define cgroup_id(cgroup)		((cgroup)->id)
 #define from_kuid_munged(ns, uid)	((void)(ns), (uid).val)
+#define pid_has_task(pid, type)		((void)(type), (pid)->nr != 0)
 #define pid_nr_ns(pid, ns)		((void)(ns), (pid)->nr)
 #define __kuid_val(uid)			((uid).val)
 #define uid_eq(a, b)			((a).val == (b).val)
@@ -483,6 +488,7 @@ extern void (*kshim_idle)(void);
 
 #define init_waitqueue_head(queue)	((queue)->wakeups = 0)
 #define wake_up_interruptible_poll(queue, events) ((void)(events), (queue)->wakeups++)
+#define wake_up_interruptible(queue)	((void)(queue)->wakeups++)
 #define init_completion(completion)	((completion)->done = false)
 #define reinit_completion(completion)	((completion)->done = false)
 #define complete(completion)		((completion)->done = true)
