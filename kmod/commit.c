@@ -3,7 +3,6 @@
  * COMMIT: an answer grows. Data and journal are copied into chunks of their own first, charged to
  * the memory cgroup of whoever asked; then all of it takes effect under the lock, or nothing does.
  */
-#include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/sched/mm.h>
@@ -17,12 +16,13 @@
 #include "request.h"
 #include "server.h"
 
+/* From ERESTARTSYS on they mean something to the kernel, and read() returns the status as it is. */
 static bool llm_commit_end_valid(const struct llm_commit *commit)
 {
 	if (!(commit->flags & LLM_COMMIT_END))
 		return !commit->status && !commit->finish;
 	if (commit->status)
-		return commit->status < 0 && commit->status >= -MAX_ERRNO && !commit->finish;
+		return commit->status < 0 && commit->status > -ERESTARTSYS && !commit->finish;
 	return commit->finish <= LLM_FINISH_CONTEXT;
 }
 
@@ -83,7 +83,8 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 		return verdict;
 	}
 	verdict = llm_commit_verdict(req);
-	if (commit->data_len)
+	/* A pause is news without data, too, where the bound has been lowered. */
+	if (commit->data_len || verdict == LLM_VERDICT_PAUSE)
 		llm_request_wake(req);
 	return verdict;
 }

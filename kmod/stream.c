@@ -8,6 +8,7 @@
 #include <linux/errno.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
 
@@ -22,7 +23,7 @@ static int llm_stream_lock(struct llm_client *client, bool nonblock)
 {
 	if (nonblock)
 		return mutex_trylock(&client->prompt_mutex) ? 0 : -EAGAIN;
-	return mutex_lock_interruptible(&client->prompt_mutex);
+	return mutex_lock_interruptible(&client->prompt_mutex) ? -ERESTARTSYS : 0;
 }
 
 static u64 llm_stream_id(struct llm_client *client)
@@ -109,6 +110,9 @@ ssize_t llm_stream_write(struct llm_client *client, struct iov_iter *from, bool 
 		return rc;
 	rc = llm_prompt_write(client, from);
 	mutex_unlock(&client->prompt_mutex);
+	/* Who polls for input since before looks again, which submits. */
+	if (rc > 0)
+		wake_up_interruptible(&client->poll);
 	return rc;
 }
 
@@ -125,7 +129,7 @@ static int llm_prompt_submit(struct llm_client *client)
 	spin_lock(&llm_broker.lock);
 	if (err)
 		client->prompt_user->bytes += len;
-	else
+	else if (llm_client_find(client, id)) /* else it is forgotten already */
 		client->stream_id = id;
 	spin_unlock(&llm_broker.lock);
 	if (!err)
@@ -154,7 +158,7 @@ static int llm_stream_begin(struct llm_client *client, bool nonblock, u64 *ret_i
 /*
  * Finds out what a read() gets now; under the lock.
  * Return: 0 and an answer with bytes, or its end if there are none; EAGAIN, or the request's
- * status, once.
+ * status, once; as EBUSY if that is EAGAIN, because nothing more will come.
  */
 static int llm_stream_look(struct llm_client *client, u64 id, size_t room,
 			   struct llm_answer *ret_answer, struct llm_trash *trash)
@@ -176,7 +180,7 @@ static int llm_stream_look(struct llm_client *client, u64 id, size_t room,
 	}
 	status = req->status;
 	llm_request_detach(req, trash);
-	return status;
+	return status == -EAGAIN ? -EBUSY : status;
 }
 
 /* Return: bytes copied; EFAULT: none were, and none are lost. */
@@ -256,11 +260,12 @@ __poll_t llm_stream_poll(struct llm_client *client, bool for_input)
 	__poll_t events = 0;
 	u64 id;
 
-	if (for_input) {
+	/* A kernel thread polls for somebody (Linux AIO) and must not ask in its own name. */
+	if (for_input && !(current->flags & PF_KTHREAD)) {
 		const int err = llm_stream_begin(client, false, &id);
 
 		/* read() will say what is wrong; a signal is not. */
-		if (err && err != -EINTR)
+		if (err && err != -ERESTARTSYS)
 			events |= EPOLLERR | EPOLLIN | EPOLLRDNORM;
 	}
 	spin_lock(&llm_broker.lock);

@@ -6,11 +6,14 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <linux/aio_abi.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -154,6 +157,119 @@ static void test_cancel(void)
 	close(server);
 }
 
+/* Whoever asked for input before there was a prompt submits it as well: he would wait for ever. */
+static void test_armed_before(void)
+{
+	const int client = client_open(), server = server_open();
+	const int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event ready = { .events = EPOLLIN };
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	struct event event;
+	char buf[16];
+	uint64_t who;
+
+	must(epoll >= 0 && !epoll_ctl(epoll, EPOLL_CTL_ADD, client, &ready), "epoll");
+	is(epoll_wait(epoll, &ready, 1, 0), 0, "nothing to read");
+	ok(write_text(client, "in ") && write_text(client, "parts"), "then write");
+	is(epoll_wait(epoll, &ready, 1, 0), 0, "nothing to read yet");
+	is(fetch(server, LLM_FETCH_REQUEST | LLM_FETCH_NONBLOCK, &event),
+	   sizeof(event.head) + 8, "but that submits");
+	ok(!memcmp(event.data, "in parts", 8), "all of it");
+	commit(server, event.head.id, "z", LLM_COMMIT_END);
+	is(epoll_wait(epoll, &ready, 1, -1), 1, "there is an answer");
+	is(ready.events, EPOLLIN, "to read");
+	ok(read(client, buf, sizeof(buf)) == 1 && read(client, buf, sizeof(buf)) == 0, "read it");
+	close(epoll);
+
+	must(io_uring_queue_init(8, &ring, 0) == 0, "io_uring_queue_init");
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_poll_add(sqe, client, POLLIN);
+	sqe->user_data = 1;
+	is(io_uring_submit(&ring), 1, "poll by io_uring");
+	ok(write_text(client, "x"), "then write");
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_nop(sqe);
+	sqe->user_data = 2;
+	is(uring_reap(&ring, &who), 0, "a completion comes");
+	is(who, 2, "but not the poll's");
+	is(fetch(server, LLM_FETCH_REQUEST, &event), sizeof(event.head) + 1, "that submits, too");
+	is(event.head.pid, getpid(), "in the name of who polls");
+	commit(server, event.head.id, "z", LLM_COMMIT_END);
+	is(uring_reap(&ring, &who), POLLIN, "there is an answer");
+	is(who, 1, "as the poll says");
+	ok(read(client, buf, sizeof(buf)) == 1 && read(client, buf, sizeof(buf)) == 0, "read it");
+	io_uring_queue_exit(&ring);
+	close(client);
+	close(server);
+}
+
+/* The kernel polls in its own name for who uses Linux AIO: that must not ask in its name. */
+static void test_aio_poll(void)
+{
+	const int client = client_open(), server = server_open();
+	struct iocb iocb = {
+		.aio_fildes = (uint32_t)client,
+		.aio_lio_opcode = IOCB_CMD_POLL,
+		.aio_buf = POLLIN,
+	}, *iocbs = &iocb;
+	aio_context_t aio = 0;
+	struct io_event done;
+	struct event event;
+	char buf[16];
+	int strangers = 0;
+
+	if (syscall(SYS_io_setup, 4, &aio)) {
+		tap_skip("Linux AIO", strerror(errno));
+		close(client);
+		close(server);
+		return;
+	}
+	for (int i = 0; i < 100; i++) {
+		must(syscall(SYS_io_submit, aio, 1, &iocbs) == 1, "io_submit");
+		must(write_text(client, "x"), "write");
+		if (i % 2)
+			sched_yield();
+		must(read(client, buf, 0) == 0, "read nothing");
+		{
+			struct pollfd poller = { .fd = client, .events = POLLIN };
+
+			must(poll(&poller, 1, 0) == 0, "poll");
+		}
+		must(fetch(server, LLM_FETCH_REQUEST, &event) > 0, "fetch");
+		strangers += event.head.pid != (uint32_t)getpid();
+		commit(server, event.head.id, "z", LLM_COMMIT_END);
+		must(syscall(SYS_io_getevents, aio, 1, 1, &done, NULL) == 1, "io_getevents");
+		strangers += done.res != POLLIN;
+		must(read(client, buf, 4) == 1 && read(client, buf, 4) == 0, "read");
+	}
+	is(strangers, 0, "Linux AIO: each request is its submitter's");
+	syscall(SYS_io_destroy, aio);
+	close(client);
+	close(server);
+}
+
+/* What a server says is an errno that user space can see, and no more than that. */
+static void test_status(void)
+{
+	const int client = client_open_flags(O_NONBLOCK), server = server_open();
+	static const int hidden[] = { 512, 513, 514, 516, 517, 529, 530, 4095, 4096 };
+	struct event event;
+	char buf[16];
+
+	ok(write_text(client, "x"), "write");
+	fails(read(client, buf, sizeof(buf)), EAGAIN, "read");
+	fetch(server, LLM_FETCH_REQUEST, &event);
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+		fails(commit_status(server, event.head.id, -hidden[i]), EINVAL,
+		      "a status of %d is the kernel's own", -hidden[i]);
+	is(commit_status(server, event.head.id, -EAGAIN), LLM_VERDICT_CONTINUE, "a busy server");
+	fails(read(client, buf, sizeof(buf)), EBUSY, "is not an answer that may still come");
+	is(read(client, buf, sizeof(buf)), 0, "the error comes once");
+	close(client);
+	close(server);
+}
+
 static void test_uring_file(void)
 {
 	const pid_t server = server_start(true);
@@ -231,6 +347,9 @@ int main(void)
 	test_steps();
 	test_odd();
 	test_cancel();
+	test_armed_before();
+	test_aio_poll();
+	test_status();
 	test_uring_file();
 	test_shell();
 	is(read(client, buf, sizeof(buf)), 0, "a file without a prompt is at its end");

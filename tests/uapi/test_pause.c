@@ -5,6 +5,7 @@
  */
 #include "uapi.h"
 
+#include <liburing.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,35 @@ static void test_journal_bound(void)
 	fails(ioctl(server, LLM_IOC_COMMIT, &arg), E2BIG, "too much data at once");
 }
 
+/* The bound shrinks under a READ that waits for more than it now allows. */
+static void test_bound_shrinks(void)
+{
+	const uint64_t id = submit_text(client, "x");
+	struct llm_read read = read_init(id, data, bound);
+	struct io_uring ring;
+	struct event event;
+
+	must(io_uring_queue_init(4, &ring, 0) == 0, "io_uring_queue_init");
+	fetch(server, LLM_FETCH_REQUEST, &event);
+	is(commit_bytes(id, 8000, 0), LLM_VERDICT_CONTINUE, "far from the bound");
+	read.flags = LLM_READ_ALL;
+	uring_queue(&ring, client, LLM_IOC_READ, &read, 0);
+	is(io_uring_submit(&ring), 1, "a READ_ALL waits");
+	param_set("max_unread_bytes", 4096);
+	is(commit_bytes(id, 0, 0), LLM_VERDICT_PAUSE, "a COMMIT of nothing but progress");
+	io_uring_get_events(&ring);
+	is(fetch(server, LLM_FETCH_NOTICE | LLM_FETCH_NONBLOCK, &event), sizeof(event.head),
+	   "the READ takes what there is");
+	is(event.head.type, LLM_EVENT_RESUME, "and the server goes on");
+	is(commit_bytes(id, 3, LLM_COMMIT_END), LLM_VERDICT_CONTINUE, "to the end");
+	cancel(client, id, 0);
+	is(uring_reap(&ring, NULL), 0, "which the READ has");
+	is(read.len, 8003, "with all before it");
+	is(read.out_flags, LLM_READ_END, "as its end");
+	io_uring_queue_exit(&ring);
+	param_set("max_unread_bytes", bound);
+}
+
 /* All the way through, with a server that honours the verdicts and readers of three kinds. */
 static void test_flow(void)
 {
@@ -190,6 +220,7 @@ int main(void)
 	test_pause();
 	test_superseded();
 	test_journal_bound();
+	test_bound_shrinks();
 	close(server);
 	test_flow();
 	is(features(client).requests, 0, "nothing is left");
