@@ -289,6 +289,13 @@ static u64 llm_queue_expire_batch(struct llm_trash *trash)
 	return next_ns;
 }
 
+/* Under the lock, as all that starts the work: so the next time is never one that is too late. */
+static void llm_queue_timeout_set(unsigned long delay)
+{
+	cancel_delayed_work(&llm_broker.expiry);
+	schedule_delayed_work(&llm_broker.expiry, delay);
+}
+
 /** llm_queue_expire() - ends the requests that waited too long for a server */
 void llm_queue_expire(struct work_struct *work)
 {
@@ -298,18 +305,18 @@ void llm_queue_expire(struct work_struct *work)
 	spin_lock(&llm_broker.lock);
 	if (!llm_broker.server)
 		next_ns = llm_queue_expire_batch(&trash);
-	spin_unlock(&llm_broker.lock);
-	llm_trash_empty(&trash);
-
 	now_ns = ktime_get_ns();
 	if (next_ns != U64_MAX)
-		schedule_delayed_work(&llm_broker.expiry, next_ns > now_ns ?
+		llm_queue_timeout_set(next_ns > now_ns ?
 				      nsecs_to_jiffies(next_ns - now_ns) + 1 : 0);
+	spin_unlock(&llm_broker.lock);
+	llm_trash_empty(&trash);
 }
 
 /** llm_queue_timeout_start() - a request begins to wait for a server; its time comes last */
 void llm_queue_timeout_start(void)
 {
+	lockdep_assert_held(&llm_broker.lock);
 	schedule_delayed_work(&llm_broker.expiry, llm_limit(recover_timeout_s) * HZ);
 }
 
@@ -322,6 +329,7 @@ void llm_queue_timeout_changed(void)
 {
 	if (!llm_broker.ready)
 		return;
-	cancel_delayed_work(&llm_broker.expiry);
-	schedule_delayed_work(&llm_broker.expiry, 0);
+	spin_lock(&llm_broker.lock);
+	llm_queue_timeout_set(0);
+	spin_unlock(&llm_broker.lock);
 }
