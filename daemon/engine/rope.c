@@ -48,7 +48,7 @@ static double pair_freq(const struct model_rope *c, uint32_t pair)
 
 int rope_open(struct rope *rope, const struct model_rope *c)
 {
-	struct rope new = { .pairs = c->dim / 2, .magnitude = 1 };
+	struct rope new = { .pairs = c->dim / 2, .magnitude = c->attn_factor };
 
 	new.freq = calloc(new.pairs, sizeof(*new.freq));
 	if (!new.freq)
@@ -56,7 +56,7 @@ int rope_open(struct rope *rope, const struct model_rope *c)
 	for (uint32_t i = 0; i < new.pairs; i++)
 		new.freq[i] = pair_freq(c, i);
 	if (c->scaling == MODEL_ROPE_YARN)
-		new.magnitude = c->attn_factor * (1 + 0.1 * log(fmax(1, c->factor)));
+		new.magnitude *= 1 + 0.1 * log(fmax(1, c->factor));
 	*rope = new;
 	return 0;
 }

@@ -12,7 +12,7 @@
 /**
  * struct rope - angles of @pairs pairs
  * @freq: (pairs) radians per position
- * @magnitude: that cosines and sines are multiplied by (yarn)
+ * @magnitude: that cosines and sines are multiplied by
  */
 struct rope {
 	uint32_t pairs;

@@ -33,7 +33,7 @@ enum model_rope_scaling {
  * @freq_base: of pair 0
  * @scaling: how positions beyond the original context are squeezed
  * @factor: of linear and yarn scaling, how many times the context was stretched
- * @attn_factor: yarn, multiplies the length of what is turned
+ * @attn_factor: multiplies the length of what is turned, whatever the scaling
  * @beta_fast: yarn, turns within the original context above which a pair keeps its frequency
  * @beta_slow: yarn, turns below which it is scaled by all of @factor
  * @original_context: yarn, tokens before stretching

@@ -62,6 +62,27 @@ static void test_linear(void **state)
 	rope_close(&rope);
 }
 
+/* a file may give it with any scaling, and with none */
+static void test_attn_factor(void **state)
+{
+	const enum model_rope_scaling scalings[] = { MODEL_ROPE_NONE, MODEL_ROPE_LINEAR };
+	struct model_rope config = plain;
+	float c[64], s[64];
+	struct rope rope;
+
+	(void)state;
+	config.attn_factor = 0.5f;
+	for (size_t i = 0; i < ARRAY_SIZE(scalings); i++) {
+		config.scaling = scalings[i];
+		assert_int_equal(rope_open(&rope, &config), 0);
+		near(rope.magnitude, 0.5);
+		near(rope.freq[16], 0.1);
+		rope_angles(&rope, 0, c, s);
+		assert_float_equal(c[7], 0.5, 0);
+		rope_close(&rope);
+	}
+}
+
 /*
  * With these numbers 32 turns are made by pair 20.9 and one by pair 45.03, so that pairs up to 20 keep
  * their frequency, those from 46 on have a 16th of it, and 33 is half way between.
@@ -130,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_linear),
+		cmocka_unit_test(test_attn_factor),
 		cmocka_unit_test(test_yarn),
 		cmocka_unit_test(test_yarn_extremes),
 		cmocka_unit_test(test_divisors),
