@@ -28,15 +28,18 @@ static int read_u32(const struct gguf *gguf, const char *suffix, uint32_t min, u
 	return 0;
 }
 
-/* read_f32() - a finite number >= min; *ret keeps its value where the key is missing */
+/* read_f32() - a finite number >= min; a missing key leaves *ret as it is, NaN: it must be there */
 static int read_f32(const struct gguf *gguf, const char *suffix, float min, float *ret,
 		    struct error *error)
 {
 	float value = *ret;
 	int r = gguf_get_arch_f32(gguf, suffix, &value);
 
+	if (r == -ENOENT && isnan(value))
+		return error_set(error, -EBADMSG, "model: key '%s' is missing", suffix);
 	if (r < 0 && r != -ENOENT)
-		return error_set(error, -EBADMSG, "model: key '%s' is not a number", suffix);
+		return error_set(error, -EBADMSG, "model: key '%s' is not a floating-point number",
+				 suffix);
 	if (!isfinite(value) || value < min)
 		return error_set(error, -EBADMSG, "model: '%s' is %g, not %g or more", suffix,
 				 (double)value, (double)min);
@@ -165,7 +168,7 @@ static int read_rope(struct model_hparams *p, const struct gguf *gguf, struct er
 
 int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struct error *error)
 {
-	struct model_hparams p = { .norm_eps = -1 };
+	struct model_hparams p = { .norm_eps = NAN };
 	int r;
 
 	r = check_architecture(gguf, error);

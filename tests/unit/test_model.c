@@ -219,6 +219,7 @@ static void test_other_models(void **state)
 	refuse_string("llama.rope.scaling.type", "longrope", -EOPNOTSUPP, "'longrope'");
 	refuse_string("llama.embedding_length", "big", -EOPNOTSUPP, "embedding_length");
 	refuse_u32("llama.rope.scaling.type", 1, -EBADMSG, "rope.scaling.type");
+	refuse_u32("llama.rope.freq_base", 10000, -EBADMSG, "not a floating-point number");
 	refuse_u32("general.architecture", 1, -EBADMSG, "general.architecture");
 }
 
@@ -238,6 +239,9 @@ static void test_missing_keys(void **state)
 
 		llama_build_tensors(&b, &s);
 		refuse(gguf_build_finish(&b), -EBADMSG, dot + 1);
+		b = begin(&s, keys[i]);
+		llama_build_tensors(&b, &s);
+		refuse(gguf_build_finish(&b), -EBADMSG, "is missing");
 	}
 }
 
