@@ -67,6 +67,12 @@ static int index_texts(struct tokenizer *tok, struct error *error)
 	return r < 0 ? error_set(error, r, "tokenizer: %s", strerror(-r)) : 0;
 }
 
+/* small numbers without a sign are the same bytes, and some writers have them */
+static bool is_element_type(enum gguf_value_type have, enum gguf_value_type want)
+{
+	return have == want || (have == GGUF_U32 && want == GGUF_I32);
+}
+
 /* an array that has one element of @type for each token; its count is 0 where there is none */
 static int get_parallel(const struct tokenizer *tok, const struct gguf *gguf, const char *key,
 			enum gguf_value_type type, struct gguf_array *ret, struct error *error)
@@ -77,7 +83,7 @@ static int get_parallel(const struct tokenizer *tok, const struct gguf *gguf, co
 		*ret = (struct gguf_array){ 0 };
 		return 0;
 	}
-	if (r < 0 || ret->type != type)
+	if (r < 0 || !is_element_type(ret->type, type))
 		return error_set(error, -EBADMSG, "tokenizer: key '%s' has the wrong type", key);
 	if (ret->count != tok->n_vocab)
 		return error_set(error, -EBADMSG,

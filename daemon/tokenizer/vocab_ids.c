@@ -96,10 +96,19 @@ static void default_ids(struct tokenizer *tok)
 	}
 }
 
+/* a token that the file gives a meaning is none that people may write, even if it says so too */
+static void mark_meaning(struct tokenizer *tok, uint32_t id)
+{
+	if (id != TOK_NONE && tok->types[id] == TOK_TYPE_USER_DEFINED)
+		tok->types[id] = TOK_TYPE_CONTROL;
+}
+
 static void mark_end(struct tokenizer *tok, uint32_t id)
 {
-	if (id != TOK_NONE)
-		tok->attrs[id] |= TOK_ATTR_END;
+	if (id == TOK_NONE)
+		return;
+	mark_meaning(tok, id);
+	tok->attrs[id] |= TOK_ATTR_END;
 }
 
 static int mark_ends(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
@@ -108,6 +117,8 @@ static int mark_ends(struct tokenizer *tok, const struct gguf *gguf, struct erro
 		"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
 	};
 
+	mark_meaning(tok, tok->bos);
+	mark_meaning(tok, tok->sep);
 	mark_end(tok, tok->eos);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		uint32_t id = TOK_NONE;

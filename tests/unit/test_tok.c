@@ -505,6 +505,61 @@ static void test_odd_vocab(void **state)
 	tok_free(tok);
 }
 
+/* begin and end of a text can't be written in it, whatever their types are in the file */
+static void test_meant_tokens(void **state)
+{
+	static const struct vocab_token tokens[] = {
+		{ "<unk>", 0, 2 }, { "<begin>", 0, 4 }, { "<end>", 0, 4 }, { "<turn>", 0, 4 },
+		{ "<ud>", 0, 4 }, { "a", 0, 1 },
+	};
+	struct gguf_write w = { 0 };
+	struct tokenizer *tok;
+
+	(void)state;
+	gguf_write_header(&w, 3, 0, 8);
+	gguf_write_key_string(&w, "tokenizer.ggml.model", "llama");
+	gguf_write_vocab(&w, tokens, ARRAY_SIZE(tokens));
+	gguf_write_key_bool(&w, "tokenizer.ggml.add_space_prefix", 0);
+	gguf_write_key_u32(&w, "tokenizer.ggml.bos_token_id", 1);
+	gguf_write_key_u32(&w, "tokenizer.ggml.eos_token_id", 2);
+	gguf_write_key_u32(&w, "tokenizer.ggml.eot_token_id", 3);
+	tok = tok_of(&w, 0, NULL);
+	for (uint32_t id = 1; id <= 3; id++)
+		assert_true(tok_is_control(tok, id));
+	assert_false(tok_is_control(tok, 4));
+	assert_true(tok_is_end(tok, 2) && tok_is_end(tok, 3) && !tok_is_end(tok, 1));
+	TOK_EXPECT(tok, "a<end>a<ud>", TOK_BOS | TOK_SPECIAL, "<begin>|a|<end>|a|<ud>");
+	TOK_EXPECT(tok, "a<ud>a", 0, "a|<ud>|a");
+	TOK_EXPECT(tok, "<end>", 0, "<unk>|<unk>|<unk>|<unk>|<unk>");
+	tok_free(tok);
+}
+
+/* types as numbers without a sign; as floats they are refused */
+static void test_types_unsigned(void **state)
+{
+	static const uint32_t types[] = { GGUF_U32, GGUF_F32 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		struct gguf_write w = { 0 };
+		struct tokenizer *tok;
+
+		gguf_write_header(&w, 3, 0, 4);
+		gguf_write_key_string(&w, "tokenizer.ggml.model", "llama");
+		gguf_write_key_array(&w, "tokenizer.ggml.tokens", GGUF_STRING, 2);
+		gguf_write_string(&w, "<unk>", 5);
+		gguf_write_string(&w, "<x>", 3);
+		gguf_write_key_array(&w, "tokenizer.ggml.scores", GGUF_F32, 2);
+		gguf_write_u64(&w, 0);
+		gguf_write_key_array(&w, "tokenizer.ggml.token_type", types[i], 2);
+		gguf_write_u32(&w, 2);
+		gguf_write_u32(&w, 3);
+		tok = tok_of(&w, i ? -EBADMSG : 0, i ? "token_type' has the wrong type" : NULL);
+		assert_true(i || (tok_is_control(tok, 1) && tok_is_control(tok, 0)));
+		tok_free(tok);
+	}
+}
+
 /* Phi-3 has special tokens that swallow the white space behind them; only its name tells */
 static void test_strip(void **state)
 {
@@ -587,6 +642,8 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_bad_vocab),
 		cmocka_unit_test(test_odd_vocab),
+		cmocka_unit_test(test_meant_tokens),
+		cmocka_unit_test(test_types_unsigned),
 		cmocka_unit_test(test_strip),
 		cmocka_unit_test(test_changed_vocab),
 	};
