@@ -309,6 +309,14 @@ static void watchdog_fire(struct loop_timer *timer)
 	loop_timer_set(daemon->loop, timer, clock_ns() + daemon->watchdog_ns);
 }
 
+/* a step may be long, and should have nearly all of the watchdog's time for itself */
+static void watchdog_before_step(struct daemon *daemon)
+{
+	if (daemon->watchdog_ns &&
+	    daemon->watchdog.at_ns < clock_ns() + daemon->watchdog_ns - daemon->watchdog_ns / 4)
+		watchdog_fire(&daemon->watchdog);
+}
+
 static void status_fire(struct loop_timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, status);
@@ -389,6 +397,7 @@ static int serve(struct daemon *daemon)
 		}
 		if (daemon->device)
 			device_settle(daemon->device);
+		watchdog_before_step(daemon);
 		more = sched_step(daemon->sched);
 		if (daemon->device)
 			device_park(daemon->device);
