@@ -2,7 +2,8 @@
 /*
  * The promise of the engine, bit by bit: logits of a token do not depend on how its prompt was cut
  * into steps, on who else is in the step, on the number of threads, or on what was in the cache
- * before. For every instruction set and weight type, alone and mixed in one model.
+ * before. For every instruction set and weight type, alone and mixed in one model. The
+ * SIMD instruction sets agree with each other, too.
  */
 #include <limits.h>
 #include <setjmp.h>
@@ -262,6 +263,37 @@ static void test_odd_sizes(void **state)
 	}
 }
 
+/* a stream may go on where there is another instruction set */
+static void test_instruction_sets(void **state)
+{
+	static const char *const others[] = { "avx512", "avx512vnni" };
+
+	(void)state;
+	if (!engine_test_has_isa("avx512")) {
+		print_message("# no two instruction sets here\n");
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(types); i += IS_SANITIZED ? 5 : 1) {
+		struct llama_shape shape = llama_shape_small;
+		struct fixture avx2, other;
+
+		shape.layers = 1;
+		shape.type = types[i];
+		shape.value_type = types[(i + 4) % ARRAY_SIZE(types)];
+		shape.seed = i + 1;
+		fixture_open(&avx2, &shape, "avx2");
+		for (size_t j = 0; j < ARRAY_SIZE(others); j++) {
+			if (!engine_test_has_isa(others[j]))
+				continue;
+			fixture_open(&other, &shape, others[j]);
+			if (memcmp(other.want, avx2.want, avx2.bytes))
+				fail_msg("%s and avx2 differ for type %u", others[j], types[i]);
+			fixture_close(&other);
+		}
+		fixture_close(&avx2);
+	}
+}
+
 #define TESTS_OF(isa)                                                                              \
 	cmocka_unit_test_prestate(test_types, (void *)isa),                                        \
 		cmocka_unit_test_prestate(test_odd_sizes, (void *)isa)
@@ -270,6 +302,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TESTS_OF("ref"), TESTS_OF("avx2"), TESTS_OF("avx512"), TESTS_OF("avx512vnni"),
+		cmocka_unit_test(test_instruction_sets),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
