@@ -7,11 +7,11 @@
  * Order of locks, outermost first:
  *
  *	llm_broker.server_mutex		one server comes or goes at a time
+ *	io_uring's uring_lock, epoll's	held by them around what they call, also poll()
  *	llm_client.prompt_mutex		the prompt that write() gathers
- *	io_uring's uring_lock		held by io_uring around what it calls
  *	llm_broker.lock			a spinlock; never held around a copy from or to user memory,
  *					an allocation, or a loop that a user can make long
- *	llm_client.poll.lock and what io_uring takes to queue task work
+ *	what io_uring takes to queue task work
  *
  * Nothing here runs in interrupt context: timeouts are delayed work.
  */

@@ -5,7 +5,7 @@
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
-#include <linux/poll.h>
+#include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -25,10 +25,18 @@ struct llm_client *llm_client_create(void)
 		return NULL;
 	INIT_LIST_HEAD(&client->requests);
 	INIT_LIST_HEAD(&client->waiters);
+	INIT_LIST_HEAD(&client->wake_node);
+	refcount_set(&client->refs, 1);
 	init_waitqueue_head(&client->poll);
 	mutex_init(&client->prompt_mutex);
 	llm_bytes_init(&client->prompt);
 	return client;
+}
+
+static void llm_client_put(struct llm_client *client)
+{
+	if (refcount_dec_and_test(&client->refs))
+		kfree(client);
 }
 
 /* Gives up to LLM_BATCH requests away. Return: there may be more. */
@@ -67,7 +75,7 @@ void llm_client_destroy(struct llm_client *client)
 	WARN_ON_ONCE(client->admitted || client->parked || !list_empty(&client->waiters));
 	spin_unlock(&llm_broker.lock);
 	llm_bytes_free(&client->prompt);
-	kfree(client);
+	llm_client_put(client);
 }
 
 /** llm_client_find() - Return: this client's request with this id, or NULL */
@@ -95,20 +103,46 @@ struct llm_request *llm_client_next_ready(struct llm_client *client, bool end_on
 	return first;
 }
 
+/* Anybody may have any number of polls on his file, so they are woken without the lock. */
+static void llm_client_wake_later(struct llm_client *client, struct llm_trash *trash)
+{
+	/* Whoever is not there yet will take the lock after us, and see what there is. */
+	if (!waitqueue_active(&client->poll) || !list_empty(&client->wake_node))
+		return;
+	refcount_inc(&client->refs);
+	list_add_tail(&client->wake_node, &trash->clients);
+}
+
+/** llm_clients_wake_poll() - wakes who polls on these clients, empties the list; without the lock */
+void llm_clients_wake_poll(struct list_head *clients)
+{
+	struct llm_client *client, *next;
+
+	list_for_each_entry_safe(client, next, clients, wake_node) {
+		/* From here on another one would have to be woken again. */
+		spin_lock(&llm_broker.lock);
+		list_del_init(&client->wake_node);
+		spin_unlock(&llm_broker.lock);
+		wake_up_interruptible(&client->poll);
+		llm_client_put(client);
+	}
+}
+
 /** llm_client_wake() - something changed: whoever waits on the file looks again */
-void llm_client_wake(struct llm_client *client)
+void llm_client_wake(struct llm_client *client, struct llm_trash *trash)
 {
 	lockdep_assert_held(&llm_broker.lock);
 	llm_waiters_wake(&client->waiters);
-	wake_up_interruptible_poll(&client->poll, EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
+	llm_client_wake_later(client, trash);
 }
 
 /** llm_client_wake_ready() - a request has something to read */
-void llm_client_wake_ready(struct llm_client *client, struct llm_request *req)
+void llm_client_wake_ready(struct llm_client *client, struct llm_request *req,
+			   struct llm_trash *trash)
 {
 	lockdep_assert_held(&llm_broker.lock);
 	llm_waiters_wake_ready(&client->waiters, req);
-	wake_up_interruptible_poll(&client->poll, EPOLLIN | EPOLLRDNORM);
+	llm_client_wake_later(client, trash);
 }
 
 const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS] = {

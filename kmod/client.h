@@ -8,6 +8,7 @@
 
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 
@@ -15,6 +16,7 @@
 
 struct llm_call;
 struct llm_request;
+struct llm_trash;
 struct llm_user;
 
 /**
@@ -24,6 +26,8 @@ struct llm_user;
  * @parked: calls that wait
  * @waiters: calls that wait for any request
  * @poll: poll() and read() sleep here
+ * @wake_node: in a struct llm_trash, with a reference, while somebody is about to wake @poll
+ * @refs: keep the memory, nothing else; the file's and those of who wakes @poll
  * @last_waited: the request that WAIT named last
  * @stream_id: the request that read() reads, 0 while a prompt is gathered
  * @prompt_mutex: protects the following, and that only one read() submits it
@@ -36,6 +40,8 @@ struct llm_client {
 	u32 parked;
 	struct list_head waiters;
 	wait_queue_head_t poll;
+	struct list_head wake_node;
+	refcount_t refs;
 	u64 last_waited;
 	u64 stream_id;
 	struct mutex prompt_mutex; /* see above */
@@ -47,7 +53,9 @@ struct llm_client *llm_client_create(void);
 void llm_client_destroy(struct llm_client *client);
 struct llm_request *llm_client_find(struct llm_client *client, u64 id);
 struct llm_request *llm_client_next_ready(struct llm_client *client, bool end_only);
-void llm_client_wake(struct llm_client *client);
-void llm_client_wake_ready(struct llm_client *client, struct llm_request *req);
+void llm_client_wake(struct llm_client *client, struct llm_trash *trash);
+void llm_client_wake_ready(struct llm_client *client, struct llm_request *req,
+			   struct llm_trash *trash);
+void llm_clients_wake_poll(struct list_head *clients);
 
 #endif /* LLM_CLIENT_H */

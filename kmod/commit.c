@@ -85,7 +85,7 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 	verdict = llm_commit_verdict(req);
 	/* A pause is news without data, too, where the bound has been lowered. */
 	if (commit->data_len || verdict == LLM_VERDICT_PAUSE)
-		llm_request_wake(req);
+		llm_request_wake(req, trash);
 	return verdict;
 }
 

@@ -81,7 +81,7 @@ void llm_answer_finish(struct llm_answer *answer, bool taken, bool forget,
 	}
 	llm_answer_resume(req);
 	/* Another READ may have waited for this one. */
-	llm_request_wake(req);
+	llm_request_wake(req, trash);
 }
 
 static struct llm_read *llm_read_args(struct llm_call *call)

@@ -7,7 +7,6 @@
 
 #include <linux/errno.h>
 #include <linux/lockdep.h>
-#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
@@ -17,11 +16,12 @@
 #include "queue.h"
 #include "request.h"
 
-/** llm_trash_empty() - frees what was left; without the lock */
+/** llm_trash_empty() - wakes and frees what was left; without the lock */
 void llm_trash_empty(struct llm_trash *trash)
 {
 	struct llm_request *req, *next;
 
+	llm_clients_wake_poll(&trash->clients);
 	llm_chunks_free(&trash->chunks);
 	list_for_each_entry_safe(req, next, &trash->requests, state_node)
 		llm_request_put(req);
@@ -294,7 +294,7 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm
 	llm_broker.unended--;
 	llm_broker.ended++;
 	llm_request_drop_data(req, trash);
-	llm_request_wake(req);
+	llm_request_wake(req, trash);
 	llm_request_settle(req, trash);
 }
 
@@ -319,7 +319,7 @@ void llm_request_cancel(struct llm_request *req, struct llm_trash *trash)
 	llm_request_set_state(req, LLM_STATE_CANCELLING);
 	llm_request_drop_data(req, trash);
 	llm_queue_notify(req, LLM_EVENT_CANCEL);
-	llm_request_wake(req);
+	llm_request_wake(req, trash);
 }
 
 /**
@@ -341,7 +341,7 @@ void llm_request_detach(struct llm_request *req, struct llm_trash *trash)
 		client->stream_id = 0;
 	llm_bytes_trash(&req->output, &trash->chunks);
 	llm_waiters_wake(&req->waiters);
-	llm_client_wake(client);
+	llm_client_wake(client, trash);
 	if (req->state == LLM_STATE_ENDED)
 		llm_request_settle(req, trash);
 	else
@@ -349,10 +349,10 @@ void llm_request_detach(struct llm_request *req, struct llm_trash *trash)
 }
 
 /** llm_request_wake() - wakes who waits for what there is now */
-void llm_request_wake(struct llm_request *req)
+void llm_request_wake(struct llm_request *req, struct llm_trash *trash)
 {
 	lockdep_assert_held(&llm_broker.lock);
 	llm_waiters_wake_ready(&req->waiters, req);
 	if (req->client && llm_request_ready(req, 1, false))
-		llm_client_wake_ready(req->client, req);
+		llm_client_wake_ready(req->client, req, trash);
 }

@@ -105,19 +105,22 @@ struct llm_request {
 };
 
 /**
- * struct llm_trash - what was unhooked under the lock and is freed after it
- * @chunks: of strings
- * @requests: linked by their state_node; each holds the broker's reference
+ * struct llm_trash - what was put aside under the lock and is done after it
+ * @chunks: of strings; freed
+ * @requests: linked by their state_node; freed; each holds the broker's reference
+ * @clients: linked by their wake_node; who polls on them is woken; each with a reference
  */
 struct llm_trash {
 	struct list_head chunks;
 	struct list_head requests;
+	struct list_head clients;
 };
 
 #define LLM_DEFINE_TRASH(name)							\
 	struct llm_trash name = {					\
 		.chunks = LIST_HEAD_INIT(name.chunks),			\
 		.requests = LIST_HEAD_INIT(name.requests),		\
+		.clients = LIST_HEAD_INIT(name.clients),		\
 	}
 
 void llm_trash_empty(struct llm_trash *trash);
@@ -140,6 +143,6 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm
 void llm_request_cancel(struct llm_request *req, struct llm_trash *trash);
 void llm_request_detach(struct llm_request *req, struct llm_trash *trash);
 void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash);
-void llm_request_wake(struct llm_request *req);
+void llm_request_wake(struct llm_request *req, struct llm_trash *trash);
 
 #endif /* LLM_REQUEST_H */

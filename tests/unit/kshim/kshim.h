@@ -487,8 +487,9 @@ struct completion {
 extern void (*kshim_idle)(void);
 
 #define init_waitqueue_head(queue)	((queue)->wakeups = 0)
-#define wake_up_interruptible_poll(queue, events) ((void)(events), (queue)->wakeups++)
-#define wake_up_interruptible(queue)	((void)(queue)->wakeups++)
+#define waitqueue_active(queue)		((void)(queue), true)
+/* It does not sleep, but takes as long as a user wants: not for under the lock. */
+#define wake_up_interruptible(queue)	(({ might_sleep(); }), (void)(queue)->wakeups++)
 #define init_completion(completion)	((completion)->done = false)
 #define reinit_completion(completion)	((completion)->done = false)
 #define complete(completion)		((completion)->done = true)
