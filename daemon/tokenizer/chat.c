@@ -216,10 +216,24 @@ static int check_messages(const struct chat_style *style, const struct chat_mess
 	return 0;
 }
 
-static int add_messages(struct script *script, const struct chat_message *messages, size_t count)
+/* the template's own system message, where the first of the conversation is none */
+static bool has_default_system(const struct chat_style *style, const struct chat_message *first)
+{
+	static const char mark[] = "<<SYS>>";
+
+	if (!style->default_system || first->role == CHAT_SYSTEM)
+		return false;
+	/* Llama 2 takes one that the user has spelled out for another */
+	return style->tmpl != CHAT_LLAMA2 ||
+	       !memmem(first->text, first->len, mark, strlen(mark));
+}
+
+/* @own: the template's system message for a user's turn, or NULL */
+static int add_messages(struct script *script, const struct chat_message *messages, size_t count,
+			const struct chat_message *own)
 {
 	const struct chat_style *style = script->style;
-	const struct chat_message *system = NULL;
+	const struct chat_message *system = own;
 	size_t i = 0;
 	int r = 0;
 
@@ -243,24 +257,21 @@ static int add_messages(struct script *script, const struct chat_message *messag
 static int add_all(struct script *script, const struct chat_message *messages, size_t count)
 {
 	const struct chat_style *style = script->style;
-	int r;
+	struct chat_message own = { 0 };
+	int r = 0;
 
 	if (style->has_bos && (r = add_token(script, tok_bos(script->tok))) < 0)
 		return r;
-	if (style->default_system && messages[0].role != CHAT_SYSTEM) {
-		const struct chat_message message = {
-			.role = CHAT_SYSTEM,
-			.text = style->default_system,
-			.len = strlen(style->default_system),
-		};
-
-		r = add_turn(script, &message, NULL,
-			     style->first_system ? style->first_system :
-						   style->turns[CHAT_SYSTEM].before);
-		if (r < 0)
-			return r;
+	if (has_default_system(style, messages)) {
+		own = (struct chat_message){ .role = CHAT_SYSTEM, .text = style->default_system,
+					     .len = strlen(style->default_system) };
+		if (style->system == CHAT_SYSTEM_TURN)
+			r = add_turn(script, &own, NULL, style->first_system ?:
+				     style->turns[CHAT_SYSTEM].before);
 	}
-	r = add_messages(script, messages, count);
+	if (r >= 0)
+		r = add_messages(script, messages, count,
+				 own.text && style->system != CHAT_SYSTEM_TURN ? &own : NULL);
 	return r < 0 ? r : add_words(script, style->prompt);
 }
 

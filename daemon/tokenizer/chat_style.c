@@ -253,10 +253,9 @@ static int llama3_style(struct chat_style *style, const char *t)
 	return style->default_system ? 0 : -ENOMEM;
 }
 
-/* {% set default_system_message = 'THIS' %}; nothing where it is computed */
-static int mistral_default_system(struct chat_style *style, const char *t)
+/* @open is {% set NAME = ', what follows up to the quote is THIS; nothing where it is computed */
+static int set_default_system(struct chat_style *style, const char *t, const char *open)
 {
-	static const char open[] = "setdefault_system_message='";
 	const char *p = strstr(t, open), *end;
 
 	if (!p)
@@ -269,6 +268,14 @@ static int mistral_default_system(struct chat_style *style, const char *t)
 		return 0;
 	style->default_system = unescape(p, end);
 	return style->default_system ? 0 : -ENOMEM;
+}
+
+/* early ones have a system message of their own, behind a condition that was filled in */
+static int llama2_style(struct chat_style *style, const char *t)
+{
+	const char *p = strstr(t, "{%eliftrue==trueandnot'<<SYS>>'inmessages[0].content%}");
+
+	return p ? set_default_system(style, p, "{%setsystem_message='") : 0;
 }
 
 /* [INST] and [/INST] with and without spaces around, and five ways to write an answer */
@@ -289,7 +296,7 @@ static int mistral_style(struct chat_style *style, const char *t)
 		system->before = has(t, "'[SYSTEM_PROMPT] '") ? "[SYSTEM_PROMPT] " :
 								"[SYSTEM_PROMPT]";
 		system->after = "[/SYSTEM_PROMPT]";
-		return mistral_default_system(style, t);
+		return set_default_system(style, t, "setdefault_system_message='");
 	}
 	if (!has(t, "system_message"))
 		style->system = CHAT_SYSTEM_REFUSED;
@@ -325,7 +332,9 @@ static int refine(struct chat_style *style, const char *t)
 	case CHAT_ZEPHYR:
 		style->has_bos = has_bos;
 		break;
-	default:		/* Llama 2 has one spelling */
+	case CHAT_LLAMA2:
+		return llama2_style(style, t);
+	default:
 		break;
 	}
 	return 0;

@@ -322,6 +322,31 @@ static void test_roles(void **state)
 	tok_free(chat.tok);
 }
 
+/* early files of Llama 2 say what the system message is where there is none */
+static void test_llama2_default(void **state)
+{
+	static const char program[] =
+		"{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
+		"{% set system_message = messages[0]['content'] %}"
+		"{% elif true == true and not '<<SYS>>' in messages[0]['content'] %}"
+		"{% set loop_messages = messages %}{% set system_message = 'Don\\'t lie.\\nNo.' %}"
+		"{% else %}{% set system_message = false %}{% endif %}"
+		"{{ '<<SYS>>\\n' }}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}";
+	static const struct chat_message spelled[] = { U("<<SYS>>\nB\n<</SYS>>\n\na") };
+	static const struct chat_message system[] = { S("B"), U("a") };
+	struct chat chat = chat_of(program);
+
+	(void)state;
+	assert_string_equal(chat_name(chat.tmpl), "llama2");
+	check(&chat, one, 1, "<s>[INST] <<SYS>>\nDon't lie.\nNo.\n<</SYS>>\n\n Hi [/INST]");
+	check(&chat, without, ARRAY_SIZE(without),
+	      "<s>[INST] <<SYS>>\nDon't lie.\nNo.\n<</SYS>>\n\n Hi [/INST] Yo </s>"
+	      "<s>[INST] a [/INST]");
+	check(&chat, system, 2, "<s>[INST] <<SYS>>\nB\n<</SYS>>\n\na [/INST]");
+	check(&chat, spelled, 1, "<s>[INST] <<SYS>>\nB\n<</SYS>>\n\na [/INST]");
+	tok_free(chat.tok);
+}
+
 /* a user who knows the template writes its words; they stay words */
 static void test_forgery(void **state)
 {
@@ -416,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_llama2_default),
 		cmocka_unit_test(test_forgery),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_joins),
