@@ -21,10 +21,10 @@ static void llm_cancel_one(struct llm_request *req, u32 flags, struct llm_trash 
 }
 
 /*
- * Cancels up to LLM_BATCH of a client's requests with ids above @after.
+ * Cancels up to LLM_BATCH of a client's requests with ids above @after, up to @until.
  * Return: the last one's id; 0: there was none.
  */
-static u64 llm_cancel_batch(struct llm_client *client, u64 after, u32 flags)
+static u64 llm_cancel_batch(struct llm_client *client, u64 after, u64 until, u32 flags)
 {
 	struct llm_request *req, *next;
 	LLM_DEFINE_TRASH(trash);
@@ -35,7 +35,7 @@ static u64 llm_cancel_batch(struct llm_client *client, u64 after, u32 flags)
 	list_for_each_entry_safe(req, next, &client->requests, client_node) {
 		if (req->id <= after)
 			continue;
-		if (n++ == LLM_BATCH)
+		if (req->id > until || n++ == LLM_BATCH)
 			break;
 		last = req->id;
 		llm_cancel_one(req, flags, &trash);
@@ -44,6 +44,19 @@ static u64 llm_cancel_batch(struct llm_client *client, u64 after, u32 flags)
 	llm_trash_empty(&trash);
 	cond_resched();
 	return last;
+}
+
+/* Those that are there now: who keeps submitting must not keep us here. */
+static void llm_cancel_all(struct llm_client *client, u32 flags)
+{
+	u64 id = 0, until;
+
+	spin_lock(&llm_broker.lock);
+	until = llm_broker.last_id;
+	spin_unlock(&llm_broker.lock);
+	do
+		id = llm_cancel_batch(client, id, until, flags);
+	while (id);
 }
 
 int llm_cancel_start(struct llm_call *call)
@@ -59,11 +72,8 @@ int llm_cancel_start(struct llm_call *call)
 	if (cancel->flags & LLM_CANCEL_ALL) {
 		if (cancel->id)
 			return -EINVAL;
-		for (u64 id = 0;;) {
-			id = llm_cancel_batch(client, id, cancel->flags);
-			if (!id)
-				return 0;
-		}
+		llm_cancel_all(client, cancel->flags);
+		return 0;
 	}
 
 	spin_lock(&llm_broker.lock);
