@@ -18,9 +18,10 @@
  *   Each command is an ioctl number with one struct as its argument. The same number is the
  *   cmd_op of an IORING_OP_URING_CMD, whose 16 command bytes are a struct llm_uring_cmd that
  *   points at the same struct; the struct and all it points at must stay valid until the
- *   completion. A command's result is the return value of ioctl(), or the completion's res:
- *   negative is -errno. O_NONBLOCK on the file makes an ioctl do what its NONBLOCK flag does; an
- *   io_uring command waits without a thread and looks at the flag alone.
+ *   completion; its uring_cmd_flags must be zero (EINVAL). A command's result is the return value
+ *   of ioctl(), or the completion's res: negative is -errno. O_NONBLOCK on the file makes an ioctl
+ *   do what its NONBLOCK flag does; an io_uring command waits without a thread and looks at the
+ *   flag alone.
  *
  *   Every struct starts with size and flags. size is sizeof(struct) as its user was compiled; a
  *   smaller struct is read as if zero-extended, a larger one is accepted only if the tail that the
@@ -47,9 +48,10 @@
  *
  *   What is write()n to /dev/llm gathers as a prompt. The first read(), or poll() for input,
  *   submits it, in the name of whoever reads, to the server's default model as LLM_PAYLOAD_TEXT
- *   with LLM_SUBMIT_FILE; reads return the answer as it grows and 0 at its end. A failed request
- *   makes read() return its errno, once. Then the next write() begins a new prompt. A write() while
- *   an answer is being read fails with EBUSY; one that makes the prompt longer than
+ *   with LLM_SUBMIT_FILE; reads return the answer as it grows and 0 at its end. A poll() or epoll
+ *   for input that is under way submits at the first write(). A failed request makes read()
+ *   return its errno, once (EBUSY for EAGAIN). Then the next write() begins a new prompt. A write()
+ *   while an answer is being read fails with EBUSY; one that makes the prompt longer than
  *   max_payload_bytes fails with EMSGSIZE and throws it away. With nothing written, read() returns
  *   0 at once.
  *
@@ -351,9 +353,10 @@ struct llm_submit {
  * @reserved: zero
  *
  * Each byte goes to one READ; READs of one request that wait at the same time take turns. With
- * buf_len 0 nothing is consumed and nothing waits. An error takes nothing away: a READ_ALL that a signal, an error or NONBLOCK
- * stops after some bytes returns 0 and those. The state of a cancelled request is
- * LLM_STATE_CANCELLING until its server has let go of it, for the reader it is over in both.
+ * buf_len 0 nothing is consumed and nothing waits. An error takes nothing away: a READ_ALL that a
+ * signal, an error or NONBLOCK stops after some bytes returns 0 and those. The state of a cancelled
+ * request is LLM_STATE_CANCELLING until its server has let go of it, for the reader it is over in
+ * both.
  *
  * Return: 0; ENOENT no such request on this file, EAGAIN, EINTR, EINVAL, EFAULT, EBUSY too many
  * commands of this file wait already.
@@ -453,7 +456,8 @@ struct llm_wait {
  * struct llm_request_info - one request in a LIST
  * @id: the request
  * @cgroup_id: of the submitter, when it submitted; the inode number of its cgroup v2 directory
- * @pid: process id of the submitter in the reader's pid namespace, 0 if it has none there
+ * @pid: process id of the submitter in the reader's pid namespace, 0 if it has none there or is
+ *	no more
  * @uid: user id of the submitter in the reader's user namespace
  * @state: enum llm_state
  * @op: enum llm_op
@@ -501,7 +505,7 @@ struct llm_request_info {
  *
  * Entries come in the order of their ids; all users' requests that have not ended are listed.
  *
- * Return: 0; EINVAL, EFAULT.
+ * Return: 0; EINVAL, EFAULT, ENOMEM, EINTR.
  */
 struct llm_list {
 	__u32 size;
@@ -536,7 +540,7 @@ enum llm_event_type {
  * @id: the request
  * @time_ns: when this event became due: submitted, cancelled or read
  * @cgroup_id: of the submitter
- * @pid: of the submitter, in the server's pid namespace
+ * @pid: of the submitter, in the server's pid namespace; 0 if it is no more
  * @uid: of the submitter, in the server's user namespace
  * @op: enum llm_op
  * @payload_type: enum llm_payload
@@ -662,7 +666,7 @@ struct llm_pull {
  * @compute_ns: processor time spent on this request since its last COMMIT
  * @prompt_tokens: of the prompt, processed so far (a total; never less than before)
  * @output_tokens: generated so far (a total; never less than before)
- * @status: with END, 0 or -errno; else 0
+ * @status: with END, 0 or -errno, above -512; else 0
  * @finish: with END and status 0, enum llm_finish; else 0
  * @fetch_buf: COMMIT_AND_FETCH: as struct llm_fetch.buf; else 0
  * @fetch_len: COMMIT_AND_FETCH: as struct llm_fetch.buf_len; else 0
