@@ -41,6 +41,7 @@ struct socket_server {
 	struct list dirty;		/* connections with something to send or to bury */
 	unsigned int conn_count;
 	struct loop_timer retry;	/* accept again: there were no descriptors left */
+	bool out_of;			/* of descriptors or memory, and that has been said */
 };
 
 /* ---- connections ---- */
@@ -102,6 +103,14 @@ void socket_server_flush(struct socket_server *server)
 
 /* ---- accepting ---- */
 
+/* one line for as long as it lasts: clients that wait must not fill the log */
+static void socket_say_full(struct socket_server *server, int r)
+{
+	if (!server->out_of)
+		log_warning("socket: cannot accept a connection: %s", strerror(-r));
+	server->out_of = true;
+}
+
 static void socket_pause_accept(struct socket_server *server, uint32_t events)
 {
 	unsigned int i;
@@ -125,13 +134,16 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 		fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			       errno == ENOBUFS)) {
-			log_warning("socket: cannot accept a connection: %s", strerror(errno));
+			socket_say_full(server, -errno);
 			socket_pause_accept(server, 0);
 			loop_timer_set(server->loop, &server->retry, clock_ns() + SOCKET_RETRY_NS);
 			return;
 		}
-		if (fd < 0)
+		if (fd < 0) {
+			/* nobody waits any more */
+			server->out_of = false;
 			return;
+		}
 		r = socket_server_connect(server, fd);
 		if (r < 0)
 			log_debug("socket: connection refused: %s", strerror(-r));

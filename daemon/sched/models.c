@@ -479,15 +479,18 @@ static void models_fill_facts(struct model *model, struct llm_model_info *info)
 
 void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info)
 {
+	struct error why = { "" };
+
 	*info = (struct llm_model_info){
 		.size = sizeof(*info),
 		.file_bytes = model->size_bytes,
 	};
 	snprintf(info->name, sizeof(info->name), "%s", model->name);
-	if (!model->loaded && models_open(models, model, NULL) < 0) {
+	if (!model->loaded && models_open(models, model, &why) < 0) {
 		info->flags |= LLM_MODEL_BROKEN;
+		/* without a mark of its own it may work another time: memory, descriptors */
 		snprintf(info->error, sizeof(info->error), "%.*s", (int)sizeof(info->error) - 1,
-			 model->error_text.text);
+			 model->error ? model->error_text.text : why.text);
 	} else {
 		models_fill_facts(model, info);
 	}
