@@ -131,6 +131,10 @@ guest_qemu()
 		words+=(-virtfs "local,path=$GUEST_MODELS,mount_tag=models,security_model=none,readonly=on")
 		append+=" llmos.models=9p"
 	fi
+	# a disk that a guest may write to, and nothing of it stays
+	if [[ -n ${GUEST_DISK:-} ]]; then
+		words+=(-drive "file=$GUEST_DISK,format=raw,if=virtio,snapshot=on")
+	fi
 	if [[ -n ${GUEST_DATA:-} ]]; then
 		words+=(-virtfs "local,path=$GUEST_DATA,mount_tag=data,security_model=none,readonly=on")
 		append+=" llmos.data=9p"
