@@ -2,6 +2,7 @@
 /*
  * A client: see client.h. Here is what the commands need of it, and the table of its commands.
  */
+#include <linux/cred.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
@@ -29,6 +30,7 @@ struct llm_client *llm_client_create(void)
 	refcount_set(&client->refs, 1);
 	init_waitqueue_head(&client->poll);
 	mutex_init(&client->prompt_mutex);
+	client->uid = current_euid();
 	llm_bytes_init(&client->prompt);
 	return client;
 }

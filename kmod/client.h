@@ -10,6 +10,7 @@
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/wait.h>
 
 #include "bytes.h"
@@ -29,6 +30,7 @@ struct llm_user;
  * @wake_node: in a struct llm_trash, with a reference, while somebody is about to wake @poll
  * @refs: keep the memory, nothing else; the file's and those of who wakes @poll
  * @last_waited: the request that WAIT named last
+ * @uid: constant; who opened the file: what is written to it is asked in that name
  * @stream_id: the request that read() reads, 0 while a prompt is gathered
  * @prompt_mutex: protects the following, and that only one read() submits it
  * @prompt: what was written so far
@@ -43,6 +45,7 @@ struct llm_client {
 	struct list_head wake_node;
 	refcount_t refs;
 	u64 last_waited;
+	kuid_t uid;
 	u64 stream_id;
 	struct mutex prompt_mutex; /* see above */
 	struct llm_bytes prompt;

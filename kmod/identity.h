@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Who asked: taken from the task that submits, never from its words. User ids are effective ones,
- * as with SO_PEERCRED. The process is remembered as a struct pid, so that it can be named in the
+ * as with SO_PEERCRED; where a prompt is written to the file, that of who opened it. The process is remembered as a struct pid, so that it can be named in the
  * namespace of whoever asks, and so that a number used again does not point at a stranger.
  */
 #ifndef LLM_IDENTITY_H
@@ -18,7 +18,7 @@ struct pid;
  * @pid: its process
  * @memcg: the memory cgroup that its answers are charged to
  * @cgroup_id: its cgroup in the default hierarchy, when it submitted
- * @uid: its effective user id
+ * @uid: its effective user id, or the opener's
  */
 struct llm_identity {
 	struct pid *pid;

@@ -51,7 +51,8 @@ static u32 llm_request_bytes(const struct llm_request *req)
 	return req->spec.payload_len + req->spec.stop_len;
 }
 
-static struct llm_request *llm_request_alloc(const struct llm_submit *spec)
+static struct llm_request *llm_request_alloc(const struct llm_client *client,
+					     const struct llm_submit *spec)
 {
 	struct llm_request *req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
 
@@ -67,6 +68,12 @@ static struct llm_request *llm_request_alloc(const struct llm_submit *spec)
 	llm_bytes_init(&req->journal);
 	llm_bytes_init(&req->output);
 	llm_identity_take(&req->who);
+	/*
+	 * A privileged program reads and writes what it was given as standard input without a
+	 * thought: that must not ask in its name.
+	 */
+	if (spec->flags & LLM_SUBMIT_FILE)
+		req->who.uid = client->uid;
 	req->spec = *spec;
 	return req;
 }
@@ -83,7 +90,7 @@ static struct llm_request *llm_request_alloc(const struct llm_submit *spec)
 int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		       struct llm_request **ret_req)
 {
-	struct llm_request *req = llm_request_alloc(spec);
+	struct llm_request *req = llm_request_alloc(client, spec);
 	int err;
 
 	if (!req)

@@ -4,7 +4,6 @@
  * llm_client.prompt_mutex until it is submitted; from then on the file's stream_id names the
  * request, and no lock is held while a read() waits for it.
  */
-#include <linux/cred.h>
 #include <linux/errno.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
@@ -36,13 +35,13 @@ static u64 llm_stream_id(struct llm_client *client)
 	return id;
 }
 
-/* Makes @len more bytes of prompt the user's. Whoever writes first pays for all of it. */
+/* Makes @len more bytes of prompt the user's: of who opened the file, as for the request. */
 static int llm_prompt_charge(struct llm_client *client, u32 len)
 {
 	int err;
 
 	if (!client->prompt_user) {
-		err = llm_user_get(current_euid(), &client->prompt_user);
+		err = llm_user_get(client->uid, &client->prompt_user);
 		if (err)
 			return err;
 	}
@@ -116,14 +115,14 @@ ssize_t llm_stream_write(struct llm_client *client, struct iov_iter *from, bool 
 	return rc;
 }
 
-/* Submits the prompt, in the name of the current task. */
+/* Submits the prompt: a request of the current task, in the name of who opened the file. */
 static int llm_prompt_submit(struct llm_client *client)
 {
 	const u32 len = client->prompt.len;
 	u64 id;
 	int err;
 
-	/* It is charged again, to whoever submits it. */
+	/* It is charged again, as the request's. */
 	llm_prompt_uncharge(client, len);
 	err = llm_submit_prompt(client, &client->prompt, &id);
 	spin_lock(&llm_broker.lock);

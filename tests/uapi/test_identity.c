@@ -71,6 +71,38 @@ static void test_user(void)
 	answer(&event, pid);
 }
 
+/* A privileged program is given an unprivileged user's file as its standard input and output. */
+static void ask_on_opened(int fd)
+{
+	char c;
+
+	close(fd);
+	child_must(!setresuid(0, 555, 0));
+	fd = open("/dev/llm", O_RDWR | O_CLOEXEC);
+	child_must(!setresuid(0, 0, 0));
+	child_must(fd >= 0);
+	child_must(write(fd, "x", 1) == 1);
+	child_must(read(fd, &c, 1) == 0);
+	ask(fd);
+}
+
+static void test_opener(void)
+{
+	struct llm_event event;
+	struct event next;
+	pid_t pid;
+
+	must(!chmod("/dev/llm", 0666), "a file that anybody may open");
+	event = asked_by(ask_on_opened, &pid);
+	must(!chmod("/dev/llm", 0660), "and may not again");
+	is(event.uid, 555, "what is written is asked in the opener's name");
+	is(event.pid, pid, "by this process");
+	commit(server, event.id, NULL, LLM_COMMIT_END);
+	is(fetch(server, LLM_FETCH_REQUEST, &next), sizeof(next.head) + 1, "a command comes");
+	is(next.head.uid, 0, "in the caller's own");
+	answer(&next.head, pid);
+}
+
 /* A process that is no more has no number: it may be another one's by now. */
 static void test_dead(void)
 {
@@ -309,6 +341,7 @@ int main(void)
 	client = client_open();
 	server = server_open();
 	test_user();
+	test_opener();
 	test_dead();
 	test_cgroup();
 	test_pid_namespace();

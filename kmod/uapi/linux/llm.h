@@ -47,8 +47,8 @@
  * A SHELL
  *
  *   What is write()n to /dev/llm gathers as a prompt. The first read(), or poll() for input,
- *   submits it, in the name of whoever reads, to the server's default model as LLM_PAYLOAD_TEXT
- *   with LLM_SUBMIT_FILE; reads return the answer as it grows and 0 at its end. A poll() or epoll
+ *   submits it, to the server's default model as LLM_PAYLOAD_TEXT with LLM_SUBMIT_FILE, as a
+ *   request of the process that reads, in the name of the user who opened the file; reads return the answer as it grows and 0 at its end. A poll() or epoll
  *   for input that is under way submits at the first write(). A failed request makes read()
  *   return its errno, once (EBUSY for EAGAIN). Then the next write() begins a new prompt. A write()
  *   while an answer is being read fails with EBUSY; one that makes the prompt longer than
