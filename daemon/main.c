@@ -309,9 +309,11 @@ static void watchdog_fire(struct loop_timer *timer)
 	loop_timer_set(daemon->loop, timer, clock_ns() + daemon->watchdog_ns);
 }
 
-/* a step may be long, and should have nearly all of the watchdog's time for itself */
-static void watchdog_before_step(struct daemon *daemon)
+/* before a step and during it, for it may be long */
+static void watchdog_progress(void *arg)
 {
+	struct daemon *daemon = arg;
+
 	if (daemon->watchdog_ns &&
 	    daemon->watchdog.at_ns < clock_ns() + daemon->watchdog_ns - daemon->watchdog_ns / 4)
 		watchdog_fire(&daemon->watchdog);
@@ -397,7 +399,7 @@ static int serve(struct daemon *daemon)
 		}
 		if (daemon->device)
 			device_settle(daemon->device);
-		watchdog_before_step(daemon);
+		watchdog_progress(daemon);
 		more = sched_step(daemon->sched);
 		if (daemon->device)
 			device_park(daemon->device);
@@ -441,8 +443,9 @@ static int start_sched(struct daemon *daemon, const struct engine_config *engine
 	return r;
 }
 
-static struct engine_config engine_config_of(const struct config *config)
+static struct engine_config engine_config_of(struct daemon *daemon)
 {
+	const struct config *config = &daemon->config;
 	struct engine_config engine = {
 		.threads = config->threads,
 		.isa = strcmp(config->isa, "auto") ? config->isa : NULL,
@@ -451,6 +454,8 @@ static struct engine_config engine_config_of(const struct config *config)
 		.context = config->context,
 		.max_seqs = config->slots,
 		.batch_tokens = config->batch_tokens,
+		.progress = watchdog_progress,
+		.progress_arg = daemon,
 	};
 
 	sched_fill_config(&engine);
@@ -460,7 +465,7 @@ static struct engine_config engine_config_of(const struct config *config)
 static int start(struct daemon *daemon, struct error *error)
 {
 	const struct config *config = &daemon->config;
-	struct engine_config engine = engine_config_of(config);
+	struct engine_config engine = engine_config_of(daemon);
 	int r;
 
 	r = loop_new(&daemon->loop, error);

@@ -32,6 +32,9 @@ struct gguf;
  * @max_seqs: sequences at once
  * @batch_tokens: tokens of one step at most, which bounds how long it takes
  * @logits_rows: rows of logits that one step can return at most
+ * @progress: called by the thread that steps, once for each layer of a step, or NULL: a step of a
+ *	large model on a small machine takes minutes
+ * @progress_arg: its argument
  */
 struct engine_config {
 	unsigned int threads;
@@ -42,6 +45,8 @@ struct engine_config {
 	unsigned int max_seqs;
 	unsigned int batch_tokens;
 	unsigned int logits_rows;
+	void (*progress)(void *arg);
+	void *progress_arg;
 };
 
 int engine_new(struct engine **ret, const struct engine_config *config, struct error *error);

@@ -185,6 +185,7 @@ static void logits(struct pass *p)
 static void member_pass(void *arg, unsigned int member)
 {
 	struct engine_model *model = arg;
+	const struct engine_config *config = &model->engine->config;
 	struct pass p = {
 		.model = model,
 		.ops = model->engine->ops,
@@ -197,8 +198,11 @@ static void member_pass(void *arg, unsigned int member)
 	};
 
 	embed(&p);
-	for (uint32_t i = 0; i < model->model->hparams.layers; i++)
+	for (uint32_t i = 0; i < model->model->hparams.layers; i++) {
+		if (member == 0 && config->progress)
+			config->progress(config->progress_arg);
 		layer_pass(&p, i);
+	}
 	if (p.row_count)
 		logits(&p);
 }

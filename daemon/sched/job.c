@@ -326,6 +326,14 @@ static void job_take_generated(struct sched *sched, struct job *job, const float
 
 	token = sampler_pick(job->model->sampler, &job->params, logits, job->tokens.ids,
 			     job->prompt_count + job->pushed, job->pushed, top, top_count);
+	if (isnan(logits[token.id])) {
+		struct error error = { "" };
+
+		r = error_set(&error, -EIO, "model '%s': none of its logits is a number",
+			      job->model->name);
+		job_fail(sched, job, r, &error);
+		return;
+	}
 	if (job->pushed < known) {
 		/* an earlier server has chosen; only its probability was to be found again */
 		uint32_t id = job->tokens.ids[job->prompt_count + job->pushed];

@@ -3,6 +3,7 @@
 #include "sched_engine.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
 int fake_step_error;
+unsigned int fake_nan_step;
 
 static const char *const words[FAKE_VOCAB - FAKE_WORDS] = {
 	"the ", "cat", "st", "op", "sto", "p it", "\n", "end", "ab", "aba", "\xc3", "\xa9", "ing ",
@@ -515,6 +517,9 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 			if (n < items[i].logits_from)
 				continue;
 			row(logits, h);
+			if (fake_nan_step == fake_counts.steps)
+				for (uint32_t id = 0; id < FAKE_VOCAB; id++)
+					logits[id] = NAN;
 			logits += FAKE_VOCAB;
 		}
 	}

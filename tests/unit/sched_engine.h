@@ -34,6 +34,8 @@ extern struct fake_counts fake_counts;
 extern void (*fake_on_step)(void);
 /* what the next engine_step() returns, once */
 extern int fake_step_error;
+/* no logit of this step is a number, counted as fake_counts.steps; 0: never */
+extern unsigned int fake_nan_step;
 
 /**
  * fake_model() - write a model file into a folder

@@ -949,6 +949,23 @@ static void test_step_fails(void **state)
 	assert_int_equal(request->status, 0);
 }
 
+/* a model gone wrong, in the middle of an answer: its text so far, and an error */
+static void test_no_numbers(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	serve("FAKE");
+	request = control(LLM_OP_GENERATE, LLM_PAYLOAD_RAW, "x", 1);
+	request->event.flags |= LLM_SUBMIT_IGNORE_EOS;
+	request->event.max_tokens = 10;
+	fake_nan_step = fake_counts.steps + 5;
+	test_run(&broker);
+	fake_nan_step = 0;
+	assert_error(request, -EIO, "logits");
+	assert_int_equal(request->event.output_tokens, 4);
+}
+
 /* a commit that finds no memory is made again, with the same bytes */
 static void test_commit_again(void **state)
 {
@@ -1062,7 +1079,7 @@ int main(void)
 		TEST(test_pause_async), TEST(test_resume_overtakes), TEST(test_paused_give_way),
 		TEST(test_cancel), TEST(test_cancel_by_verdict), TEST(test_cancel_everywhere),
 		TEST(test_errors), TEST(test_folder_changes), TEST(test_links),
-		TEST(test_step_fails), TEST(test_commit_again), TEST(test_commit_refused),
+		TEST(test_step_fails), TEST(test_no_numbers), TEST(test_commit_again), TEST(test_commit_refused),
 		TEST(test_commit_unknown), TEST(test_small_commits), TEST(test_seed),
 	};
 
