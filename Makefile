@@ -93,6 +93,8 @@ $(O)/kernels/%.o: ROOM_FLAGS := $(if $(SAN),-O1,-O3)
 KSHIM_FLAGS	:= -Itests/unit/kshim -include tests/unit/kshim/kshim.h -Wno-unused-parameter \
 		   -Wno-sign-compare -Wno-shadow -Wno-pointer-arith
 $(O)/kmod/%.o: ROOM_FLAGS := $(KSHIM_FLAGS)
+# but not the policy, which needs no kernel
+$(O)/kmod/policy/%.o: ROOM_FLAGS :=
 $(O)/tests/unit/kshim/%.o: ROOM_FLAGS := $(KSHIM_FLAGS)
 $(O)/tests/unit/test_kmod_%.o: ROOM_FLAGS := $(KSHIM_FLAGS)
 

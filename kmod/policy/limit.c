@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Rates, compute time, counts and memory of a tenant: see limit.h.
+ */
+#include "limit.h"
+
+#define LLM_NS_PER_S	1000000000ULL
+#define LLM_REFILL_NS	(1ULL << 44)	/* a bucket refills for no longer than this at once */
+
+/** llm_limits_valid() - whether a tenant may have such limits */
+bool llm_limits_valid(const struct llm_limits *limits)
+{
+	if (limits->weight < LLM_WEIGHT_MIN || limits->weight > LLM_WEIGHT_MAX)
+		return false;
+	if (limits->rate != U64_MAX &&
+	    (limits->rate > LLM_RATE_MAX || limits->burst > LLM_RATE_MAX ||
+	     limits->burst < LLM_COST_UNIT))
+		return false;
+	return limits->period_ns >= LLM_PERIOD_MIN_NS && limits->period_ns <= LLM_PERIOD_MAX_NS;
+}
+
+static bool llm_limit_has_rate(const struct llm_tenant *tenant)
+{
+	return tenant->limits.rate != U64_MAX;
+}
+
+/* Units that must be there before a tenant that ran dry is served again: an eighth of a second's. */
+static s64 llm_limit_portion(const struct llm_tenant *tenant)
+{
+	u64 portion = tenant->limits.rate / 8;
+
+	if (portion < LLM_COST_UNIT)
+		portion = LLM_COST_UNIT;
+	return portion < tenant->limits.burst ? portion : tenant->limits.burst;
+}
+
+/* What has flowed into the bucket until now. */
+static void llm_limit_refill(struct llm_tenant *tenant, u64 now_ns)
+{
+	const u64 rate = tenant->limits.rate;
+	u64 past_ns = now_ns - tenant->level_ns, units;
+
+	if (!llm_limit_has_rate(tenant) || (s64)past_ns <= 0)
+		return;
+	if (past_ns > LLM_REFILL_NS)
+		past_ns = LLM_REFILL_NS;
+	units = mul_u64_u64_div_u64(rate, past_ns, LLM_NS_PER_S);
+	if (!units)
+		return;
+	/* what is left of a unit counts next time */
+	tenant->level_ns = now_ns - past_ns + mul_u64_u64_div_u64(units, LLM_NS_PER_S, rate);
+	tenant->level += units;
+	if (tenant->level >= (s64)tenant->limits.burst) {
+		tenant->level = tenant->limits.burst;
+		tenant->level_ns = now_ns;
+	}
+}
+
+/* When the bucket has enough to go on with. */
+static u64 llm_limit_rate_ns(const struct llm_tenant *tenant, u64 now_ns)
+{
+	const s64 missing = llm_limit_portion(tenant) - tenant->level;
+	const u64 rate = tenant->limits.rate;
+
+	if (!llm_limit_has_rate(tenant) || tenant->level >= (s64)LLM_COST_UNIT)
+		return now_ns;
+	if (!rate)
+		return now_ns + LLM_REFILL_NS;
+	return tenant->level_ns + mul_u64_u64_div_u64(missing, LLM_NS_PER_S, rate) + 1;
+}
+
+/* The period that is now; what was used beyond earlier ones' share is owed. */
+static void llm_limit_period(struct llm_tenant *tenant, u64 now_ns)
+{
+	const u64 period_ns = tenant->limits.period_ns;
+	const u64 limit_ns = tenant->limits.compute_ns;
+	u64 periods;
+
+	if ((s64)(now_ns - tenant->period_end_ns) < 0)
+		return;
+	periods = div64_u64(now_ns - tenant->period_end_ns, period_ns) + 1;
+	tenant->period_end_ns += periods * period_ns;
+	/* more periods than could be owed for, or their product would not fit */
+	if (!limit_ns || periods > div64_u64(tenant->period_used_ns, limit_ns))
+		tenant->period_used_ns = 0;
+	else
+		tenant->period_used_ns -= periods * limit_ns;
+}
+
+static bool llm_limit_spent(const struct llm_tenant *tenant)
+{
+	return tenant->period_used_ns >= tenant->limits.compute_ns;
+}
+
+/* When the period that pays for what was used has come. */
+static u64 llm_limit_compute_ns(const struct llm_tenant *tenant, u64 now_ns)
+{
+	u64 periods;
+
+	if (!llm_limit_spent(tenant))
+		return now_ns;
+	if (!tenant->limits.compute_ns)
+		return now_ns + LLM_REFILL_NS;
+	periods = div64_u64(tenant->period_used_ns, tenant->limits.compute_ns) - 1;
+	if (periods > div64_u64(LLM_REFILL_NS, tenant->limits.period_ns))
+		return now_ns + LLM_REFILL_NS;
+	return tenant->period_end_ns + periods * tenant->limits.period_ns;
+}
+
+/* Sends the tenant to sleep, or wakes it, as its limits say. */
+static void llm_limit_rest(struct llm_tenant *tenant, u64 now_ns)
+{
+	struct llm_tree *asleep = &tenant->policy->asleep;
+	const bool slept = llm_tree_has(&tenant->asleep);
+	u64 until_ns;
+
+	llm_limit_refill(tenant, now_ns);
+	llm_limit_period(tenant, now_ns);
+	until_ns = llm_key_max(llm_limit_rate_ns(tenant, now_ns),
+			       llm_limit_compute_ns(tenant, now_ns));
+	if (!llm_key_before(now_ns, until_ns)) {
+		if (!slept)
+			return;
+		llm_tree_remove(asleep, &tenant->asleep);
+		tenant->usage.throttled_ns += now_ns - tenant->asleep_ns;
+		llm_tenant_update(tenant);
+		return;
+	}
+	llm_tree_remove(asleep, &tenant->asleep);
+	llm_tree_insert(asleep, &tenant->asleep, until_ns);
+	if (!slept) {
+		tenant->asleep_ns = now_ns;
+		llm_tenant_update(tenant);
+	}
+}
+
+/**
+ * llm_limit_room() - what of a grant a tenant's own limits leave
+ * @tenant: an ancestor of a leaf, or the leaf
+ * @units: to be granted
+ * @now_ns: the time
+ *
+ * Return: @units or less; 0: it has to rest.
+ */
+u64 llm_limit_room(struct llm_tenant *tenant, u64 units, u64 now_ns)
+{
+	if (llm_tree_has(&tenant->asleep))
+		return 0;
+	llm_limit_refill(tenant, now_ns);
+	llm_limit_period(tenant, now_ns);
+	if (llm_limit_spent(tenant))
+		return 0;
+	if (!llm_limit_has_rate(tenant) || tenant->level >= (s64)units)
+		return units;
+	return tenant->level > 0 ? tenant->level : 0;
+}
+
+/** llm_limit_use() - a grant that llm_limit_room() allowed is made */
+void llm_limit_use(struct llm_tenant *tenant, u64 units, u64 now_ns)
+{
+	if (!llm_limit_has_rate(tenant))
+		return;
+	tenant->level -= units;
+	llm_limit_rest(tenant, now_ns);
+}
+
+/** llm_limit_settle() - what became of a grant: see llm_tenant_settle() */
+void llm_limit_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 compute_ns, u64 now_ns)
+{
+	if (llm_limit_has_rate(tenant)) {
+		llm_limit_refill(tenant, now_ns);
+		tenant->level += (s64)(granted - used);
+		if (tenant->level > (s64)tenant->limits.burst)
+			tenant->level = tenant->limits.burst;
+	}
+	if (tenant->limits.compute_ns != U64_MAX) {
+		llm_limit_period(tenant, now_ns);
+		tenant->period_used_ns += compute_ns;
+	}
+	if (llm_limit_has_rate(tenant) || tenant->limits.compute_ns != U64_MAX)
+		llm_limit_rest(tenant, now_ns);
+}
+
+/**
+ * llm_tenant_limit() - sets a tenant's limits; they hold from now on
+ * @tenant: it
+ * @limits: valid
+ * @now_ns: the time
+ *
+ * A bucket whose rate or burst changes starts full. What is over a new limit stays until it ends.
+ */
+void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns)
+{
+	const struct llm_limits old = tenant->limits;
+
+	tenant->limits = *limits;
+	if (limits->rate != old.rate || limits->burst != old.burst) {
+		tenant->level = limits->rate == U64_MAX ? 0 : limits->burst;
+		tenant->level_ns = now_ns;
+	}
+	if (limits->compute_ns != old.compute_ns || limits->period_ns != old.period_ns) {
+		tenant->period_used_ns = 0;
+		tenant->period_end_ns = now_ns + limits->period_ns;
+	}
+	llm_limit_rest(tenant, now_ns);
+	llm_tenant_update(tenant);
+}
+
+/**
+ * llm_tenant_may_queue() - whether there is room for one more request that waits
+ * @leaf: whose
+ */
+bool llm_tenant_may_queue(const struct llm_tenant *leaf)
+{
+	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		if (tenant->usage.queued >= tenant->limits.queued)
+			return false;
+	return true;
+}
+
+/**
+ * llm_tenant_never() - whether limits are such that no request can ever be served
+ * @leaf: whose
+ */
+bool llm_tenant_never(const struct llm_tenant *leaf)
+{
+	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
+		const struct llm_limits *limits = &tenant->limits;
+
+		if (!limits->in_flight || !limits->queued || !limits->rate || !limits->compute_ns)
+			return true;
+	}
+	return false;
+}
+
+/**
+ * llm_tenant_spent() - whether a running request must stop, with what it was granted unused
+ * @leaf: whose
+ */
+bool llm_tenant_spent(const struct llm_tenant *leaf)
+{
+	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		if (llm_limit_spent(tenant))
+			return true;
+	return false;
+}
+
+/**
+ * llm_policy_wake() - lets those in whose time has come
+ * @policy: the tree
+ * @now_ns: the time
+ *
+ * Return: when to call it again; U64_MAX: not by time.
+ */
+u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns)
+{
+	struct llm_tree_node *node;
+
+	while ((node = llm_tree_first(&policy->asleep))) {
+		if (llm_key_before(now_ns, node->key))
+			return node->key;
+		llm_limit_rest(container_of(node, struct llm_tenant, asleep), now_ns);
+	}
+	return U64_MAX;
+}
+
+/**
+ * llm_tenant_charge() - takes memory for a leaf
+ * @leaf: who pays, with its ancestors
+ * @region: where, below LLM_REGIONS_MAX
+ * @bytes: how much
+ *
+ * Return: what became of it; unless it is LLM_CHARGE_DONE, nothing changed.
+ */
+enum llm_charge llm_tenant_charge(struct llm_tenant *leaf, unsigned int region, u64 bytes)
+{
+	enum llm_charge result = LLM_CHARGE_DONE;
+
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
+		const u64 limit = tenant->limits.memory[region];
+
+		if (bytes > limit)
+			return LLM_CHARGE_NEVER;
+		if (tenant->usage.memory[region] > limit - bytes)
+			result = LLM_CHARGE_FULL;
+	}
+	if (result != LLM_CHARGE_DONE)
+		return result;
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		tenant->usage.memory[region] += bytes;
+	return LLM_CHARGE_DONE;
+}
+
+/** llm_tenant_uncharge() - gives back memory that was taken by llm_tenant_charge() */
+void llm_tenant_uncharge(struct llm_tenant *leaf, unsigned int region, u64 bytes)
+{
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		tenant->usage.memory[region] -= bytes;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Who shares the server: a tree of tenants. The inner ones are cgroups as they are nested; below a
+ * cgroup hang its child cgroups and one tenant for its own processes, below that its users, below a
+ * user its open files by class. Only these last ones, the leaves, have requests.
+ *
+ * Order is start-time fair queueing at every level of the tree. A tenant that wants something has a
+ * start tag in its parent's virtual time; the one with the lowest is served. What it is granted moves
+ * its tag on by cost divided by weight, at once, so that grants that run at the same time are
+ * counted; what of it was not used is given back. A tenant that comes back from idleness starts at
+ * its parent's virtual time: it neither owes nor has saved anything. Requests of the idle band are
+ * served when no other request of the machine could be.
+ *
+ * Limits bind a tenant and all below it: a rate and a share of compute time keep it out of its
+ * parent's tree until the time has come; a bound on requests in flight keeps what is new below it out,
+ * and lets what is under way go on. Cost is in units: LLM_COST_UNIT for a generated token.
+ */
+#ifndef LLM_POLICY_TENANT_H
+#define LLM_POLICY_TENANT_H
+
+#include "tree.h"
+
+#define LLM_COST_UNIT		1000U	/* of one generated token */
+#define LLM_WEIGHT_MIN		1U
+#define LLM_WEIGHT_DEFAULT	100U
+#define LLM_WEIGHT_MAX		10000U
+#define LLM_RATE_MAX		(1ULL << 40) /* units a second; U64_MAX: no limit */
+#define LLM_PERIOD_MIN_NS	10000000ULL
+#define LLM_PERIOD_DEFAULT_NS	1000000000ULL
+#define LLM_PERIOD_MAX_NS	1000000000000ULL
+#define LLM_REGIONS_MAX		8	/* host memory, and devices */
+
+/** enum llm_band - what is served first: all of one before any of the next */
+enum llm_band {
+	LLM_BAND_FAIR,
+	LLM_BAND_IDLE,
+	LLM_BANDS
+};
+
+/**
+ * enum llm_want - what a leaf's requests want
+ * @LLM_WANT_GO_ON: they have begun and ran out of credit
+ * @LLM_WANT_START: they have yet to begin
+ */
+enum llm_want {
+	LLM_WANT_GO_ON,
+	LLM_WANT_START,
+	LLM_WANTS
+};
+
+/**
+ * struct llm_entity - a tenant as one of its parent's children, in one band
+ * @nodes: in the parent's trees: in that of each want it could be served with
+ * @start: its tag in the parent's virtual time
+ * @wants: requests of a leaf, by what they want
+ * @children: those of the tenant that could be served, by what with
+ * @vtime: virtual time of the tenant's own children: the tag of the last one served
+ */
+struct llm_entity {
+	struct llm_tree_node nodes[LLM_WANTS];
+	u64 start;
+	u32 wants[LLM_WANTS];
+	struct llm_tree children[LLM_WANTS];
+	u64 vtime;
+};
+
+/**
+ * struct llm_limits - what the administrator allows a tenant
+ *
+ * The highest value of a field's type is no limit, and 0 lets nothing through.
+ *
+ * @weight: its share among its parent's children, LLM_WEIGHT_MIN to LLM_WEIGHT_MAX
+ * @in_flight: requests that have begun and not ended
+ * @queued: requests that have yet to begin
+ * @rate: units a second
+ * @burst: units that may be used at once after idleness, LLM_COST_UNIT at least
+ * @compute_ns: compute time in each period
+ * @period_ns: the period, LLM_PERIOD_MIN_NS to LLM_PERIOD_MAX_NS
+ * @memory: bytes by region
+ */
+struct llm_limits {
+	u32 weight;
+	u32 in_flight;
+	u32 queued;
+	u64 rate;
+	u64 burst;
+	u64 compute_ns;
+	u64 period_ns;
+	u64 memory[LLM_REGIONS_MAX];
+};
+
+/**
+ * struct llm_usage - what a tenant and all below it have and had
+ * @in_flight: requests that have begun and not ended
+ * @queued: requests that have yet to begin
+ * @units: used, ever
+ * @compute_ns: used, ever
+ * @throttled_ns: time it was kept out by its own limits
+ * @memory: bytes charged, by region
+ */
+struct llm_usage {
+	u32 in_flight;
+	u32 queued;
+	u64 units;
+	u64 compute_ns;
+	u64 throttled_ns;
+	u64 memory[LLM_REGIONS_MAX];
+};
+
+/**
+ * struct llm_tenant - one who shares
+ * @parent: NULL: the root
+ * @policy: the tree it belongs to
+ * @limits: set by llm_tenant_limit()
+ * @usage: of it and all below
+ * @bands: as a child of its parent, in each band
+ * @level: units it may use now; negative is a debt
+ * @level_ns: when @level was right
+ * @period_end_ns: when the period of compute time ends
+ * @period_used_ns: compute time used in it
+ * @asleep: kept out by its own limits until the time that is the key
+ * @asleep_ns: since when
+ */
+struct llm_tenant {
+	struct llm_tenant *parent;
+	struct llm_policy *policy;
+	struct llm_limits limits;
+	struct llm_usage usage;
+	struct llm_entity bands[LLM_BANDS];
+	s64 level;
+	u64 level_ns;
+	u64 period_end_ns;
+	u64 period_used_ns;
+	struct llm_tree_node asleep;
+	u64 asleep_ns;
+};
+
+/**
+ * struct llm_policy - a tree of tenants
+ * @root: of it; its limits bind everybody
+ * @asleep: tenants kept out by their limits, by when that ends
+ */
+struct llm_policy {
+	struct llm_tenant root;
+	struct llm_tree asleep;
+};
+
+/**
+ * enum llm_charge - what became of a charge
+ * @LLM_CHARGE_DONE: it was made
+ * @LLM_CHARGE_FULL: not now; there is too much of others' below the same limit
+ * @LLM_CHARGE_NEVER: it is more than a limit allows
+ */
+enum llm_charge {
+	LLM_CHARGE_DONE,
+	LLM_CHARGE_FULL,
+	LLM_CHARGE_NEVER,
+};
+
+void llm_policy_init(struct llm_policy *policy, u64 now_ns);
+void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 weight, u64 now_ns);
+void llm_tenant_exit(struct llm_tenant *tenant);
+void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns);
+
+bool llm_tenant_may_queue(const struct llm_tenant *leaf);
+bool llm_tenant_never(const struct llm_tenant *leaf);
+bool llm_tenant_spent(const struct llm_tenant *leaf);
+void llm_tenant_want(struct llm_tenant *leaf, enum llm_band band, enum llm_want want);
+void llm_tenant_unwant(struct llm_tenant *leaf, enum llm_band band, enum llm_want want);
+void llm_tenant_end(struct llm_tenant *leaf);
+
+struct llm_tenant *llm_policy_pick(struct llm_policy *policy, enum llm_band *ret_band,
+				   enum llm_want *ret_want);
+u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want want, u64 units,
+		     u64 now_ns);
+u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns);
+void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted, u64 used,
+		       u64 compute_ns, u64 now_ns);
+
+u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns);
+
+enum llm_charge llm_tenant_charge(struct llm_tenant *leaf, unsigned int region, u64 bytes);
+void llm_tenant_uncharge(struct llm_tenant *leaf, unsigned int region, u64 bytes);
+
+#endif /* LLM_POLICY_TENANT_H */
