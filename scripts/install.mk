@@ -43,6 +43,7 @@ define tell
 	-ldconfig
 	-[ ! -d /run/systemd/system ] || { systemd-sysusers llmos.conf && \
 		systemd-tmpfiles --create llmos.conf && udevadm control --reload && \
+		udevadm trigger --sysname-match=llm --sysname-match=llmd && \
 		systemctl daemon-reload; }
 endef
 
