@@ -8,18 +8,20 @@
 
 #include "tenant.h"
 
-/** LLM_LIMITS_NONE() - a weight and no limits */
-#define LLM_LIMITS_NONE(weight_)						\
-	(struct llm_limits) {						\
-		.weight = (weight_),					\
-		.in_flight = U32_MAX,					\
-		.queued = U32_MAX,					\
-		.rate = U64_MAX,					\
-		.burst = U64_MAX,					\
-		.compute_ns = U64_MAX,					\
-		.period_ns = LLM_PERIOD_DEFAULT_NS,			\
-		.memory = { [0 ... LLM_REGIONS_MAX - 1] = U64_MAX },	\
-	}
+/** llm_limits_none() - a weight and no limits */
+static inline struct llm_limits llm_limits_none(u32 weight)
+{
+	return (struct llm_limits){
+		.weight = weight,
+		.in_flight = U32_MAX,
+		.queued = U32_MAX,
+		.rate = U64_MAX,
+		.burst = U64_MAX,
+		.compute_ns = U64_MAX,
+		.period_ns = LLM_PERIOD_DEFAULT_NS,
+		.memory = { [0 ... LLM_REGIONS_MAX - 1] = U64_MAX },
+	};
+}
 
 bool llm_limits_valid(const struct llm_limits *limits);
 u64 llm_limit_room(struct llm_tenant *tenant, u64 units, u64 now_ns);

@@ -128,7 +128,7 @@ void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 w
 	*tenant = (struct llm_tenant){
 		.parent = parent,
 		.policy = parent ? parent->policy : NULL,
-		.limits = LLM_LIMITS_NONE(weight),
+		.limits = llm_limits_none(weight),
 		.level_ns = now_ns,
 	};
 }

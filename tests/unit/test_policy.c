@@ -346,7 +346,7 @@ static void test_memory(void **state)
 
 static void test_valid(void **state)
 {
-	struct llm_limits limits = LLM_LIMITS_NONE(LLM_WEIGHT_DEFAULT);
+	struct llm_limits limits = llm_limits_none(LLM_WEIGHT_DEFAULT);
 
 	(void)state;
 	assert_true(llm_limits_valid(&limits));
@@ -354,7 +354,7 @@ static void test_valid(void **state)
 	assert_false(llm_limits_valid(&limits));
 	limits.weight = LLM_WEIGHT_MAX + 1;
 	assert_false(llm_limits_valid(&limits));
-	limits = (struct llm_limits)LLM_LIMITS_NONE(1);
+	limits = llm_limits_none(1);
 	limits.rate = TOKEN;
 	assert_false(llm_limits_valid(&limits)); /* no burst */
 	limits.burst = TOKEN - 1;

@@ -134,11 +134,11 @@ static void check_rates(void)
 	for (i = 0; i < count; i++) {
 		const struct test_tenant *tenant = &tenants[i];
 		const struct llm_limits *limits = &tenant->tenant.limits;
-		unsigned __int128 flowed;
+		u128 flowed;
 
 		if (limits->rate == U64_MAX)
 			continue;
-		flowed = (unsigned __int128)limits->rate * (now_ns - tenant->limit_ns);
+		flowed = (u128)limits->rate * (now_ns - tenant->limit_ns);
 		assert_true(tenant->granted <= limits->burst + (u64)(flowed / 1000000000) + 1);
 	}
 }
