@@ -165,31 +165,29 @@ void llm_limit_use(struct llm_tenant *tenant, u64 units, u64 now_ns)
 }
 
 /** llm_limit_settle() - what became of a grant: see llm_tenant_settle() */
-void llm_limit_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 compute_ns, u64 now_ns)
+void llm_limit_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_ns)
 {
-	if (llm_limit_has_rate(tenant)) {
-		llm_limit_refill(tenant, now_ns);
-		tenant->level += (s64)(granted - used);
-		if (tenant->level > (s64)tenant->limits.burst)
-			tenant->level = tenant->limits.burst;
-	}
-	if (tenant->limits.compute_ns != U64_MAX) {
-		llm_limit_period(tenant, now_ns);
-		tenant->period_used_ns += compute_ns;
-	}
-	if (llm_limit_has_rate(tenant) || tenant->limits.compute_ns != U64_MAX)
-		llm_limit_rest(tenant, now_ns);
+	if (!llm_limit_has_rate(tenant))
+		return;
+	llm_limit_refill(tenant, now_ns);
+	tenant->level += (s64)(granted - used);
+	if (tenant->level > (s64)tenant->limits.burst)
+		tenant->level = tenant->limits.burst;
+	llm_limit_rest(tenant, now_ns);
 }
 
-/**
- * llm_tenant_limit() - sets a tenant's limits; they hold from now on
- * @tenant: it
- * @limits: valid
- * @now_ns: the time
- *
- * A bucket whose rate or burst changes starts full. What is over a new limit stays until it ends.
- */
-void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns)
+/** llm_limit_computed() - see llm_tenant_computed() */
+void llm_limit_computed(struct llm_tenant *tenant, u64 compute_ns, u64 now_ns)
+{
+	if (tenant->limits.compute_ns == U64_MAX)
+		return;
+	llm_limit_period(tenant, now_ns);
+	tenant->period_used_ns += compute_ns;
+	llm_limit_rest(tenant, now_ns);
+}
+
+/** llm_limit_set() - sets what a tenant is allowed: see llm_tenant_limit() */
+void llm_limit_set(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns)
 {
 	const struct llm_limits old = tenant->limits;
 
@@ -203,7 +201,6 @@ void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits
 		tenant->period_end_ns = now_ns + limits->period_ns;
 	}
 	llm_limit_rest(tenant, now_ns);
-	llm_tenant_update(tenant);
 }
 
 /**

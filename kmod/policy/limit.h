@@ -24,9 +24,11 @@ static inline struct llm_limits llm_limits_none(u32 weight)
 }
 
 bool llm_limits_valid(const struct llm_limits *limits);
+void llm_limit_set(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns);
 u64 llm_limit_room(struct llm_tenant *tenant, u64 units, u64 now_ns);
 void llm_limit_use(struct llm_tenant *tenant, u64 units, u64 now_ns);
-void llm_limit_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 compute_ns, u64 now_ns);
+void llm_limit_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_ns);
+void llm_limit_computed(struct llm_tenant *tenant, u64 compute_ns, u64 now_ns);
 
 void llm_tenant_update(struct llm_tenant *tenant);
 

@@ -33,6 +33,20 @@ static bool llm_entity_active(const struct llm_entity *entity)
 	       llm_tree_has(&entity->nodes[LLM_WANT_START]);
 }
 
+static u64 llm_tenant_tag(const struct llm_tenant *tenant, u64 units)
+{
+	return div_u64(units * LLM_TAG_SCALE, tenant->limits.weight);
+}
+
+/* The tag of a tenant that comes back, with what it has under way. */
+static u64 llm_entity_return(const struct llm_tenant *tenant, enum llm_band band)
+{
+	const struct llm_entity *entity = &tenant->bands[band];
+
+	return llm_key_max(entity->start, tenant->parent->bands[band].vtime +
+			   llm_tenant_tag(tenant, entity->out));
+}
+
 /* Brings one tenant's place among its siblings up to date. Return: its parent's may have changed. */
 static bool llm_entity_update(struct llm_tenant *tenant, enum llm_band band)
 {
@@ -41,7 +55,7 @@ static bool llm_entity_update(struct llm_tenant *tenant, enum llm_band band)
 	bool changed = false;
 
 	if (!llm_entity_active(entity))
-		entity->start = llm_key_max(entity->start, parent->vtime);
+		entity->start = llm_entity_return(tenant, band);
 	for (int want = 0; want < LLM_WANTS; want++) {
 		const bool open = llm_tenant_open(tenant, band, want);
 
@@ -85,11 +99,6 @@ static void llm_entity_move(struct llm_tenant *tenant, enum llm_band band, u64 s
 	}
 }
 
-static u64 llm_tenant_tag(const struct llm_tenant *tenant, u64 units)
-{
-	return div_u64(units * LLM_TAG_SCALE, tenant->limits.weight);
-}
-
 /* All that the tenant and its ancestors are served costs them @units. */
 static void llm_tenant_advance(struct llm_tenant *leaf, enum llm_band band, u64 units)
 {
@@ -98,10 +107,38 @@ static void llm_tenant_advance(struct llm_tenant *leaf, enum llm_band band, u64 
 		struct llm_entity *parent = &tenant->parent->bands[band];
 
 		if (!llm_entity_active(entity))
-			entity->start = llm_key_max(entity->start, parent->vtime);
-		parent->vtime = llm_key_max(parent->vtime, entity->start);
+			entity->start = llm_entity_return(tenant, band);
+		parent->vtime = llm_key_max(parent->vtime, entity->start -
+					    llm_tenant_tag(tenant, entity->out));
+		entity->out += units;
 		llm_entity_move(tenant, band, entity->start + llm_tenant_tag(tenant, units));
 	}
+}
+
+/* What it has under way moved its tag by as much as it did, so that has to follow its weight. */
+static void llm_tenant_reweigh(struct llm_tenant *tenant)
+{
+	for (int band = 0; tenant->parent && band < LLM_BANDS; band++)
+		llm_entity_move(tenant, band, tenant->parent->bands[band].vtime +
+				llm_tenant_tag(tenant, tenant->bands[band].out));
+}
+
+/**
+ * llm_tenant_limit() - sets a tenant's limits; they hold from now on
+ * @tenant: it
+ * @limits: valid
+ * @now_ns: the time
+ *
+ * A bucket whose rate or burst changes starts full. What is over a new limit stays until it ends.
+ */
+void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns)
+{
+	const u32 old_weight = tenant->limits.weight;
+
+	llm_limit_set(tenant, limits, now_ns);
+	if (limits->weight != old_weight)
+		llm_tenant_reweigh(tenant);
+	llm_tenant_update(tenant);
 }
 
 /**
@@ -190,13 +227,13 @@ static struct llm_tenant *llm_entity_next(struct llm_entity *entity, enum llm_ba
 	return go_on ? llm_tenant_of(go_on, band, LLM_WANT_GO_ON) : NULL;
 }
 
-static struct llm_tenant *llm_policy_pick_band(struct llm_policy *policy, enum llm_band band,
-					       enum llm_want *ret_want)
+static struct llm_tenant *llm_policy_pick_band(struct llm_policy *policy, bool may_start,
+					       enum llm_band band, enum llm_want *ret_want)
 {
-	bool may_start = llm_tenant_open(&policy->root, band, LLM_WANT_START);
 	struct llm_tenant *tenant = &policy->root;
 	struct llm_tenant *next;
 
+	may_start = may_start && llm_tenant_open(tenant, band, LLM_WANT_START);
 	if (!may_start && !llm_tenant_open(tenant, band, LLM_WANT_GO_ON))
 		return NULL;
 	while ((next = llm_entity_next(&tenant->bands[band], band, may_start))) {
@@ -211,16 +248,18 @@ static struct llm_tenant *llm_policy_pick_band(struct llm_policy *policy, enum l
 /**
  * llm_policy_pick() - who is to be served next
  * @policy: the tree
+ * @may_start: also with a request that has yet to begin
  * @ret_band: out, in which band
  * @ret_want: out, whether with a request that goes on or with one that starts
  *
  * Return: a leaf that wants it, or NULL: nobody who may.
  */
-struct llm_tenant *llm_policy_pick(struct llm_policy *policy, enum llm_band *ret_band,
-				   enum llm_want *ret_want)
+struct llm_tenant *llm_policy_pick(struct llm_policy *policy, bool may_start,
+				   enum llm_band *ret_band, enum llm_want *ret_want)
 {
 	for (int band = 0; band < LLM_BANDS; band++) {
-		struct llm_tenant *leaf = llm_policy_pick_band(policy, band, ret_want);
+		struct llm_tenant *leaf = llm_policy_pick_band(policy, may_start, band,
+							       ret_want);
 
 		if (leaf) {
 			*ret_band = band;
@@ -292,23 +331,36 @@ void llm_tenant_end(struct llm_tenant *leaf)
  * @band: where
  * @granted: what is given up of it: all, or what goes with @used
  * @used: units
- * @compute_ns: compute time
  * @now_ns: the time
  */
 void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted, u64 used,
-		       u64 compute_ns, u64 now_ns)
+		       u64 now_ns)
 {
 	if (used > LLM_USE_MAX)
 		used = LLM_USE_MAX;
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
-		if (tenant->parent && used > granted)
-			llm_entity_move(tenant, band, tenant->bands[band].start +
-					llm_tenant_tag(tenant, used - granted));
-		else if (tenant->parent && used < granted)
-			llm_entity_move(tenant, band, tenant->bands[band].start -
-					llm_tenant_tag(tenant, granted - used));
+		struct llm_entity *entity = &tenant->bands[band];
+
+		if (tenant->parent) {
+			llm_entity_move(tenant, band, entity->start + llm_tenant_tag(tenant, used) -
+					llm_tenant_tag(tenant, granted));
+			entity->out -= granted;
+		}
 		tenant->usage.units += used;
+		llm_limit_settle(tenant, granted, used, now_ns);
+	}
+}
+
+/**
+ * llm_tenant_computed() - a leaf's requests took compute time
+ * @leaf: whose
+ * @compute_ns: how much
+ * @now_ns: the time
+ */
+void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns)
+{
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
 		tenant->usage.compute_ns += compute_ns;
-		llm_limit_settle(tenant, granted, used, compute_ns, now_ns);
+		llm_limit_computed(tenant, compute_ns, now_ns);
 	}
 }

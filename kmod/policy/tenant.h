@@ -7,9 +7,10 @@
  * Order is start-time fair queueing at every level of the tree. A tenant that wants something has a
  * start tag in its parent's virtual time; the one with the lowest is served. What it is granted moves
  * its tag on by cost divided by weight, at once, so that grants that run at the same time are
- * counted; what of it was not used is given back. A tenant that comes back from idleness starts at
- * its parent's virtual time: it neither owes nor has saved anything. Requests of the idle band are
- * served when no other request of the machine could be.
+ * counted; what of it was not used is given back. Virtual time itself follows what was used: a
+ * tenant that comes back from idleness starts there, neither owes nor has saved anything, and comes
+ * before those who have grants under way. Requests of the idle band are served when no other
+ * request of the machine could be.
  *
  * Limits bind a tenant and all below it: a rate and a share of compute time keep it out of its
  * parent's tree until the time has come; a bound on requests in flight keeps what is new below it out,
@@ -51,14 +52,16 @@ enum llm_want {
 /**
  * struct llm_entity - a tenant as one of its parent's children, in one band
  * @nodes: in the parent's trees: in that of each want it could be served with
- * @start: its tag in the parent's virtual time
+ * @start: its tag in the parent's virtual time, with what was granted and not settled
+ * @out: units granted and not settled
  * @wants: requests of a leaf, by what they want
  * @children: those of the tenant that could be served, by what with
- * @vtime: virtual time of the tenant's own children: the tag of the last one served
+ * @vtime: virtual time of the tenant's own children: what the last one served had used
  */
 struct llm_entity {
 	struct llm_tree_node nodes[LLM_WANTS];
 	u64 start;
+	u64 out;
 	u32 wants[LLM_WANTS];
 	struct llm_tree children[LLM_WANTS];
 	u64 vtime;
@@ -169,13 +172,14 @@ void llm_tenant_want(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
 void llm_tenant_unwant(struct llm_tenant *leaf, enum llm_band band, enum llm_want want);
 void llm_tenant_end(struct llm_tenant *leaf);
 
-struct llm_tenant *llm_policy_pick(struct llm_policy *policy, enum llm_band *ret_band,
-				   enum llm_want *ret_want);
+struct llm_tenant *llm_policy_pick(struct llm_policy *policy, bool may_start,
+				   enum llm_band *ret_band, enum llm_want *ret_want);
 u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want want, u64 units,
 		     u64 now_ns);
 u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns);
 void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted, u64 used,
-		       u64 compute_ns, u64 now_ns);
+		       u64 now_ns);
+void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns);
 
 u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns);
 

@@ -35,13 +35,13 @@ static struct llm_tenant *serve(void)
 {
 	enum llm_band band;
 	enum llm_want want;
-	struct llm_tenant *leaf = llm_policy_pick(&policy, &band, &want);
+	struct llm_tenant *leaf = llm_policy_pick(&policy, true, &band, &want);
 	u64 units;
 
 	if (!leaf)
 		return NULL;
 	units = llm_tenant_begin(leaf, band, want, GRANT, now_ns);
-	llm_tenant_settle(leaf, band, units, units, 0, now_ns);
+	llm_tenant_settle(leaf, band, units, units, now_ns);
 	llm_tenant_want(leaf, band, LLM_WANT_GO_ON);
 	return leaf;
 }
@@ -151,11 +151,11 @@ static void test_refund(void **state)
 	for (i = 0; i < 40000; i++) {
 		enum llm_band band;
 		enum llm_want wants;
-		struct llm_tenant *leaf = llm_policy_pick(&policy, &band, &wants);
+		struct llm_tenant *leaf = llm_policy_pick(&policy, true, &band, &wants);
 		u64 units = llm_tenant_begin(leaf, band, wants, GRANT, now_ns);
 		u64 part = leaf == &a ? TOKEN : units;
 
-		llm_tenant_settle(leaf, band, units, part, 0, now_ns);
+		llm_tenant_settle(leaf, band, units, part, now_ns);
 		llm_tenant_want(leaf, band, LLM_WANT_GO_ON);
 		used[leaf == &b] += part;
 	}
@@ -260,7 +260,8 @@ static void test_compute(void **state)
 	assert_ptr_equal(serve(), &a);
 	units = llm_tenant_grant(&a, LLM_BAND_FAIR, GRANT, now_ns);
 	assert_int_equal(units, GRANT);
-	llm_tenant_settle(&a, LLM_BAND_FAIR, units, units, 35 * SECOND / 100, now_ns);
+	llm_tenant_computed(&a, 35 * SECOND / 100, now_ns);
+	llm_tenant_settle(&a, LLM_BAND_FAIR, units, units, now_ns);
 	assert_true(llm_tenant_spent(&a));
 	assert_null(serve());
 	assert_int_equal(llm_tenant_grant(&a, LLM_BAND_FAIR, GRANT, now_ns), 0);
@@ -290,21 +291,21 @@ static void test_in_flight(void **state)
 	assert_int_equal(policy.root.usage.queued, 1);
 	assert_int_equal(policy.root.usage.in_flight, 1);
 	/* the one that began goes on; the other waits until it has ended */
-	assert_ptr_equal(llm_policy_pick(&policy, &band, &wants), &a);
+	assert_ptr_equal(llm_policy_pick(&policy, true, &band, &wants), &a);
 	assert_int_equal(wants, LLM_WANT_GO_ON);
 	llm_tenant_unwant(&a, LLM_BAND_FAIR, LLM_WANT_GO_ON);
-	assert_null(llm_policy_pick(&policy, &band, &wants));
+	assert_null(llm_policy_pick(&policy, true, &band, &wants));
 	llm_tenant_end(&a);
-	assert_ptr_equal(llm_policy_pick(&policy, &band, &wants), &a);
+	assert_ptr_equal(llm_policy_pick(&policy, true, &band, &wants), &a);
 	assert_int_equal(wants, LLM_WANT_START);
 	/* a limit that is raised holds at once */
 	assert_ptr_equal(serve(), &a);
 	want(&a, LLM_BAND_FAIR);
 	llm_tenant_unwant(&a, LLM_BAND_FAIR, LLM_WANT_GO_ON);
-	assert_null(llm_policy_pick(&policy, &band, &wants));
+	assert_null(llm_policy_pick(&policy, true, &band, &wants));
 	limits.in_flight = 2;
 	llm_tenant_limit(&a, &limits, now_ns);
-	assert_ptr_equal(llm_policy_pick(&policy, &band, &wants), &a);
+	assert_ptr_equal(llm_policy_pick(&policy, true, &band, &wants), &a);
 }
 
 static void test_queued(void **state)

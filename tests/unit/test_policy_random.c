@@ -200,7 +200,7 @@ static bool serve(struct test_run *run)
 {
 	enum llm_band band = LLM_BANDS;
 	enum llm_want want = LLM_WANTS;
-	struct llm_tenant *leaf = llm_policy_pick(&policy, &band, &want);
+	struct llm_tenant *leaf = llm_policy_pick(&policy, true, &band, &want);
 
 	if (!leaf) {
 		assert_false(naive_any(LLM_BAND_FAIR));
@@ -224,8 +224,8 @@ static void settle(struct test_run *run, bool may_end)
 	const u64 used = random_below(4) ? run->units : random_below(run->units + 1);
 	struct test_tenant *leaf = run->leaf;
 
-	llm_tenant_settle(&leaf->tenant, run->band, run->units, used, random_below(20000000),
-			  now_ns);
+	llm_tenant_computed(&leaf->tenant, random_below(20000000), now_ns);
+	llm_tenant_settle(&leaf->tenant, run->band, run->units, used, now_ns);
 	account(leaf, (s64)(used - run->units));
 	run->leaf = NULL;
 	if (!may_end || random_below(8))
@@ -389,7 +389,7 @@ static void test_starvation(void **state)
 			assert_true(serve(&runs[0]));
 			leaf->tenant.usage.units += runs[0].leaf == leaf;
 			llm_tenant_settle(&runs[0].leaf->tenant, LLM_BAND_FAIR, runs[0].units,
-					  runs[0].units, 0, now_ns);
+					  runs[0].units, now_ns);
 			llm_tenant_want(&runs[0].leaf->tenant, LLM_BAND_FAIR, LLM_WANT_GO_ON);
 		}
 	}
