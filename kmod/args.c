@@ -28,6 +28,7 @@ static_assert(sizeof(struct llm_event) == 264);
 static_assert(sizeof(struct llm_fetch) == 40);
 static_assert(sizeof(struct llm_pull) == 56);
 static_assert(sizeof(struct llm_commit) == 112);
+static_assert(sizeof(struct llm_setup) == 48);
 static_assert(sizeof(struct llm_uring_cmd) == 16);
 
 static_assert(offsetof(struct llm_features, submitted) == 64);

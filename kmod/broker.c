@@ -28,6 +28,7 @@ void llm_broker_init(void)
 	INIT_LIST_HEAD(&llm_broker.notices);
 	INIT_DELAYED_WORK(&llm_broker.expiry, llm_queue_expire);
 	llm_broker.serverless_ns = ktime_get_ns();
+	llm_stage_init(&llm_broker.stage, U32_MAX, llm_broker.serverless_ns);
 	kernel_param_lock(THIS_MODULE);
 	llm_broker.ready = true;
 	kernel_param_unlock(THIS_MODULE);

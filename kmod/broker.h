@@ -26,6 +26,8 @@
 #include <linux/workqueue.h>
 #include <linux/llm.h>
 
+#include "group.h"
+
 #define LLM_USER_BUCKETS	64
 
 /* How many requests are ended, freed or listed before the lock is let go once. */
@@ -48,6 +50,9 @@ enum llm_class {
  * @notices: requests whose server has yet to hear that they were cancelled or read
  * @server: who answers; NULL: nobody
  * @serverless_ns: since when there is no server
+ * @stage: whose compute the server steps
+ * @groups: cgroups with requests, by id
+ * @members: users in them, by both
  * @users: those who have a request or a prompt, by uid
  * @requests: that were admitted and are not freed
  * @unended: of those submitted, not in LLM_STATE_ENDED
@@ -69,6 +74,9 @@ struct llm_broker {
 	struct list_head notices;
 	struct llm_server *server;
 	u64 serverless_ns;
+	struct llm_stage stage;
+	struct hlist_head groups[LLM_GROUP_BUCKETS];
+	struct hlist_head members[LLM_GROUP_BUCKETS];
 	struct hlist_head users[LLM_USER_BUCKETS];
 	u32 requests;
 	u32 unended;

@@ -101,6 +101,7 @@ struct llm_call {
 		struct llm_fetch fetch;
 		struct llm_pull pull;
 		struct llm_commit commit;
+		struct llm_setup setup;
 	} args;
 	u32 done;
 	struct {

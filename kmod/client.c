@@ -14,6 +14,7 @@
 #include "call.h"
 #include "client.h"
 #include "commands.h"
+#include "group.h"
 #include "limits.h"
 #include "request.h"
 
@@ -25,6 +26,7 @@ struct llm_client *llm_client_create(void)
 	if (!client)
 		return NULL;
 	INIT_LIST_HEAD(&client->requests);
+	INIT_LIST_HEAD(&client->leaves);
 	INIT_LIST_HEAD(&client->waiters);
 	INIT_LIST_HEAD(&client->wake_node);
 	refcount_set(&client->refs, 1);
@@ -74,6 +76,7 @@ void llm_client_destroy(struct llm_client *client)
 	if (client->prompt_user)
 		llm_user_uncharge_bytes(client->prompt_user, client->prompt.len);
 	llm_user_put(client->prompt_user);
+	llm_leaves_orphan(client);
 	WARN_ON_ONCE(client->admitted || client->parked || !list_empty(&client->waiters));
 	spin_unlock(&llm_broker.lock);
 	llm_bytes_free(&client->prompt);

@@ -23,6 +23,7 @@ struct llm_user;
 /**
  * struct llm_client - an open file; the broker's lock protects what no other comment claims
  * @requests: that are published and not forgotten, in the order of their ids
+ * @leaves: who asks by it
  * @admitted: requests that have a place here
  * @parked: calls that wait
  * @waiters: calls that wait for any request
@@ -38,6 +39,7 @@ struct llm_user;
  */
 struct llm_client {
 	struct list_head requests;
+	struct list_head leaves;
 	u32 admitted;
 	u32 parked;
 	struct list_head waiters;

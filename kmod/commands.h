@@ -14,7 +14,7 @@ struct llm_bytes;
 struct llm_client;
 
 #define LLM_CLIENT_COMMANDS	7
-#define LLM_SERVER_COMMANDS	5
+#define LLM_SERVER_COMMANDS	6
 
 extern const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS];
 extern const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS];

@@ -52,15 +52,42 @@ static int llm_commit_fits(const struct llm_commit *commit, const struct llm_req
 	return 0;
 }
 
-static int llm_commit_verdict(struct llm_request *req)
+/* Tells the server to let go of it for now. */
+static int llm_commit_pause(struct llm_request *req)
 {
-	if (req->unread < llm_limit(max_unread_bytes))
-		return LLM_VERDICT_CONTINUE;
 	if (req->state != LLM_STATE_PAUSED) {
 		llm_queue_drop_notice(req);
 		llm_request_set_state(req, LLM_STATE_PAUSED);
 	}
 	return LLM_VERDICT_PAUSE;
+}
+
+/* What it may do now: its reader comes first, then those it shares the server with. */
+static int llm_commit_verdict(struct llm_request *req)
+{
+	struct llm_stage *stage = &llm_broker.stage;
+	const u64 now_ns = ktime_get_ns();
+	int verdict = LLM_VERDICT_CONTINUE;
+
+	if (req->unread >= llm_limit(max_unread_bytes)) {
+		llm_ticket_leave(stage, &req->ticket, now_ns);
+		req->waits_for_reader = true;
+		verdict = llm_commit_pause(req);
+	} else if (req->leaf && !llm_ticket_renew(stage, &req->ticket, llm_queue_may_start(),
+						  now_ns)) {
+		verdict = llm_commit_pause(req);
+	}
+	if (verdict == LLM_VERDICT_PAUSE)
+		llm_queue_run();
+	return verdict;
+}
+
+/* Counts what the server did for it. */
+static void llm_commit_account(const struct llm_commit *commit, struct llm_request *req)
+{
+	if (req->leaf)
+		llm_ticket_use(&llm_broker.stage, &req->ticket, commit->prompt_tokens,
+			       commit->output_tokens, commit->compute_ns, ktime_get_ns());
 }
 
 /* Takes effect; under the lock. */
@@ -78,6 +105,7 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 	req->output_tokens = commit->output_tokens;
 	llm_bytes_append(&req->output, data);
 	llm_bytes_append(&req->journal, journal);
+	llm_commit_account(commit, req);
 	if (commit->flags & LLM_COMMIT_END) {
 		llm_request_end(req, commit->status, commit->finish, trash);
 		return verdict;
@@ -100,6 +128,7 @@ static int llm_commit_locked(struct llm_call *call, struct llm_bytes *data,
 	if (!req)
 		return -ENOENT;
 	if (req->state == LLM_STATE_CANCELLING) {
+		llm_commit_account(commit, req);
 		if (commit->flags & LLM_COMMIT_END)
 			llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
 		return LLM_VERDICT_CANCELLED;

@@ -16,11 +16,6 @@
 #include "request.h"
 #include "server.h"
 
-static const u32 llm_class_events[LLM_CLASSES] = {
-	[LLM_CLASS_CONTROL] = LLM_FETCH_CONTROL,
-	[LLM_CLASS_COMPUTE] = LLM_FETCH_REQUEST,
-};
-
 static u32 llm_fetch_mask(const struct llm_call *call)
 {
 	return call->command->cmd == LLM_IOC_FETCH ? call->args.fetch.flags :
@@ -74,19 +69,82 @@ static void llm_queue_hand(struct llm_request *req, struct llm_call *call)
 	call->event.req = req;
 }
 
+/* Who has been given a slot: to be handed out, or told to go on. NULL: nobody. */
+static struct llm_request *llm_queue_next(bool may_start)
+{
+	struct llm_ticket *ticket = llm_stage_next(&llm_broker.stage, may_start, ktime_get_ns());
+
+	return ticket ? container_of(ticket, struct llm_request, ticket) : NULL;
+}
+
+static void llm_queue_resume(struct llm_request *req)
+{
+	llm_request_set_state(req, LLM_STATE_RUNNING);
+	llm_queue_notify(req, LLM_EVENT_RESUME);
+}
+
+/** llm_queue_may_start() - Return: a FETCH waits for a request that needs compute */
+bool llm_queue_may_start(void)
+{
+	return llm_queue_fetcher(LLM_FETCH_REQUEST);
+}
+
+/** llm_queue_run() - a slot has become free, or somebody wants one */
+void llm_queue_run(void)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	while (llm_broker.server && !llm_broker.server->gone) {
+		struct llm_call *call = llm_queue_fetcher(LLM_FETCH_REQUEST);
+		struct llm_request *req = llm_queue_next(call);
+
+		if (!req)
+			break;
+		if (req->state == LLM_STATE_QUEUED) {
+			llm_queue_hand(req, call);
+			llm_waiter_wake(&call->waiter);
+		} else {
+			/* which may take a FETCH for requests, too */
+			llm_queue_resume(req);
+		}
+	}
+}
+
+/* A control request waits for nobody but the server. */
+static void llm_queue_offer_control(struct llm_request *req)
+{
+	struct llm_call *call = llm_queue_fetcher(LLM_FETCH_CONTROL);
+
+	if (!call)
+		return;
+	llm_queue_hand(req, call);
+	llm_waiter_wake(&call->waiter);
+}
+
 /** llm_queue_offer() - hands a request to a FETCH that waits for it, or queues it */
 void llm_queue_offer(struct llm_request *req)
 {
-	struct llm_call *call = llm_queue_fetcher(llm_class_events[llm_request_class(req)]);
-
 	lockdep_assert_held(&llm_broker.lock);
 	llm_request_set_state(req, LLM_STATE_QUEUED);
-	if (call) {
-		llm_queue_hand(req, call);
-		llm_waiter_wake(&call->waiter);
+	if (llm_request_class(req) == LLM_CLASS_CONTROL) {
+		llm_queue_offer_control(req);
+	} else {
+		llm_ticket_wait(&llm_broker.stage, &req->ticket);
+		llm_queue_run();
 	}
 	if (!llm_broker.server)
 		llm_queue_timeout_start();
+}
+
+/** llm_queue_go_on() - a request that was paused for its reader could be stepped again */
+void llm_queue_go_on(struct llm_request *req)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (llm_request_class(req) == LLM_CLASS_CONTROL) {
+		llm_queue_resume(req);
+	} else {
+		llm_ticket_wait(&llm_broker.stage, &req->ticket);
+		llm_queue_run();
+	}
 }
 
 static void llm_queue_hand_notice(struct llm_request *req, struct llm_call *call)
@@ -135,6 +193,12 @@ void llm_queue_drop_notice(struct llm_request *req)
 	list_del_init(&req->notice_node);
 }
 
+static struct llm_request *llm_queue_first_control(void)
+{
+	return list_first_entry_or_null(&llm_broker.queues[LLM_CLASS_CONTROL], struct llm_request,
+					state_node);
+}
+
 /**
  * llm_queue_take() - hands a FETCH what is due
  * @call: has no event; not parked
@@ -144,22 +208,27 @@ void llm_queue_drop_notice(struct llm_request *req)
  */
 bool llm_queue_take(struct llm_call *call, u32 mask)
 {
-	lockdep_assert_held(&llm_broker.lock);
-	if (mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices)) {
-		llm_queue_hand_notice(list_first_entry(&llm_broker.notices, struct llm_request,
-						       notice_node), call);
-		return true;
-	}
-	for (int class = 0; class < LLM_CLASSES; class++) {
-		struct list_head *queue = &llm_broker.queues[class];
+	struct llm_request *req;
 
-		if (mask & llm_class_events[class] && !list_empty(queue)) {
-			llm_queue_hand(list_first_entry(queue, struct llm_request, state_node),
-				       call);
+	lockdep_assert_held(&llm_broker.lock);
+	for (;;) {
+		if (mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices)) {
+			llm_queue_hand_notice(list_first_entry(&llm_broker.notices,
+							       struct llm_request, notice_node),
+					      call);
 			return true;
 		}
+		req = mask & LLM_FETCH_CONTROL ? llm_queue_first_control() : NULL;
+		if (!req && mask & LLM_FETCH_REQUEST)
+			req = llm_queue_next(true);
+		if (!req)
+			return false;
+		if (req->state == LLM_STATE_QUEUED)
+			break;
+		llm_queue_resume(req);
 	}
-	return false;
+	llm_queue_hand(req, call);
+	return true;
 }
 
 /**
@@ -227,6 +296,7 @@ void llm_queue_return(struct llm_call *call)
 	if (req) {
 		req->handed_to = NULL;
 		req->server = NULL;
+		llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
 		llm_queue_offer(req);
 	} else {
 		llm_queue_post(llm_request_find(call->event.id), type, call->event.time_ns, true);
@@ -248,9 +318,13 @@ void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
 	if (!req->handed_to)
 		llm_broker.recovered++;
 	llm_queue_drop_notice(req);
+	llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
+	req->waits_for_reader = false;
 	req->server = NULL;
 	req->handed_to = NULL;
 	llm_request_set_state(req, LLM_STATE_QUEUED);
+	if (llm_request_class(req) == LLM_CLASS_COMPUTE)
+		llm_ticket_wait(&llm_broker.stage, &req->ticket);
 }
 
 /* The oldest request of a class whose time is up, or NULL; else @next_ns is lowered to its time. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is due for the server: requests of each class in the order of their ids, and notices. An
- * event is handed to a parked FETCH as soon as there is one, so nothing is ever due while a FETCH
- * that takes it is parked. What was handed out and could not be delivered comes back to where it
- * was: requests keep their place by their age.
+ * What is due for the server: control requests in the order of their ids, others as the stage says,
+ * and notices. An event is handed to a parked FETCH as soon as there is one, so nothing is ever due
+ * while a FETCH that takes it is parked, but what waits for a slot. What was handed out and could
+ * not be delivered comes back to where it was: requests keep their place by their age.
  */
 #ifndef LLM_QUEUE_H
 #define LLM_QUEUE_H
@@ -17,6 +17,9 @@ struct work_struct;
 
 void llm_queue_insert(struct llm_request *req);
 void llm_queue_offer(struct llm_request *req);
+void llm_queue_go_on(struct llm_request *req);
+bool llm_queue_may_start(void);
+void llm_queue_run(void);
 void llm_queue_notify(struct llm_request *req, u32 type);
 void llm_queue_drop_notice(struct llm_request *req);
 bool llm_queue_take(struct llm_call *call, u32 mask);

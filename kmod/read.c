@@ -45,10 +45,11 @@ void llm_answer_detach(struct llm_request *req, u32 room, struct llm_answer *ret
 /* The reader has caught up. */
 static void llm_answer_resume(struct llm_request *req)
 {
-	if (req->state != LLM_STATE_PAUSED || req->unread >= llm_limit(max_unread_bytes) / 2)
+	if (!req->waits_for_reader || req->unread >= llm_limit(max_unread_bytes) / 2)
 		return;
-	llm_request_set_state(req, LLM_STATE_RUNNING);
-	llm_queue_notify(req, LLM_EVENT_RESUME);
+	req->waits_for_reader = false;
+	if (req->state == LLM_STATE_PAUSED)
+		llm_queue_go_on(req);
 }
 
 /**

@@ -78,6 +78,17 @@ static struct llm_request *llm_request_alloc(const struct llm_client *client,
 	return req;
 }
 
+/* Finds out among whom it competes. Return: 0; ENOMEM. */
+static int llm_request_place(struct llm_request *req, struct llm_client *client)
+{
+	struct llm_lineage lineage;
+
+	if (llm_request_class(req) != LLM_CLASS_COMPUTE)
+		return 0;
+	llm_lineage_take(&lineage);
+	return llm_leaf_get(client, req->who.uid, &lineage, &req->leaf);
+}
+
 /**
  * llm_request_create() - admits a request, before any of its payload is copied
  * @client: whose file it comes from
@@ -95,13 +106,14 @@ int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 
 	if (!req)
 		return -ENOMEM;
-	err = llm_user_get(req->who.uid, &req->user);
-	if (err)
-		goto out;
+	err = llm_request_place(req, client) ?: llm_user_get(req->who.uid, &req->user);
 	spin_lock(&llm_broker.lock);
-	err = llm_limits_admit(client, req->user, llm_request_bytes(req));
-	if (err)
+	if (!err)
+		err = llm_limits_admit(client, req->user, llm_request_bytes(req));
+	if (err) {
 		llm_user_put(req->user);
+		llm_leaf_put(req->leaf);
+	}
 	spin_unlock(&llm_broker.lock);
 	if (err)
 		goto out;
@@ -118,7 +130,9 @@ static void llm_request_dismiss(struct llm_request *req)
 {
 	llm_limits_dismiss(req->user, llm_request_bytes(req));
 	llm_user_put(req->user);
+	llm_leaf_put(req->leaf);
 	req->user = NULL;
+	req->leaf = NULL;
 }
 
 /** llm_request_discard() - undoes llm_request_create() */
@@ -160,6 +174,8 @@ u64 llm_request_publish(struct llm_request *req)
 	list_add_tail(&req->client_node, &req->client->requests);
 	llm_broker.submitted++;
 	llm_broker.unended++;
+	if (req->leaf)
+		llm_ticket_init(&req->ticket, &req->leaf->share, LLM_BAND_FAIR, req->id);
 	llm_queue_offer(req);
 	return req->id;
 }
@@ -247,7 +263,7 @@ bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only)
 		return true;
 	if (end_only || !req->unread)
 		return false;
-	return req->unread >= want || req->state == LLM_STATE_PAUSED;
+	return req->unread >= want || req->waits_for_reader;
 }
 
 /* The prompt and the journal are of no use to anyone once the answer is over. */
@@ -295,6 +311,7 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm
 		req->end_ns = ktime_get_ns();
 	}
 	llm_queue_drop_notice(req);
+	llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
 	req->server = NULL;
 	req->handed_to = NULL;
 	llm_request_set_state(req, LLM_STATE_ENDED);
@@ -303,6 +320,7 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm
 	llm_request_drop_data(req, trash);
 	llm_request_wake(req, trash);
 	llm_request_settle(req, trash);
+	llm_queue_run();
 }
 
 /**
@@ -323,10 +341,12 @@ void llm_request_cancel(struct llm_request *req, struct llm_trash *trash)
 	}
 	req->status = -ECANCELED;
 	req->end_ns = ktime_get_ns();
+	llm_ticket_leave(&llm_broker.stage, &req->ticket, req->end_ns);
 	llm_request_set_state(req, LLM_STATE_CANCELLING);
 	llm_request_drop_data(req, trash);
 	llm_queue_notify(req, LLM_EVENT_CANCEL);
 	llm_request_wake(req, trash);
+	llm_queue_run();
 }
 
 /**

@@ -27,6 +27,7 @@
 
 #include "broker.h"
 #include "bytes.h"
+#include "group.h"
 #include "identity.h"
 
 struct llm_call;
@@ -51,6 +52,9 @@ struct llm_user;
  * @notice_node: in llm_broker.notices
  * @who: constant; who asked
  * @user: constant; who pays
+ * @leaf: constant; among whom it competes; NULL: for nothing
+ * @ticket: how it stands there
+ * @waits_for_reader: it is paused because its answer is not read
  * @spec: constant; as submitted, checked
  * @prompt: stop strings and payload; constant while @data_users
  * @journal: what its servers keep of it; only grows while @data_users
@@ -85,6 +89,9 @@ struct llm_request {
 	struct list_head notice_node;
 	struct llm_identity who;
 	struct llm_user *user;
+	struct llm_leaf *leaf;
+	struct llm_ticket ticket;
+	bool waits_for_reader;
 	struct llm_submit spec;
 	struct llm_bytes prompt;
 	struct llm_bytes journal;

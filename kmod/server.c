@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "args.h"
 #include "call.h"
 #include "commands.h"
 #include "limits.h"
@@ -40,6 +41,8 @@ int llm_server_open(struct llm_server **ret_server)
 		err = -EBUSY;
 	else
 		llm_broker.server = server;
+	if (!err)
+		llm_broker.stage.slots = U32_MAX;
 	spin_unlock(&llm_broker.lock);
 	mutex_unlock(&llm_broker.server_mutex);
 	if (err) {
@@ -139,11 +142,32 @@ struct llm_request *llm_server_find(struct llm_server *server, u64 id)
 	return req && req->server == server && !req->handed_to ? req : NULL;
 }
 
+static int llm_setup_start(struct llm_call *call)
+{
+	const struct llm_setup *setup = &call->args.setup;
+	int err = 0;
+
+	if (setup->flags || setup->pad || !llm_args_zero(setup->reserved, sizeof(setup->reserved)))
+		return -EINVAL;
+	spin_lock(&llm_broker.lock);
+	if (call->server->gone)
+		err = -ESHUTDOWN;
+	else
+		llm_broker.stage.slots = setup->slots ?: U32_MAX;
+	llm_queue_run();
+	spin_unlock(&llm_broker.lock);
+	return err;
+}
+
 const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS] = {
 	{
 		.cmd = LLM_IOC_GET_FEATURES,
 		.size = sizeof(struct llm_features),
 		.start = llm_features_start,
+	}, {
+		.cmd = LLM_IOC_SETUP,
+		.size = sizeof(struct llm_setup),
+		.start = llm_setup_start,
 	}, {
 		.cmd = LLM_IOC_FETCH,
 		.size = sizeof(struct llm_fetch),

@@ -89,7 +89,7 @@ static struct llm_ticket *llm_stage_peek(struct llm_stage *stage, bool may_start
 	return container_of(llm_tree_first(&share->waiting[band][want]), struct llm_ticket, node);
 }
 
-/* Gives it a slot and credit. Return: false: its limits leave it nothing after all. */
+/* Gives it a slot and credit. Return: false: its quota leave it nothing after all. */
 static bool llm_ticket_run(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
 	struct llm_tree *queue = llm_ticket_queue(ticket);
@@ -141,25 +141,49 @@ static bool llm_ticket_due(struct llm_stage *stage, const struct llm_ticket *tic
 }
 
 /**
- * llm_ticket_report() - what a running request did since it reported last
+ * llm_ticket_use() - what was done for a request since it was last told
+ * @stage: where it competes
+ * @ticket: it; one that does not run any more pays as well
+ * @prompt_tokens: processed in all; what is less than before is not believed
+ * @output_tokens: generated in all; the same
+ * @compute_ns: compute time since then
+ * @now_ns: the time
+ */
+void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prompt_tokens,
+		    u32 output_tokens, u64 compute_ns, u64 now_ns)
+{
+	struct llm_tenant *leaf = &ticket->share->tenant;
+	u64 units = 0;
+
+	if (prompt_tokens > ticket->prompt_tokens) {
+		units += (u64)(prompt_tokens - ticket->prompt_tokens) * stage->prompt_cost;
+		ticket->prompt_tokens = prompt_tokens;
+	}
+	if (output_tokens > ticket->output_tokens) {
+		units += (u64)(output_tokens - ticket->output_tokens) * stage->output_cost;
+		ticket->output_tokens = output_tokens;
+	}
+	if (ticket->state == LLM_TICKET_RUNS)
+		ticket->used += units;
+	else
+		llm_tenant_settle(leaf, ticket->band, 0, units, now_ns);
+	llm_tenant_computed(leaf, compute_ns, now_ns);
+}
+
+/**
+ * llm_ticket_renew() - whether a request goes on
  * @stage: where it runs
- * @ticket: it
- * @prompt_tokens: processed in all, no less than before
- * @output_tokens: generated in all, no less than before
- * @compute_ns: compute time since the last report
+ * @ticket: it; what it used has been told
  * @may_start: as for llm_stage_next()
  * @now_ns: the time
  *
- * Return: it goes on; false: it waits again, and llm_stage_next() will name another.
+ * Return: it does; false: it waits, or had stopped before, and llm_stage_next() will name another.
  */
-bool llm_ticket_report(struct llm_stage *stage, struct llm_ticket *ticket, u32 prompt_tokens,
-		       u32 output_tokens, u64 compute_ns, bool may_start, u64 now_ns)
+bool llm_ticket_renew(struct llm_stage *stage, struct llm_ticket *ticket, bool may_start,
+		      u64 now_ns)
 {
-	ticket->used += (u64)(prompt_tokens - ticket->prompt_tokens) * stage->prompt_cost +
-			(u64)(output_tokens - ticket->output_tokens) * stage->output_cost;
-	ticket->prompt_tokens = prompt_tokens;
-	ticket->output_tokens = output_tokens;
-	llm_tenant_computed(&ticket->share->tenant, compute_ns, now_ns);
+	if (ticket->state != LLM_TICKET_RUNS)
+		return false;
 	if (!llm_ticket_due(stage, ticket))
 		return true;
 	llm_ticket_settle(stage, ticket, now_ns);

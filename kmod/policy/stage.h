@@ -87,8 +87,10 @@ void llm_ticket_init(struct llm_ticket *ticket, struct llm_share *share, enum ll
 
 void llm_ticket_wait(struct llm_stage *stage, struct llm_ticket *ticket);
 struct llm_ticket *llm_stage_next(struct llm_stage *stage, bool may_start, u64 now_ns);
-bool llm_ticket_report(struct llm_stage *stage, struct llm_ticket *ticket, u32 prompt_tokens,
-		       u32 output_tokens, u64 compute_ns, bool may_start, u64 now_ns);
+void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prompt_tokens,
+		    u32 output_tokens, u64 compute_ns, u64 now_ns);
+bool llm_ticket_renew(struct llm_stage *stage, struct llm_ticket *ticket, bool may_start,
+		      u64 now_ns);
 void llm_ticket_leave(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns);
 void llm_ticket_end(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns);
 

@@ -2,7 +2,7 @@
 /*
  * The tree of tenants and who of them is served next: see tenant.h.
  */
-#include "limit.h"
+#include "quota.h"
 #include "tenant.h"
 
 #define LLM_TAG_SCALE	(1U << 20)	/* virtual time of a unit at weight 1 */
@@ -22,7 +22,7 @@ static bool llm_tenant_open(const struct llm_tenant *tenant, enum llm_band band,
 	const struct llm_entity *entity = &tenant->bands[band];
 
 	if (llm_tree_has(&tenant->asleep) ||
-	    (want == LLM_WANT_START && tenant->usage.in_flight >= tenant->limits.in_flight))
+	    (want == LLM_WANT_START && tenant->usage.in_flight >= tenant->quota.in_flight))
 		return false;
 	return entity->wants[want] || !llm_tree_empty(&entity->children[want]);
 }
@@ -35,7 +35,7 @@ static bool llm_entity_active(const struct llm_entity *entity)
 
 static u64 llm_tenant_tag(const struct llm_tenant *tenant, u64 units)
 {
-	return div_u64(units * LLM_TAG_SCALE, tenant->limits.weight);
+	return div_u64(units * LLM_TAG_SCALE, tenant->quota.weight);
 }
 
 /* The tag of a tenant that comes back, with what it has under way. */
@@ -124,25 +124,25 @@ static void llm_tenant_reweigh(struct llm_tenant *tenant)
 }
 
 /**
- * llm_tenant_limit() - sets a tenant's limits; they hold from now on
+ * llm_tenant_set_quota() - sets a tenant's quota; they hold from now on
  * @tenant: it
- * @limits: valid
+ * @quota: valid
  * @now_ns: the time
  *
  * A bucket whose rate or burst changes starts full. What is over a new limit stays until it ends.
  */
-void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns)
+void llm_tenant_set_quota(struct llm_tenant *tenant, const struct llm_quota *quota, u64 now_ns)
 {
-	const u32 old_weight = tenant->limits.weight;
+	const u32 old_weight = tenant->quota.weight;
 
-	llm_limit_set(tenant, limits, now_ns);
-	if (limits->weight != old_weight)
+	llm_quota_set(tenant, quota, now_ns);
+	if (quota->weight != old_weight)
 		llm_tenant_reweigh(tenant);
 	llm_tenant_update(tenant);
 }
 
 /**
- * llm_policy_init() - a tree with a root that has no limits
+ * llm_policy_init() - a tree with a root that has no quota
  * @policy: the tree
  * @now_ns: the time
  */
@@ -154,7 +154,7 @@ void llm_policy_init(struct llm_policy *policy, u64 now_ns)
 }
 
 /**
- * llm_tenant_init() - a tenant without limits, that wants nothing
+ * llm_tenant_init() - a tenant without quota, that wants nothing
  * @tenant: it
  * @parent: above it, no leaf; outlives it
  * @weight: its share among its siblings
@@ -165,7 +165,7 @@ void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 w
 	*tenant = (struct llm_tenant){
 		.parent = parent,
 		.policy = parent ? parent->policy : NULL,
-		.limits = llm_limits_none(weight),
+		.quota = llm_quota_none(weight),
 		.level_ns = now_ns,
 	};
 }
@@ -276,17 +276,17 @@ struct llm_tenant *llm_policy_pick(struct llm_policy *policy, bool may_start,
  * @units: what it would like, at most LLM_USE_MAX
  * @now_ns: the time
  *
- * Return: what it may use: as much as the limits above it leave, 0 if that is nothing just now.
+ * Return: what it may use: as much as the quota above it leave, 0 if that is nothing just now.
  */
 u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns)
 {
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		units = llm_limit_room(tenant, units, now_ns);
+		units = llm_quota_room(tenant, units, now_ns);
 	if (!units)
 		return 0;
 	llm_tenant_advance(leaf, band, units);
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		llm_limit_use(tenant, units, now_ns);
+		llm_quota_use(tenant, units, now_ns);
 	return units;
 }
 
@@ -309,7 +309,7 @@ u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
 	llm_tenant_unwant(leaf, band, want);
 	if (want == LLM_WANT_START)
 		for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-			if (++tenant->usage.in_flight == tenant->limits.in_flight)
+			if (++tenant->usage.in_flight == tenant->quota.in_flight)
 				llm_tenant_update(tenant);
 	return units;
 }
@@ -321,7 +321,7 @@ u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
 void llm_tenant_end(struct llm_tenant *leaf)
 {
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		if (tenant->usage.in_flight-- == tenant->limits.in_flight)
+		if (tenant->usage.in_flight-- == tenant->quota.in_flight)
 			llm_tenant_update(tenant);
 }
 
@@ -347,7 +347,7 @@ void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted,
 			entity->out -= granted;
 		}
 		tenant->usage.units += used;
-		llm_limit_settle(tenant, granted, used, now_ns);
+		llm_quota_settle(tenant, granted, used, now_ns);
 	}
 }
 
@@ -361,6 +361,6 @@ void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns)
 {
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
 		tenant->usage.compute_ns += compute_ns;
-		llm_limit_computed(tenant, compute_ns, now_ns);
+		llm_quota_computed(tenant, compute_ns, now_ns);
 	}
 }

@@ -68,7 +68,7 @@ struct llm_entity {
 };
 
 /**
- * struct llm_limits - what the administrator allows a tenant
+ * struct llm_quota - what the administrator allows a tenant
  *
  * The highest value of a field's type is no limit, and 0 lets nothing through.
  *
@@ -81,7 +81,7 @@ struct llm_entity {
  * @period_ns: the period, LLM_PERIOD_MIN_NS to LLM_PERIOD_MAX_NS
  * @memory: bytes by region
  */
-struct llm_limits {
+struct llm_quota {
 	u32 weight;
 	u32 in_flight;
 	u32 queued;
@@ -98,7 +98,7 @@ struct llm_limits {
  * @queued: requests that have yet to begin
  * @units: used, ever
  * @compute_ns: used, ever
- * @throttled_ns: time it was kept out by its own limits
+ * @throttled_ns: time it was kept out by its own quota
  * @memory: bytes charged, by region
  */
 struct llm_usage {
@@ -114,20 +114,20 @@ struct llm_usage {
  * struct llm_tenant - one who shares
  * @parent: NULL: the root
  * @policy: the tree it belongs to
- * @limits: set by llm_tenant_limit()
+ * @quota: set by llm_tenant_set_quota()
  * @usage: of it and all below
  * @bands: as a child of its parent, in each band
  * @level: units it may use now; negative is a debt
  * @level_ns: when @level was right
  * @period_end_ns: when the period of compute time ends
  * @period_used_ns: compute time used in it
- * @asleep: kept out by its own limits until the time that is the key
+ * @asleep: kept out by its own quota until the time that is the key
  * @asleep_ns: since when
  */
 struct llm_tenant {
 	struct llm_tenant *parent;
 	struct llm_policy *policy;
-	struct llm_limits limits;
+	struct llm_quota quota;
 	struct llm_usage usage;
 	struct llm_entity bands[LLM_BANDS];
 	s64 level;
@@ -140,8 +140,8 @@ struct llm_tenant {
 
 /**
  * struct llm_policy - a tree of tenants
- * @root: of it; its limits bind everybody
- * @asleep: tenants kept out by their limits, by when that ends
+ * @root: of it; its quota binds everybody
+ * @asleep: tenants kept out by their quota, by when that ends
  */
 struct llm_policy {
 	struct llm_tenant root;
@@ -163,7 +163,7 @@ enum llm_charge {
 void llm_policy_init(struct llm_policy *policy, u64 now_ns);
 void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 weight, u64 now_ns);
 void llm_tenant_exit(struct llm_tenant *tenant);
-void llm_tenant_limit(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns);
+void llm_tenant_set_quota(struct llm_tenant *tenant, const struct llm_quota *quota, u64 now_ns);
 
 bool llm_tenant_may_queue(const struct llm_tenant *leaf);
 bool llm_tenant_never(const struct llm_tenant *leaf);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "kmod/policy/limit.h"
+#include "kmod/policy/quota.h"
 #include "kmod/policy/tenant.h"
 
 #define TOKEN	((u64)LLM_COST_UNIT)
@@ -178,12 +178,12 @@ static void test_bands(void **state)
 
 static void limit_rate(struct llm_tenant *tenant, u64 tokens, u64 burst)
 {
-	struct llm_limits limits = tenant->limits;
+	struct llm_quota limits = tenant->quota;
 
 	limits.rate = tokens * TOKEN;
 	limits.burst = burst * TOKEN;
-	assert_true(llm_limits_valid(&limits));
-	llm_tenant_limit(tenant, &limits, now_ns);
+	assert_true(llm_quota_valid(&limits));
+	llm_tenant_set_quota(tenant, &limits, now_ns);
 }
 
 /* serves at will until a time, by the clock of the limits */
@@ -249,13 +249,13 @@ static void test_rate_of_parent(void **state)
 
 static void test_compute(void **state)
 {
-	struct llm_limits limits = a.limits;
+	struct llm_quota limits = a.quota;
 	u64 units;
 
 	(void)state;
 	limits.compute_ns = SECOND / 10;
 	limits.period_ns = SECOND;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	want(&a, LLM_BAND_FAIR);
 	assert_ptr_equal(serve(), &a);
 	units = llm_tenant_grant(&a, LLM_BAND_FAIR, GRANT, now_ns);
@@ -277,13 +277,13 @@ static void test_compute(void **state)
 
 static void test_in_flight(void **state)
 {
-	struct llm_limits limits = a.limits;
+	struct llm_quota limits = a.quota;
 	enum llm_band band;
 	enum llm_want wants;
 
 	(void)state;
 	limits.in_flight = 1;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	want(&a, LLM_BAND_FAIR);
 	want(&a, LLM_BAND_FAIR);
 	assert_int_equal(policy.root.usage.queued, 2);
@@ -304,17 +304,17 @@ static void test_in_flight(void **state)
 	llm_tenant_unwant(&a, LLM_BAND_FAIR, LLM_WANT_GO_ON);
 	assert_null(llm_policy_pick(&policy, true, &band, &wants));
 	limits.in_flight = 2;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	assert_ptr_equal(llm_policy_pick(&policy, true, &band, &wants), &a);
 }
 
 static void test_queued(void **state)
 {
-	struct llm_limits limits = policy.root.limits;
+	struct llm_quota limits = policy.root.quota;
 
 	(void)state;
 	limits.queued = 2;
-	llm_tenant_limit(&policy.root, &limits, now_ns);
+	llm_tenant_set_quota(&policy.root, &limits, now_ns);
 	want(&a, LLM_BAND_FAIR);
 	assert_true(llm_tenant_may_queue(&b));
 	want(&b, LLM_BAND_FAIR);
@@ -324,17 +324,17 @@ static void test_queued(void **state)
 	assert_false(llm_tenant_never(&a));
 	limits.rate = 0;
 	limits.burst = LLM_COST_UNIT;
-	llm_tenant_limit(&policy.root, &limits, now_ns);
+	llm_tenant_set_quota(&policy.root, &limits, now_ns);
 	assert_true(llm_tenant_never(&a));
 }
 
 static void test_memory(void **state)
 {
-	struct llm_limits limits = policy.root.limits;
+	struct llm_quota limits = policy.root.quota;
 
 	(void)state;
 	limits.memory[3] = 100;
-	llm_tenant_limit(&policy.root, &limits, now_ns);
+	llm_tenant_set_quota(&policy.root, &limits, now_ns);
 	assert_int_equal(llm_tenant_charge(&a, 3, 60), LLM_CHARGE_DONE);
 	assert_int_equal(llm_tenant_charge(&b, 3, 41), LLM_CHARGE_FULL);
 	assert_int_equal(llm_tenant_charge(&b, 3, 101), LLM_CHARGE_NEVER);
@@ -347,23 +347,23 @@ static void test_memory(void **state)
 
 static void test_valid(void **state)
 {
-	struct llm_limits limits = llm_limits_none(LLM_WEIGHT_DEFAULT);
+	struct llm_quota limits = llm_quota_none(LLM_WEIGHT_DEFAULT);
 
 	(void)state;
-	assert_true(llm_limits_valid(&limits));
+	assert_true(llm_quota_valid(&limits));
 	limits.weight = 0;
-	assert_false(llm_limits_valid(&limits));
+	assert_false(llm_quota_valid(&limits));
 	limits.weight = LLM_WEIGHT_MAX + 1;
-	assert_false(llm_limits_valid(&limits));
-	limits = llm_limits_none(1);
+	assert_false(llm_quota_valid(&limits));
+	limits = llm_quota_none(1);
 	limits.rate = TOKEN;
-	assert_false(llm_limits_valid(&limits)); /* no burst */
+	assert_false(llm_quota_valid(&limits)); /* no burst */
 	limits.burst = TOKEN - 1;
-	assert_false(llm_limits_valid(&limits));
+	assert_false(llm_quota_valid(&limits));
 	limits.burst = TOKEN;
-	assert_true(llm_limits_valid(&limits));
+	assert_true(llm_quota_valid(&limits));
 	limits.period_ns = 0;
-	assert_false(llm_limits_valid(&limits));
+	assert_false(llm_quota_valid(&limits));
 }
 
 int main(void)

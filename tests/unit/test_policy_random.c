@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kmod/policy/limit.h"
+#include "kmod/policy/quota.h"
 #include "kmod/policy/tenant.h"
 
 #define TREES		300
@@ -80,7 +80,7 @@ static bool naive_servable(struct llm_tenant *leaf, enum llm_band band, enum llm
 		return false;
 	for (at = leaf; at; at = at->parent)
 		if (naive_asleep(at) ||
-		    (want == LLM_WANT_START && at->usage.in_flight >= at->limits.in_flight))
+		    (want == LLM_WANT_START && at->usage.in_flight >= at->quota.in_flight))
 			return false;
 	return true;
 }
@@ -133,7 +133,7 @@ static void check_rates(void)
 
 	for (i = 0; i < count; i++) {
 		const struct test_tenant *tenant = &tenants[i];
-		const struct llm_limits *limits = &tenant->tenant.limits;
+		const struct llm_quota *limits = &tenant->tenant.quota;
 		u128 flowed;
 
 		if (limits->rate == U64_MAX)
@@ -170,7 +170,7 @@ static void make_tree(bool limited)
 				now_ns);
 	}
 	for (i = 0; limited && i < count; i++) {
-		struct llm_limits limits = tenants[i].tenant.limits;
+		struct llm_quota limits = tenants[i].tenant.quota;
 
 		if (!random_below(4)) {
 			limits.rate = 1 + random_below(2000000);
@@ -184,8 +184,8 @@ static void make_tree(bool limited)
 		}
 		if (!random_below(4))
 			limits.memory[1] = random_below(1000);
-		assert_true(llm_limits_valid(&limits));
-		llm_tenant_limit(&tenants[i].tenant, &limits, now_ns);
+		assert_true(llm_quota_valid(&limits));
+		llm_tenant_set_quota(&tenants[i].tenant, &limits, now_ns);
 	}
 }
 
@@ -240,7 +240,7 @@ static void check_in_flight(void)
 
 	for (i = 0; i < count; i++)
 		assert_true(tenants[i].tenant.usage.in_flight <=
-			    tenants[i].tenant.limits.in_flight);
+			    tenants[i].tenant.quota.in_flight);
 }
 
 static struct test_tenant *random_leaf(void)
@@ -267,8 +267,8 @@ static void random_memory(void)
 		return;
 	}
 	for (at = &leaf->tenant; at; at = at->parent)
-		fits = fits && (at->limits.memory[1] == U64_MAX ||
-				at->usage.memory[1] + bytes <= at->limits.memory[1]);
+		fits = fits && (at->quota.memory[1] == U64_MAX ||
+				at->usage.memory[1] + bytes <= at->quota.memory[1]);
 	made = llm_tenant_charge(&leaf->tenant, 1, bytes);
 	assert_int_equal(made == LLM_CHARGE_DONE, fits);
 }
@@ -313,8 +313,8 @@ static void check_fair(const u64 *served)
 
 	for (i = 0; i < count; i++)
 		for (j = 0; j < i; j++) {
-			const double wi = tenants[i].tenant.limits.weight;
-			const double wj = tenants[j].tenant.limits.weight;
+			const double wi = tenants[i].tenant.quota.weight;
+			const double wj = tenants[j].tenant.quota.weight;
 			double lag;
 
 			if (tenants[i].parent != tenants[j].parent)
@@ -381,8 +381,8 @@ static void test_starvation(void **state)
 
 			for (i = 0; i < count; i++)
 				if (tenants[i].parent == at->parent)
-					sum += tenants[i].tenant.limits.weight;
-			share *= at->tenant.limits.weight / sum;
+					sum += tenants[i].tenant.quota.weight;
+			share *= at->tenant.quota.weight / sum;
 		}
 		for (grants = 0; !leaf->tenant.usage.units; grants++) {
 			assert_true(grants < 2 * TENANTS + 4 / share);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "kmod/policy/limit.h"
+#include "kmod/policy/quota.h"
 #include "kmod/policy/stage.h"
 
 #define SLOTS		8
@@ -44,6 +44,13 @@ static u64 random_below(u64 n)
 	seed ^= seed >> 7;
 	seed ^= seed << 17;
 	return (seed * 0x2545f4914f6cdd1dULL >> 11) % n;
+}
+
+static bool report(struct llm_ticket *ticket, u32 prompt_tokens, u32 output_tokens, u64 compute_ns,
+		   bool may_start)
+{
+	llm_ticket_use(&stage, ticket, prompt_tokens, output_tokens, compute_ns, now_ns);
+	return llm_ticket_renew(&stage, ticket, may_start, now_ns);
 }
 
 static int setup(void **state)
@@ -112,12 +119,12 @@ static void step(void)
 				client->first_ns = now_ns - client->asked_ns;
 		}
 		if (client->output_done && client->output_done == client->output) {
-			llm_ticket_report(&stage, &client->ticket, client->prompt_done,
-					  client->output_done, compute_ns, true, now_ns);
+			llm_ticket_use(&stage, &client->ticket, client->prompt_done,
+				       client->output_done, compute_ns, now_ns);
 			end(client);
 		} else {
-			llm_ticket_report(&stage, &client->ticket, client->prompt_done,
-					  client->output_done, compute_ns, true, now_ns);
+			report(&client->ticket, client->prompt_done, client->output_done,
+			       compute_ns, true);
 		}
 	}
 }
@@ -173,13 +180,13 @@ static void test_nested(void **state)
 /* a cgroup with one client that asks for as much as the server has, against one with 64 */
 static void test_one_against_many(void **state)
 {
-	struct llm_limits equal = llm_limits_none(100);
+	struct llm_quota equal = llm_quota_none(100);
 	struct llm_tenant one;
 	unsigned int i;
 	u64 of_one, of_many;
 
 	(void)state;
-	llm_tenant_limit(&a, &equal, now_ns);
+	llm_tenant_set_quota(&a, &equal, now_ns);
 	llm_tenant_init(&one, &a, 100, now_ns);
 	for (i = 0; i < 8; i++)
 		add(&one, 4, 50);
@@ -197,13 +204,13 @@ static void test_one_against_many(void **state)
 /* one question after the other takes less than half of the server: nobody is in its way */
 static void test_first_token(void **state)
 {
-	struct llm_limits equal = llm_limits_none(100);
+	struct llm_quota equal = llm_quota_none(100);
 	struct client *client;
 	unsigned int i;
 	u64 alone_ns;
 
 	(void)state;
-	llm_tenant_limit(&a, &equal, now_ns);
+	llm_tenant_set_quota(&a, &equal, now_ns);
 	client = add(&a, 100, 50);
 	client->once = true;
 	steps(60);
@@ -223,13 +230,13 @@ static void test_first_token(void **state)
 
 static void test_rate(void **state)
 {
-	struct llm_limits limits = llm_limits_none(100);
+	struct llm_quota limits = llm_quota_none(100);
 	u64 before;
 
 	(void)state;
 	limits.rate = 100 * (u64)LLM_COST_UNIT;
 	limits.burst = 50 * (u64)LLM_COST_UNIT;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	for (int i = 0; i < 8; i++)
 		add(i < 4 ? &a : &b, 1, 0);
 	steps(200);
@@ -243,13 +250,13 @@ static void test_rate(void **state)
 /* three tenths of the compute time, in a machine that does nothing else */
 static void test_compute(void **state)
 {
-	struct llm_limits limits = llm_limits_none(100);
+	struct llm_quota limits = llm_quota_none(100);
 	u64 before, start_ns;
 
 	(void)state;
 	limits.compute_ns = 30000000;
 	limits.period_ns = 100000000;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	for (int i = 0; i < 8; i++)
 		add(&a, 1, 0);
 	steps(100);
@@ -262,29 +269,29 @@ static void test_compute(void **state)
 /* who has used up the time stops at once, whatever is left of its credit */
 static void test_spent(void **state)
 {
-	struct llm_limits limits = llm_limits_none(100);
+	struct llm_quota limits = llm_quota_none(100);
 	struct client *client;
 
 	(void)state;
 	limits.compute_ns = 1000000;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	client = add(&a, 1, 0);
 	assert_ptr_equal(llm_stage_next(&stage, true, now_ns), &client->ticket);
-	assert_true(llm_ticket_report(&stage, &client->ticket, 1, 1, 999999, true, now_ns));
+	assert_true(report(&client->ticket, 1, 1, 999999, true));
 	assert_true(llm_ticket_credit(&client->ticket) > 0);
-	assert_false(llm_ticket_report(&stage, &client->ticket, 1, 2, 1, true, now_ns));
+	assert_false(report(&client->ticket, 1, 2, 1, true));
 	assert_int_equal(stage.running, 0);
 }
 
 /* a new weight holds at once, also for one with much under way at the old one */
 static void test_new_weight(void **state)
 {
-	struct llm_limits limits = llm_limits_none(LLM_WEIGHT_MIN);
+	struct llm_quota limits = llm_quota_none(LLM_WEIGHT_MIN);
 	unsigned int i;
 	u64 before;
 
 	(void)state;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	for (i = 0; i < 8; i++)
 		add(&a, 1, 0);
 	steps(4);
@@ -292,7 +299,7 @@ static void test_new_weight(void **state)
 		add(&b, 1, 0);
 	steps(10);
 	limits.weight = 300;
-	llm_tenant_limit(&a, &limits, now_ns);
+	llm_tenant_set_quota(&a, &limits, now_ns);
 	before = sum(0, 8);
 	steps(400);
 	assert_in_range(sum(0, 8) - before, 6 * 380, 6 * 420);
@@ -361,9 +368,9 @@ static void test_may_start(void **state)
 	stage.slots = 1;
 	assert_null(llm_stage_next(&stage, true, now_ns));
 	/* used up, and the only one that could go on */
-	assert_true(llm_ticket_report(&stage, &first->ticket, 1, 1000, 0, false, now_ns));
+	assert_true(report(&first->ticket, 1, 1000, 0, false));
 	/* the other one has waited longer in its own time */
-	assert_false(llm_ticket_report(&stage, &first->ticket, 1, 2000, 0, true, now_ns));
+	assert_false(report(&first->ticket, 1, 2000, 0, true));
 	assert_ptr_equal(llm_stage_next(&stage, true, now_ns), &second->ticket);
 }
 

@@ -66,16 +66,20 @@
  *   (LLM_FETCH_CONTROL), and news of requests it already holds (LLM_FETCH_NOTICE), which
  *   it should always keep parked.
  *
+ *   SETUP tells how many requests the server steps at once; the broker then sees to it that no
+ *   more are, and whose they are. Who is paused keeps what it had, if the server has room for it.
+ *
  *   COMMIT appends bytes to an answer, reports use, and is answered with a verdict: go on, pause
- *   until LLM_EVENT_RESUME, or drop it because it was cancelled. The last COMMIT carries
+ *   until LLM_EVENT_RESUME (its reader is behind, or others have a better claim to its slot), or
+ *   drop it because it was cancelled. The last COMMIT carries
  *   LLM_COMMIT_END; COMMIT_AND_FETCH may carry the last COMMIT and parks as a FETCH
  *   afterwards. A cancelled request stays the server's until it commits the end of it (with any
  *   status) and is not handed out again.
  *
  *   With each COMMIT the server may append to the request's journal: bytes that only a server
  *   understands (llmosd keeps the token ids of the answer). When a server goes away, however it
- *   went, its requests wait for recover_timeout_s and the next one fetches them again, oldest
- *   first, with the journal and the number of answer bytes already committed. A COMMIT takes
+ *   went, its requests wait for recover_timeout_s and the next one fetches them again, of
+ *   each file the oldest first, with the journal and the number of answer bytes already committed. A COMMIT takes
  *   effect as a whole or not at all, so a server that resumes from the journal and leaves out the
  *   bytes that were committed answers each request exactly once. If no server comes, they end with
  *   ECONNRESET. Requests submitted while there is no server wait in the same way. A server is gone
@@ -588,6 +592,30 @@ struct llm_event {
 	__u64 reserved[6];
 };
 
+/**
+ * struct llm_setup - LLM_IOC_SETUP: how this server works
+ * @size: sizeof(struct llm_setup)
+ * @flags: zero
+ * @slots: requests below LLM_OP_CONTROL that it steps at once; 0: any number, as before this command
+ * @pad: zero
+ * @reserved: zero
+ *
+ * Where more requests want to be stepped than there are slots, the broker chooses, by cgroup, in it
+ * by user, and of a user by file, each with an equal share of what the server does. A request that
+ * has to give way is told to pause by the verdict of a COMMIT, and to go on by LLM_EVENT_RESUME.
+ * So that somebody new is served at the next step, a FETCH for requests should be parked even
+ * while all slots are taken.
+ *
+ * Return: 0; ESHUTDOWN no longer the server, EINVAL.
+ */
+struct llm_setup {
+	__u32 size;
+	__u32 flags;
+	__u32 slots;
+	__u32 pad;
+	__u64 reserved[4];
+};
+
 /* struct llm_fetch.flags, struct llm_commit.fetch_flags: the events it takes */
 #define LLM_FETCH_REQUEST	(1U << 0) /* requests with an op below LLM_OP_CONTROL */
 #define LLM_FETCH_CONTROL	(1U << 1) /* requests with an op from LLM_OP_CONTROL on */
@@ -605,8 +633,9 @@ struct llm_event {
  * @pad: zero
  * @reserved: zero
  *
- * Notices come before control requests, and those before the others; each kind comes in order of
- * age. A notice never overtakes the request that it is about.
+ * Notices come before control requests, and those before the others. Notices and control requests
+ * come in order of age; of the others, the oldest of the file whose turn it is: by cgroup, in it by
+ * user, then by file. A notice never overtakes the request that it is about.
  *
  * Return: bytes written to @buf; EAGAIN, EINTR, ECANCELED (the parked command was cancelled),
  * ESHUTDOWN (no longer the server), EINVAL, EFAULT (the event stays due).
@@ -715,6 +744,7 @@ struct llm_commit {
 #define LLM_IOC_PULL		_IOWR(LLM_IOC_MAGIC, 0x21, struct llm_pull)
 #define LLM_IOC_COMMIT		_IOWR(LLM_IOC_MAGIC, 0x22, struct llm_commit)
 #define LLM_IOC_COMMIT_AND_FETCH _IOWR(LLM_IOC_MAGIC, 0x23, struct llm_commit)
+#define LLM_IOC_SETUP		_IOWR(LLM_IOC_MAGIC, 0x24, struct llm_setup)
 
 /**
  * struct llm_uring_cmd - the command bytes of an IORING_OP_URING_CMD

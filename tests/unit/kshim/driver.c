@@ -133,6 +133,35 @@ static u32 in_hands(u64 id)
 	return n;
 }
 
+/* Where it stands in the competition for compute follows from where it is. */
+static void check_ticket(const struct llm_request *req)
+{
+	const struct llm_ticket *ticket = &req->ticket;
+
+	WARN_ON((req->leaf != NULL) != (llm_request_class(req) == LLM_CLASS_COMPUTE));
+	WARN_ON(req->waits_for_reader && req->state != LLM_STATE_PAUSED && !llm_request_over(req));
+	if (!req->leaf)
+		return;
+	switch (req->state) {
+	case LLM_STATE_QUEUED:
+		WARN_ON(ticket->state != LLM_TICKET_WAITS || ticket->begun);
+		break;
+	case LLM_STATE_RUNNING:
+		WARN_ON(ticket->state != LLM_TICKET_RUNS);
+		break;
+	case LLM_STATE_PAUSED:
+		WARN_ON(ticket->state != (req->waits_for_reader ? LLM_TICKET_AWAY :
+								  LLM_TICKET_WAITS));
+		break;
+	case LLM_STATE_CANCELLING:
+		WARN_ON(ticket->state != LLM_TICKET_AWAY || !ticket->begun);
+		break;
+	case LLM_STATE_ENDED:
+		WARN_ON(ticket->state != LLM_TICKET_AWAY || ticket->begun);
+		break;
+	}
+}
+
 static void check_request(const struct llm_request *req)
 {
 	const bool held = req->state >= LLM_STATE_RUNNING && req->state <= LLM_STATE_CANCELLING;
@@ -144,6 +173,7 @@ static void check_request(const struct llm_request *req)
 	WARN_ON(req->handed_to && req->handed_to->event.req != req);
 	WARN_ON(!req->client && req->state != LLM_STATE_CANCELLING);
 	WARN_ON(req->reading || req->data_users);
+	check_ticket(req);
 	WARN_ON(req->client && req->unread != req->output.len);
 	WARN_ON(llm_request_over(req) && (req->prompt.len || req->journal.len));
 	WARN_ON(!llm_request_over(req) &&
@@ -206,6 +236,7 @@ static u32 check_states(void)
 /* Nothing is due while a FETCH that takes it is parked. */
 static void check_fetchers(void)
 {
+	const struct llm_stage *stage = &llm_broker.stage;
 	const struct llm_call *call;
 
 	if (!llm_broker.server)
@@ -218,9 +249,38 @@ static void check_fetchers(void)
 		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices));
 		WARN_ON(mask & LLM_FETCH_CONTROL &&
 			!list_empty(&llm_broker.queues[LLM_CLASS_CONTROL]));
-		WARN_ON(mask & LLM_FETCH_REQUEST &&
+		WARN_ON(mask & LLM_FETCH_REQUEST && stage->running < stage->slots &&
 			!list_empty(&llm_broker.queues[LLM_CLASS_COMPUTE]));
 	}
+}
+
+/* The tree of tenants is there as far as somebody needs it, and its sums are right. */
+static void check_stage(void)
+{
+	const struct llm_usage *usage = &llm_broker.stage.policy.root.usage;
+	u32 running = 0, begun = 0, queued = 0, members = 0, groups = 0;
+
+	for (u64 id = 0;;) {
+		const struct llm_request *req;
+
+		spin_lock(&llm_broker.lock);
+		req = llm_request_after(id);
+		spin_unlock(&llm_broker.lock);
+		if (!req)
+			break;
+		running += req->ticket.state == LLM_TICKET_RUNS;
+		queued += req->ticket.state == LLM_TICKET_WAITS && !req->ticket.begun;
+		begun += req->ticket.begun;
+		id = req->id;
+	}
+	WARN_ON(running != llm_broker.stage.running || begun != usage->in_flight ||
+		queued != usage->queued);
+	for (int i = 0; i < LLM_GROUP_BUCKETS; i++) {
+		members += !hlist_empty(&llm_broker.members[i]);
+		groups += !hlist_empty(&llm_broker.groups[i]);
+	}
+	WARN_ON(!members != !groups);
+	WARN_ON(!llm_broker.requests && groups);
 }
 
 static void check_users(void)
@@ -288,6 +348,7 @@ static void check(void)
 	list_for_each_entry(req, &llm_broker.notices, notice_node)
 		WARN_ON(!req->notice);
 	check_fetchers();
+	check_stage();
 	check_users();
 	for (int i = 0; i < CLIENTS; i++)
 		if (clients[i])
@@ -318,13 +379,13 @@ static void result_read(const struct llm_read *read)
 }
 
 /*
- * What was delivered is whole; and the oldest of its class, unless the call was handed it while it
- * was parked, since when an older one may have been given back.
+ * What was delivered is whole; and the oldest of those it competes with on equal terms, unless the
+ * call was handed it while it was parked, since when an older one may have been given back.
  */
 static void result_fetch(const struct llm_event *event, int rc, bool handed)
 {
 	const struct list_head *queue;
-	const struct llm_request *req;
+	const struct llm_request *req, *other;
 
 	WARN_ON(rc < (int)sizeof(*event) || event->size != sizeof(*event));
 	WARN_ON(rc != (int)(sizeof(*event) + event->data_len));
@@ -340,8 +401,8 @@ static void result_fetch(const struct llm_event *event, int rc, bool handed)
 	for (u32 i = 0; i < event->stop_len && i < event->data_len; i++)
 		WARN_ON(((const char *)(event + 1))[i] != 's' * (i + 1 != event->stop_len));
 	queue = &llm_broker.queues[llm_request_class(req)];
-	list_for_each_entry(req, queue, state_node)
-		WARN_ON(!handed && req->id < event->id);
+	list_for_each_entry(other, queue, state_node)
+		WARN_ON(!handed && other->leaf == req->leaf && other->id < event->id);
 }
 
 /* A call has come to its end with this result. */
@@ -678,6 +739,9 @@ static void fill_other(unsigned int cmd, void *arg, struct parked *parked)
 		pull->buf_len = next(ROOM);
 		pull->offset = next(20000);
 		break;
+	case LLM_IOC_SETUP:
+		((struct llm_setup *)arg)->slots = next(5);
+		break;
 	default:
 		break;
 	}
@@ -891,14 +955,14 @@ static void step(void)
 	static const unsigned int server_cmds[] = {
 		LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_COMMIT, LLM_IOC_COMMIT,
 		LLM_IOC_COMMIT, LLM_IOC_COMMIT, LLM_IOC_COMMIT_AND_FETCH, LLM_IOC_PULL,
-		LLM_IOC_GET_FEATURES,
+		LLM_IOC_GET_FEATURES, LLM_IOC_SETUP,
 	};
 	const u8 what = next_byte();
 
 	if (what < 80)
 		step_command(client_cmds[what % 10], true);
 	else if (what < 160)
-		step_command(server_cmds[what % 10], false);
+		step_command(server_cmds[what % 11], false);
 	else if (what < 190)
 		step_woken(what == 189);
 	else if (what < 215)
@@ -935,7 +999,12 @@ static void start(const uint8_t *data, size_t len)
 	llm_limits = limits_first;
 	for (u32 i = 0; i < TASKS; i++) {
 		pids[i] = (struct pid) { .refs = 1, .nr = 100 + i };
-		cgroups[i] = (struct cgroup) { .id = 1000 + i };
+		/* the second one is within the first */
+		cgroups[i] = (struct cgroup) {
+			.id = 1000 + i,
+			.level = i == 1,
+			.ancestors = { &cgroups[i == 1 ? 0 : i], &cgroups[i] },
+		};
 		memcgs[i] = (struct mem_cgroup) { .refs = 1 };
 		mms[i] = (struct mm_struct) { .memcg = &memcgs[i] };
 		tasks[i] = (struct task_struct) {

@@ -15,7 +15,7 @@ u64 kshim_now_ns = 1;
 void (*kshim_idle)(void);
 
 static struct pid first_pid = { .refs = 1, .nr = 100 };
-static struct cgroup first_cgroup = { .id = 1 };
+static struct cgroup first_cgroup = { .id = 1, .ancestors = { &first_cgroup } };
 static struct mem_cgroup first_memcg = { .refs = 1 };
 static struct mm_struct first_mm = { .memcg = &first_memcg };
 static struct task_struct first_task = {

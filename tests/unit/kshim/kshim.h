@@ -30,6 +30,7 @@ typedef __u16 u16;
 typedef __u32 u32;
 typedef __s32 s32;
 typedef __u64 u64;
+typedef __s64 s64;
 typedef unsigned int __poll_t;
 
 #define __user
@@ -58,6 +59,7 @@ typedef unsigned int __poll_t;
 #define static_assert(expr, ...) _Static_assert(expr, #expr)
 #define ilog2(n)	(31 - __builtin_clz(n))
 #define u64_to_user_ptr(x) ((void *)(uintptr_t)(x))
+#define hash_64(value, bits) ((u32)((u64)(value) * 0x61C8864680B583EBULL >> (64 - (bits))))
 #define hash_32(value, bits) ((u32)(value) * 0x61C88647U >> (32 - (bits)))
 
 #define ERESTARTSYS	512
@@ -259,6 +261,7 @@ static inline void hlist_del(struct hlist_node *node)
 		node->next->pprev = node->pprev;
 }
 
+#define hlist_entry(ptr, type, member) container_of(ptr, type, member)
 #define hlist_empty(head) (!(head)->first)
 #define hlist_for_each_entry(pos, head, member)					\
 	for (struct hlist_node *node_ = (head)->first;				\
@@ -357,6 +360,8 @@ struct mem_cgroup {
 
 struct cgroup {
 	u64 id;
+	int level;
+	struct cgroup *ancestors[3];
 };
 
 struct mm_struct {

@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Rates, compute time, counts and memory of a tenant: see limit.h.
+ * Rates, compute time, counts and memory of a tenant: see quota.h.
  */
-#include "limit.h"
+#include "quota.h"
 
 #define LLM_NS_PER_S	1000000000ULL
 #define LLM_REFILL_NS	(1ULL << 44)	/* a bucket refills for no longer than this at once */
 
-/** llm_limits_valid() - whether a tenant may have such limits */
-bool llm_limits_valid(const struct llm_limits *limits)
+/** llm_quota_valid() - whether a tenant may have such quota */
+bool llm_quota_valid(const struct llm_quota *quota)
 {
-	if (limits->weight < LLM_WEIGHT_MIN || limits->weight > LLM_WEIGHT_MAX)
+	if (quota->weight < LLM_WEIGHT_MIN || quota->weight > LLM_WEIGHT_MAX)
 		return false;
-	if (limits->rate != U64_MAX &&
-	    (limits->rate > LLM_RATE_MAX || limits->burst > LLM_RATE_MAX ||
-	     limits->burst < LLM_COST_UNIT))
+	if (quota->rate != U64_MAX &&
+	    (quota->rate > LLM_RATE_MAX || quota->burst > LLM_RATE_MAX ||
+	     quota->burst < LLM_COST_UNIT))
 		return false;
-	return limits->period_ns >= LLM_PERIOD_MIN_NS && limits->period_ns <= LLM_PERIOD_MAX_NS;
+	return quota->period_ns >= LLM_PERIOD_MIN_NS && quota->period_ns <= LLM_PERIOD_MAX_NS;
 }
 
-static bool llm_limit_has_rate(const struct llm_tenant *tenant)
+static bool llm_quota_has_rate(const struct llm_tenant *tenant)
 {
-	return tenant->limits.rate != U64_MAX;
+	return tenant->quota.rate != U64_MAX;
 }
 
 /* Units that must be there before a tenant that ran dry is served again: an eighth of a second's. */
-static s64 llm_limit_portion(const struct llm_tenant *tenant)
+static s64 llm_quota_portion(const struct llm_tenant *tenant)
 {
-	u64 portion = tenant->limits.rate / 8;
+	u64 portion = tenant->quota.rate / 8;
 
 	if (portion < LLM_COST_UNIT)
 		portion = LLM_COST_UNIT;
-	return portion < tenant->limits.burst ? portion : tenant->limits.burst;
+	return portion < tenant->quota.burst ? portion : tenant->quota.burst;
 }
 
 /* What has flowed into the bucket until now. */
-static void llm_limit_refill(struct llm_tenant *tenant, u64 now_ns)
+static void llm_quota_refill(struct llm_tenant *tenant, u64 now_ns)
 {
-	const u64 rate = tenant->limits.rate;
+	const u64 rate = tenant->quota.rate;
 	u64 past_ns = now_ns - tenant->level_ns, units;
 
-	if (!llm_limit_has_rate(tenant) || (s64)past_ns <= 0)
+	if (!llm_quota_has_rate(tenant) || (s64)past_ns <= 0)
 		return;
 	if (past_ns > LLM_REFILL_NS)
 		past_ns = LLM_REFILL_NS;
@@ -50,19 +50,19 @@ static void llm_limit_refill(struct llm_tenant *tenant, u64 now_ns)
 	/* what is left of a unit counts next time */
 	tenant->level_ns = now_ns - past_ns + mul_u64_u64_div_u64(units, LLM_NS_PER_S, rate);
 	tenant->level += units;
-	if (tenant->level >= (s64)tenant->limits.burst) {
-		tenant->level = tenant->limits.burst;
+	if (tenant->level >= (s64)tenant->quota.burst) {
+		tenant->level = tenant->quota.burst;
 		tenant->level_ns = now_ns;
 	}
 }
 
 /* When the bucket has enough to go on with. */
-static u64 llm_limit_rate_ns(const struct llm_tenant *tenant, u64 now_ns)
+static u64 llm_quota_rate_ns(const struct llm_tenant *tenant, u64 now_ns)
 {
-	const s64 missing = llm_limit_portion(tenant) - tenant->level;
-	const u64 rate = tenant->limits.rate;
+	const s64 missing = llm_quota_portion(tenant) - tenant->level;
+	const u64 rate = tenant->quota.rate;
 
-	if (!llm_limit_has_rate(tenant) || tenant->level >= (s64)LLM_COST_UNIT)
+	if (!llm_quota_has_rate(tenant) || tenant->level >= (s64)LLM_COST_UNIT)
 		return now_ns;
 	if (!rate)
 		return now_ns + LLM_REFILL_NS;
@@ -70,10 +70,10 @@ static u64 llm_limit_rate_ns(const struct llm_tenant *tenant, u64 now_ns)
 }
 
 /* The period that is now; what was used beyond earlier ones' share is owed. */
-static void llm_limit_period(struct llm_tenant *tenant, u64 now_ns)
+static void llm_quota_period(struct llm_tenant *tenant, u64 now_ns)
 {
-	const u64 period_ns = tenant->limits.period_ns;
-	const u64 limit_ns = tenant->limits.compute_ns;
+	const u64 period_ns = tenant->quota.period_ns;
+	const u64 limit_ns = tenant->quota.compute_ns;
 	u64 periods;
 
 	if ((s64)(now_ns - tenant->period_end_ns) < 0)
@@ -87,37 +87,37 @@ static void llm_limit_period(struct llm_tenant *tenant, u64 now_ns)
 		tenant->period_used_ns -= periods * limit_ns;
 }
 
-static bool llm_limit_spent(const struct llm_tenant *tenant)
+static bool llm_quota_spent(const struct llm_tenant *tenant)
 {
-	return tenant->period_used_ns >= tenant->limits.compute_ns;
+	return tenant->period_used_ns >= tenant->quota.compute_ns;
 }
 
 /* When the period that pays for what was used has come. */
-static u64 llm_limit_compute_ns(const struct llm_tenant *tenant, u64 now_ns)
+static u64 llm_quota_compute_ns(const struct llm_tenant *tenant, u64 now_ns)
 {
 	u64 periods;
 
-	if (!llm_limit_spent(tenant))
+	if (!llm_quota_spent(tenant))
 		return now_ns;
-	if (!tenant->limits.compute_ns)
+	if (!tenant->quota.compute_ns)
 		return now_ns + LLM_REFILL_NS;
-	periods = div64_u64(tenant->period_used_ns, tenant->limits.compute_ns) - 1;
-	if (periods > div64_u64(LLM_REFILL_NS, tenant->limits.period_ns))
+	periods = div64_u64(tenant->period_used_ns, tenant->quota.compute_ns) - 1;
+	if (periods > div64_u64(LLM_REFILL_NS, tenant->quota.period_ns))
 		return now_ns + LLM_REFILL_NS;
-	return tenant->period_end_ns + periods * tenant->limits.period_ns;
+	return tenant->period_end_ns + periods * tenant->quota.period_ns;
 }
 
-/* Sends the tenant to sleep, or wakes it, as its limits say. */
-static void llm_limit_rest(struct llm_tenant *tenant, u64 now_ns)
+/* Sends the tenant to sleep, or wakes it, as its quota say. */
+static void llm_quota_rest(struct llm_tenant *tenant, u64 now_ns)
 {
 	struct llm_tree *asleep = &tenant->policy->asleep;
 	const bool slept = llm_tree_has(&tenant->asleep);
 	u64 until_ns;
 
-	llm_limit_refill(tenant, now_ns);
-	llm_limit_period(tenant, now_ns);
-	until_ns = llm_key_max(llm_limit_rate_ns(tenant, now_ns),
-			       llm_limit_compute_ns(tenant, now_ns));
+	llm_quota_refill(tenant, now_ns);
+	llm_quota_period(tenant, now_ns);
+	until_ns = llm_key_max(llm_quota_rate_ns(tenant, now_ns),
+			       llm_quota_compute_ns(tenant, now_ns));
 	if (!llm_key_before(now_ns, until_ns)) {
 		if (!slept)
 			return;
@@ -135,72 +135,72 @@ static void llm_limit_rest(struct llm_tenant *tenant, u64 now_ns)
 }
 
 /**
- * llm_limit_room() - what of a grant a tenant's own limits leave
+ * llm_quota_room() - what of a grant a tenant's own quota leave
  * @tenant: an ancestor of a leaf, or the leaf
  * @units: to be granted
  * @now_ns: the time
  *
  * Return: @units or less; 0: it has to rest.
  */
-u64 llm_limit_room(struct llm_tenant *tenant, u64 units, u64 now_ns)
+u64 llm_quota_room(struct llm_tenant *tenant, u64 units, u64 now_ns)
 {
 	if (llm_tree_has(&tenant->asleep))
 		return 0;
-	llm_limit_refill(tenant, now_ns);
-	llm_limit_period(tenant, now_ns);
-	if (llm_limit_spent(tenant))
+	llm_quota_refill(tenant, now_ns);
+	llm_quota_period(tenant, now_ns);
+	if (llm_quota_spent(tenant))
 		return 0;
-	if (!llm_limit_has_rate(tenant) || tenant->level >= (s64)units)
+	if (!llm_quota_has_rate(tenant) || tenant->level >= (s64)units)
 		return units;
 	return tenant->level > 0 ? tenant->level : 0;
 }
 
-/** llm_limit_use() - a grant that llm_limit_room() allowed is made */
-void llm_limit_use(struct llm_tenant *tenant, u64 units, u64 now_ns)
+/** llm_quota_use() - a grant that llm_quota_room() allowed is made */
+void llm_quota_use(struct llm_tenant *tenant, u64 units, u64 now_ns)
 {
-	if (!llm_limit_has_rate(tenant))
+	if (!llm_quota_has_rate(tenant))
 		return;
 	tenant->level -= units;
-	llm_limit_rest(tenant, now_ns);
+	llm_quota_rest(tenant, now_ns);
 }
 
-/** llm_limit_settle() - what became of a grant: see llm_tenant_settle() */
-void llm_limit_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_ns)
+/** llm_quota_settle() - what became of a grant: see llm_tenant_settle() */
+void llm_quota_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_ns)
 {
-	if (!llm_limit_has_rate(tenant))
+	if (!llm_quota_has_rate(tenant))
 		return;
-	llm_limit_refill(tenant, now_ns);
+	llm_quota_refill(tenant, now_ns);
 	tenant->level += (s64)(granted - used);
-	if (tenant->level > (s64)tenant->limits.burst)
-		tenant->level = tenant->limits.burst;
-	llm_limit_rest(tenant, now_ns);
+	if (tenant->level > (s64)tenant->quota.burst)
+		tenant->level = tenant->quota.burst;
+	llm_quota_rest(tenant, now_ns);
 }
 
-/** llm_limit_computed() - see llm_tenant_computed() */
-void llm_limit_computed(struct llm_tenant *tenant, u64 compute_ns, u64 now_ns)
+/** llm_quota_computed() - see llm_tenant_computed() */
+void llm_quota_computed(struct llm_tenant *tenant, u64 compute_ns, u64 now_ns)
 {
-	if (tenant->limits.compute_ns == U64_MAX)
+	if (tenant->quota.compute_ns == U64_MAX)
 		return;
-	llm_limit_period(tenant, now_ns);
+	llm_quota_period(tenant, now_ns);
 	tenant->period_used_ns += compute_ns;
-	llm_limit_rest(tenant, now_ns);
+	llm_quota_rest(tenant, now_ns);
 }
 
-/** llm_limit_set() - sets what a tenant is allowed: see llm_tenant_limit() */
-void llm_limit_set(struct llm_tenant *tenant, const struct llm_limits *limits, u64 now_ns)
+/** llm_quota_set() - sets what a tenant is allowed: see llm_tenant_set_quota() */
+void llm_quota_set(struct llm_tenant *tenant, const struct llm_quota *quota, u64 now_ns)
 {
-	const struct llm_limits old = tenant->limits;
+	const struct llm_quota old = tenant->quota;
 
-	tenant->limits = *limits;
-	if (limits->rate != old.rate || limits->burst != old.burst) {
-		tenant->level = limits->rate == U64_MAX ? 0 : limits->burst;
+	tenant->quota = *quota;
+	if (quota->rate != old.rate || quota->burst != old.burst) {
+		tenant->level = quota->rate == U64_MAX ? 0 : quota->burst;
 		tenant->level_ns = now_ns;
 	}
-	if (limits->compute_ns != old.compute_ns || limits->period_ns != old.period_ns) {
+	if (quota->compute_ns != old.compute_ns || quota->period_ns != old.period_ns) {
 		tenant->period_used_ns = 0;
-		tenant->period_end_ns = now_ns + limits->period_ns;
+		tenant->period_end_ns = now_ns + quota->period_ns;
 	}
-	llm_limit_rest(tenant, now_ns);
+	llm_quota_rest(tenant, now_ns);
 }
 
 /**
@@ -210,21 +210,21 @@ void llm_limit_set(struct llm_tenant *tenant, const struct llm_limits *limits, u
 bool llm_tenant_may_queue(const struct llm_tenant *leaf)
 {
 	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		if (tenant->usage.queued >= tenant->limits.queued)
+		if (tenant->usage.queued >= tenant->quota.queued)
 			return false;
 	return true;
 }
 
 /**
- * llm_tenant_never() - whether limits are such that no request can ever be served
+ * llm_tenant_never() - whether quota are such that no request can ever be served
  * @leaf: whose
  */
 bool llm_tenant_never(const struct llm_tenant *leaf)
 {
 	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
-		const struct llm_limits *limits = &tenant->limits;
+		const struct llm_quota *quota = &tenant->quota;
 
-		if (!limits->in_flight || !limits->queued || !limits->rate || !limits->compute_ns)
+		if (!quota->in_flight || !quota->queued || !quota->rate || !quota->compute_ns)
 			return true;
 	}
 	return false;
@@ -237,7 +237,7 @@ bool llm_tenant_never(const struct llm_tenant *leaf)
 bool llm_tenant_spent(const struct llm_tenant *leaf)
 {
 	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		if (llm_limit_spent(tenant))
+		if (llm_quota_spent(tenant))
 			return true;
 	return false;
 }
@@ -256,7 +256,7 @@ u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns)
 	while ((node = llm_tree_first(&policy->asleep))) {
 		if (llm_key_before(now_ns, node->key))
 			return node->key;
-		llm_limit_rest(container_of(node, struct llm_tenant, asleep), now_ns);
+		llm_quota_rest(container_of(node, struct llm_tenant, asleep), now_ns);
 	}
 	return U64_MAX;
 }
@@ -274,7 +274,7 @@ enum llm_charge llm_tenant_charge(struct llm_tenant *leaf, unsigned int region, 
 	enum llm_charge result = LLM_CHARGE_DONE;
 
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
-		const u64 limit = tenant->limits.memory[region];
+		const u64 limit = tenant->quota.memory[region];
 
 		if (bytes > limit)
 			return LLM_CHARGE_NEVER;

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Cgroups, users and files as tenants: see group.h. Leaves are taken when a request is admitted and
+ * returned when it is freed. What is missing on the way to a new one is allocated without the
+ * lock, and looked for again.
+ */
+#include <linux/cgroup.h>
+#include <linux/errno.h>
+#include <linux/hash.h>
+#include <linux/kernel.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "broker.h"
+#include "client.h"
+#include "group.h"
+
+/**
+ * struct llm_spares - allocated for what may be missing
+ * @groups: linked by their node
+ * @group_count: of them
+ * @member: or NULL
+ * @leaf: or NULL
+ * @missing: groups that are not there yet
+ */
+struct llm_spares {
+	struct hlist_head groups;
+	u32 group_count;
+	struct llm_member *member;
+	struct llm_leaf *leaf;
+	u32 missing;
+};
+
+/** llm_lineage_take() - notes down the cgroup of the current task and its ancestors */
+void llm_lineage_take(struct llm_lineage *ret_lineage)
+{
+	const struct cgroup *cgroup;
+
+	rcu_read_lock();
+	cgroup = task_dfl_cgroup(current);
+	ret_lineage->depth = min(cgroup->level + 1, LLM_LINEAGE_MAX);
+	for (u32 i = 0; i < ret_lineage->depth; i++)
+		ret_lineage->ids[i] = cgroup_id(cgroup->ancestors[i]);
+	rcu_read_unlock();
+}
+
+static struct hlist_head *llm_group_bucket(u64 id)
+{
+	return &llm_broker.groups[hash_64(id, ilog2(LLM_GROUP_BUCKETS))];
+}
+
+static struct llm_group *llm_group_find(u64 id)
+{
+	struct llm_group *group;
+
+	hlist_for_each_entry(group, llm_group_bucket(id), node)
+		if (group->id == id)
+			return group;
+	return NULL;
+}
+
+/* The group next above, or for the root one the root of all. */
+static struct llm_tenant *llm_group_above(const struct llm_group *group)
+{
+	return group->parent ? &group->parent->tenant : &llm_broker.stage.policy.root;
+}
+
+/* One of the groups; there is one. */
+static struct llm_group *llm_spares_take(struct llm_spares *spares)
+{
+	struct llm_group *group = hlist_entry(spares->groups.first, struct llm_group, node);
+
+	hlist_del(&group->node);
+	spares->group_count--;
+	return group;
+}
+
+static struct llm_group *llm_group_add(struct llm_spares *spares, struct llm_group *parent, u64 id)
+{
+	struct llm_group *group = llm_spares_take(spares);
+	const u64 now_ns = ktime_get_ns();
+
+	group->parent = parent;
+	group->id = id;
+	llm_tenant_init(&group->tenant, llm_group_above(group), LLM_WEIGHT_DEFAULT, now_ns);
+	llm_tenant_init(&group->own, &group->tenant, LLM_WEIGHT_DEFAULT, now_ns);
+	hlist_add_head(&group->node, llm_group_bucket(id));
+	if (parent)
+		parent->refs++;
+	return group;
+}
+
+/* Frees the group and its ancestors, as far as nothing is left below them. */
+static void llm_group_put(struct llm_group *group)
+{
+	while (group && !--group->refs) {
+		struct llm_group *parent = group->parent;
+
+		llm_tenant_exit(&group->own);
+		llm_tenant_exit(&group->tenant);
+		hlist_del(&group->node);
+		kfree(group);
+		group = parent;
+	}
+}
+
+/* The cgroup itself, with those above it; there are enough spares. */
+static struct llm_group *llm_group_attach(struct llm_spares *spares,
+					  const struct llm_lineage *lineage)
+{
+	struct llm_group *group = NULL;
+
+	for (u32 i = 0; i < lineage->depth; i++)
+		group = llm_group_find(lineage->ids[i]) ?:
+			llm_group_add(spares, group, lineage->ids[i]);
+	return group;
+}
+
+static struct hlist_head *llm_member_bucket(const struct llm_group *group, kuid_t uid)
+{
+	return &llm_broker.members[hash_64(group->id ^ (u64)__kuid_val(uid) << 32,
+					   ilog2(LLM_GROUP_BUCKETS))];
+}
+
+static struct llm_member *llm_member_find(struct llm_group *group, kuid_t uid)
+{
+	struct llm_member *member;
+
+	hlist_for_each_entry(member, llm_member_bucket(group, uid), node)
+		if (member->group == group && uid_eq(member->uid, uid))
+			return member;
+	return NULL;
+}
+
+static struct llm_member *llm_member_attach(struct llm_spares *spares, struct llm_group *group,
+					    kuid_t uid)
+{
+	struct llm_member *member = llm_member_find(group, uid);
+
+	if (member)
+		return member;
+	member = spares->member;
+	spares->member = NULL;
+	member->group = group;
+	member->uid = uid;
+	llm_tenant_init(&member->tenant, &group->own, LLM_WEIGHT_DEFAULT, ktime_get_ns());
+	hlist_add_head(&member->node, llm_member_bucket(group, uid));
+	group->refs++;
+	return member;
+}
+
+static struct llm_leaf *llm_leaf_find(struct llm_client *client, kuid_t uid, u64 id)
+{
+	struct llm_leaf *leaf;
+
+	list_for_each_entry(leaf, &client->leaves, node)
+		if (uid_eq(leaf->member->uid, uid) && leaf->member->group->id == id)
+			return leaf;
+	return NULL;
+}
+
+static struct llm_leaf *llm_leaf_attach(struct llm_spares *spares, struct llm_client *client,
+					kuid_t uid, const struct llm_lineage *lineage)
+{
+	struct llm_group *group = llm_group_attach(spares, lineage);
+	struct llm_member *member = llm_member_attach(spares, group, uid);
+	struct llm_leaf *leaf = spares->leaf;
+
+	spares->leaf = NULL;
+	leaf->member = member;
+	leaf->client = client;
+	llm_share_init(&leaf->share, &member->tenant, LLM_WEIGHT_DEFAULT, ktime_get_ns());
+	list_add(&leaf->node, &client->leaves);
+	member->refs++;
+	return leaf;
+}
+
+static bool llm_spares_suffice(struct llm_spares *spares, const struct llm_lineage *lineage)
+{
+	spares->missing = 0;
+	for (u32 i = 0; i < lineage->depth; i++)
+		spares->missing += !llm_group_find(lineage->ids[i]);
+	return spares->leaf && spares->member && spares->group_count >= spares->missing;
+}
+
+/* Return: 0; ENOMEM. */
+static int llm_spares_fill(struct llm_spares *spares)
+{
+	if (!spares->leaf)
+		spares->leaf = kzalloc(sizeof(*spares->leaf), GFP_KERNEL_ACCOUNT);
+	if (!spares->member)
+		spares->member = kzalloc(sizeof(*spares->member), GFP_KERNEL_ACCOUNT);
+	if (!spares->leaf || !spares->member)
+		return -ENOMEM;
+	while (spares->group_count < spares->missing) {
+		struct llm_group *group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
+
+		if (!group)
+			return -ENOMEM;
+		hlist_add_head(&group->node, &spares->groups);
+		spares->group_count++;
+	}
+	return 0;
+}
+
+static void llm_spares_free(struct llm_spares *spares)
+{
+	while (!hlist_empty(&spares->groups))
+		kfree(llm_spares_take(spares));
+	kfree(spares->member);
+	kfree(spares->leaf);
+}
+
+/**
+ * llm_leaf_get() - finds the leaf of a request, or makes it
+ * @client: the file it comes by
+ * @uid: who asks
+ * @lineage: from where
+ * @ret_leaf: with a reference that llm_leaf_put() returns
+ *
+ * Context: sleeps; takes the broker's lock.
+ * Return: 0; ENOMEM.
+ */
+int llm_leaf_get(struct llm_client *client, kuid_t uid, const struct llm_lineage *lineage,
+		 struct llm_leaf **ret_leaf)
+{
+	struct llm_spares spares = { .missing = 0 };
+	struct llm_leaf *leaf;
+	int err = 0;
+
+	while (!err) {
+		spin_lock(&llm_broker.lock);
+		leaf = llm_leaf_find(client, uid, lineage->ids[lineage->depth - 1]);
+		if (!leaf && llm_spares_suffice(&spares, lineage))
+			leaf = llm_leaf_attach(&spares, client, uid, lineage);
+		if (leaf)
+			leaf->refs++;
+		spin_unlock(&llm_broker.lock);
+		if (leaf) {
+			*ret_leaf = leaf;
+			break;
+		}
+		err = llm_spares_fill(&spares);
+	}
+	llm_spares_free(&spares);
+	return err;
+}
+
+/** llm_leaf_put() - returns a reference; the last one frees, and all above that has nothing left */
+void llm_leaf_put(struct llm_leaf *leaf)
+{
+	struct llm_member *member;
+
+	lockdep_assert_held(&llm_broker.lock);
+	if (!leaf || --leaf->refs)
+		return;
+	member = leaf->member;
+	llm_tenant_exit(&leaf->share.tenant);
+	list_del(&leaf->node);
+	kfree(leaf);
+	if (--member->refs)
+		return;
+	llm_tenant_exit(&member->tenant);
+	hlist_del(&member->node);
+	llm_group_put(member->group);
+	kfree(member);
+}
+
+/** llm_leaves_orphan() - a file is closed; the server may still have requests that came by it */
+void llm_leaves_orphan(struct llm_client *client)
+{
+	struct llm_leaf *leaf, *next;
+
+	lockdep_assert_held(&llm_broker.lock);
+	list_for_each_entry_safe(leaf, next, &client->leaves, node) {
+		leaf->client = NULL;
+		list_del_init(&leaf->node);
+	}
+}
