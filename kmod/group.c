@@ -170,7 +170,6 @@ static struct llm_leaf *llm_leaf_attach(struct llm_spares *spares, struct llm_cl
 
 	spares->leaf = NULL;
 	leaf->member = member;
-	leaf->client = client;
 	llm_share_init(&leaf->share, &member->tenant, LLM_WEIGHT_DEFAULT, ktime_get_ns());
 	list_add(&leaf->node, &client->leaves);
 	member->refs++;
@@ -274,8 +273,6 @@ void llm_leaves_orphan(struct llm_client *client)
 	struct llm_leaf *leaf, *next;
 
 	lockdep_assert_held(&llm_broker.lock);
-	list_for_each_entry_safe(leaf, next, &client->leaves, node) {
-		leaf->client = NULL;
+	list_for_each_entry_safe(leaf, next, &client->leaves, node)
 		list_del_init(&leaf->node);
-	}
 }

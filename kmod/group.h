@@ -68,14 +68,12 @@ struct llm_member {
  * struct llm_leaf - an open file, as far as one user asks through it from one cgroup
  * @share: it, among his files there
  * @member: he
- * @client: the file; only compared
  * @node: in llm_client.leaves, while the file is open
  * @refs: requests
  */
 struct llm_leaf {
 	struct llm_share share;
 	struct llm_member *member;
-	struct llm_client *client;
 	struct list_head node;
 	u32 refs;
 };
