@@ -63,10 +63,9 @@ static int llm_commit_pause(struct llm_request *req)
 }
 
 /* What it may do now: its reader comes first, then those it shares the server with. */
-static int llm_commit_verdict(struct llm_request *req)
+static int llm_commit_verdict(struct llm_request *req, u64 now_ns)
 {
 	struct llm_stage *stage = &llm_broker.stage;
-	const u64 now_ns = ktime_get_ns();
 	int verdict = LLM_VERDICT_CONTINUE;
 
 	if (req->unread >= llm_limit(max_unread_bytes)) {
@@ -83,11 +82,12 @@ static int llm_commit_verdict(struct llm_request *req)
 }
 
 /* Counts what the server did for it. */
-static void llm_commit_account(const struct llm_commit *commit, struct llm_request *req)
+static void llm_commit_account(const struct llm_commit *commit, struct llm_request *req,
+			       u64 now_ns)
 {
 	if (req->leaf)
 		llm_ticket_use(&llm_broker.stage, &req->ticket, commit->prompt_tokens,
-			       commit->output_tokens, commit->compute_ns, ktime_get_ns());
+			       commit->output_tokens, commit->compute_ns, now_ns);
 }
 
 /* Takes effect; under the lock. */
@@ -95,22 +95,23 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 			    struct llm_bytes *data, struct llm_bytes *journal,
 			    struct llm_trash *trash)
 {
+	const u64 now_ns = ktime_get_ns();
 	int verdict = LLM_VERDICT_CONTINUE;
 
 	if (commit->data_len && !req->first_ns)
-		req->first_ns = ktime_get_ns();
+		req->first_ns = now_ns;
 	req->unread += commit->data_len;
 	req->output_bytes += commit->data_len;
 	req->prompt_tokens = commit->prompt_tokens;
 	req->output_tokens = commit->output_tokens;
 	llm_bytes_append(&req->output, data);
 	llm_bytes_append(&req->journal, journal);
-	llm_commit_account(commit, req);
+	llm_commit_account(commit, req, now_ns);
 	if (commit->flags & LLM_COMMIT_END) {
 		llm_request_end(req, commit->status, commit->finish, trash);
 		return verdict;
 	}
-	verdict = llm_commit_verdict(req);
+	verdict = llm_commit_verdict(req, now_ns);
 	/* A pause is news without data, too, where the bound has been lowered. */
 	if (commit->data_len || verdict == LLM_VERDICT_PAUSE)
 		llm_request_wake(req, trash);
@@ -128,7 +129,7 @@ static int llm_commit_locked(struct llm_call *call, struct llm_bytes *data,
 	if (!req)
 		return -ENOENT;
 	if (req->state == LLM_STATE_CANCELLING) {
-		llm_commit_account(commit, req);
+		llm_commit_account(commit, req, ktime_get_ns());
 		if (commit->flags & LLM_COMMIT_END)
 			llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
 		return LLM_VERDICT_CANCELLED;

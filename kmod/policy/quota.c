@@ -7,7 +7,7 @@
 #define LLM_NS_PER_S	1000000000ULL
 #define LLM_REFILL_NS	(1ULL << 44)	/* a bucket refills for no longer than this at once */
 
-/** llm_quota_valid() - whether a tenant may have such quota */
+/** llm_quota_valid() - whether a tenant may have such a quota */
 bool llm_quota_valid(const struct llm_quota *quota)
 {
 	if (quota->weight < LLM_WEIGHT_MIN || quota->weight > LLM_WEIGHT_MAX)
@@ -107,7 +107,7 @@ static u64 llm_quota_compute_ns(const struct llm_tenant *tenant, u64 now_ns)
 	return tenant->period_end_ns + periods * tenant->quota.period_ns;
 }
 
-/* Sends the tenant to sleep, or wakes it, as its quota say. */
+/* Sends the tenant to sleep, or wakes it, as its quota says. */
 static void llm_quota_rest(struct llm_tenant *tenant, u64 now_ns)
 {
 	struct llm_tree *asleep = &tenant->policy->asleep;
@@ -135,7 +135,7 @@ static void llm_quota_rest(struct llm_tenant *tenant, u64 now_ns)
 }
 
 /**
- * llm_quota_room() - what of a grant a tenant's own quota leave
+ * llm_quota_room() - what of a grant a tenant's own quota leaves
  * @tenant: an ancestor of a leaf, or the leaf
  * @units: to be granted
  * @now_ns: the time
@@ -216,7 +216,7 @@ bool llm_tenant_may_queue(const struct llm_tenant *leaf)
 }
 
 /**
- * llm_tenant_never() - whether quota are such that no request can ever be served
+ * llm_tenant_never() - whether quotas are such that no request can ever be served
  * @leaf: whose
  */
 bool llm_tenant_never(const struct llm_tenant *leaf)

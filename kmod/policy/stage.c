@@ -89,7 +89,7 @@ static struct llm_ticket *llm_stage_peek(struct llm_stage *stage, bool may_start
 	return container_of(llm_tree_first(&share->waiting[band][want]), struct llm_ticket, node);
 }
 
-/* Gives it a slot and credit. Return: false: its quota leave it nothing after all. */
+/* Gives it a slot and credit. Return: false: its quota leaves it nothing after all. */
 static bool llm_ticket_run(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
 	struct llm_tree *queue = llm_ticket_queue(ticket);

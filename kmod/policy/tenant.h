@@ -141,7 +141,7 @@ struct llm_tenant {
 /**
  * struct llm_policy - a tree of tenants
  * @root: of it; its quota binds everybody
- * @asleep: tenants kept out by their quota, by when that ends
+ * @asleep: tenants kept out by their quotas, by when that ends
  */
 struct llm_policy {
 	struct llm_tenant root;

@@ -233,6 +233,16 @@ static u32 check_states(void)
 	return n;
 }
 
+static const struct llm_request *request_after(u64 id)
+{
+	const struct llm_request *req;
+
+	spin_lock(&llm_broker.lock);
+	req = llm_request_after(id);
+	spin_unlock(&llm_broker.lock);
+	return req;
+}
+
 /* Nothing is due while a FETCH that takes it is parked. */
 static void check_fetchers(void)
 {
@@ -261,11 +271,8 @@ static void check_stage(void)
 	u32 running = 0, begun = 0, queued = 0, members = 0, groups = 0;
 
 	for (u64 id = 0;;) {
-		const struct llm_request *req;
+		const struct llm_request *req = request_after(id);
 
-		spin_lock(&llm_broker.lock);
-		req = llm_request_after(id);
-		spin_unlock(&llm_broker.lock);
 		if (!req)
 			break;
 		running += req->ticket.state == LLM_TICKET_RUNS;
@@ -299,11 +306,8 @@ static void check_users(void)
 	}
 	WARN_ON(requests != llm_broker.requests);
 	for (u64 id = 0;;) {
-		const struct llm_request *req;
+		const struct llm_request *req = request_after(id);
 
-		spin_lock(&llm_broker.lock);
-		req = llm_request_after(id);
-		spin_unlock(&llm_broker.lock);
 		if (!req)
 			break;
 		owed += req->spec.payload_len + req->spec.stop_len;
