@@ -28,8 +28,10 @@ CC		?= cc
 OPT		?= -O2
 WARN		:= -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 		   -Wpointer-arith -Wvla -Wundef
+# libnl's headers lie in a folder of their own; they are not warning-free under our flags
+NL_CPPFLAGS	:= $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libnl-genl-3.0))
 CPPFLAGS_ALL	:= -D_GNU_SOURCE -DLLMOS_VERSION='"$(VERSION)"' -I. -Ikmod/uapi -Idaemon \
-		   -Ilibllmos-user/include -I$(O)/include $(CPPFLAGS)
+		   -Ilibllmos-user/include -I$(O)/include $(NL_CPPFLAGS) $(CPPFLAGS)
 CFLAGS_ALL	:= -std=gnu11 $(OPT) -g -fPIC -pthread -fvisibility=hidden -fno-strict-aliasing \
 		   -fno-math-errno -ffp-contract=off -fstack-protector-strong $(WARN) $(CFLAGS)
 LDFLAGS_ALL	:= -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
@@ -42,15 +44,16 @@ endif
 
 ENGINE_LIBS	:= -lpcre2-8 -lutf8proc -lm
 DAEMON_LIBS	:= $(ENGINE_LIBS) -luring -lsystemd -linih
+LIB_LIBS	:= -luring -lnl-genl-3 -lnl-3
 # liburing's inline functions are not warning-free under every compiler
-TEST_LIBS	:= -lcmocka
+TEST_LIBS	:= -lcmocka $(LIB_LIBS)
 
 # ---- what there is --------------------------------------------------------
 objs		= $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
 KERNEL_OBJS	:= $(call objs,kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
 ENGINE_OBJS	:= $(KERNEL_OBJS) \
 		   $(call objs,$(foreach r,base model tokenizer engine,daemon/$(r)/*.c))
-DAEMON_OBJS	:= $(call objs,daemon/main.c daemon/ipc/*.c daemon/sched/*.c)
+DAEMON_OBJS	:= $(call objs,daemon/main.c daemon/ipc/*.c daemon/sched/*.c kmod/policy/*.c)
 LIB_OBJS	:= $(call objs,libllmos-user/src/*.c)
 CTL_OBJS	:= $(call objs,libllmos-user/llmctl/*.c)
 EXAMPLES	:= $(patsubst libllmos-user/examples/%.c,$(O)/examples/%,\
@@ -59,9 +62,10 @@ tests		= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/$(1)/$(2)*.c)
 UNIT_TESTS	:= $(call tests,unit,test_)
 NUMERIC_TESTS	:= $(call tests,numeric,test_)
 UAPI_SRCS	:= $(sort $(wildcard tests/uapi/test_*.c))
-UAPI_TESTS	:= $(UAPI_SRCS:tests/%.c=$(O)/tests/%)
+UAPI_TESTS	:= $(UAPI_SRCS:tests/%.c=$(O)/tests/%) $(O)/tests/stress/stress
 E2E_TESTS	:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/e2e/*.c)))
 BENCHES		:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/*.c)))
+CLI_FAKES	:= $(patsubst tests/%.c,$(O)/tests/%.so,$(wildcard tests/cli/*.c))
 FUZZERS		:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAYS		:= $(patsubst $(O)/tests/fuzz/fuzz_%,$(O)/tests/fuzz/replay_%,$(FUZZERS))
 
@@ -75,7 +79,7 @@ LIBS		:= $(O)/libllmengine.a $(if $(LIB_OBJS),$(O)/libllmos.so.0 $(O)/libllmos.a
 
 all: programs tests-build
 programs: $(LIBS) $(PROGRAMS) $(EXAMPLES)
-tests-build: programs $(UNIT_TESTS) $(NUMERIC_TESTS) $(UAPI_TESTS) $(E2E_TESTS) $(BENCHES) $(REPLAYS)
+tests-build: programs $(CLI_FAKES) $(UNIT_TESTS) $(NUMERIC_TESTS) $(UAPI_TESTS) $(E2E_TESTS) $(BENCHES) $(REPLAYS)
 
 # ---- how ------------------------------------------------------------------
 $(O)/%.o: %.c Makefile
@@ -113,8 +117,6 @@ $(O)/libllmos.so.0: $(LIB_OBJS) libllmos-user/libllmos.map
 		-Wl,--no-undefined-version -Wl,--version-script=libllmos-user/libllmos.map \
 		-o $@ $(LIB_OBJS) $(LIB_LIBS) && ln -sf $(@F) $(O)/libllmos.so
 
-LIB_LIBS	:= -luring
-
 LIB_LINK	= -L$(O) -lllmos -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..'
 
 $(O)/llmosd: $(DAEMON_OBJS) $(O)/libllmengine.a
@@ -124,7 +126,7 @@ $(O)/llmosd: $(DAEMON_OBJS) $(O)/libllmengine.a
 $(O)/llmctl: $(CTL_OBJS) $(if $(LIB_OBJS),$(O)/libllmos.so.0)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(CTL_OBJS) $(LIB_LINK) $(CTL_LIBS)
-CTL_LIBS	:= -lreadline -lm
+CTL_LIBS	:= -lreadline -linih -lm
 
 $(O)/examples/%: $(O)/libllmos-user/examples/%.o $(O)/libllmos.so.0
 	$(call say,LD,$@)
@@ -140,10 +142,18 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $$(call deps,unit,$$@) $(O)/libllmengine.
 $(O)/tests/numeric/%: $(O)/tests/numeric/%.o $$(call deps,numeric,$$@) $(O)/libllmengine.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS) $(ENGINE_LIBS)
+# what stands for a kernel in tests of the command line
+$(O)/tests/cli/%.so: $(O)/tests/cli/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -o $@ $< -ldl
 UAPI_COMMON	:= $(call objs,tests/uapi/uapi*.c)
 $(O)/tests/uapi/%: $(O)/tests/uapi/%.o $(UAPI_COMMON)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -luring
+STRESS_OBJS	:= $(call objs,tests/stress/*.c)
+$(O)/tests/stress/stress: $(STRESS_OBJS) $(UAPI_COMMON)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -luring -lpthread
 E2E_COMMON	:= $(call objs,tests/e2e/lib/*.c)
 $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(E2E_COMMON) $(O)/libllmos.so.0
 	$(call say,LD,$@)
@@ -154,7 +164,7 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libllmengine.a $(O)/libllmos.so.0
 $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o \
 		$$(call deps,fuzz,fuzz_$$*) $(O)/libllmengine.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS) $(LIB_LIBS)
 
 fuzz:
 	$(Q)$(MAKE) O=$(O)-fuzz CC=clang SAN=1 CFLAGS="-fsanitize=fuzzer-no-link" fuzz-build
@@ -162,7 +172,7 @@ fuzz:
 fuzz-build: $(FUZZERS)
 $(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $$(call deps,fuzz,fuzz_$$*) $(O)/libllmengine.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(DAEMON_LIBS) $(LIB_LIBS)
 
 # ---- the module -----------------------------------------------------------
 KDIR		?= /lib/modules/$(shell uname -r)/build

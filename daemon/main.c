@@ -62,7 +62,9 @@ static const char usage[] =
 	"  --default-model=NAME model of requests that name none\n"
 	"  --preload=yes        load the default model at start\n"
 	"  --threads=N          that compute (one for each processor)\n"
-	"  --slots=N            requests served at once (16)\n"
+	"  --slots=N            requests stepped at once (16)\n"
+	"  --sequences=N        requests that keep their place in the cache (four a slot)\n"
+	"  --order=ORDER        fair, or arrival: whoever began goes on to the end\n"
 	"  --batch-tokens=N     tokens of one step at most (128)\n"
 	"  --context=N          tokens of one request at most (as the model says)\n"
 	"  --kv-type=TYPE       auto, f32, f16\n"
@@ -85,6 +87,8 @@ static const struct option options[] = {
 	{ "preload", required_argument, NULL, OPTION_KEY },
 	{ "threads", required_argument, NULL, OPTION_KEY },
 	{ "slots", required_argument, NULL, OPTION_KEY },
+	{ "sequences", required_argument, NULL, OPTION_KEY },
+	{ "order", required_argument, NULL, OPTION_KEY },
 	{ "batch-tokens", required_argument, NULL, OPTION_KEY },
 	{ "context", required_argument, NULL, OPTION_KEY },
 	{ "kv-type", required_argument, NULL, OPTION_KEY },
@@ -186,24 +190,36 @@ static int configure(struct daemon *daemon, int argc, char **argv)
 
 /* ---- doors ---- */
 
-static int open_device(struct daemon *daemon, unsigned int slots, struct error *error)
+static bool by_arrival(const struct config *config)
+{
+	return !strcmp(config->order, "arrival");
+}
+
+static int open_device(struct daemon *daemon, const struct sched_config *sched,
+		       struct error *error)
 {
 	const struct config *config = &daemon->config;
 	bool automatic = !strcmp(config->device, "auto");
+	const struct device_config device_config = {
+		.path = automatic ? DEVICE_PATH : config->device,
+		.slots = sched->slots,
+		.sequences = sched->engine.max_seqs,
+		.by_arrival = by_arrival(config),
+		.patience_ns = DEVICE_PATIENCE_NS,
+	};
 	int r;
 
 	if (!strcmp(config->device, "none"))
 		return 0;
-	r = device_open(&daemon->device, daemon->loop, NULL,
-			automatic ? DEVICE_PATH : config->device, slots, DEVICE_PATIENCE_NS,
-			error);
+	r = device_open(&daemon->device, daemon->loop, NULL, &device_config, error);
 	/* not there, or not for us: sockets may do */
 	if (automatic && (r == -ENOENT || r == -EACCES || r == -ENXIO || r == -ENODEV))
 		return 0;
 	return r;
 }
 
-static int open_sockets(struct daemon *daemon, struct error *error)
+static int open_sockets(struct daemon *daemon, const struct sched_config *sched,
+			struct error *error)
 {
 	const struct config *config = &daemon->config;
 	unsigned int i;
@@ -212,6 +228,8 @@ static int open_sockets(struct daemon *daemon, struct error *error)
 	r = socket_server_new(&daemon->server, daemon->loop, NULL);
 	if (r < 0)
 		return error_set(error, r, "sockets: %s", strerror(-r));
+	if (!by_arrival(config))
+		socket_server_set_slots(daemon->server, sched->slots, sched->engine.max_seqs);
 	passed = sd_listen_fds(1);
 	if (passed < 0)
 		return error_set(error, passed, "sockets from the service manager: %s",
@@ -229,17 +247,17 @@ static int open_sockets(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
-static int open_doors(struct daemon *daemon, unsigned int slots, struct error *error)
+static int open_doors(struct daemon *daemon, const struct sched_config *sched, struct error *error)
 {
 	struct error why = { "" };
 	int r;
 
-	r = open_device(daemon, slots, &why);
+	r = open_device(daemon, sched, &why);
 	if (r < 0) {
 		*error = why;
 		return r;
 	}
-	r = open_sockets(daemon, error);
+	r = open_sockets(daemon, sched, error);
 	if (r < 0)
 		return r;
 	if (!daemon->device && !socket_server_listeners(daemon->server))
@@ -414,20 +432,14 @@ static int serve(struct daemon *daemon)
 
 /* ---- start and end ---- */
 
-static int start_sched(struct daemon *daemon, const struct engine_config *engine,
+static int start_sched(struct daemon *daemon, const struct sched_config *sched_config,
 		       struct error *error)
 {
 	const struct config *config = &daemon->config;
-	const struct sched_config sched_config = {
-		.engine = *engine,
-		.models = config->models,
-		.default_model = config->default_model,
-		.busy = notify_busy,
-	};
 	struct ipc *ipc;
 	int r;
 
-	r = sched_new(&daemon->sched, &sched_config, error);
+	r = sched_new(&daemon->sched, sched_config, error);
 	if (r < 0)
 		return r;
 	ipc = socket_server_ipc(daemon->server);
@@ -443,42 +455,48 @@ static int start_sched(struct daemon *daemon, const struct engine_config *engine
 	return r;
 }
 
-static struct engine_config engine_config_of(struct daemon *daemon)
+static struct sched_config sched_config_of(struct daemon *daemon)
 {
 	const struct config *config = &daemon->config;
-	struct engine_config engine = {
-		.threads = config->threads,
-		.isa = strcmp(config->isa, "auto") ? config->isa : NULL,
-		.kv_type = config->kv_type,
-		.kv_bytes = config->kv_memory,
-		.context = config->context,
-		.max_seqs = config->slots,
-		.batch_tokens = config->batch_tokens,
-		.progress = watchdog_progress,
-		.progress_arg = daemon,
+	struct sched_config sched = {
+		.engine = {
+			.threads = config->threads,
+			.isa = strcmp(config->isa, "auto") ? config->isa : NULL,
+			.kv_type = config->kv_type,
+			.kv_bytes = config->kv_memory,
+			.context = config->context,
+			.max_seqs = config->sequences,
+			.batch_tokens = config->batch_tokens,
+			.progress = watchdog_progress,
+			.progress_arg = daemon,
+		},
+		.slots = config->slots,
+		.models = config->models,
+		.default_model = config->default_model,
+		.busy = notify_busy,
 	};
 
-	sched_fill_config(&engine);
-	return engine;
+	sched_fill_config(&sched);
+	return sched;
 }
 
 static int start(struct daemon *daemon, struct error *error)
 {
 	const struct config *config = &daemon->config;
-	struct engine_config engine = engine_config_of(daemon);
+	struct sched_config sched = sched_config_of(daemon);
 	int r;
 
 	r = loop_new(&daemon->loop, error);
 	if (!r)
 		r = open_signals(daemon, error);
 	if (!r)
-		r = open_doors(daemon, engine.max_seqs, error);
+		r = open_doors(daemon, &sched, error);
 	if (!r)
 		r = drop_privileges(config->user, error);
 	if (!r)
 		r = guard_install();
 	if (!r)
-		r = start_sched(daemon, &engine, error);
+		r = start_sched(daemon, &sched, error);
 	return r;
 }
 

@@ -13,7 +13,7 @@
  *					an allocation, or a loop that a user can make long
  *	what io_uring takes to queue task work
  *
- * Nothing here runs in interrupt context: timeouts are delayed work.
+ * Nothing here runs in interrupt context: timeouts are delayed work, and the one timer starts work.
  */
 #ifndef LLM_BROKER_H
 #define LLM_BROKER_H
@@ -27,17 +27,18 @@
 #include <linux/llm.h>
 
 #include "group.h"
+#include "throttle.h"
 
 #define LLM_USER_BUCKETS	64
 
 /* How many requests are ended, freed or listed before the lock is let go once. */
 #define LLM_BATCH		32
 
-/** enum llm_class - what a request competes for; each class has a queue of its own */
-enum llm_class {
-	LLM_CLASS_CONTROL,
-	LLM_CLASS_COMPUTE,
-	LLM_CLASSES
+/** enum llm_kind - what a request competes for; each kind has a queue of its own */
+enum llm_kind {
+	LLM_KIND_CONTROL,
+	LLM_KIND_COMPUTE,
+	LLM_KINDS
 };
 
 /**
@@ -45,14 +46,23 @@ enum llm_class {
  * @lock: protects all that follows
  * @last_id: of the youngest request
  * @by_id: every request that was submitted and is not forgotten
- * @queues: the requests in LLM_STATE_QUEUED, oldest first; those of each class
+ * @queues: the requests in LLM_STATE_QUEUED, oldest first; those of each kind
  * @states: the requests in each other state, in the order they came there
  * @notices: requests whose server has yet to hear that they were cancelled or read
  * @server: who answers; NULL: nobody
  * @serverless_ns: since when there is no server
  * @stage: whose compute the server steps
- * @groups: cgroups with requests, by id
+ * @claims: tries charges that wait for memory, and asks for some back
+ * @reclaims: cgroups that are asked for kept memory, of which the server has yet to hear
+ * @buffers: registered ones and those in use, by their pages' numbers
+ * @last_page: the highest of those that were ever given out
+ * @last_kept: the age of the cgroup that began to keep memory last
+ * @groups: cgroups with requests or a quota, by id
  * @members: users in them, by both
+ * @quotas: groups with a quota that is not the default
+ * @quota_count: of them
+ * @throttle: when whoever is kept out by a quota is let in
+ * @news: of groups, by when they are to be told
  * @users: those who have a request or a prompt, by uid
  * @requests: that were admitted and are not freed
  * @unended: of those submitted, not in LLM_STATE_ENDED
@@ -62,6 +72,8 @@ enum llm_class {
  * @cancelled: ever
  * @server_mutex: taken around the coming and going of a server
  * @expiry: ends requests that waited too long for a server
+ * @collection: forgets the quotas of cgroups that were removed
+ * @telling: tells @news
  * @ready: initialised; protected by the lock of the module's parameters, which can be set before
  *	and after that
  */
@@ -69,14 +81,23 @@ struct llm_broker {
 	spinlock_t lock; /* see above */
 	u64 last_id;
 	struct rb_root by_id;
-	struct list_head queues[LLM_CLASSES];
+	struct list_head queues[LLM_KINDS];
 	struct list_head states[LLM_STATE_ENDED + 1];
 	struct list_head notices;
 	struct llm_server *server;
 	u64 serverless_ns;
 	struct llm_stage stage;
-	struct hlist_head groups[LLM_GROUP_BUCKETS];
-	struct hlist_head members[LLM_GROUP_BUCKETS];
+	struct delayed_work claims;
+	struct list_head reclaims;
+	struct rb_root buffers;
+	u64 last_page;
+	u64 last_kept;
+	struct rb_root groups;
+	struct hlist_head members[LLM_MEMBER_BUCKETS];
+	struct list_head quotas;
+	u32 quota_count;
+	struct llm_throttle throttle;
+	struct llm_tree news;
 	struct hlist_head users[LLM_USER_BUCKETS];
 	u32 requests;
 	u32 unended;
@@ -86,6 +107,8 @@ struct llm_broker {
 	u64 cancelled;
 	struct mutex server_mutex; /* see above */
 	struct delayed_work expiry;
+	struct delayed_work collection;
+	struct delayed_work telling;
 	bool ready;
 };
 

@@ -35,12 +35,6 @@ void llm_chunks_free(struct list_head *chunks)
 	INIT_LIST_HEAD(chunks);
 }
 
-void llm_bytes_free(struct llm_bytes *bytes)
-{
-	llm_chunks_free(&bytes->chunks);
-	bytes->len = 0;
-}
-
 /** llm_bytes_trash() - empties a string; its chunks are left to @trash */
 void llm_bytes_trash(struct llm_bytes *bytes, struct list_head *trash)
 {
@@ -132,14 +126,12 @@ int llm_bytes_read_iter(struct llm_bytes *bytes, struct iov_iter *from, size_t l
 	return 0;
 }
 
-/** llm_bytes_read_user() - as llm_bytes_read_iter(), from a plain address */
-int llm_bytes_read_user(struct llm_bytes *bytes, const void __user *from, size_t len)
+/** llm_bytes_copy_user() - as llm_bytes_read_iter(), from a plain address */
+int llm_bytes_copy_user(struct llm_bytes *bytes, const void __user *from, size_t len)
 {
 	struct iov_iter iter;
 	int err;
 
-	if (!len)
-		return 0;
 	err = import_ubuf(ITER_SOURCE, (void __user *)from, len, &iter);
 	if (err)
 		return err;

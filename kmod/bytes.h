@@ -38,9 +38,8 @@ struct llm_bytes {
 };
 
 void llm_bytes_init(struct llm_bytes *bytes);
-void llm_bytes_free(struct llm_bytes *bytes);
 int llm_bytes_read_iter(struct llm_bytes *bytes, struct iov_iter *from, size_t len);
-int llm_bytes_read_user(struct llm_bytes *bytes, const void __user *from, size_t len);
+int llm_bytes_copy_user(struct llm_bytes *bytes, const void __user *from, size_t len);
 size_t llm_bytes_write_iter(const struct llm_bytes *bytes, size_t offset, size_t len,
 			    struct iov_iter *to);
 int llm_bytes_last(const struct llm_bytes *bytes);
@@ -50,5 +49,20 @@ void llm_bytes_skip(struct llm_bytes *bytes, size_t len, struct list_head *trash
 void llm_bytes_attach(struct llm_bytes *bytes, struct llm_bytes *head);
 void llm_bytes_trash(struct llm_bytes *bytes, struct list_head *trash);
 void llm_chunks_free(struct list_head *chunks);
+
+/** llm_bytes_free() - empties a string */
+static inline void llm_bytes_free(struct llm_bytes *bytes)
+{
+	if (!list_empty(&bytes->chunks))
+		llm_chunks_free(&bytes->chunks);
+	bytes->len = 0;
+}
+
+/** llm_bytes_read_user() - appends bytes of user memory, if any; as llm_bytes_copy_user() */
+static inline int llm_bytes_read_user(struct llm_bytes *bytes, const void __user *from,
+				      size_t len)
+{
+	return len ? llm_bytes_copy_user(bytes, from, len) : 0;
+}
 
 #endif /* LLM_BYTES_H */

@@ -10,12 +10,14 @@
 #include <linux/limits.h>
 #include <linux/lockdep.h>
 #include <linux/timekeeping.h>
+#include <linux/uio.h>
 
 #include "args.h"
 #include "broker.h"
 #include "call.h"
 #include "limits.h"
 #include "request.h"
+#include "uring.h"
 
 /* The size of a struct is what its first field says, not what the number carries. */
 #define LLM_CMD(cmd) ((cmd) & ~(_IOC_SIZEMASK << _IOC_SIZESHIFT))
@@ -30,16 +32,25 @@ const struct llm_command *llm_command_find(const struct llm_command *table, size
 	return NULL;
 }
 
-/** llm_call_init() - prepares a zeroed call */
+/** llm_call_init() - prepares a call: all but its args, which llm_call_begin() fills in */
 void llm_call_init(struct llm_call *call, const struct llm_command *command,
 		   struct llm_client *client, struct llm_server *server, void __user *arg)
 {
+	call->waiter = (struct llm_waiter) { .want = 1 };
 	INIT_LIST_HEAD(&call->waiter.node);
-	call->waiter.want = 1;
 	call->command = command;
 	call->client = client;
 	call->server = server;
 	call->arg = arg;
+	call->size = 0;
+	call->nonblock = false;
+	call->probe = false;
+	call->deadline_ns = 0;
+	call->fixed = NULL;
+	call->done = 0;
+	call->event.type = 0;
+	call->event.req = NULL;
+	call->event.cgroup_id = 0;
 }
 
 /** llm_call_begin() - reads the caller's struct and does what needs no waiting */
@@ -48,6 +59,25 @@ int llm_call_begin(struct llm_call *call)
 	int err = llm_args_read(call);
 
 	return err ?: call->command->start(call);
+}
+
+/**
+ * llm_call_import() - prepares a copy from or to the memory that a call is about
+ * @call: which
+ * @direction: ITER_SOURCE or ITER_DEST
+ * @addr: the caller's address
+ * @len: bytes
+ * @ret_iter: where to copy from or to
+ *
+ * Context: sleeps; in the task that the call is made for.
+ * Return: 0; EFAULT it is not there, or not in the registered buffer, or what else io_uring says.
+ */
+int llm_call_import(struct llm_call *call, int direction, u64 addr, size_t len,
+		    struct iov_iter *ret_iter)
+{
+	if (call->fixed)
+		return llm_uring_import(call, direction, addr, len, ret_iter);
+	return import_ubuf(direction, u64_to_user_ptr(addr), len, ret_iter);
 }
 
 /**
@@ -198,10 +228,11 @@ static int llm_sleeper_run(struct llm_sleeper *sleeper)
 long llm_call_sleep(const struct llm_command *command, struct llm_client *client,
 		    struct llm_server *server, void __user *arg, bool nonblock)
 {
-	struct llm_sleeper sleeper = { .call.nonblock = nonblock };
+	struct llm_sleeper sleeper;
 	int rc;
 
 	llm_call_init(&sleeper.call, command, client, server, arg);
+	sleeper.call.nonblock = nonblock;
 	sleeper.call.waiter.wake = llm_sleeper_wake;
 	init_completion(&sleeper.woken);
 	rc = llm_call_begin(&sleeper.call);

@@ -17,6 +17,8 @@
 #include <linux/types.h>
 #include <linux/llm.h>
 
+struct io_uring_cmd;
+struct iov_iter;
 struct llm_call;
 struct llm_client;
 struct llm_request;
@@ -27,6 +29,8 @@ struct llm_server;
  * @cmd: LLM_IOC_*; its size bits are not looked at
  * @size: of the struct
  * @restart: may be made again as a whole after a signal
+ * @parks: there is hardly ever something for it at once
+ * @fixed: its bytes may be in a buffer that is registered with an io_uring
  * @start: checks, does what needs no waiting; an error ends the call
  * @attempt: NULL if @start's result is the call's. With @park: finishes, or parks and returns
  *	-EIOCBQUEUED; after that the call is not the caller's. Without: -EAGAIN instead.
@@ -36,6 +40,8 @@ struct llm_command {
 	unsigned int cmd;
 	size_t size;
 	bool restart;
+	bool parks;
+	bool fixed;
 	int (*start)(struct llm_call *call);
 	int (*attempt)(struct llm_call *call, bool park);
 	void (*abandon)(struct llm_call *call);
@@ -72,6 +78,8 @@ struct llm_waiter {
  * @nonblock: does not wait
  * @probe: an attempt without @park only looks whether the call can be spared the parking
  * @deadline_ns: waits no longer than this; 0: for ever
+ * @fixed: io_uring's command, if its bytes are in a registered buffer
+ * @fixed_flags: what io_uring says of the task that now works on that
  * @args: the struct as read and as it will be written
  * @done: READ: bytes handed out so far
  * @event: FETCH: what it was handed
@@ -79,6 +87,9 @@ struct llm_waiter {
  * @event.id: the request's
  * @event.time_ns: when it became due
  * @event.req: LLM_EVENT_REQUEST: it, with a reference
+ * @event.cgroup_id: LLM_EVENT_RECLAIM: of a cgroup, not of a request
+ * @event.region: LLM_EVENT_RECLAIM: the broker's number of what is short
+ * @event.bytes: LLM_EVENT_RECLAIM: of that, to be given back
  */
 struct llm_call {
 	struct llm_waiter waiter;
@@ -90,6 +101,8 @@ struct llm_call {
 	bool nonblock;
 	bool probe;
 	u64 deadline_ns;
+	struct io_uring_cmd *fixed;
+	unsigned int fixed_flags;
 	union {
 		struct llm_features features;
 		struct llm_submit submit;
@@ -98,10 +111,13 @@ struct llm_call {
 		struct llm_cancel cancel;
 		struct llm_wait wait;
 		struct llm_list list;
+		struct llm_register reg;
+		struct llm_unregister unreg;
 		struct llm_fetch fetch;
 		struct llm_pull pull;
 		struct llm_commit commit;
 		struct llm_setup setup;
+		struct llm_charge charge;
 	} args;
 	u32 done;
 	struct {
@@ -109,6 +125,9 @@ struct llm_call {
 		u64 id;
 		u64 time_ns;
 		struct llm_request *req;
+		u64 cgroup_id;
+		u32 region;
+		u64 bytes;
 	} event;
 };
 
@@ -117,6 +136,8 @@ const struct llm_command *llm_command_find(const struct llm_command *table, size
 void llm_call_init(struct llm_call *call, const struct llm_command *command,
 		   struct llm_client *client, struct llm_server *server, void __user *arg);
 int llm_call_begin(struct llm_call *call);
+int llm_call_import(struct llm_call *call, int direction, u64 addr, size_t len,
+		    struct iov_iter *ret_iter);
 long llm_call_sleep(const struct llm_command *command, struct llm_client *client,
 		    struct llm_server *server, void __user *arg, bool nonblock);
 

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/wait.h>
 
+#include "buffer.h"
 #include "call.h"
 #include "client.h"
 #include "commands.h"
@@ -27,6 +28,7 @@ struct llm_client *llm_client_create(void)
 		return NULL;
 	INIT_LIST_HEAD(&client->requests);
 	INIT_LIST_HEAD(&client->leaves);
+	INIT_LIST_HEAD(&client->buffers);
 	INIT_LIST_HEAD(&client->waiters);
 	INIT_LIST_HEAD(&client->wake_node);
 	refcount_set(&client->refs, 1);
@@ -72,6 +74,7 @@ void llm_client_destroy(struct llm_client *client)
 {
 	while (llm_client_empty(client))
 		;
+	llm_buffers_close(client);
 	spin_lock(&llm_broker.lock);
 	if (client->prompt_user)
 		llm_user_uncharge_bytes(client->prompt_user, client->prompt.len);
@@ -150,26 +153,31 @@ void llm_client_wake_ready(struct llm_client *client, struct llm_request *req,
 	llm_client_wake_later(client, trash);
 }
 
+/* Found by looking from the start: what is used most comes first. */
 const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS] = {
 	{
-		.cmd = LLM_IOC_GET_FEATURES,
-		.size = sizeof(struct llm_features),
-		.start = llm_features_start,
+		.cmd = LLM_IOC_SUBMIT_AND_READ,
+		.size = sizeof(struct llm_submit_read),
+		.fixed = true,
+		.parks = true,
+		.start = llm_submit_read_start,
+		.attempt = llm_read_attempt,
 	}, {
 		.cmd = LLM_IOC_SUBMIT,
 		.size = sizeof(struct llm_submit),
+		.fixed = true,
 		.start = llm_submit_start,
 	}, {
 		.cmd = LLM_IOC_READ,
 		.size = sizeof(struct llm_read),
 		.restart = true,
+		.fixed = true,
 		.start = llm_read_start,
 		.attempt = llm_read_attempt,
 	}, {
-		.cmd = LLM_IOC_SUBMIT_AND_READ,
-		.size = sizeof(struct llm_submit_read),
-		.start = llm_submit_read_start,
-		.attempt = llm_read_attempt,
+		.cmd = LLM_IOC_GET_FEATURES,
+		.size = sizeof(struct llm_features),
+		.start = llm_features_start,
 	}, {
 		.cmd = LLM_IOC_CANCEL,
 		.size = sizeof(struct llm_cancel),
@@ -184,5 +192,13 @@ const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS] = {
 		.cmd = LLM_IOC_LIST,
 		.size = sizeof(struct llm_list),
 		.start = llm_list_start,
+	}, {
+		.cmd = LLM_IOC_REGISTER,
+		.size = sizeof(struct llm_register),
+		.start = llm_register_start,
+	}, {
+		.cmd = LLM_IOC_UNREGISTER,
+		.size = sizeof(struct llm_unregister),
+		.start = llm_unregister_start,
 	},
 };

@@ -14,6 +14,7 @@
 #include <linux/wait.h>
 
 #include "bytes.h"
+#include "uring.h"
 
 struct llm_call;
 struct llm_request;
@@ -24,6 +25,8 @@ struct llm_user;
  * struct llm_client - an open file; the broker's lock protects what no other comment claims
  * @requests: that are published and not forgotten, in the order of their ids
  * @leaves: who asks by it
+ * @buffers: that are registered
+ * @buffer_count: of them, and of those that are just being registered
  * @admitted: requests that have a place here
  * @parked: calls that wait
  * @waiters: calls that wait for any request
@@ -33,6 +36,7 @@ struct llm_user;
  * @last_waited: the request that WAIT named last
  * @uid: constant; who opened the file: what is written to it is asked in that name
  * @stream_id: the request that read() reads, 0 while a prompt is gathered
+ * @pool: for its commands by io_uring
  * @prompt_mutex: protects the following, and that only one read() submits it
  * @prompt: what was written so far
  * @prompt_user: who pays for it; NULL: nothing is charged
@@ -40,6 +44,8 @@ struct llm_user;
 struct llm_client {
 	struct list_head requests;
 	struct list_head leaves;
+	struct list_head buffers;
+	u32 buffer_count;
 	u32 admitted;
 	u32 parked;
 	struct list_head waiters;
@@ -49,6 +55,7 @@ struct llm_client {
 	u64 last_waited;
 	kuid_t uid;
 	u64 stream_id;
+	struct llm_uring_pool pool;
 	struct mutex prompt_mutex; /* see above */
 	struct llm_bytes prompt;
 	struct llm_user *prompt_user;

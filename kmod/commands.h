@@ -13,8 +13,8 @@
 struct llm_bytes;
 struct llm_client;
 
-#define LLM_CLIENT_COMMANDS	7
-#define LLM_SERVER_COMMANDS	6
+#define LLM_CLIENT_COMMANDS	9
+#define LLM_SERVER_COMMANDS	8
 
 extern const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS];
 extern const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS];
@@ -32,12 +32,17 @@ int llm_wait_start(struct llm_call *call);
 int llm_wait_attempt(struct llm_call *call, bool park);
 int llm_cancel_start(struct llm_call *call);
 
+int llm_register_start(struct llm_call *call);
+int llm_unregister_start(struct llm_call *call);
+
 int llm_fetch_start(struct llm_call *call);
 int llm_fetch_attempt(struct llm_call *call, bool park);
 void llm_fetch_abandon(struct llm_call *call);
 int llm_pull_start(struct llm_call *call);
 int llm_commit_start(struct llm_call *call);
 int llm_commit_fetch_start(struct llm_call *call);
+int llm_charge_start(struct llm_call *call);
+int llm_uncharge_start(struct llm_call *call);
 int llm_fetch_check(const struct llm_fetch *fetch);
 
 #endif /* LLM_COMMANDS_H */

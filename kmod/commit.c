@@ -10,11 +10,14 @@
 
 #include "args.h"
 #include "call.h"
+#include "charge.h"
 #include "commands.h"
 #include "limits.h"
 #include "queue.h"
 #include "request.h"
 #include "server.h"
+#include "throttle.h"
+#include "trace.h"
 
 /* From ERESTARTSYS on they mean something to the kernel, and read() returns the status as it is. */
 static bool llm_commit_end_valid(const struct llm_commit *commit)
@@ -43,23 +46,15 @@ static int llm_commit_check(const struct llm_commit *commit)
 static int llm_commit_fits(const struct llm_commit *commit, const struct llm_request *req)
 {
 	if (commit->prompt_tokens < req->prompt_tokens ||
-	    commit->output_tokens < req->output_tokens)
+	    commit->output_tokens < req->output_tokens ||
+	    (commit->answer_bytes && (commit->answer_bytes < req->answer_bytes ||
+				      commit->answer_bytes > req->spec.answer_len)))
 		return -EINVAL;
 	if ((u64)req->unread + commit->data_len >
 	    (u64)llm_limit(max_unread_bytes) + 2 * LLM_COMMIT_BYTES_MAX ||
 	    (u64)req->journal.len + commit->journal_len > llm_limit(max_journal_bytes))
 		return -E2BIG;
 	return 0;
-}
-
-/* Tells the server to let go of it for now. */
-static int llm_commit_pause(struct llm_request *req)
-{
-	if (req->state != LLM_STATE_PAUSED) {
-		llm_queue_drop_notice(req);
-		llm_request_set_state(req, LLM_STATE_PAUSED);
-	}
-	return LLM_VERDICT_PAUSE;
 }
 
 /* What it may do now: its reader comes first, then those it shares the server with. */
@@ -71,23 +66,44 @@ static int llm_commit_verdict(struct llm_request *req, u64 now_ns)
 	if (req->unread >= llm_limit(max_unread_bytes)) {
 		llm_ticket_leave(stage, &req->ticket, now_ns);
 		req->waits_for_reader = true;
-		verdict = llm_commit_pause(req);
+		llm_queue_pause(req, LLM_PAUSE_READER);
+		/* what it waited for it asks for again */
+		llm_charge_withdraw(req);
+		llm_charge_set_idle(req, true);
+		verdict = LLM_VERDICT_PAUSE;
 	} else if (req->leaf && !llm_ticket_renew(stage, &req->ticket, llm_queue_may_start(),
 						  now_ns)) {
-		verdict = llm_commit_pause(req);
+		const bool kept = llm_tenant_kept(&req->leaf->share.tenant, LLM_WANT_GO_ON);
+
+		llm_queue_pause(req, kept ? LLM_PAUSE_QUOTA : LLM_PAUSE_TURN);
+		/* for how long, nobody knows who waits for its memory */
+		llm_charge_set_idle(req, kept || req->waits_for_reader);
+		llm_throttle_waits(req);
+		verdict = LLM_VERDICT_PAUSE;
 	}
 	if (verdict == LLM_VERDICT_PAUSE)
 		llm_queue_run();
 	return verdict;
 }
 
+/* What a server can have spent on it since it was last told: all of a large machine's processors. */
+static u64 llm_commit_compute_ns(const struct llm_commit *commit, const struct llm_request *req,
+				 u64 now_ns)
+{
+	const u64 wall_ns = min(now_ns - req->told_ns, 1ULL << 44);
+
+	return min(commit->compute_ns, wall_ns << 10);
+}
+
 /* Counts what the server did for it. */
 static void llm_commit_account(const struct llm_commit *commit, struct llm_request *req,
 			       u64 now_ns)
 {
-	if (req->leaf)
-		llm_ticket_use(&llm_broker.stage, &req->ticket, commit->prompt_tokens,
-			       commit->output_tokens, commit->compute_ns, now_ns);
+	if (!req->leaf)
+		return;
+	llm_ticket_use(&llm_broker.stage, &req->ticket, commit->prompt_tokens,
+		       commit->output_tokens, llm_commit_compute_ns(commit, req, now_ns), now_ns);
+	req->told_ns = now_ns;
 }
 
 /* Takes effect; under the lock. */
@@ -98,15 +114,20 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 	const u64 now_ns = ktime_get_ns();
 	int verdict = LLM_VERDICT_CONTINUE;
 
-	if (commit->data_len && !req->first_ns)
+	if (commit->data_len && !req->first_ns) {
 		req->first_ns = now_ns;
+		trace_llm_first_byte(req);
+	}
 	req->unread += commit->data_len;
 	req->output_bytes += commit->data_len;
 	req->prompt_tokens = commit->prompt_tokens;
 	req->output_tokens = commit->output_tokens;
+	req->answer_bytes = max(req->answer_bytes, commit->answer_bytes);
 	llm_bytes_append(&req->output, data);
 	llm_bytes_append(&req->journal, journal);
 	llm_commit_account(commit, req, now_ns);
+	llm_charge_pass(req);
+	trace_llm_commit(req, commit->data_len, commit->compute_ns);
 	if (commit->flags & LLM_COMMIT_END) {
 		llm_request_end(req, commit->status, commit->finish, trash);
 		return verdict;
@@ -178,6 +199,8 @@ static int llm_commit_run(struct llm_call *call)
 	if (!rc) {
 		spin_lock(&llm_broker.lock);
 		rc = llm_commit_locked(call, &data, &journal, &trash);
+		if (req->leaf)
+			llm_throttle_run();
 		spin_unlock(&llm_broker.lock);
 	}
 	llm_bytes_free(&data);

@@ -6,6 +6,7 @@
 #ifndef LLM_COMPAT_H
 #define LLM_COMPAT_H
 
+#include <linux/hrtimer.h>
 #include <linux/io_uring/cmd.h>
 #include <linux/percpu-refcount.h>
 #include <linux/sched.h>
@@ -30,6 +31,30 @@ static inline void llm_compat_uring_done(struct io_uring_cmd *cmd, s32 result,
 	io_uring_cmd_done(cmd, result, 0, issue_flags);
 #else
 	io_uring_cmd_done(cmd, result, issue_flags);
+#endif
+}
+
+static inline void llm_compat_hrtimer_setup(struct hrtimer *timer,
+					    enum hrtimer_restart (*function)(struct hrtimer *),
+					    clockid_t clock, enum hrtimer_mode mode)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+#else
+	hrtimer_setup(timer, function, clock, mode);
+#endif
+}
+
+/* 6.15 finds the buffer when it is asked for, and needs to know what is locked. */
+static inline int llm_compat_uring_import(u64 addr, unsigned long len, int direction,
+					  struct iov_iter *ret_iter, struct io_uring_cmd *cmd,
+					  unsigned int issue_flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
+	return io_uring_cmd_import_fixed(addr, len, direction, ret_iter, cmd);
+#else
+	return io_uring_cmd_import_fixed(addr, len, direction, ret_iter, cmd, issue_flags);
 #endif
 }
 

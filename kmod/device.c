@@ -17,6 +17,7 @@
 #include "client.h"
 #include "commands.h"
 #include "device.h"
+#include "map.h"
 #include "server.h"
 #include "stream.h"
 #include "uring.h"
@@ -39,6 +40,7 @@ static int llm_client_fop_open(struct inode *inode, struct file *file)
 
 	if (!client)
 		return -ENOMEM;
+	llm_uring_pool_init(&client->pool);
 	file->private_data = client;
 	/* What read() and write() do here can be tried without waiting. */
 	file->f_mode |= FMODE_NOWAIT;
@@ -47,7 +49,10 @@ static int llm_client_fop_open(struct inode *inode, struct file *file)
 
 static int llm_client_fop_release(struct inode *inode, struct file *file)
 {
-	llm_client_destroy(file->private_data);
+	struct llm_client *client = file->private_data;
+
+	llm_uring_pool_empty(&client->pool);
+	llm_client_destroy(client);
 	return 0;
 }
 
@@ -64,14 +69,15 @@ static long llm_client_fop_ioctl(struct file *file, unsigned int cmd, unsigned l
 
 static int llm_client_fop_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
+	struct llm_client *client = cmd->file->private_data;
 	const struct llm_command *command;
 
 	if (issue_flags & IO_URING_F_CANCEL)
-		return llm_uring_cancel(cmd, issue_flags);
+		return llm_uring_cancel(cmd, issue_flags, &client->pool);
 	command = llm_command_find(llm_client_commands, LLM_CLIENT_COMMANDS, cmd->cmd_op);
 	if (!command)
 		return -ENOTTY;
-	return llm_uring_issue(cmd, issue_flags, command, cmd->file->private_data, NULL);
+	return llm_uring_issue(cmd, issue_flags, command, client, NULL);
 }
 
 static ssize_t llm_client_fop_write(struct kiocb *iocb, struct iov_iter *from)
@@ -121,13 +127,18 @@ static int llm_server_fop_open(struct inode *inode, struct file *file)
 	err = llm_server_open(&server);
 	if (err)
 		return err;
+	llm_uring_pool_init(&server->pool);
 	file->private_data = server;
+	llm_map_begin(file->f_mapping);
 	return nonseekable_open(inode, file);
 }
 
 static int llm_server_fop_release(struct inode *inode, struct file *file)
 {
-	llm_server_close(file->private_data);
+	struct llm_server *server = file->private_data;
+
+	llm_uring_pool_empty(&server->pool);
+	llm_server_close(server);
 	return 0;
 }
 
@@ -144,7 +155,8 @@ static int llm_server_fop_flush(struct file *file, fl_owner_t owner)
 	spin_lock(&llm_broker.lock);
 	serving = server->pid == task_tgid(current);
 	spin_unlock(&llm_broker.lock);
-	if (serving && current->flags & PF_EXITING)
+	/* of a thread with files of its own, it is not the process that goes */
+	if (serving && current->flags & PF_EXITING && !atomic_read(&current->signal->live))
 		llm_server_leave(server);
 	return 0;
 }
@@ -162,14 +174,20 @@ static long llm_server_fop_ioctl(struct file *file, unsigned int cmd, unsigned l
 
 static int llm_server_fop_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
+	struct llm_server *server = cmd->file->private_data;
 	const struct llm_command *command;
 
 	if (issue_flags & IO_URING_F_CANCEL)
-		return llm_uring_cancel(cmd, issue_flags);
+		return llm_uring_cancel(cmd, issue_flags, &server->pool);
 	command = llm_command_find(llm_server_commands, LLM_SERVER_COMMANDS, cmd->cmd_op);
 	if (!command)
 		return -ENOTTY;
-	return llm_uring_issue(cmd, issue_flags, command, NULL, cmd->file->private_data);
+	return llm_uring_issue(cmd, issue_flags, command, NULL, server);
+}
+
+static int llm_server_fop_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return llm_map(file->private_data, vma);
 }
 
 static const struct file_operations llm_server_fops = {
@@ -177,6 +195,7 @@ static const struct file_operations llm_server_fops = {
 	.open = llm_server_fop_open,
 	.release = llm_server_fop_release,
 	.flush = llm_server_fop_flush,
+	.mmap = llm_server_fop_mmap,
 	.unlocked_ioctl = llm_server_fop_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.uring_cmd = llm_server_fop_uring_cmd,

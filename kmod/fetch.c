@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "args.h"
+#include "buffer.h"
 #include "call.h"
 #include "commands.h"
 #include "queue.h"
@@ -54,9 +55,9 @@ int llm_fetch_start(struct llm_call *call)
 	return 0;
 }
 
-static u32 llm_data_len(const struct llm_request *req)
+static u64 llm_data_len(const struct llm_request *req)
 {
-	return req->prompt.len + req->journal.len;
+	return (u64)req->spec.stop_len + req->spec.payload_len + req->journal.len;
 }
 
 /*
@@ -66,21 +67,49 @@ static u32 llm_data_len(const struct llm_request *req)
 static size_t llm_data_copy(const struct llm_request *req, u64 offset, size_t len,
 			    struct iov_iter *to)
 {
-	const u32 prompt_len = req->spec.stop_len + req->spec.payload_len;
-	size_t n = 0, done = 0;
+	const u64 data_end = (u64)req->spec.stop_len + req->spec.payload_len;
+	const u64 prompt_end = req->buffer ? req->spec.stop_len : data_end;
+	size_t n, done = 0;
 
-	if (offset < prompt_len) {
-		n = min_t(size_t, len, prompt_len - offset);
+	if (offset < prompt_end) {
+		n = min_t(u64, len, prompt_end - offset);
 		done = llm_bytes_write_iter(&req->prompt, offset, n, to);
 		if (done != n)
 			return done;
 	}
-	if (n < len)
-		done += llm_bytes_write_iter(&req->journal, offset + n - prompt_len, len - n, to);
+	offset += done;
+	if (done < len && offset < data_end) {
+		const size_t copied = llm_pin_copy(&req->buffer->pin,
+						   req->spec.payload + (offset - prompt_end),
+						   n = min_t(u64, len - done, data_end - offset), to);
+
+		done += copied;
+		offset += copied;
+		if (copied != n)
+			return done;
+	}
+	if (done < len)
+		done += llm_bytes_write_iter(&req->journal, offset - data_end, len - done, to);
 	return done;
 }
 
-/* Under the lock: nobody commits to a request that is on its way. */
+static void llm_event_fill_buffers(struct llm_event *event, const struct llm_request *req)
+{
+	if (req->buffer) {
+		event->buffer = llm_buffer_id(req->buffer);
+		event->buffer_len = llm_buffer_len(req->buffer);
+		event->payload_offset = req->spec.payload;
+	}
+	if (req->answer_buffer) {
+		event->answer_buffer = llm_buffer_id(req->answer_buffer);
+		event->answer_buffer_len = llm_buffer_len(req->answer_buffer);
+		event->answer_offset = req->spec.answer_offset;
+		event->answer_len = req->spec.answer_len;
+		event->answer_bytes = req->answer_bytes;
+	}
+}
+
+/* Nobody commits to a request that is on its way, and its data is pinned. */
 static void llm_event_fill(struct llm_event *event, const struct llm_request *req)
 {
 	const struct llm_submit *spec = &req->spec;
@@ -99,6 +128,30 @@ static void llm_event_fill(struct llm_event *event, const struct llm_request *re
 	event->prompt_tokens = req->prompt_tokens;
 	event->output_tokens = req->output_tokens;
 	event->attempts = req->attempts + 1;
+	event->sched_class = spec->sched_class;
+	event->domain_cgroup = req->domain_cgroup;
+	event->pid = llm_pid_for_reader(req->who.pid);
+	event->uid = llm_uid_for_reader(req->who.uid);
+	event->domain_uid = req->domain_shared ? ~0U : event->uid;
+	llm_event_fill_buffers(event, req);
+}
+
+/* Bytes of data to go with an event: a payload that can be mapped is not copied unasked. */
+static u64 llm_event_data(const struct llm_event *event)
+{
+	if (event->flags & LLM_SUBMIT_BUFFER)
+		return event->stop_len;
+	return (u64)event->stop_len + event->payload_len + event->journal_len;
+}
+
+/* What a server calls a region of the broker's; it has charged something there. */
+static u32 llm_region_for_server(const struct llm_server *server, u32 region)
+{
+	u32 i = 0;
+
+	while (i < server->region_count && server->regions[i] != region)
+		i++;
+	return i;
 }
 
 /*
@@ -106,51 +159,53 @@ static void llm_event_fill(struct llm_event *event, const struct llm_request *re
  * Return: 0 and the call's event, its request's data pinned; ESTALE what the call was handed has
  * become moot since, EIOCBQUEUED the call is parked, EAGAIN, ESHUTDOWN.
  */
-static int llm_fetch_look(struct llm_call *call, bool park, u32 mask, struct llm_event *event)
+static int llm_fetch_look(struct llm_call *call, bool park, u32 mask)
 {
-	struct llm_request *req;
-
 	if (call->server->gone)
 		return -ESHUTDOWN;
 	if (!call->event.type && !llm_queue_take(call, mask))
-		return park ? llm_waiter_park(&call->waiter, &call->server->fetchers) : -EAGAIN;
+		return park ? llm_waiter_park(&call->waiter,
+					      &call->server->fetchers[mask & LLM_FETCH_EVENTS]) :
+			      -EAGAIN;
 	if (llm_queue_moot(call))
 		return -ESTALE;
-	*event = (struct llm_event) {
-		.size = sizeof(*event),
+	if (call->event.req)
+		call->event.req->data_users++;
+	return 0;
+}
+
+/* Writes the event, and the data there is room for. Return: bytes written; EFAULT. */
+static noinline int llm_fetch_copy(const struct llm_call *call, const struct llm_fetch *fetch)
+{
+	const struct llm_request *req = call->event.req;
+	void __user *buf = u64_to_user_ptr(fetch->buf);
+	struct llm_event event = {
+		.size = sizeof(event),
 		.type = call->event.type,
 		.id = call->event.id,
 		.time_ns = call->event.time_ns,
 	};
-	req = call->event.req;
-	if (req) {
-		llm_event_fill(event, req);
-		req->data_users++;
-	}
-	return 0;
-}
-
-/* Return: bytes written; EFAULT. */
-static int llm_fetch_copy(const struct llm_fetch *fetch, const struct llm_request *req,
-			  struct llm_event *event)
-{
 	struct iov_iter iter;
 	int err;
 
-	err = import_ubuf(ITER_DEST, u64_to_user_ptr(fetch->buf), fetch->buf_len, &iter);
+	if (req) {
+		llm_event_fill(&event, req);
+		event.data_len = min_t(u64, fetch->buf_len - sizeof(event),
+				       llm_event_data(&event));
+	} else if (event.type == LLM_EVENT_RECLAIM) {
+		event.cgroup_id = call->event.cgroup_id;
+		event.region = llm_region_for_server(call->server, call->event.region);
+		event.bytes = call->event.bytes;
+	}
+	err = llm_words_write(buf, &event, sizeof(event));
+	if (err || !event.data_len)
+		return err ?: (int)sizeof(event);
+	err = import_ubuf(ITER_DEST, buf + sizeof(event), event.data_len, &iter);
 	if (err)
 		return err;
-	if (req) {
-		event->pid = llm_pid_for_reader(req->who.pid);
-		event->uid = llm_uid_for_reader(req->who.uid);
-		event->data_len = min_t(u32, fetch->buf_len - sizeof(*event),
-					event->stop_len + event->payload_len + event->journal_len);
-	}
-	if (copy_to_iter(event, sizeof(*event), &iter) != sizeof(*event))
+	if (llm_data_copy(req, 0, event.data_len, &iter) != event.data_len)
 		return -EFAULT;
-	if (req && llm_data_copy(req, 0, event->data_len, &iter) != event->data_len)
-		return -EFAULT;
-	return sizeof(*event) + event->data_len;
+	return sizeof(event) + event.data_len;
 }
 
 /*
@@ -180,12 +235,11 @@ static bool llm_fetch_settle(struct llm_call *call, bool copied)
 int llm_fetch_attempt(struct llm_call *call, bool park)
 {
 	const struct llm_fetch fetch = llm_fetch_args(call);
-	struct llm_event event;
 	int rc;
 
 	for (;;) {
 		spin_lock(&llm_broker.lock);
-		rc = llm_fetch_look(call, park, fetch.flags, &event);
+		rc = llm_fetch_look(call, park, fetch.flags);
 		spin_unlock(&llm_broker.lock);
 		if (rc == -ESTALE || rc == -ESHUTDOWN)
 			llm_fetch_abandon(call);
@@ -193,7 +247,7 @@ int llm_fetch_attempt(struct llm_call *call, bool park)
 			continue;
 		if (rc)
 			return rc;
-		rc = llm_fetch_copy(&fetch, call->event.req, &event);
+		rc = llm_fetch_copy(call, &fetch);
 		if (llm_fetch_settle(call, rc >= 0))
 			return rc;
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Who asked: taken from the task that submits, never from its words. User ids are effective ones,
- * as with SO_PEERCRED; where a prompt is written to the file, that of who opened it. The process is remembered as a struct pid, so that it can be named in the
- * namespace of whoever asks, and so that a number used again does not point at a stranger.
+ * as with SO_PEERCRED; where a prompt is written to the file, that of who opened it. The process is
+ * remembered as a struct pid, so that it can be named in the namespace of whoever asks, and so that
+ * a number used again does not point at a stranger.
  */
 #ifndef LLM_IDENTITY_H
 #define LLM_IDENTITY_H

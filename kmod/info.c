@@ -17,6 +17,7 @@
 #include "call.h"
 #include "commands.h"
 #include "limits.h"
+#include "region.h"
 #include "request.h"
 #include "server.h"
 
@@ -31,6 +32,16 @@ static u64 llm_command_bits(void)
 	return bits;
 }
 
+/* Host memory, and all the rest. */
+static void llm_memory_sum(const u64 *regions, u64 *ret_host, u64 *ret_device)
+{
+	*ret_host = regions[LLM_REGION_HOST];
+	*ret_device = 0;
+	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++)
+		if (region != LLM_REGION_HOST)
+			*ret_device += regions[region];
+}
+
 static void llm_features_count(struct llm_features *features)
 {
 	spin_lock(&llm_broker.lock);
@@ -40,6 +51,8 @@ static void llm_features_count(struct llm_features *features)
 	features->ended = llm_broker.ended;
 	features->recovered = llm_broker.recovered;
 	features->cancelled = llm_broker.cancelled;
+	llm_memory_sum(llm_broker.stage.policy.root.usage.memory, &features->memory_host,
+		       &features->memory_device);
 	spin_unlock(&llm_broker.lock);
 }
 
@@ -47,7 +60,7 @@ int llm_features_start(struct llm_call *call)
 {
 	struct llm_features *features = &call->args.features;
 
-	if (features->flags || features->pad ||
+	if (features->flags || features->pad || features->pad2 ||
 	    !llm_args_zero(features->reserved, sizeof(features->reserved)))
 		return -EINVAL;
 	*features = (struct llm_features) {
@@ -62,14 +75,17 @@ int llm_features_start(struct llm_call *call)
 		.max_commit_bytes = LLM_COMMIT_BYTES_MAX,
 		.max_journal_bytes = llm_limit(max_journal_bytes),
 		.recover_timeout_s = llm_limit(recover_timeout_s),
+		.max_buffer_bytes = llm_limit(max_buffer_bytes),
+		.max_buffers_file = llm_limit(max_buffers_file),
 	};
 	llm_features_count(features);
 	return llm_args_write(call);
 }
 
-static void llm_list_fill(struct llm_request_info *info, const struct llm_request *req)
+/** llm_request_describe() - what anybody may know of a request, for the current task; under the lock */
+void llm_request_describe(const struct llm_request *req, struct llm_request_info *ret_info)
 {
-	*info = (struct llm_request_info) {
+	*ret_info = (struct llm_request_info) {
 		.id = req->id,
 		.cgroup_id = req->who.cgroup_id,
 		.pid = llm_pid_for_reader(req->who.pid),
@@ -84,8 +100,10 @@ static void llm_list_fill(struct llm_request_info *info, const struct llm_reques
 		.output_bytes = req->output_bytes,
 		.unread_bytes = req->client ? req->unread : 0,
 		.attempts = req->attempts,
+		.sched_class = req->spec.sched_class,
 	};
-	memcpy(info->model, req->spec.model, sizeof(info->model));
+	llm_memory_sum(req->ledger.held, &ret_info->memory_host, &ret_info->memory_device);
+	memcpy(ret_info->model, req->spec.model, sizeof(ret_info->model));
 }
 
 /* Fills up to @room entries with requests of ids above @cursor; looks at LLM_BATCH at most. */
@@ -101,7 +119,7 @@ static u32 llm_list_batch(struct llm_request_info *infos, u32 room, u64 *cursor,
 			break;
 		*cursor = req->id;
 		if (req->state != LLM_STATE_ENDED)
-			llm_list_fill(&infos[n++], req);
+			llm_request_describe(req, &infos[n++]);
 	}
 	spin_unlock(&llm_broker.lock);
 	*ret_more = req;

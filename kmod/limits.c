@@ -23,6 +23,8 @@ struct llm_limits llm_limits = {
 	.max_payload_bytes_user = 64 * 1024 * 1024,
 	.max_unread_bytes = 256 * 1024,
 	.max_journal_bytes = 1024 * 1024,
+	.max_buffer_bytes = 1024 * 1024 * 1024,
+	.max_buffers_file = 64,
 	.recover_timeout_s = 60,
 };
 
@@ -46,6 +48,8 @@ LLM_LIMIT(max_payload_bytes_user, 4096, 1 << 30, "bytes of all prompts of one us
 LLM_LIMIT(max_unread_bytes, 4096, 16 << 20,
 	  "unread bytes of an answer past which its request is paused");
 LLM_LIMIT(max_journal_bytes, 4096, 64 << 20, "journal bytes of one request");
+LLM_LIMIT(max_buffer_bytes, 4096, 2U << 30, "bytes of one registered buffer");
+LLM_LIMIT(max_buffers_file, 0, 4096, "registered buffers of one open file");
 
 static int recover_timeout_s_set(const char *value, const struct kernel_param *param)
 {
@@ -78,6 +82,22 @@ static struct llm_user *llm_user_find(kuid_t uid)
 	return NULL;
 }
 
+/* Takes a reference to the user; where he is not known, @fresh becomes him. Return: or NULL. */
+static struct llm_user *llm_user_attach(kuid_t uid, struct llm_user *fresh)
+{
+	struct llm_user *user;
+
+	spin_lock(&llm_broker.lock);
+	user = llm_user_find(uid) ?: fresh;
+	if (user) {
+		if (user == fresh)
+			hlist_add_head(&user->node, llm_user_bucket(uid));
+		user->refs++;
+	}
+	spin_unlock(&llm_broker.lock);
+	return user;
+}
+
 /**
  * llm_user_get() - finds a user or makes him known
  * @uid: who
@@ -88,23 +108,18 @@ static struct llm_user *llm_user_find(kuid_t uid)
  */
 int llm_user_get(kuid_t uid, struct llm_user **ret_user)
 {
-	struct llm_user *user, *fresh;
+	struct llm_user *fresh = NULL;
 
+	*ret_user = llm_user_attach(uid, NULL);
+	if (*ret_user)
+		return 0;
 	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	if (!fresh)
 		return -ENOMEM;
-	spin_lock(&llm_broker.lock);
-	user = llm_user_find(uid);
-	if (!user) {
-		user = fresh;
-		user->uid = uid;
-		hlist_add_head(&user->node, llm_user_bucket(uid));
-		fresh = NULL;
-	}
-	user->refs++;
-	spin_unlock(&llm_broker.lock);
-	kfree(fresh);
-	*ret_user = user;
+	fresh->uid = uid;
+	*ret_user = llm_user_attach(uid, fresh);
+	if (*ret_user != fresh)
+		kfree(fresh);
 	return 0;
 }
 

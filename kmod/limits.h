@@ -26,6 +26,8 @@ struct llm_client;
  * @max_payload_bytes_user: of all prompts of one user
  * @max_unread_bytes: of one answer, past which its request is paused
  * @max_journal_bytes: of one request
+ * @max_buffer_bytes: of one registered buffer
+ * @max_buffers_file: of one open file
  * @recover_timeout_s: that a request waits for a server
  */
 struct llm_limits {
@@ -36,6 +38,8 @@ struct llm_limits {
 	unsigned int max_payload_bytes_user;
 	unsigned int max_unread_bytes;
 	unsigned int max_journal_bytes;
+	unsigned int max_buffer_bytes;
+	unsigned int max_buffers_file;
 	unsigned int recover_timeout_s;
 };
 
@@ -51,6 +55,7 @@ extern struct llm_limits llm_limits;
  * @refs: requests and clients that point here
  * @requests: admitted and not freed
  * @bytes: of prompts
+ * @watches: of pressure
  */
 struct llm_user {
 	struct hlist_node node;
@@ -58,6 +63,7 @@ struct llm_user {
 	u32 refs;
 	u32 requests;
 	u64 bytes;
+	u32 watches;
 };
 
 int llm_user_get(kuid_t uid, struct llm_user **ret_user);

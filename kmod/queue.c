@@ -11,38 +11,35 @@
 
 #include "broker.h"
 #include "call.h"
+#include "charge.h"
 #include "limits.h"
 #include "queue.h"
 #include "request.h"
 #include "server.h"
+#include "throttle.h"
+#include "trace.h"
 
-static u32 llm_fetch_mask(const struct llm_call *call)
-{
-	return call->command->cmd == LLM_IOC_FETCH ? call->args.fetch.flags :
-						     call->args.commit.fetch_flags;
-}
-
-/* A parked FETCH that takes such an event, or NULL. */
+/* A parked FETCH that takes such an event, one for nothing else if there is one, or NULL. */
 static struct llm_call *llm_queue_fetcher(u32 event)
 {
 	struct llm_server *server = llm_broker.server;
-	struct llm_call *call;
 
 	if (!server)
 		return NULL;
-	list_for_each_entry(call, &server->fetchers, waiter.node)
-		if (llm_fetch_mask(call) & event)
-			return call;
+	for (u32 mask = event; mask <= LLM_FETCH_EVENTS; mask++)
+		if (mask & event && !list_empty(&server->fetchers[mask]))
+			return list_first_entry(&server->fetchers[mask], struct llm_call,
+						waiter.node);
 	return NULL;
 }
 
 /**
- * llm_queue_insert() - puts a request into its class's queue, at its place by age
+ * llm_queue_insert() - puts a request into the queue of its kind, at its place by age
  * @req: the youngest go to the end and recovered ones near the front, so this takes few steps
  */
 void llm_queue_insert(struct llm_request *req)
 {
-	struct list_head *queue = &llm_broker.queues[llm_request_class(req)];
+	struct list_head *queue = &llm_broker.queues[llm_request_kind(req)];
 	struct llm_request *next;
 
 	lockdep_assert_held(&llm_broker.lock);
@@ -74,13 +71,28 @@ static struct llm_request *llm_queue_next(bool may_start)
 {
 	struct llm_ticket *ticket = llm_stage_next(&llm_broker.stage, may_start, ktime_get_ns());
 
+	/* what it was granted may have used up its quota */
+	llm_throttle_run();
 	return ticket ? container_of(ticket, struct llm_request, ticket) : NULL;
 }
 
 static void llm_queue_resume(struct llm_request *req)
 {
 	llm_request_set_state(req, LLM_STATE_RUNNING);
+	llm_charge_set_idle(req, false);
+	trace_llm_resume(req);
 	llm_queue_notify(req, LLM_EVENT_RESUME);
+}
+
+/** llm_queue_pause() - a request's server is being told to let go of it for now */
+void llm_queue_pause(struct llm_request *req, enum llm_pause_reason reason)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (req->state == LLM_STATE_PAUSED)
+		return;
+	trace_llm_pause(req, reason);
+	llm_queue_drop_notice(req);
+	llm_request_set_state(req, LLM_STATE_PAUSED);
 }
 
 /** llm_queue_may_start() - Return: a FETCH waits for a request that needs compute */
@@ -93,6 +105,7 @@ bool llm_queue_may_start(void)
 void llm_queue_run(void)
 {
 	lockdep_assert_held(&llm_broker.lock);
+	llm_throttle_served();
 	while (llm_broker.server && !llm_broker.server->gone) {
 		struct llm_call *call = llm_queue_fetcher(LLM_FETCH_REQUEST);
 		struct llm_request *req = llm_queue_next(call);
@@ -107,6 +120,7 @@ void llm_queue_run(void)
 			llm_queue_resume(req);
 		}
 	}
+	llm_throttle_run();
 }
 
 /* A control request waits for nobody but the server. */
@@ -120,15 +134,35 @@ static void llm_queue_offer_control(struct llm_request *req)
 	llm_waiter_wake(&call->waiter);
 }
 
+static void llm_queue_wait(struct llm_request *req)
+{
+	llm_ticket_wait(&llm_broker.stage, &req->ticket, ktime_get_ns());
+	llm_throttle_waits(req);
+}
+
+/* A new request goes straight to a FETCH where nobody else wants anything. Return: it did. */
+static bool llm_queue_begin(struct llm_request *req)
+{
+	struct llm_call *call = llm_queue_fetcher(LLM_FETCH_REQUEST);
+
+	if (!call || llm_broker.server->gone ||
+	    !llm_ticket_begin(&llm_broker.stage, &req->ticket, req->submit_ns))
+		return false;
+	llm_queue_hand(req, call);
+	llm_waiter_wake(&call->waiter);
+	llm_throttle_run();
+	return true;
+}
+
 /** llm_queue_offer() - hands a request to a FETCH that waits for it, or queues it */
 void llm_queue_offer(struct llm_request *req)
 {
 	lockdep_assert_held(&llm_broker.lock);
 	llm_request_set_state(req, LLM_STATE_QUEUED);
-	if (llm_request_class(req) == LLM_CLASS_CONTROL) {
+	if (llm_request_kind(req) == LLM_KIND_CONTROL) {
 		llm_queue_offer_control(req);
-	} else {
-		llm_ticket_wait(&llm_broker.stage, &req->ticket);
+	} else if (!llm_queue_begin(req)) {
+		llm_queue_wait(req);
 		llm_queue_run();
 	}
 	if (!llm_broker.server)
@@ -139,10 +173,10 @@ void llm_queue_offer(struct llm_request *req)
 void llm_queue_go_on(struct llm_request *req)
 {
 	lockdep_assert_held(&llm_broker.lock);
-	if (llm_request_class(req) == LLM_CLASS_CONTROL) {
+	if (llm_request_kind(req) == LLM_KIND_CONTROL) {
 		llm_queue_resume(req);
 	} else {
-		llm_ticket_wait(&llm_broker.stage, &req->ticket);
+		llm_queue_wait(req);
 		llm_queue_run();
 	}
 }
@@ -153,6 +187,9 @@ static void llm_queue_hand_notice(struct llm_request *req, struct llm_call *call
 	call->event.id = req->id;
 	call->event.time_ns = req->notice_ns;
 	call->event.req = NULL;
+	call->event.cgroup_id = 0;
+	call->event.region = req->notice_region;
+	call->event.bytes = req->ledger.asked[req->notice_region];
 	llm_queue_drop_notice(req);
 }
 
@@ -177,7 +214,7 @@ static void llm_queue_post(struct llm_request *req, u32 type, u64 time_ns, bool 
 /**
  * llm_queue_notify() - has something to tell about a request that its server knows
  * @req: an earlier notice that was not delivered is forgotten
- * @type: LLM_EVENT_CANCEL or LLM_EVENT_RESUME
+ * @type: LLM_EVENT_CANCEL, LLM_EVENT_RESUME or LLM_EVENT_RECLAIM
  */
 void llm_queue_notify(struct llm_request *req, u32 type)
 {
@@ -193,9 +230,19 @@ void llm_queue_drop_notice(struct llm_request *req)
 	list_del_init(&req->notice_node);
 }
 
+/** llm_queue_tell() - there is something to tell about a cgroup */
+void llm_queue_tell(void)
+{
+	struct llm_call *call;
+
+	lockdep_assert_held(&llm_broker.lock);
+	while ((call = llm_queue_fetcher(LLM_FETCH_NOTICE)) && llm_charge_take_notice(call))
+		llm_waiter_wake(&call->waiter);
+}
+
 static struct llm_request *llm_queue_first_control(void)
 {
-	return list_first_entry_or_null(&llm_broker.queues[LLM_CLASS_CONTROL], struct llm_request,
+	return list_first_entry_or_null(&llm_broker.queues[LLM_KIND_CONTROL], struct llm_request,
 					state_node);
 }
 
@@ -218,9 +265,13 @@ bool llm_queue_take(struct llm_call *call, u32 mask)
 					      call);
 			return true;
 		}
+		if (mask & LLM_FETCH_NOTICE && llm_charge_take_notice(call))
+			return true;
 		req = mask & LLM_FETCH_CONTROL ? llm_queue_first_control() : NULL;
 		if (!req && mask & LLM_FETCH_REQUEST)
 			req = llm_queue_next(true);
+		if (!req && mask & LLM_FETCH_REQUEST)
+			llm_stage_contend(&llm_broker.stage);
 		if (!req)
 			return false;
 		if (req->state == LLM_STATE_QUEUED)
@@ -229,6 +280,19 @@ bool llm_queue_take(struct llm_call *call, u32 mask)
 	}
 	llm_queue_hand(req, call);
 	return true;
+}
+
+/* The state in which a request is while this is to be told about it. */
+static enum llm_state llm_queue_notice_state(u32 type)
+{
+	switch (type) {
+	case LLM_EVENT_CANCEL:
+		return LLM_STATE_CANCELLING;
+	case LLM_EVENT_RECLAIM:
+		return LLM_STATE_PAUSED;
+	default:
+		return LLM_STATE_RUNNING;
+	}
 }
 
 /**
@@ -245,10 +309,13 @@ bool llm_queue_moot(const struct llm_call *call)
 	lockdep_assert_held(&llm_broker.lock);
 	if (req)
 		return req->handed_to != call;
+	if (call->event.cgroup_id)
+		return llm_charge_notice_moot(call);
 	req = llm_request_find(call->event.id);
 	return !req || req->server != call->server || req->notice ||
-	       req->state != (call->event.type == LLM_EVENT_CANCEL ? LLM_STATE_CANCELLING :
-								     LLM_STATE_RUNNING);
+	       req->state != llm_queue_notice_state(call->event.type) ||
+	       (call->event.type == LLM_EVENT_RECLAIM &&
+		!req->ledger.asked[call->event.region]);
 }
 
 /* The caller still has to put the request. */
@@ -256,6 +323,18 @@ static void llm_queue_forget(struct llm_call *call)
 {
 	call->event.type = 0;
 	call->event.req = NULL;
+	call->event.cgroup_id = 0;
+}
+
+/* A server has it for the first time. */
+static void llm_queue_dispatched(struct llm_request *req)
+{
+	struct llm_tally once = { .dispatched = 1 };
+
+	req->dispatch_ns = req->told_ns;
+	once.queued_ns = req->dispatch_ns - req->submit_ns;
+	if (req->leaf)
+		llm_tenant_tally(&req->leaf->share.tenant, &once);
 }
 
 /**
@@ -274,8 +353,10 @@ bool llm_queue_delivered(struct llm_call *call)
 		return !moot;
 	req->handed_to = NULL;
 	req->attempts++;
+	trace_llm_dispatch(req);
+	req->told_ns = ktime_get_ns();
 	if (!req->dispatch_ns)
-		req->dispatch_ns = ktime_get_ns();
+		llm_queue_dispatched(req);
 	return true;
 }
 
@@ -286,10 +367,15 @@ bool llm_queue_delivered(struct llm_call *call)
  */
 void llm_queue_return(struct llm_call *call)
 {
-	const bool moot = llm_queue_moot(call);
 	const u32 type = call->event.type;
 	struct llm_request *req = call->event.req;
+	bool moot = llm_queue_moot(call);
 
+	if (!moot && call->event.cgroup_id) {
+		/* which may hand it to this very call's successor, never to this call */
+		llm_charge_return_notice(call);
+		moot = true;
+	}
 	llm_queue_forget(call);
 	if (moot)
 		return;
@@ -315,23 +401,27 @@ void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
 		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
 		return;
 	}
-	if (!req->handed_to)
+	if (!req->handed_to) {
 		llm_broker.recovered++;
+		trace_llm_requeue(req);
+	}
 	llm_queue_drop_notice(req);
 	llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
 	req->waits_for_reader = false;
+	llm_charge_release(req);
 	req->server = NULL;
 	req->handed_to = NULL;
 	llm_request_set_state(req, LLM_STATE_QUEUED);
-	if (llm_request_class(req) == LLM_CLASS_COMPUTE)
-		llm_ticket_wait(&llm_broker.stage, &req->ticket);
+	if (llm_request_kind(req) == LLM_KIND_COMPUTE)
+		llm_queue_wait(req);
+	llm_throttle_run();
 }
 
-/* The oldest request of a class whose time is up, or NULL; else @next_ns is lowered to its time. */
-static struct llm_request *llm_queue_overdue(int class, u64 now_ns, u64 *next_ns)
+/* The oldest request of a kind whose time is up, or NULL; else @next_ns is lowered to its time. */
+static struct llm_request *llm_queue_overdue(int kind, u64 now_ns, u64 *next_ns)
 {
 	const u64 timeout_ns = llm_limit(recover_timeout_s) * (u64)NSEC_PER_SEC;
-	struct llm_request *req = list_first_entry_or_null(&llm_broker.queues[class],
+	struct llm_request *req = list_first_entry_or_null(&llm_broker.queues[kind],
 							   struct llm_request, state_node);
 	u64 due_ns;
 
@@ -351,10 +441,10 @@ static u64 llm_queue_expire_batch(struct llm_trash *trash)
 	u64 next_ns = U64_MAX;
 	int n = 0;
 
-	for (int class = 0; class < LLM_CLASSES; class++) {
+	for (int kind = 0; kind < LLM_KINDS; kind++) {
 		struct llm_request *req;
 
-		while ((req = llm_queue_overdue(class, now_ns, &next_ns))) {
+		while ((req = llm_queue_overdue(kind, now_ns, &next_ns))) {
 			if (n++ == LLM_BATCH)
 				return now_ns;
 			llm_request_end(req, -ECONNRESET, LLM_FINISH_NONE, trash);

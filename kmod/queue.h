@@ -10,9 +10,9 @@
 
 #include <linux/types.h>
 
+#include "request.h"
+
 struct llm_call;
-struct llm_request;
-struct llm_trash;
 struct work_struct;
 
 void llm_queue_insert(struct llm_request *req);
@@ -20,6 +20,8 @@ void llm_queue_offer(struct llm_request *req);
 void llm_queue_go_on(struct llm_request *req);
 bool llm_queue_may_start(void);
 void llm_queue_run(void);
+void llm_queue_pause(struct llm_request *req, enum llm_pause_reason reason);
+void llm_queue_tell(void);
 void llm_queue_notify(struct llm_request *req, u32 type);
 void llm_queue_drop_notice(struct llm_request *req);
 bool llm_queue_take(struct llm_call *call, u32 mask);

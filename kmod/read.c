@@ -13,6 +13,7 @@
 
 #include "args.h"
 #include "call.h"
+#include "charge.h"
 #include "client.h"
 #include "commands.h"
 #include "limits.h"
@@ -48,7 +49,8 @@ static void llm_answer_resume(struct llm_request *req)
 	if (!req->waits_for_reader || req->unread >= llm_limit(max_unread_bytes) / 2)
 		return;
 	req->waits_for_reader = false;
-	if (req->state == LLM_STATE_PAUSED)
+	llm_charge_set_idle(req, false);
+	if (req->state == LLM_STATE_PAUSED && !req->ledger.waits)
 		llm_queue_go_on(req);
 }
 
@@ -91,6 +93,15 @@ static struct llm_read *llm_read_args(struct llm_call *call)
 						    &call->args.submit_read.read;
 }
 
+/* Its outputs, from the first to the last, go back to the caller. Return: 0; EFAULT. */
+static int llm_read_write(struct llm_call *call)
+{
+	const size_t start = (u8 *)llm_read_args(call) - (u8 *)&call->args;
+
+	return llm_args_write_part(call, start + offsetof(struct llm_read, len),
+				   start + offsetofend(struct llm_read, answer_bytes));
+}
+
 static void llm_read_report(struct llm_read *read, const struct llm_request *req, bool end)
 {
 	const bool over = llm_request_over(req);
@@ -105,6 +116,7 @@ static void llm_read_report(struct llm_read *read, const struct llm_request *req
 	read->dispatch_ns = req->dispatch_ns;
 	read->first_ns = req->first_ns;
 	read->end_ns = req->end_ns;
+	read->answer_bytes = req->answer_bytes;
 }
 
 int llm_read_start(struct llm_call *call)
@@ -181,7 +193,7 @@ static int llm_read_look(struct llm_call *call, bool park, struct llm_answer *re
 	return LLM_READ_FINAL;
 }
 
-static int llm_read_copy(const struct llm_read *read, const struct llm_call *call,
+static int llm_read_copy(const struct llm_read *read, struct llm_call *call,
 			 const struct llm_answer *answer)
 {
 	struct iov_iter iter;
@@ -189,7 +201,7 @@ static int llm_read_copy(const struct llm_read *read, const struct llm_call *cal
 
 	if (!answer->len)
 		return 0;
-	err = import_ubuf(ITER_DEST, u64_to_user_ptr(read->buf) + call->done, answer->len, &iter);
+	err = llm_call_import(call, ITER_DEST, read->buf + call->done, answer->len, &iter);
 	if (err)
 		return err;
 	if (llm_bytes_write_iter(&answer->bytes, 0, answer->len, &iter) != answer->len)
@@ -210,7 +222,7 @@ static int llm_read_cut(struct llm_call *call, int err)
 	/* The last round may have got as far as to write over a part of it. */
 	read->len = call->done;
 	read->out_flags = 0;
-	llm_args_write(call);
+	llm_read_write(call);
 	return LLM_READ_FINAL;
 }
 
@@ -223,7 +235,7 @@ static int llm_read_deliver(struct llm_call *call, struct llm_answer *answer, in
 
 	read->len = call->done + answer->len;
 	/* The struct in each round: only what the caller has been told of is taken away. */
-	err = llm_read_copy(read, call, answer) ?: llm_args_write(call);
+	err = llm_read_copy(read, call, answer) ?: llm_read_write(call);
 	spin_lock(&llm_broker.lock);
 	llm_answer_finish(answer, !err, answer->last, &trash);
 	spin_unlock(&llm_broker.lock);
@@ -250,7 +262,7 @@ int llm_read_attempt(struct llm_call *call, bool park)
 		if (step < 0)
 			return llm_read_cut(call, step);
 		if (!answer.req)
-			return llm_read_cut(call, llm_args_write(call));
+			return llm_read_cut(call, llm_read_write(call));
 		step = llm_read_deliver(call, &answer, step);
 	} while (step == LLM_READ_AGAIN);
 	return step;

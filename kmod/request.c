@@ -10,22 +10,46 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
+#include "buffer.h"
 #include "call.h"
+#include "charge.h"
 #include "client.h"
 #include "limits.h"
 #include "queue.h"
+#include "quota.h"
 #include "request.h"
+#include "trace.h"
+
+static struct kmem_cache *llm_request_cache;
+
+/** llm_request_init() - Return: 0; ENOMEM */
+int llm_request_init(void)
+{
+	llm_request_cache = kmem_cache_create("llm_request", sizeof(struct llm_request), 0,
+					      SLAB_ACCOUNT, NULL);
+	return llm_request_cache ? 0 : -ENOMEM;
+}
+
+/** llm_request_exit() - there are none any more */
+void llm_request_exit(void)
+{
+	kmem_cache_destroy(llm_request_cache);
+}
 
 /** llm_trash_empty() - wakes and frees what was left; without the lock */
 void llm_trash_empty(struct llm_trash *trash)
 {
 	struct llm_request *req, *next;
 
-	llm_clients_wake_poll(&trash->clients);
-	llm_chunks_free(&trash->chunks);
+	if (!list_empty(&trash->clients))
+		llm_clients_wake_poll(&trash->clients);
+	if (!list_empty(&trash->chunks))
+		llm_chunks_free(&trash->chunks);
 	list_for_each_entry_safe(req, next, &trash->requests, state_node)
 		llm_request_put(req);
 	INIT_LIST_HEAD(&trash->requests);
+	if (!list_empty(&trash->buffers))
+		llm_buffers_free(&trash->buffers);
 }
 
 void llm_request_get(struct llm_request *req)
@@ -42,19 +66,21 @@ void llm_request_put(struct llm_request *req)
 	llm_bytes_free(&req->journal);
 	llm_bytes_free(&req->output);
 	llm_identity_drop(&req->who);
-	kfree(req);
+	kmem_cache_free(llm_request_cache, req);
 }
 
 static u32 llm_request_bytes(const struct llm_request *req)
 {
+	const u32 payload_len = req->spec.flags & LLM_SUBMIT_BUFFER ? 0 : req->spec.payload_len;
+
 	/* Each is bounded by a limit far below a quarter of the range. */
-	return req->spec.payload_len + req->spec.stop_len;
+	return payload_len + req->spec.stop_len;
 }
 
 static struct llm_request *llm_request_alloc(const struct llm_client *client,
 					     const struct llm_submit *spec)
 {
-	struct llm_request *req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
+	struct llm_request *req = kmem_cache_zalloc(llm_request_cache, GFP_KERNEL);
 
 	if (!req)
 		return NULL;
@@ -64,6 +90,7 @@ static struct llm_request *llm_request_alloc(const struct llm_client *client,
 	INIT_LIST_HEAD(&req->client_node);
 	INIT_LIST_HEAD(&req->waiters);
 	INIT_LIST_HEAD(&req->notice_node);
+	INIT_LIST_HEAD(&req->impatient_node);
 	llm_bytes_init(&req->prompt);
 	llm_bytes_init(&req->journal);
 	llm_bytes_init(&req->output);
@@ -78,15 +105,13 @@ static struct llm_request *llm_request_alloc(const struct llm_client *client,
 	return req;
 }
 
-/* Finds out among whom it competes. Return: 0; ENOMEM. */
-static int llm_request_place(struct llm_request *req, struct llm_client *client)
+/* Finds out among whom it competes, from where it is. Return: 0; ENOMEM. */
+static noinline int llm_request_place(struct llm_request *req, struct llm_client *client)
 {
 	struct llm_lineage lineage;
 
-	if (llm_request_class(req) != LLM_CLASS_COMPUTE)
-		return 0;
 	llm_lineage_take(&lineage);
-	return llm_leaf_get(client, req->who.uid, &lineage, &req->leaf);
+	return llm_leaf_get(client, req->who.uid, req->spec.sched_class, &lineage, &req->leaf);
 }
 
 /**
@@ -102,11 +127,14 @@ int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		       struct llm_request **ret_req)
 {
 	struct llm_request *req = llm_request_alloc(client, spec);
-	int err;
+	int err = 0;
 
 	if (!req)
 		return -ENOMEM;
-	err = llm_request_place(req, client) ?: llm_user_get(req->who.uid, &req->user);
+	if (llm_request_kind(req) == LLM_KIND_COMPUTE)
+		err = llm_request_place(req, client);
+	if (!err)
+		err = llm_user_get(req->who.uid, &req->user);
 	spin_lock(&llm_broker.lock);
 	if (!err)
 		err = llm_limits_admit(client, req->user, llm_request_bytes(req));
@@ -138,10 +166,15 @@ static void llm_request_dismiss(struct llm_request *req)
 /** llm_request_discard() - undoes llm_request_create() */
 void llm_request_discard(struct llm_request *req)
 {
+	LLM_DEFINE_TRASH(trash);
+
 	spin_lock(&llm_broker.lock);
 	req->client->admitted--;
 	llm_request_dismiss(req);
+	llm_buffer_put(req->buffer, &trash);
+	llm_buffer_put(req->answer_buffer, &trash);
 	spin_unlock(&llm_broker.lock);
+	llm_trash_empty(&trash);
 	llm_request_put(req);
 }
 
@@ -158,34 +191,70 @@ static void llm_request_link(struct llm_request *req)
 	rb_insert_color(&req->by_id, &llm_broker.by_id);
 }
 
+/* Among whom it competes from now on, and with whom it may share what was computed. */
+static void llm_request_enter(struct llm_request *req)
+{
+	const bool idle = req->spec.sched_class == LLM_CLASS_IDLE;
+	const struct llm_tally once = { .submitted = 1 };
+	u64 domain;
+
+	req->domain_cgroup = req->who.cgroup_id;
+	llm_ledger_init(&req->ledger, req->leaf ? &req->leaf->share.tenant : NULL, req->id, false);
+	if (!req->leaf)
+		return;
+	domain = llm_quota_domain(req->leaf->member->group);
+	req->domain_shared = domain;
+	if (domain)
+		req->domain_cgroup = domain;
+	llm_tenant_tally(&req->leaf->share.tenant, &once);
+	llm_ticket_init(&req->ticket, &req->leaf->share, idle ? LLM_BAND_IDLE : LLM_BAND_FAIR,
+			req->id);
+	llm_throttle_join(req);
+}
+
 /**
  * llm_request_publish() - makes a request visible to all, and hands it out if a server waits
- * @req: from now on the broker's
+ * @req: unless that fails, from now on the broker's
+ * @ret_id: its id
  *
  * Context: under the broker's lock.
- * Return: its id.
+ * Return: 0; EDQUOT.
  */
-u64 llm_request_publish(struct llm_request *req)
+int llm_request_publish(struct llm_request *req, u64 *ret_id)
 {
+	int err;
+
 	lockdep_assert_held(&llm_broker.lock);
+	err = llm_quota_admit(req);
+	if (err)
+		return err;
 	req->id = ++llm_broker.last_id;
 	req->submit_ns = ktime_get_ns();
 	llm_request_link(req);
 	list_add_tail(&req->client_node, &req->client->requests);
 	llm_broker.submitted++;
 	llm_broker.unended++;
-	if (req->leaf)
-		llm_ticket_init(&req->ticket, &req->leaf->share, LLM_BAND_FAIR, req->id);
+	llm_request_enter(req);
+	trace_llm_submit(req);
+	*ret_id = req->id;
 	llm_queue_offer(req);
-	return req->id;
+	return 0;
 }
 
 /** llm_request_find() - Return: the request with this id, or NULL */
 struct llm_request *llm_request_find(u64 id)
 {
-	struct llm_request *req = id ? llm_request_after(id - 1) : NULL;
+	struct rb_node *node = llm_broker.by_id.rb_node;
 
-	return req && req->id == id ? req : NULL;
+	lockdep_assert_held(&llm_broker.lock);
+	while (node) {
+		struct llm_request *req = rb_entry(node, struct llm_request, by_id);
+
+		if (req->id == id)
+			return req;
+		node = id < req->id ? node->rb_left : node->rb_right;
+	}
+	return NULL;
 }
 
 /** llm_request_after() - Return: the request with the lowest id above this one, or NULL */
@@ -208,9 +277,9 @@ struct llm_request *llm_request_after(u64 id)
 	return best;
 }
 
-enum llm_class llm_request_class(const struct llm_request *req)
+enum llm_kind llm_request_kind(const struct llm_request *req)
 {
-	return req->spec.op < LLM_OP_CONTROL ? LLM_CLASS_COMPUTE : LLM_CLASS_CONTROL;
+	return req->spec.op < LLM_OP_CONTROL ? LLM_KIND_COMPUTE : LLM_KIND_CONTROL;
 }
 
 /* What may follow what; the first state of a request is LLM_STATE_QUEUED. */
@@ -275,6 +344,17 @@ static void llm_request_drop_data(struct llm_request *req, struct llm_trash *tra
 	llm_bytes_trash(&req->journal, &trash->chunks);
 }
 
+/* A server may have mapped them: they stay until it has let go of the request. */
+static void llm_request_drop_buffers(struct llm_request *req, struct llm_trash *trash)
+{
+	if (req->data_users || req->state != LLM_STATE_ENDED)
+		return;
+	llm_buffer_put(req->buffer, trash);
+	llm_buffer_put(req->answer_buffer, trash);
+	req->buffer = NULL;
+	req->answer_buffer = NULL;
+}
+
 /** llm_request_data_unpin() - the caller no longer copies from prompt or journal */
 void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash)
 {
@@ -282,6 +362,7 @@ void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash)
 	req->data_users--;
 	if (llm_request_over(req))
 		llm_request_drop_data(req, trash);
+	llm_request_drop_buffers(req, trash);
 }
 
 /* Forgets a request that neither client nor server has. */
@@ -304,27 +385,67 @@ static void llm_request_settle(struct llm_request *req, struct llm_trash *trash)
  */
 void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm_trash *trash)
 {
+	struct llm_tally once = { .ended = 1 };
+	const bool competes = req->leaf;
+	const u64 now_ns = ktime_get_ns();
+
 	lockdep_assert_held(&llm_broker.lock);
 	if (!llm_request_over(req)) {
 		req->status = status;
 		req->finish = finish;
-		req->end_ns = ktime_get_ns();
+		req->end_ns = now_ns;
 	}
 	llm_queue_drop_notice(req);
-	llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
+	llm_throttle_leave(req);
+	if (competes)
+		llm_ticket_end(&llm_broker.stage, &req->ticket, now_ns);
+	llm_charge_release(req);
 	req->server = NULL;
 	req->handed_to = NULL;
 	llm_request_set_state(req, LLM_STATE_ENDED);
+	trace_llm_end(req);
 	llm_broker.unended--;
 	llm_broker.ended++;
+	once.refused = req->status == -EDQUOT;
+	if (competes)
+		llm_tenant_tally(&req->leaf->share.tenant, &once);
 	llm_request_drop_data(req, trash);
+	llm_request_drop_buffers(req, trash);
 	llm_request_wake(req, trash);
 	llm_request_settle(req, trash);
+	if (competes)
+		llm_queue_run();
+}
+
+/**
+ * llm_request_abort() - ends a request for its reader, at once
+ * @req: not over
+ * @status: -errno
+ * @trash: as for llm_request_end()
+ */
+void llm_request_abort(struct llm_request *req, int status, struct llm_trash *trash)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	trace_llm_cancel(req);
+	if (req->state == LLM_STATE_QUEUED || req->handed_to) {
+		/* No server has heard of it. */
+		llm_request_end(req, status, LLM_FINISH_NONE, trash);
+		return;
+	}
+	req->status = status;
+	req->end_ns = ktime_get_ns();
+	llm_throttle_leave(req);
+	llm_ticket_leave(&llm_broker.stage, &req->ticket, req->end_ns);
+	llm_request_set_state(req, LLM_STATE_CANCELLING);
+	llm_charge_withdraw(req);
+	llm_request_drop_data(req, trash);
+	llm_queue_notify(req, LLM_EVENT_CANCEL);
+	llm_request_wake(req, trash);
 	llm_queue_run();
 }
 
 /**
- * llm_request_cancel() - ends a request for its reader, at once
+ * llm_request_cancel() - ends a request because nobody wants its answer any more
  * @req: one that has ended stays as it is
  * @trash: as for llm_request_end()
  */
@@ -334,19 +455,7 @@ void llm_request_cancel(struct llm_request *req, struct llm_trash *trash)
 	if (llm_request_over(req))
 		return;
 	llm_broker.cancelled++;
-	if (req->state == LLM_STATE_QUEUED || req->handed_to) {
-		/* No server has heard of it. */
-		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
-		return;
-	}
-	req->status = -ECANCELED;
-	req->end_ns = ktime_get_ns();
-	llm_ticket_leave(&llm_broker.stage, &req->ticket, req->end_ns);
-	llm_request_set_state(req, LLM_STATE_CANCELLING);
-	llm_request_drop_data(req, trash);
-	llm_queue_notify(req, LLM_EVENT_CANCEL);
-	llm_request_wake(req, trash);
-	llm_queue_run();
+	llm_request_abort(req, -ECANCELED, trash);
 }
 
 /**

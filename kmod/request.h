@@ -29,11 +29,27 @@
 #include "bytes.h"
 #include "group.h"
 #include "identity.h"
+#include "policy/memory.h"
 
+struct llm_buffer;
 struct llm_call;
 struct llm_client;
 struct llm_server;
 struct llm_user;
+
+/**
+ * enum llm_pause_reason - why a server was told to pause
+ * @LLM_PAUSE_READER: the answer is not read
+ * @LLM_PAUSE_TURN: it has had its share for now
+ * @LLM_PAUSE_QUOTA: it has had all that a quota lets it use for now
+ * @LLM_PAUSE_MEMORY: a quota leaves no room for what it needs
+ */
+enum llm_pause_reason {
+	LLM_PAUSE_READER,
+	LLM_PAUSE_TURN,
+	LLM_PAUSE_QUOTA,
+	LLM_PAUSE_MEMORY,
+};
 
 /**
  * struct llm_request - a request
@@ -41,28 +57,39 @@ struct llm_user;
  * @id: constant; its name
  * @by_id: in llm_broker.by_id
  * @state: where it is, and so which list @state_node is in
- * @state_node: in a list of the broker: of a state, or of a class while it is queued
+ * @state_node: in a list of the broker: of a state, or of a kind while it is queued
  * @client: whose it is; NULL once nobody will read it
  * @client_node: in llm_client.requests
  * @server: who has it
  * @handed_to: the FETCH that is on its way to tell the server; NULL once the server knows
  * @waiters: calls that wait for this request
- * @notice: what the server has yet to hear (LLM_EVENT_CANCEL, LLM_EVENT_RESUME), or 0
+ * @notice: what the server has yet to hear (LLM_EVENT_CANCEL, LLM_EVENT_RESUME,
+ *	LLM_EVENT_RECLAIM), or 0
  * @notice_ns: since when
  * @notice_node: in llm_broker.notices
+ * @notice_region: LLM_EVENT_RECLAIM: where memory is short
  * @who: constant; who asked
  * @user: constant; who pays
  * @leaf: constant; among whom it competes; NULL: for nothing
  * @ticket: how it stands there
+ * @ledger: memory that its server holds for it
+ * @impatient_node: in llm_throttle.impatient
+ * @domain_cgroup: constant; with all below it, or else with its user there, it may share what was
+ *	computed
+ * @domain_shared: constant; with all below it
+ * @told_ns: when its server last told what it did for it, or had it handed out
  * @waits_for_reader: it is paused because its answer is not read
  * @spec: constant; as submitted, checked
  * @prompt: stop strings and payload; constant while @data_users
  * @journal: what its servers keep of it; only grows while @data_users
+ * @buffer: has the payload, if @prompt has it not; constant while @data_users or it has not ended
+ * @answer_buffer: where its server may write; NULL: nowhere
  * @data_users: who copies from @prompt or @journal just now, without the lock
  * @output: the unread part of the answer, but for what @reading took
  * @unread: bytes of it, with what @reading took
  * @reading: a READ has detached some of @output
  * @output_bytes: committed, ever
+ * @answer_bytes: of the answer buffer, as last committed
  * @prompt_tokens: as last committed
  * @output_tokens: as last committed
  * @attempts: how many servers have fetched it
@@ -87,19 +114,28 @@ struct llm_request {
 	u32 notice;
 	u64 notice_ns;
 	struct list_head notice_node;
+	u32 notice_region;
 	struct llm_identity who;
 	struct llm_user *user;
 	struct llm_leaf *leaf;
 	struct llm_ticket ticket;
+	struct llm_ledger ledger;
+	struct list_head impatient_node;
+	u64 domain_cgroup;
+	bool domain_shared;
+	u64 told_ns;
 	bool waits_for_reader;
 	struct llm_submit spec;
 	struct llm_bytes prompt;
 	struct llm_bytes journal;
+	struct llm_buffer *buffer;
+	struct llm_buffer *answer_buffer;
 	u32 data_users;
 	struct llm_bytes output;
 	u32 unread;
 	bool reading;
 	u64 output_bytes;
+	u64 answer_bytes;
 	u32 prompt_tokens;
 	u32 output_tokens;
 	u32 attempts;
@@ -116,11 +152,13 @@ struct llm_request {
  * @chunks: of strings; freed
  * @requests: linked by their state_node; freed; each holds the broker's reference
  * @clients: linked by their wake_node; who polls on them is woken; each with a reference
+ * @buffers: that nobody uses
  */
 struct llm_trash {
 	struct list_head chunks;
 	struct list_head requests;
 	struct list_head clients;
+	struct list_head buffers;
 };
 
 #define LLM_DEFINE_TRASH(name)							\
@@ -128,14 +166,17 @@ struct llm_trash {
 		.chunks = LIST_HEAD_INIT(name.chunks),			\
 		.requests = LIST_HEAD_INIT(name.requests),		\
 		.clients = LIST_HEAD_INIT(name.clients),		\
+		.buffers = LIST_HEAD_INIT(name.buffers),		\
 	}
 
 void llm_trash_empty(struct llm_trash *trash);
 
+int llm_request_init(void);
+void llm_request_exit(void);
 int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		       struct llm_request **ret_req);
 void llm_request_discard(struct llm_request *req);
-u64 llm_request_publish(struct llm_request *req);
+int llm_request_publish(struct llm_request *req, u64 *ret_id);
 
 struct llm_request *llm_request_find(u64 id);
 struct llm_request *llm_request_after(u64 id);
@@ -145,11 +186,13 @@ void llm_request_put(struct llm_request *req);
 void llm_request_set_state(struct llm_request *req, enum llm_state state);
 bool llm_request_over(const struct llm_request *req);
 bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only);
-enum llm_class llm_request_class(const struct llm_request *req);
+enum llm_kind llm_request_kind(const struct llm_request *req);
 void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm_trash *trash);
+void llm_request_abort(struct llm_request *req, int status, struct llm_trash *trash);
 void llm_request_cancel(struct llm_request *req, struct llm_trash *trash);
 void llm_request_detach(struct llm_request *req, struct llm_trash *trash);
 void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash);
 void llm_request_wake(struct llm_request *req, struct llm_trash *trash);
+void llm_request_describe(const struct llm_request *req, struct llm_request_info *ret_info);
 
 #endif /* LLM_REQUEST_H */

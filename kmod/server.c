@@ -9,15 +9,35 @@
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
+#include <linux/uaccess.h>
 
 #include "args.h"
 #include "call.h"
+#include "charge.h"
 #include "commands.h"
 #include "limits.h"
+#include "map.h"
+#include "netlink.h"
+#include "news.h"
 #include "queue.h"
+#include "region.h"
 #include "request.h"
 #include "server.h"
+
+static void llm_server_tell(u32 type, const struct llm_server *server, u32 requests)
+{
+	const struct llm_report report = {
+		.type = type,
+		.pid = pid_nr(server->pid),
+		.requests = requests,
+		.time_ns = ktime_get_ns(),
+		.count = 1,
+	};
+
+	llm_netlink_tell(&report);
+}
 
 /**
  * llm_server_open() - a server comes
@@ -33,7 +53,9 @@ int llm_server_open(struct llm_server **ret_server)
 
 	if (!server)
 		return -ENOMEM;
-	INIT_LIST_HEAD(&server->fetchers);
+	for (u32 mask = 0; mask <= LLM_FETCH_EVENTS; mask++)
+		INIT_LIST_HEAD(&server->fetchers[mask]);
+	server->region_count = 1;
 	server->pid = get_pid(task_tgid(current));
 	mutex_lock(&llm_broker.server_mutex);
 	spin_lock(&llm_broker.lock);
@@ -42,7 +64,7 @@ int llm_server_open(struct llm_server **ret_server)
 	else
 		llm_broker.server = server;
 	if (!err)
-		llm_broker.stage.slots = U32_MAX;
+		llm_stage_set_slots(&llm_broker.stage, 0, 0);
 	spin_unlock(&llm_broker.lock);
 	mutex_unlock(&llm_broker.server_mutex);
 	if (err) {
@@ -50,6 +72,7 @@ int llm_server_open(struct llm_server **ret_server)
 		kfree(server);
 		return err;
 	}
+	llm_server_tell(LLM_NL_EVENT_SERVER_UP, server, 0);
 	*ret_server = server;
 	return 0;
 }
@@ -92,24 +115,31 @@ static bool llm_server_strip(void)
  */
 void llm_server_leave(struct llm_server *server)
 {
+	u32 requests = 0;
 	bool first;
 
 	mutex_lock(&llm_broker.server_mutex);
 	spin_lock(&llm_broker.lock);
 	first = !server->gone;
 	server->gone = true;
-	llm_waiters_wake(&server->fetchers);
+	for (u32 mask = 0; mask <= LLM_FETCH_EVENTS; mask++)
+		llm_waiters_wake(&server->fetchers[mask]);
 	spin_unlock(&llm_broker.lock);
 	if (first) {
+		llm_map_end();
 		while (llm_server_strip())
 			;
+		llm_charge_forget();
 		spin_lock(&llm_broker.lock);
 		llm_broker.server = NULL;
 		llm_broker.serverless_ns = ktime_get_ns();
 		llm_queue_timeout_start();
+		requests = llm_broker.unended;
 		spin_unlock(&llm_broker.lock);
 	}
 	mutex_unlock(&llm_broker.server_mutex);
+	if (first)
+		llm_server_tell(LLM_NL_EVENT_SERVER_DOWN, server, requests);
 }
 
 /** llm_server_close() - the last close */
@@ -126,11 +156,15 @@ void llm_server_adopt(struct llm_server *server)
 	struct pid *old = NULL;
 
 	spin_lock(&llm_broker.lock);
-	if (server->pid != task_tgid(current)) {
+	/* one that is gone stays whose it was */
+	if (!server->gone && server->pid != task_tgid(current)) {
 		old = server->pid;
 		server->pid = get_pid(task_tgid(current));
 	}
 	spin_unlock(&llm_broker.lock);
+	if (!old)
+		return;
+	llm_map_revoke_all();
 	put_pid(old);
 }
 
@@ -142,32 +176,86 @@ struct llm_request *llm_server_find(struct llm_server *server, u64 id)
 	return req && req->server == server && !req->handed_to ? req : NULL;
 }
 
+/* The regions of a SETUP as its server names them. Return: 0; EINVAL, EFAULT. */
+static int llm_setup_read(const struct llm_setup *setup, struct llm_region *regions)
+{
+	const size_t len = setup->region_count * sizeof(*regions);
+
+	if (setup->region_count > LLM_REGIONS_MAX || (!setup->region_count && setup->regions))
+		return -EINVAL;
+	if (copy_from_user(regions, u64_to_user_ptr(setup->regions), len))
+		return -EFAULT;
+	for (u32 i = 0; i < setup->region_count; i++) {
+		const char *name = regions[i].name;
+		const size_t name_len = strnlen(name, LLM_REGION_NAME_MAX);
+
+		if (regions[i].reserved || !llm_region_valid(name) ||
+		    !llm_args_zero(name + name_len, LLM_REGION_NAME_MAX - name_len) ||
+		    (llm_region_find(name) == LLM_REGION_HOST) != !i)
+			return -EINVAL;
+		for (u32 j = 0; j < i; j++)
+			if (!strcmp(regions[j].name, name))
+				return -EINVAL;
+	}
+	return 0;
+}
+
+/* Under the lock. Return: 0; ESHUTDOWN, EBUSY, ENOSPC: nothing was set. */
+static int llm_setup_regions(struct llm_server *server, const struct llm_region *regions, u32 count)
+{
+	u32 numbers[LLM_REGIONS_MAX];
+
+	if (server->gone)
+		return -ESHUTDOWN;
+	if (!count)
+		return 0;
+	if (server->regions_set)
+		return -EBUSY;
+	for (u32 i = 0; i < count; i++) {
+		const int number = llm_region_take(regions[i].name);
+
+		if (number < 0)
+			return number;
+		numbers[i] = number;
+	}
+	memcpy(server->regions, numbers, count * sizeof(*numbers));
+	server->region_count = count;
+	server->regions_set = true;
+	return 0;
+}
+
 static int llm_setup_start(struct llm_call *call)
 {
 	const struct llm_setup *setup = &call->args.setup;
-	int err = 0;
+	struct llm_region regions[LLM_REGIONS_MAX];
+	int err;
 
 	if (setup->flags || setup->pad || !llm_args_zero(setup->reserved, sizeof(setup->reserved)))
 		return -EINVAL;
+	err = llm_setup_read(setup, regions);
+	if (err)
+		return err;
 	spin_lock(&llm_broker.lock);
-	if (call->server->gone)
-		err = -ESHUTDOWN;
-	else
-		llm_broker.stage.slots = setup->slots ?: U32_MAX;
+	err = llm_setup_regions(call->server, regions, setup->region_count);
+	if (!err)
+		llm_stage_set_slots(&llm_broker.stage, setup->slots, setup->sequences);
 	llm_queue_run();
 	spin_unlock(&llm_broker.lock);
 	return err;
 }
 
+/* Found by looking from the start: what is used most comes first. */
 const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS] = {
 	{
-		.cmd = LLM_IOC_GET_FEATURES,
-		.size = sizeof(struct llm_features),
-		.start = llm_features_start,
+		.cmd = LLM_IOC_COMMIT_AND_FETCH,
+		.size = sizeof(struct llm_commit),
+		.start = llm_commit_fetch_start,
+		.attempt = llm_fetch_attempt,
+		.abandon = llm_fetch_abandon,
 	}, {
-		.cmd = LLM_IOC_SETUP,
-		.size = sizeof(struct llm_setup),
-		.start = llm_setup_start,
+		.cmd = LLM_IOC_COMMIT,
+		.size = sizeof(struct llm_commit),
+		.start = llm_commit_start,
 	}, {
 		.cmd = LLM_IOC_FETCH,
 		.size = sizeof(struct llm_fetch),
@@ -176,18 +264,24 @@ const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS] = {
 		.attempt = llm_fetch_attempt,
 		.abandon = llm_fetch_abandon,
 	}, {
+		.cmd = LLM_IOC_GET_FEATURES,
+		.size = sizeof(struct llm_features),
+		.start = llm_features_start,
+	}, {
+		.cmd = LLM_IOC_SETUP,
+		.size = sizeof(struct llm_setup),
+		.start = llm_setup_start,
+	}, {
 		.cmd = LLM_IOC_PULL,
 		.size = sizeof(struct llm_pull),
 		.start = llm_pull_start,
 	}, {
-		.cmd = LLM_IOC_COMMIT,
-		.size = sizeof(struct llm_commit),
-		.start = llm_commit_start,
+		.cmd = LLM_IOC_CHARGE,
+		.size = sizeof(struct llm_charge),
+		.start = llm_charge_start,
 	}, {
-		.cmd = LLM_IOC_COMMIT_AND_FETCH,
-		.size = sizeof(struct llm_commit),
-		.start = llm_commit_fetch_start,
-		.attempt = llm_fetch_attempt,
-		.abandon = llm_fetch_abandon,
+		.cmd = LLM_IOC_UNCHARGE,
+		.size = sizeof(struct llm_charge),
+		.start = llm_uncharge_start,
 	},
 };

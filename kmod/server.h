@@ -8,20 +8,31 @@
 
 #include <linux/list.h>
 #include <linux/types.h>
+#include <linux/llm.h>
+
+#include "uring.h"
 
 struct llm_request;
 struct pid;
 
 /**
  * struct llm_server - an open file; the broker's lock protects it
- * @fetchers: parked FETCHes, oldest first
+ * @fetchers: parked FETCHes by the events they take, oldest first
  * @pid: the process that serves: the opener, or whoever fetched last
+ * @regions: the broker's number of each region, by the server's own
+ * @region_count: of them; the first is always LLM_REGION_HOST
+ * @regions_set: by SETUP
  * @gone: no longer the server
+ * @pool: for its commands by io_uring
  */
 struct llm_server {
-	struct list_head fetchers;
+	struct list_head fetchers[LLM_FETCH_EVENTS + 1];
 	struct pid *pid;
+	u32 regions[LLM_REGIONS_MAX];
+	u32 region_count;
+	bool regions_set;
 	bool gone;
+	struct llm_uring_pool pool;
 };
 
 int llm_server_open(struct llm_server **ret_server);

@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "args.h"
+#include "buffer.h"
 #include "call.h"
 #include "client.h"
 #include "commands.h"
@@ -33,23 +34,68 @@ static bool llm_sampling_valid(const struct llm_submit *spec)
 	return llm_args_zero(sampling->reserved, sizeof(sampling->reserved));
 }
 
+/* What can be said of the buffers without looking for them. */
+static bool llm_submit_buffers_valid(const struct llm_submit *spec)
+{
+	if (!(spec->flags & LLM_SUBMIT_BUFFER) != !spec->buffer)
+		return false;
+	return spec->answer_buffer || (!spec->answer_offset && !spec->answer_len);
+}
+
 static int llm_submit_check(const struct llm_submit *spec)
 {
-	if (spec->flags & ~LLM_SUBMIT_FLAGS || spec->op > LLM_OP_MAX ||
-	    spec->payload_type > LLM_PAYLOAD_TOKENS || spec->pad ||
-	    !llm_args_zero(spec->reserved, sizeof(spec->reserved)) ||
+	if (spec->flags & ~(LLM_SUBMIT_FLAGS | LLM_SUBMIT_BUFFER) || spec->op > LLM_OP_MAX ||
+	    spec->payload_type > LLM_PAYLOAD_TOKENS || spec->pad || spec->pad2 ||
+	    spec->sched_class > LLM_CLASS_IDLE ||
+	    (spec->sched_class && spec->op >= LLM_OP_CONTROL) ||
+	    spec->reserved || !llm_submit_buffers_valid(spec) ||
 	    !llm_submit_model_valid(spec->model) || !llm_sampling_valid(spec))
 		return -EINVAL;
-	if (spec->payload_len > llm_limit(max_payload_bytes) ||
+	if (spec->payload_len > (spec->buffer ? LLM_BUFFER_PAYLOAD_MAX :
+						llm_limit(max_payload_bytes)) ||
 	    spec->stop_len > LLM_STOP_BYTES_MAX)
 		return -E2BIG;
 	return 0;
 }
 
-/* Copies stop strings and payload, in the order in which a server gets them. */
-static int llm_submit_copy(struct llm_request *req)
+/* A range of a buffer, which the request uses from now on. Return: 0; ENOENT, EINVAL. */
+static int llm_submit_use(struct llm_client *client, u64 id, u64 offset, u64 len,
+			  struct llm_buffer **ret_buffer)
+{
+	if (!id)
+		return 0;
+	*ret_buffer = llm_buffer_use(client, id);
+	if (!*ret_buffer)
+		return -ENOENT;
+	if (len > llm_buffer_len(*ret_buffer) || offset > llm_buffer_len(*ret_buffer) - len)
+		return -EINVAL;
+	return 0;
+}
+
+/* Return: 0; ENOENT, EINVAL, EACCES. */
+static int llm_submit_buffers(struct llm_client *client, struct llm_request *req)
 {
 	const struct llm_submit *spec = &req->spec;
+	int err;
+
+	if (!spec->buffer && !spec->answer_buffer)
+		return 0;
+	spin_lock(&llm_broker.lock);
+	err = llm_submit_use(client, spec->buffer, spec->payload, spec->payload_len,
+			     &req->buffer) ?:
+	      llm_submit_use(client, spec->answer_buffer, spec->answer_offset, spec->answer_len,
+			     &req->answer_buffer);
+	if (!err && req->answer_buffer && !req->answer_buffer->pin.write)
+		err = -EACCES;
+	spin_unlock(&llm_broker.lock);
+	return err;
+}
+
+/* Copies stop strings and payload, in the order in which a server gets them. */
+static int llm_submit_copy(struct llm_call *call, struct llm_request *req)
+{
+	const struct llm_submit *spec = &req->spec;
+	struct iov_iter iter;
 	int err;
 
 	err = llm_bytes_read_user(&req->prompt, u64_to_user_ptr(spec->stop), spec->stop_len);
@@ -57,18 +103,21 @@ static int llm_submit_copy(struct llm_request *req)
 		return err;
 	if (spec->stop_len && llm_bytes_last(&req->prompt) != '\0')
 		return -EINVAL;
-	return llm_bytes_read_user(&req->prompt, u64_to_user_ptr(spec->payload),
-				   spec->payload_len);
+	if (req->buffer || !spec->payload_len)
+		return 0;
+	err = llm_call_import(call, ITER_SOURCE, spec->payload, spec->payload_len, &iter);
+	return err ?: llm_bytes_read_iter(&req->prompt, &iter, spec->payload_len);
 }
 
-static u64 llm_submit_publish(struct llm_request *req)
+/* Return: 0; EDQUOT: the request is still the caller's. */
+static int llm_submit_publish(struct llm_request *req, u64 *ret_id)
 {
-	u64 id;
+	int err;
 
 	spin_lock(&llm_broker.lock);
-	id = llm_request_publish(req);
+	err = llm_request_publish(req, ret_id);
 	spin_unlock(&llm_broker.lock);
-	return id;
+	return err;
 }
 
 /* As if it had never been submitted. */
@@ -85,8 +134,9 @@ static void llm_submit_revoke(struct llm_client *client, u64 id)
 	llm_trash_empty(&trash);
 }
 
-static int llm_submit(struct llm_client *client, const struct llm_submit *spec, u64 *ret_id)
+static int llm_submit(struct llm_call *call, const struct llm_submit *spec, u64 *ret_id)
 {
+	struct llm_client *client = call->client;
 	struct llm_request *req;
 	int err;
 
@@ -96,23 +146,22 @@ static int llm_submit(struct llm_client *client, const struct llm_submit *spec, 
 	err = llm_request_create(client, spec, &req);
 	if (err)
 		return err;
-	err = llm_submit_copy(req);
-	if (err) {
+	err = llm_submit_buffers(client, req) ?: llm_submit_copy(call, req) ?:
+	      llm_submit_publish(req, ret_id);
+	if (err)
 		llm_request_discard(req);
-		return err;
-	}
-	*ret_id = llm_submit_publish(req);
-	return 0;
+	return err;
 }
 
 int llm_submit_start(struct llm_call *call)
 {
 	int err;
 
-	err = llm_submit(call->client, &call->args.submit, &call->args.submit.id);
+	err = llm_submit(call, &call->args.submit, &call->args.submit.id);
 	if (err)
 		return err;
-	err = llm_args_write(call);
+	err = llm_args_write_part(call, offsetof(struct llm_submit, id),
+				  offsetofend(struct llm_submit, id));
 	if (err)
 		llm_submit_revoke(call->client, call->args.submit.id);
 	return err;
@@ -126,13 +175,30 @@ int llm_submit_read_start(struct llm_call *call)
 
 	if (read->size != sizeof(*read) || read->id)
 		return -EINVAL;
-	err = llm_read_start(call) ?: llm_submit(call->client, submit, &submit->id);
+	err = llm_read_start(call) ?: llm_submit(call, submit, &submit->id);
 	if (err)
 		return err;
 	read->id = submit->id;
-	err = llm_args_write(call);
+	/* The rest goes out with what READ has to say, if it has anything to say. */
+	err = llm_args_write_part(call, offsetof(struct llm_submit_read, submit.id),
+				  offsetofend(struct llm_submit_read, submit.id)) ?:
+	      llm_args_write_part(call, offsetof(struct llm_submit_read, read.id),
+				  offsetofend(struct llm_submit_read, read.id));
 	if (err)
 		llm_submit_revoke(call->client, submit->id);
+	return err;
+}
+
+static int llm_submit_publish_prompt(struct llm_request *req, struct llm_bytes *prompt, u64 *ret_id)
+{
+	int err;
+
+	spin_lock(&llm_broker.lock);
+	llm_bytes_append(&req->prompt, prompt);
+	err = llm_request_publish(req, ret_id);
+	if (err)
+		llm_bytes_append(prompt, &req->prompt);
+	spin_unlock(&llm_broker.lock);
 	return err;
 }
 
@@ -142,7 +208,7 @@ int llm_submit_read_start(struct llm_call *call)
  * @prompt: moves into the request
  * @ret_id: the request's
  *
- * Return: 0; EBUSY, ENOMEM: @prompt is as it was.
+ * Return: 0; EBUSY, EDQUOT, ENOMEM: @prompt is as it was.
  */
 int llm_submit_prompt(struct llm_client *client, struct llm_bytes *prompt, u64 *ret_id)
 {
@@ -159,7 +225,8 @@ int llm_submit_prompt(struct llm_client *client, struct llm_bytes *prompt, u64 *
 	err = llm_request_create(client, &spec, &req);
 	if (err)
 		return err;
-	llm_bytes_append(&req->prompt, prompt);
-	*ret_id = llm_submit_publish(req);
-	return 0;
+	err = llm_submit_publish_prompt(req, prompt, ret_id);
+	if (err)
+		llm_request_discard(req);
+	return err;
 }

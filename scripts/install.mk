@@ -2,7 +2,8 @@
 #
 # make install: programs, library, header, unit, udev rule, manual pages. DESTDIR and PREFIX as
 # usual. The module is built for one kernel: make modules_install KDIR=... puts it there.
-# Without DESTDIR the loader and systemd are told what is new; then `systemctl enable --now llmosd`.
+# Without DESTDIR the loader and systemd are told what is new; then
+# `systemctl enable --now llmosd llmos-quota`.
 
 BINDIR		?= $(PREFIX)/bin
 INCLUDEDIR	?= $(PREFIX)/include
@@ -18,7 +19,8 @@ put		= $(INSTALL) -D -m $(1) $(2) $(DESTDIR)$(3)
 MAN_PAGES	:= $(wildcard Documentation/man/*.[0-9])
 COMPLETION	:= $(wildcard libllmos-user/llmctl/completion/llmctl)
 
-install: programs install-pc $(O)/install/llmctl $(O)/install/llmosd.service
+install: programs install-pc $(O)/install/llmctl $(O)/install/llmosd.service \
+		$(O)/install/llmos-quota.service
 	$(call put,755,$(O)/llmosd,$(BINDIR)/llmosd)
 	$(call put,755,$(O)/install/llmctl,$(BINDIR)/llmctl)
 	$(call put,755,$(O)/libllmos.so.0,$(LIBDIR)/libllmos.so.0)
@@ -26,8 +28,11 @@ install: programs install-pc $(O)/install/llmctl $(O)/install/llmosd.service
 	$(call put,644,$(O)/libllmos.a,$(LIBDIR)/libllmos.a)
 	$(call put,644,libllmos-user/include/llmos.h,$(INCLUDEDIR)/llmos.h)
 	$(call put,644,kmod/uapi/linux/llm.h,$(INCLUDEDIR)/linux/llm.h)
+	$(call put,644,kmod/uapi/linux/llm_netlink.h,$(INCLUDEDIR)/linux/llm_netlink.h)
 	$(call put,644,udev/60-llm.rules,$(UDEVDIR)/60-llm.rules)
 	$(call put,644,$(O)/install/llmosd.service,$(UNITDIR)/system/llmosd.service)
+	$(call put,644,$(O)/install/llmos-quota.service,$(UNITDIR)/system/llmos-quota.service)
+	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSCONFDIR)/llmos/quota.d
 	$(call put,644,daemon/systemd/llmos.slice,$(UNITDIR)/system/llmos.slice)
 	$(call put,644,daemon/systemd/llmos.sysusers.conf,$(SYSUSERSDIR)/llmos.conf)
 	$(call put,644,daemon/systemd/llmos.tmpfiles.conf,$(TMPFILESDIR)/llmos.conf)
@@ -53,9 +58,9 @@ $(O)/install/llmctl: $(CTL_OBJS) $(O)/libllmos.so.0
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(CTL_OBJS) -L$(O) -lllmos $(CTL_LIBS)
 
-$(O)/install/llmosd.service: daemon/systemd/llmosd.service FORCE
+$(O)/install/%.service: daemon/systemd/%.service FORCE
 	@mkdir -p $(@D)
-	$(Q)sed 's,/usr/bin/llmosd,$(BINDIR)/llmosd,' $< >$@
+	$(Q)sed 's,=/usr/bin/llm,=$(BINDIR)/llm,' $< >$@
 .PHONY: FORCE
 
 install-pc:

@@ -24,6 +24,8 @@
  * @log_level: as syslog(3) counts
  * @threads: 0: one for each processor
  * @slots: requests stepped at once
+ * @sequences: requests that keep their place in the cache, 0: four for each slot
+ * @order: "fair", or "arrival"
  * @batch_tokens: of one step
  * @context: of one request, 0: as the model was made for
  * @kv_memory: bytes of one model's cache, 0: as the engine thinks best
@@ -38,9 +40,11 @@ struct config {
 	char user[CONFIG_STRING_MAX];
 	char isa[CONFIG_STRING_MAX];
 	char kv_type[CONFIG_STRING_MAX];
+	char order[CONFIG_STRING_MAX];
 	uint64_t log_level;
 	uint64_t threads;
 	uint64_t slots;
+	uint64_t sequences;
 	uint64_t batch_tokens;
 	uint64_t context;
 	uint64_t kv_memory;

@@ -37,7 +37,12 @@ typedef unsigned __int128 u128;
 
 static inline u64 mul_u64_u64_div_u64(u64 a, u64 b, u64 divisor)
 {
-	return (u64)((u128)a * b / divisor);
+	const u128 result = (u128)a * b / divisor;
+
+	/* as a processor's division does, whose quotient does not fit */
+	if (result > UINT64_MAX)
+		__builtin_trap();
+	return (u64)result;
 }
 
 #endif /* LLMOS_BASE_KERNEL_H */

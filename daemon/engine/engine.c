@@ -33,6 +33,8 @@ static int config_numbers(struct engine_config *c, struct error *error)
 	if (r >= 0)
 		r = bounded(&c->max_seqs, SEQS_DEFAULT, COUNT_MAX, "max_seqs", error);
 	if (r >= 0)
+		r = bounded(&c->kv_seqs, c->max_seqs, COUNT_MAX, "kv_seqs", error);
+	if (r >= 0)
 		r = bounded(&c->batch_tokens, BATCH_TOKENS_DEFAULT, COUNT_MAX, "batch_tokens",
 			    error);
 	if (r >= 0)

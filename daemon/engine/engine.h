@@ -26,8 +26,9 @@ struct gguf;
  * @isa: instruction set to use at most ("ref", "avx2", "avx512", ...), NULL: what the environment's
  *	LLMOS_ISA says, or the best there is
  * @kv_type: "auto", "f32" or "f16"; NULL and auto: f32 for models of F32 weights, else f16
- * @kv_bytes: key-value cache of one model; 0: enough for @max_seqs sequences of the model's context,
+ * @kv_bytes: key-value cache of one model; 0: enough for @kv_seqs sequences of the model's context,
  *	but at most a quarter of the memory there is
+ * @kv_seqs: see @kv_bytes; 0: @max_seqs
  * @context: tokens a sequence may have at most; 0: as the model was made for
  * @max_seqs: sequences at once
  * @batch_tokens: tokens of one step at most, which bounds how long it takes
@@ -41,6 +42,7 @@ struct engine_config {
 	const char *isa;
 	const char *kv_type;
 	size_t kv_bytes;
+	unsigned int kv_seqs;
 	unsigned int context;
 	unsigned int max_seqs;
 	unsigned int batch_tokens;
@@ -107,6 +109,10 @@ unsigned int engine_seq_length(const struct engine_seq *seq);
  * Return: 0; -ENOSPC no pages left now, -E2BIG longer than context_used.
  */
 int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens);
+/** engine_seq_bytes() - of the pages that it holds */
+size_t engine_seq_bytes(const struct engine_seq *seq);
+/** engine_kv_bytes() - of the pages that a sequence of @tokens holds */
+size_t engine_kv_bytes(const struct engine_model *model, unsigned int tokens);
 /** engine_seq_truncate() - forget all but the first @tokens and give their pages back */
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens);
 

@@ -68,7 +68,7 @@ static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, 
 	if (c->context)
 		m->context = MIN(m->context, c->context);
 	wanted = (m->context - 1) / KV_PAGE_TOKENS + 1;
-	pages = wanted * c->max_seqs;
+	pages = wanted * c->kv_seqs;
 	if (bytes > limit)
 		return error_set(error, -ENOMEM,
 				 "model: a cache of '%zu' bytes is more than the %zu there are",

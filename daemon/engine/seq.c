@@ -81,6 +81,16 @@ int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens)
 	return 0;
 }
 
+size_t engine_seq_bytes(const struct engine_seq *seq)
+{
+	return seq->page_count * seq->model->kv.page_bytes;
+}
+
+size_t engine_kv_bytes(const struct engine_model *model, unsigned int tokens)
+{
+	return pages_for(tokens) * model->kv.page_bytes;
+}
+
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 {
 	const uint32_t keep = pages_for(MIN(tokens, seq->length));

@@ -21,6 +21,7 @@ struct broker {
 	struct list all;
 	struct list states[LLM_STATE_ENDED + 1];
 	struct list users;
+	struct tenants tenants;
 	unsigned int count;
 	unsigned int wanted;		/* requests that need compute the scheduler would take */
 	uint64_t last_id;
@@ -81,6 +82,11 @@ static void broker_request_free(struct broker *broker, struct broker_request *re
 		user->count--;
 		broker_user_put(user);
 	}
+	if (request->leaf) {
+		llm_ledger_release(&request->ledger);
+		llm_ticket_end(&broker->tenants.stage, &request->ticket, clock_ns());
+		tenants_put(request->leaf);
+	}
 	broker->count--;
 	list_remove(&request->link);
 	list_remove(&request->file_link);
@@ -112,6 +118,9 @@ static void broker_fill_event(struct llm_event *event, const struct llm_submit *
 		.stop_len = submit->stop_len,
 		.payload_len = submit->payload_len,
 		.data_len = submit->stop_len + submit->payload_len,
+		.sched_class = submit->sched_class,
+		.domain_cgroup = peer->cgroup_id,
+		.domain_uid = peer->uid,
 	};
 	memcpy(event->model, submit->model, sizeof(event->model));
 }
@@ -131,6 +140,26 @@ static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t 
 	return copy;
 }
 
+/* finds out among whom it competes */
+static int broker_place(struct broker *broker, struct broker_request *request)
+{
+	struct broker_file *file = request->file;
+	uint32_t class = request->event.sched_class;
+	int r;
+
+	if (broker_is_control(request))
+		return 0;
+	r = tenants_get(&broker->tenants, &file->leaves, &file->peer,
+			class == LLM_CLASS_INTERACTIVE, &request->leaf);
+	if (r < 0)
+		return r;
+	llm_ticket_init(&request->ticket, &request->leaf->share,
+			class == LLM_CLASS_IDLE ? LLM_BAND_IDLE : LLM_BAND_FAIR,
+			request->event.id);
+	llm_ledger_init(&request->ledger, &request->leaf->share.tenant, request->event.id, false);
+	return 0;
+}
+
 static struct broker_request *broker_request_new(struct broker *broker, struct broker_file *file,
 						 const struct llm_submit *submit,
 						 const uint8_t *data)
@@ -139,16 +168,18 @@ static struct broker_request *broker_request_new(struct broker *broker, struct b
 
 	if (!request)
 		return NULL;
+	request->file = file;
+	broker_fill_event(&request->event, submit, &file->peer, broker->last_id + 1);
 	request->data = broker_copy_data(submit, data);
-	if (!request->data) {
+	if (!request->data || broker_place(broker, request) < 0) {
+		free(request->data);
 		free(request);
 		return NULL;
 	}
-	broker_fill_event(&request->event, submit, &file->peer, ++broker->last_id);
+	broker->last_id++;
 	list_init(&request->link);
 	list_init(&request->reads);
 	list_init(&request->table_link);
-	request->file = file;
 	list_append(&file->requests, &request->file_link);
 	list_append(&broker->all, &request->all_link);
 	list_append(&broker->table[request->event.id % BROKER_TABLE_SIZE], &request->table_link);
@@ -168,18 +199,65 @@ static void broker_hand_out(struct broker *broker, struct broker_request *reques
 	broker->ipc.sink->request(broker->ipc.sink, &broker->ipc, &request->event, data);
 }
 
+static void broker_resume(struct broker *broker, struct broker_request *request)
+{
+	broker_move(broker, request, LLM_STATE_RUNNING);
+	broker->ipc.sink->resume(broker->ipc.sink, &broker->ipc, request->event.id);
+}
+
+/* a slot has become free, or somebody wants one */
+static void broker_run(struct broker *broker)
+{
+	struct llm_ticket *ticket;
+
+	if (!broker->ipc.is_fair)
+		return;
+	while ((ticket = llm_stage_next(&broker->tenants.stage, true, clock_ns()))) {
+		struct broker_request *request = container_of(ticket, struct broker_request,
+							      ticket);
+
+		if (request->state == LLM_STATE_QUEUED)
+			broker_hand_out(broker, request);
+		else
+			broker_resume(broker, request);
+	}
+}
+
 static void broker_want(struct ipc *ipc, unsigned int count)
 {
 	struct broker *broker = to_broker(ipc);
 	struct broker_request *request, *next;
 
 	broker->wanted = count;
+	if (ipc->is_fair) {
+		broker_run(broker);
+		return;
+	}
 	list_each_safe(request, next, &broker->states[LLM_STATE_QUEUED], link) {
 		if (!broker->wanted)
 			break;
 		broker->wanted--;
 		broker_hand_out(broker, request);
 	}
+}
+
+/* a request has come that needs compute */
+static void broker_queue(struct broker *broker, struct broker_request *request)
+{
+	if (broker->ipc.is_fair)
+		llm_ticket_wait(&broker->tenants.stage, &request->ticket, clock_ns());
+	broker_want(&broker->ipc, broker->wanted);
+}
+
+/* its reader has caught up */
+static void broker_go_on(struct broker *broker, struct broker_request *request)
+{
+	request->waits_for_reader = false;
+	/* it gets its slot when the scheduler asks what there is: readers are being served now */
+	if (broker->ipc.is_fair && request->leaf)
+		llm_ticket_wait(&broker->tenants.stage, &request->ticket, clock_ns());
+	else
+		broker_resume(broker, request);
 }
 
 static void broker_end(struct broker *broker, struct broker_request *request)
@@ -190,6 +268,10 @@ static void broker_end(struct broker *broker, struct broker_request *request)
 	broker_move(broker, request, LLM_STATE_ENDED);
 	if (!request->end_ns)
 		request->end_ns = clock_ns();
+	if (request->leaf) {
+		llm_ledger_release(&request->ledger);
+		llm_ticket_end(&broker->tenants.stage, &request->ticket, request->end_ns);
+	}
 	if (!file)
 		broker_request_free(broker, request);
 	else
@@ -206,6 +288,33 @@ static struct broker_request *broker_lookup(struct broker *broker, uint64_t id)
 	return NULL;
 }
 
+/* counts what was done for it */
+static void broker_account(struct broker *broker, struct broker_request *request,
+			   const struct llm_commit *commit)
+{
+	if (request->leaf)
+		llm_ticket_use(&broker->tenants.stage, &request->ticket, commit->prompt_tokens,
+			       commit->output_tokens, commit->compute_ns, clock_ns());
+}
+
+/* what it may do now: its reader comes first, then those it shares the server with */
+static void broker_judge(struct broker *broker, struct broker_request *request)
+{
+	struct llm_stage *stage = &broker->tenants.stage;
+
+	if (request->unread.len > BROKER_UNREAD_MAX) {
+		if (request->leaf)
+			llm_ticket_leave(stage, &request->ticket, clock_ns());
+		request->waits_for_reader = true;
+		broker_move(broker, request, LLM_STATE_PAUSED);
+	} else if (broker->ipc.is_fair && request->leaf &&
+		   !llm_ticket_renew(stage, &request->ticket, true, clock_ns())) {
+		broker_move(broker, request, LLM_STATE_PAUSED);
+	}
+	if (request->state == LLM_STATE_PAUSED)
+		broker_run(broker);
+}
+
 static int broker_take_commit(struct broker *broker, struct broker_request *request,
 			      const struct llm_commit *commit)
 {
@@ -218,14 +327,15 @@ static int broker_take_commit(struct broker *broker, struct broker_request *requ
 	request->event.output_bytes += commit->data_len;
 	request->event.prompt_tokens = commit->prompt_tokens;
 	request->event.output_tokens = commit->output_tokens;
+	broker_account(broker, request, commit);
 	if (commit->flags & LLM_COMMIT_END) {
 		request->status = commit->status;
 		request->finish = commit->finish;
 		broker_end(broker, request);
+		broker_run(broker);
 		return LLM_VERDICT_CONTINUE;
 	}
-	if (request->unread.len > BROKER_UNREAD_MAX)
-		broker_move(broker, request, LLM_STATE_PAUSED);
+	broker_judge(broker, request);
 	if (commit->data_len)
 		request->file->changed(request->file, request);
 	/* a reader may just have taken it all */
@@ -243,9 +353,62 @@ static int broker_commit(struct ipc *ipc, const struct llm_commit *commit)
 		return -E2BIG;
 	if (request->state != LLM_STATE_CANCELLING)
 		return broker_take_commit(broker, request, commit);
+	broker_account(broker, request, commit);
 	if (commit->flags & LLM_COMMIT_END)
 		broker_end(broker, request);
 	return LLM_VERDICT_CANCELLED;
+}
+
+/* ---- memory ---- */
+
+static struct broker_request *broker_payer(struct broker *broker, uint64_t id)
+{
+	struct broker_request *request = broker_lookup(broker, id);
+
+	if (!request || request->state == LLM_STATE_QUEUED || request->state == LLM_STATE_ENDED)
+		return NULL;
+	return request;
+}
+
+/* there are no quotas here: what is held is counted, and nobody has to wait */
+static int broker_charge(struct ipc *ipc, const struct llm_charge *charge)
+{
+	struct broker_request *request = broker_payer(to_broker(ipc), charge->id);
+
+	if (!request)
+		return -ENOENT;
+	if (!request->leaf || charge->region >= LLM_REGIONS_MAX || charge->flags || !charge->bytes)
+		return -EINVAL;
+	if (request->state == LLM_STATE_CANCELLING)
+		return LLM_VERDICT_CANCELLED;
+	if (llm_ledger_charge(&request->ledger, charge->region, charge->bytes, false) !=
+	    LLM_CHARGE_DONE)
+		return -EDQUOT;
+	return LLM_VERDICT_CONTINUE;
+}
+
+static int broker_uncharge(struct ipc *ipc, const struct llm_charge *charge)
+{
+	struct broker_request *request = broker_payer(to_broker(ipc), charge->id);
+
+	if (!request)
+		return -ENOENT;
+	if (!request->leaf || charge->region >= LLM_REGIONS_MAX ||
+	    !llm_ledger_uncharge(&request->ledger, charge->region, charge->bytes))
+		return -EINVAL;
+	return 0;
+}
+
+/* its clients have no buffers */
+static int broker_view(struct ipc *ipc, uint64_t offset, size_t len, bool write,
+		       struct ipc_view *ret)
+{
+	(void)ipc;
+	(void)offset;
+	(void)len;
+	(void)write;
+	(void)ret;
+	return -EOPNOTSUPP;
 }
 
 static void broker_ipc_free(struct ipc *ipc)
@@ -256,6 +419,9 @@ static void broker_ipc_free(struct ipc *ipc)
 static const struct ipc_ops broker_ops = {
 	.want = broker_want,
 	.commit = broker_commit,
+	.charge = broker_charge,
+	.uncharge = broker_uncharge,
+	.view = broker_view,
 	.free = broker_ipc_free,
 };
 
@@ -278,8 +444,15 @@ int broker_new(struct broker **ret, struct ipc_sink *sink)
 		list_init(&broker->states[i]);
 	list_init(&broker->all);
 	list_init(&broker->users);
+	tenants_init(&broker->tenants);
 	*ret = broker;
 	return 0;
+}
+
+void broker_set_slots(struct broker *broker, unsigned int slots, unsigned int sequences)
+{
+	llm_stage_set_slots(&broker->tenants.stage, slots, sequences);
+	broker->ipc.is_fair = slots;
 }
 
 struct ipc *broker_ipc(struct broker *broker)
@@ -302,6 +475,7 @@ void broker_free(struct broker *broker)
 void broker_file_init(struct broker_file *file)
 {
 	list_init(&file->requests);
+	list_init(&file->leaves);
 	file->count = 0;
 }
 
@@ -344,15 +518,15 @@ static int broker_check_model(const char *model)
 
 int broker_check_submit(const struct llm_submit *submit)
 {
-	size_t i;
-
 	if (submit->flags & ~LLM_SUBMIT_FLAGS || submit->op > LLM_OP_MAX ||
 	    submit->payload_type > LLM_PAYLOAD_TOKENS || submit->payload || submit->stop ||
-	    submit->pad || submit->id)
+	    submit->pad || submit->pad2 || submit->id || submit->sched_class > LLM_CLASS_IDLE ||
+	    (submit->sched_class && submit->op >= LLM_OP_CONTROL))
 		return -EINVAL;
-	for (i = 0; i < ARRAY_SIZE(submit->reserved); i++)
-		if (submit->reserved[i])
-			return -EINVAL;
+	/* buffers are the module's matter */
+	if (submit->buffer || submit->answer_buffer || submit->answer_offset ||
+	    submit->answer_len || submit->reserved)
+		return -EINVAL;
 	if (broker_check_sampling(&submit->sampling, submit->flags) < 0 ||
 	    broker_check_model(submit->model) < 0)
 		return -EINVAL;
@@ -386,7 +560,7 @@ int broker_submit(struct broker *broker, struct broker_file *file,
 	if (broker_is_control(request))
 		broker_hand_out(broker, request);
 	else
-		broker_want(&broker->ipc, broker->wanted);
+		broker_queue(broker, request);
 	return 0;
 }
 
@@ -433,10 +607,9 @@ void broker_read(struct broker *broker, struct broker_request *request, struct l
 		read->status = request->cancelled ? -ECANCELED : request->status;
 		read->finish = request->finish;
 	}
-	if (request->state == LLM_STATE_PAUSED && request->unread.len <= BROKER_UNREAD_MAX / 2) {
-		broker_move(broker, request, LLM_STATE_RUNNING);
-		broker->ipc.sink->resume(broker->ipc.sink, &broker->ipc, event->id);
-	}
+	if (request->state == LLM_STATE_PAUSED && request->waits_for_reader &&
+	    request->unread.len <= BROKER_UNREAD_MAX / 2)
+		broker_go_on(broker, request);
 }
 
 void broker_forget(struct broker *broker, struct broker_request *request)
@@ -453,6 +626,8 @@ void broker_cancel(struct broker *broker, struct broker_request *request, bool f
 		broker->cancelled++;
 		request->cancelled = true;
 		request->end_ns = now;
+		if (request->leaf)
+			llm_ticket_leave(&broker->tenants.stage, &request->ticket, now);
 		if (request->state == LLM_STATE_QUEUED) {
 			broker->ended++;
 			broker_move(broker, request, LLM_STATE_ENDED);
@@ -473,6 +648,9 @@ void broker_file_close(struct broker *broker, struct broker_file *file)
 	while (!list_empty(&file->requests))
 		broker_cancel(broker,
 			      list_first(&file->requests, struct broker_request, file_link), true);
+	/* the scheduler may still have requests that came by it */
+	while (!list_empty(&file->leaves))
+		list_remove(file->leaves.next);
 }
 
 /* ---- what there is ---- */
@@ -496,6 +674,8 @@ static void broker_fill_info(struct llm_request_info *info, const struct broker_
 		.output_bytes = event->output_bytes,
 		.unread_bytes = request->unread.len,
 		.attempts = event->attempts,
+		.sched_class = event->sched_class,
+		.memory_host = request->ledger.held[0],
 	};
 	memcpy(info->model, event->model, sizeof(info->model));
 }
@@ -533,4 +713,5 @@ void broker_features(const struct broker *broker, struct llm_features *features)
 	features->submitted = broker->last_id;
 	features->ended = broker->ended;
 	features->cancelled = broker->cancelled;
+	features->memory_host = broker->tenants.stage.policy.root.usage.memory[0];
 }

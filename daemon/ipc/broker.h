@@ -12,6 +12,8 @@
 #include "base/list.h"
 #include "ipc/ipc.h"
 #include "ipc/peer.h"
+#include "ipc/tenants.h"
+#include "kmod/policy/memory.h"
 
 /* limits, as GET_FEATURES tells them */
 #define BROKER_REQUESTS_MAX		1024U
@@ -28,12 +30,14 @@ struct broker_request;
  * struct broker_file - what belongs together and ends together: a connection's requests
  * @requests: its requests, oldest first
  * @count: number of them
+ * @leaves: it among those who share the server
  * @peer: who asks
  * @changed: something that a READ or WAIT of this file may wait for has happened to @request
  */
 struct broker_file {
 	struct list requests;
 	unsigned int count;
+	struct list leaves;
 	struct peer peer;
 	void (*changed)(struct broker_file *file, struct broker_request *request);
 };
@@ -49,6 +53,10 @@ struct broker_file {
  * @event: what the scheduler gets, and its numbers so far
  * @data: stop strings and payload, until they are handed out
  * @state: enum llm_state
+ * @leaf: whose share it has of what is computed; NULL: a control request
+ * @ticket: to be stepped
+ * @ledger: memory that the scheduler holds for it
+ * @waits_for_reader: it was told to pause because its answer is not read, and not for others
  * @cancelled: it ends with ECANCELED whatever the scheduler says
  * @unread: the answer's bytes that nobody has read
  * @status: at the end, 0 or -errno
@@ -67,6 +75,10 @@ struct broker_request {
 	struct llm_event event;
 	uint8_t *data;
 	enum llm_state state;
+	struct tenant_leaf *leaf;
+	struct llm_ticket ticket;
+	struct llm_ledger ledger;
+	bool waits_for_reader;
 	bool cancelled;
 	struct bytes unread;
 	int status;
@@ -78,6 +90,12 @@ struct broker_request {
 
 int broker_new(struct broker **ret, struct ipc_sink *sink);
 struct ipc *broker_ipc(struct broker *broker);
+/**
+ * broker_set_slots() - choose who is stepped, in fair order; before there are requests
+ * @slots: requests stepped at once; 0: hand out what is wanted, in order of arrival
+ * @sequences: requests that keep their state while they are paused
+ */
+void broker_set_slots(struct broker *broker, unsigned int slots, unsigned int sequences);
 /** broker_free() - also ipc_free(broker_ipc()); its files must be closed */
 void broker_free(struct broker *broker);
 

@@ -106,9 +106,9 @@ static bool read_due(const struct broker_request *request, const struct llm_read
 		return true;
 	if (!(read->flags & LLM_READ_ALL))
 		return request->unread.len;
-	/* a paused answer does not grow: more than that can't be waited for */
+	/* an answer that waits to be read does not grow: more than that can't be waited for */
 	return request->unread.len >= MIN(read->buf_len, CONN_READ_MAX) ||
-	       request->state == LLM_STATE_PAUSED;
+	       request->waits_for_reader;
 }
 
 /* the reply of a READ or SUBMIT_AND_READ */

@@ -13,7 +13,8 @@
 #define DEVICE_BUF_BYTES	8192U	/* an event and the start of its data */
 #define DEVICE_END_BYTES	4096U	/* a last COMMIT up to this size fetches again itself */
 #define DEVICE_CONTROLS		32U	/* FETCHes for control requests that are kept parked */
-#define DEVICE_NOTICES		8U	/* FETCHes for news */
+#define DEVICE_NOTICES		16U	/* FETCHes for news */
+#define DEVICE_AHEAD		8U	/* FETCHes for requests beyond the slots, at most */
 #define DEVICE_SPARE		16U	/* slots that may be pulling at the same time */
 #define DEVICE_DATA_MAX		(256U << 20)
 #define DEVICE_PULL_BYTES	(256U << 10)
@@ -36,7 +37,7 @@ enum slot_use {
  * @mask: LLM_FETCH_*, what it is parked for
  * @fetch, @commit, @pull: the struct that the kernel is looking at
  * @event: of the request that it brings
- * @data: of that request, @have of @total bytes
+ * @data: of that request, @have of @total bytes; a payload in a buffer is left out
  * @cancelled_ns: it was cancelled while it was being pulled; 0: it was not
  * @buf: where the kernel writes
  * @end: data and journal of a last COMMIT
@@ -80,7 +81,7 @@ struct device {
 	unsigned int parked_requests;
 	unsigned int parked_controls;
 	unsigned int parked_notices;
-	bool noticed;			/* news came since the last round of device_settle() */
+	bool out_of_notices;		/* no FETCH for news was left: there may be more of them */
 	struct loop_timer retry;
 };
 
@@ -189,8 +190,8 @@ void device_settle(struct device *device)
 {
 	unsigned int i;
 
-	for (i = 0; device->noticed && i < DEVICE_SETTLE_ROUNDS; i++) {
-		device->noticed = false;
+	for (i = 0; device->out_of_notices && i < DEVICE_SETTLE_ROUNDS; i++) {
+		device->out_of_notices = false;
 		device_park(device);
 		loop_submit(device->loop);
 	}
@@ -209,6 +210,8 @@ int device_check_event(const uint8_t *buf, size_t len, struct llm_event *ret)
 	if (event.size < sizeof(event) || event.size > len || event.data_len > len - event.size)
 		return -EPROTO;
 	total = (uint64_t)event.stop_len + event.payload_len + event.journal_len;
+	if (event.flags & LLM_SUBMIT_BUFFER && event.data_len > event.stop_len)
+		return -EPROTO;
 	if (event.data_len > total || total > DEVICE_DATA_MAX)
 		return -EPROTO;
 	if (!memchr(event.model, '\0', sizeof(event.model)))
@@ -232,15 +235,25 @@ static void slot_deliver(struct device_slot *slot)
 		sink->cancelled(sink, &device->ipc, event.id, cancelled_ns);
 }
 
+/* a payload in a buffer is not pulled: whoever wants it maps it */
 static void slot_pull(struct device_slot *slot)
 {
+	const struct llm_event *event = &slot->event;
+	size_t end = slot->total, hole = 0;
+
+	if (event->flags & LLM_SUBMIT_BUFFER) {
+		if (slot->have < event->stop_len)
+			end = event->stop_len;
+		else
+			hole = event->payload_len;
+	}
 	slot->use = SLOT_PULL;
 	slot->pull = (struct llm_pull){
 		.size = sizeof(slot->pull),
 		.id = slot->event.id,
 		.buf = (uintptr_t)slot->data + slot->have,
-		.buf_len = MIN(slot->total - slot->have, (size_t)DEVICE_PULL_BYTES),
-		.offset = slot->have,
+		.buf_len = MIN(end - slot->have, (size_t)DEVICE_PULL_BYTES),
+		.offset = slot->have + hole,
 	};
 	if (device_submit(slot->device, &slot->op, LLM_IOC_PULL, &slot->pull) < 0) {
 		slot->cancelled_ns = clock_ns();
@@ -266,14 +279,14 @@ static void slot_pulled(struct device_slot *slot, int res)
 		slot_deliver(slot);
 }
 
-/* no memory for its data: the broker hears so */
-static void slot_refuse(struct device_slot *slot)
+/* its data can not be taken: the broker hears so */
+static void slot_refuse(struct device_slot *slot, int status)
 {
 	const struct llm_commit commit = {
 		.size = sizeof(commit),
 		.flags = LLM_COMMIT_END,
 		.id = slot->event.id,
-		.status = -ENOMEM,
+		.status = status,
 		.prompt_tokens = slot->event.prompt_tokens,
 		.output_tokens = slot->event.output_tokens,
 	};
@@ -287,12 +300,14 @@ static void slot_request(struct device_slot *slot, size_t offset)
 {
 	struct llm_event *event = &slot->event;
 
-	slot->total = (size_t)event->stop_len + event->payload_len + event->journal_len;
+	slot->total = (size_t)event->stop_len + event->journal_len;
+	if (!(event->flags & LLM_SUBMIT_BUFFER))
+		slot->total += event->payload_len;
 	slot->have = event->data_len;
 	slot->cancelled_ns = 0;
 	slot->data = calloc(1, MAX(slot->total, (size_t)1));
 	if (!slot->data) {
-		slot_refuse(slot);
+		slot_refuse(slot, -ENOMEM);
 		return;
 	}
 	memcpy(slot->data, slot->buf + offset, slot->have);
@@ -304,6 +319,19 @@ static void slot_request(struct device_slot *slot, size_t offset)
 
 /* ---- news ---- */
 
+static void slot_reclaim(struct device_slot *slot)
+{
+	struct device *device = slot->device;
+	const struct llm_event *event = &slot->event;
+
+	if (event->id)
+		device->ipc.sink->reclaim(device->ipc.sink, &device->ipc, event->id);
+	else
+		log_warning("device: %llu bytes of cgroup %llu are to be given back, none are kept",
+			    (unsigned long long)event->bytes,
+			    (unsigned long long)event->cgroup_id);
+}
+
 static void slot_notice(struct device_slot *slot)
 {
 	struct device *device = slot->device;
@@ -311,11 +339,13 @@ static void slot_notice(struct device_slot *slot)
 	const struct llm_event *event = &slot->event;
 	unsigned int i;
 
-	device->noticed = true;
+	device->out_of_notices |= !device->parked_notices;
 	if (event->type == LLM_EVENT_RESUME)
 		sink->resume(sink, &device->ipc, event->id);
 	else if (event->type == LLM_EVENT_CANCEL)
 		sink->cancelled(sink, &device->ipc, event->id, event->time_ns);
+	else if (event->type == LLM_EVENT_RECLAIM)
+		slot_reclaim(slot);
 	else
 		log_warning("device: unknown event %u", event->type);
 	/* the scheduler may not have it yet */
@@ -453,6 +483,43 @@ static int device_commit(struct ipc *ipc, const struct llm_commit *args)
 	return device_commit_plain(device, args);
 }
 
+/* ---- memory ---- */
+
+/*
+ * Not by the ring: the pages are wanted in the step that is being formed, and it happens once in
+ * some tens of steps.
+ */
+static int device_ioctl(struct device *device, unsigned long cmd, const struct llm_charge *args)
+{
+	struct llm_charge charge = *args;
+	int r = ioctl(device->fd, cmd, &charge);
+
+	return r < 0 ? -errno : r;
+}
+
+/* an older module counts no memory */
+static int device_charge(struct ipc *ipc, const struct llm_charge *args)
+{
+	int r = device_ioctl(to_device(ipc), LLM_IOC_CHARGE, args);
+
+	return r == -ENOTTY ? LLM_VERDICT_CONTINUE : r;
+}
+
+static int device_uncharge(struct ipc *ipc, const struct llm_charge *args)
+{
+	int r = device_ioctl(to_device(ipc), LLM_IOC_UNCHARGE, args);
+
+	return r == -ENOTTY ? 0 : r;
+}
+
+static int device_view(struct ipc *ipc, uint64_t offset, size_t len, bool write,
+		       struct ipc_view *ret)
+{
+	return ipc_view_open(to_device(ipc)->fd, offset, len, write, ret);
+}
+
+/* ---- what a transport can do ---- */
+
 static void device_want(struct ipc *ipc, unsigned int count)
 {
 	struct device *device = to_device(ipc);
@@ -468,6 +535,9 @@ static void device_ipc_free(struct ipc *ipc)
 static const struct ipc_ops device_ops = {
 	.want = device_want,
 	.commit = device_commit,
+	.charge = device_charge,
+	.uncharge = device_uncharge,
+	.view = device_view,
 	.free = device_ipc_free,
 };
 
@@ -530,43 +600,70 @@ static int device_make_slots(struct device *device)
 	return 0;
 }
 
-static int device_init(struct device *device, const char *path, uint64_t patience_ns,
+/* without it, or in order of arrival, whatever is fetched is this server's to the end */
+static int device_setup(struct device *device, const struct device_config *config,
+			struct error *error)
+{
+	struct llm_setup setup = {
+		.size = sizeof(setup),
+		.slots = config->slots,
+		.sequences = config->sequences,
+	};
+	int r;
+
+	if (config->by_arrival)
+		return 0;
+	if (ioctl(device->fd, LLM_IOC_SETUP, &setup) < 0) {
+		r = -errno;
+		if (r == -ENOTTY)
+			return 0;
+		return error_set(error, r, "'%s': %u slots, %u sequences: %s", config->path,
+				 config->slots, config->sequences, strerror(-r));
+	}
+	device->ipc.is_fair = true;
+	return 0;
+}
+
+static int device_init(struct device *device, const struct device_config *config,
 		       struct error *error)
 {
 	int r = loop_ring_error(device->loop);
 
 	if (r < 0)
-		return error_set(error, -EOPNOTSUPP, "'%s' needs io_uring: %s", path,
+		return error_set(error, -EOPNOTSUPP, "'%s' needs io_uring: %s", config->path,
 				 strerror(-r));
-	device->fd = device_open_patiently(path, patience_ns);
+	device->fd = device_open_patiently(config->path, config->patience_ns);
 	if (device->fd == -EBUSY)
-		return error_set(error, -EBUSY, "'%s': another server is there", path);
+		return error_set(error, -EBUSY, "'%s': another server is there", config->path);
 	if (device->fd < 0)
-		return error_set(error, device->fd, "'%s': %s", path, strerror(-device->fd));
-	r = device_greet(device, path, error);
+		return error_set(error, device->fd, "'%s': %s", config->path,
+				 strerror(-device->fd));
+	r = device_greet(device, config->path, error);
+	if (!r)
+		r = device_setup(device, config, error);
 	if (r < 0)
 		return r;
 	r = device_make_slots(device);
-	return r < 0 ? error_set(error, r, "'%s': %s", path, strerror(-r)) : 0;
+	return r < 0 ? error_set(error, r, "'%s': %s", config->path, strerror(-r)) : 0;
 }
 
-int device_open(struct device **ret, struct loop *loop, struct ipc_sink *sink, const char *path,
-		unsigned int requests_max, uint64_t patience_ns, struct error *error)
+int device_open(struct device **ret, struct loop *loop, struct ipc_sink *sink,
+		const struct device_config *config, struct error *error)
 {
 	struct device *device = calloc(1, sizeof(*device));
 	int r;
 
 	if (!device)
-		return error_set(error, -ENOMEM, "'%s': %s", path, strerror(ENOMEM));
+		return error_set(error, -ENOMEM, "'%s': %s", config->path, strerror(ENOMEM));
 	device->ipc = (struct ipc){ .ops = &device_ops, .sink = sink, .name = "device" };
 	device->loop = loop;
 	device->fd = -1;
-	device->wanted_max = requests_max;
+	device->wanted_max = config->slots + DEVICE_AHEAD;
 	list_init(&device->idle);
 	list_init(&device->commits);
 	list_init(&device->retry.link);
 	device->retry.fire = device_retry;
-	r = device_init(device, path, patience_ns, error);
+	r = device_init(device, config, error);
 	if (r < 0) {
 		device_free(device);
 		return r;

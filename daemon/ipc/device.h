@@ -13,16 +13,30 @@
 struct device;
 
 /**
- * device_open() - become the server
+ * struct device_config - what for
  * @path: "/dev/llmd"
- * @requests_max: that need compute, at once
+ * @slots: requests stepped at once
+ * @sequences: requests that keep their state while they are paused
+ * @by_arrival: who has begun goes on to the end; else the broker chooses who is stepped
  * @patience_ns: how long to wait for an earlier server to leave altogether
+ */
+struct device_config {
+	const char *path;
+	unsigned int slots;
+	unsigned int sequences;
+	bool by_arrival;
+	uint64_t patience_ns;
+};
+
+/**
+ * device_open() - become the server
+ * @config: used only during the call
  *
  * Return: 0; -ENOENT no such device, -EBUSY there is a server, -EACCES, -EOPNOTSUPP no io_uring, or
  * a contract that this program does not know.
  */
-int device_open(struct device **ret, struct loop *loop, struct ipc_sink *sink, const char *path,
-		unsigned int requests_max, uint64_t patience_ns, struct error *error);
+int device_open(struct device **ret, struct loop *loop, struct ipc_sink *sink,
+		const struct device_config *config, struct error *error);
 /** device_free() - leave: the broker keeps the requests for the next server; before loop_free() */
 void device_free(struct device *device);
 DEFINE_CLEANUP(struct device *, device_free);

@@ -11,6 +11,7 @@
 #include <linux/llm.h>
 
 #include "base/util.h"
+#include "ipc/view.h"
 
 struct ipc;
 
@@ -22,6 +23,7 @@ struct ipc;
  * @request: an LLM_EVENT_REQUEST with all its data; @data is the sink's to free(), also on failure
  * @cancelled: stop working on it and commit its end; an id that is not known is ignored
  * @resume: its pause is over
+ * @reclaim: somebody waits for memory: give back what this request holds
  * @committed: result of an ipc_commit() that was pending: LLM_VERDICT_* or -errno
  *
  * None of them calls back into the transport, but for @request, which may commit an end at once.
@@ -31,19 +33,29 @@ struct ipc_sink {
 			uint8_t *data);
 	void (*cancelled)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, uint64_t time_ns);
 	void (*resume)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
+	void (*reclaim)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
 	void (*committed)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result);
 };
 
 /**
  * struct ipc_ops - what a transport can do
- * @want: hand out at most this many more requests that need compute; control requests always come
+ * @want: hand out at most this many more requests that need compute; control requests always come.
+ *	A fair one hands out no more than are to be stepped, whatever the number.
  * @commit: as LLM_IOC_COMMIT; pointers in it stay valid until the result is known, the struct
  *	only during the call
+ * @charge: as LLM_IOC_CHARGE: memory is about to be taken; the verdict comes at once, so no commit
+ *	of the same request may be pending: one resume could not answer two pauses
+ * @uncharge: as LLM_IOC_UNCHARGE: memory was given back; what a request holds at its end goes with it
+ * @view: of the client's memory that an event named by its offset; NULL: there is none
  * @free: close; what it has handed out goes back to where it came from
  */
 struct ipc_ops {
 	void (*want)(struct ipc *ipc, unsigned int count);
 	int (*commit)(struct ipc *ipc, const struct llm_commit *commit);
+	int (*charge)(struct ipc *ipc, const struct llm_charge *charge);
+	int (*uncharge)(struct ipc *ipc, const struct llm_charge *charge);
+	int (*view)(struct ipc *ipc, uint64_t offset, size_t len, bool write,
+		    struct ipc_view *ret);
 	void (*free)(struct ipc *ipc);
 };
 
@@ -52,6 +64,7 @@ struct ipc_ops {
  * @ops: what it can do
  * @sink: who takes what it brings
  * @name: "device", "socket"
+ * @is_fair: it decides who of its requests is stepped, by the verdicts of commits and by resuming
  * @max_commit_bytes: data and journal of one commit together
  * @max_journal_bytes: journal of one request; 0: nobody keeps one
  */
@@ -59,6 +72,7 @@ struct ipc {
 	const struct ipc_ops *ops;
 	struct ipc_sink *sink;
 	const char *name;
+	bool is_fair;
 	uint32_t max_commit_bytes;
 	uint32_t max_journal_bytes;
 };

@@ -61,19 +61,48 @@ static ssize_t peer_read_cgroup(int proc_fd, char *text, size_t size)
 	return n;
 }
 
-static uint64_t peer_cgroup_id(int proc_fd)
+void peer_lineage_of(struct peer_lineage *ret, const char *mount, const char *path)
 {
-	const char *mount = peer_cgroup_mount(), *path;
-	char text[PEER_TEXT_MAX], full[PEER_TEXT_MAX];
+	char full[PEER_TEXT_MAX];
+	size_t len = strlen(mount);
 	struct stat st;
 
-	if (!mount || proc_fd < 0 || peer_read_cgroup(proc_fd, text, sizeof(text)) < 0)
-		return 0;
+	ret->depth = 0;
+	if (len + strlen(path) >= sizeof(full))
+		return;
+	memcpy(full, mount, len);
+	memcpy(full + len, path, strlen(path) + 1);
+	/* cut at each slash in turn: the mount itself, then a level more each time */
+	while (ret->depth < PEER_LINEAGE_MAX) {
+		char *end = full + len, cut = *end;
+
+		*end = '\0';
+		if (stat(full, &st) < 0) {
+			ret->depth = 0;
+			return;
+		}
+		*end = cut;
+		ret->ids[ret->depth++] = st.st_ino;
+		if (!cut || !end[1])
+			return;
+		len += 1 + strcspn(end + 1, "/");
+	}
+}
+
+static void peer_find_cgroup(struct peer *peer)
+{
+	const char *mount = peer_cgroup_mount(), *path;
+	char text[PEER_TEXT_MAX];
+
+	peer->cgroup_id = 0;
+	peer->lineage.depth = 0;
+	if (!mount || peer->proc_fd < 0 || peer_read_cgroup(peer->proc_fd, text, sizeof(text)) < 0)
+		return;
 	if (peer_cgroup_path(text, &path) < 0)
-		return 0;
-	if ((size_t)snprintf(full, sizeof(full), "%s%s", mount, path) >= sizeof(full))
-		return 0;
-	return stat(full, &st) < 0 ? 0 : st.st_ino;
+		return;
+	peer_lineage_of(&peer->lineage, mount, path);
+	if (peer->lineage.depth)
+		peer->cgroup_id = peer->lineage.ids[peer->lineage.depth - 1];
 }
 
 static bool peer_alive(int pidfd)
@@ -140,7 +169,7 @@ int peer_identify(struct peer *ret, int fd)
 	peer.uid = cred.uid;
 	peer.pidfd = MAX(peer_get_pidfd(fd, &cred), -1);
 	peer.proc_fd = peer_open_proc(&peer);
-	peer.cgroup_id = peer_cgroup_id(peer.proc_fd);
+	peer_find_cgroup(&peer);
 	*ret = peer;
 	return 0;
 }
@@ -148,13 +177,14 @@ int peer_identify(struct peer *ret, int fd)
 void peer_refresh(struct peer *peer)
 {
 	if (peer->pidfd >= 0 && peer_alive(peer->pidfd)) {
-		peer->cgroup_id = peer_cgroup_id(peer->proc_fd);
+		peer_find_cgroup(peer);
 		return;
 	}
 	if (peer->pidfd >= 0)
 		peer_close(peer);
 	peer->pid = 0;
 	peer->cgroup_id = 0;
+	peer->lineage.depth = 0;
 }
 
 void peer_close(struct peer *peer)

@@ -9,6 +9,18 @@
 
 #include "base/util.h"
 
+#define PEER_LINEAGE_MAX	64	/* levels of cgroups; what is deeper counts as its ancestor there */
+
+/**
+ * struct peer_lineage - a cgroup and those above it, as far as this process sees them
+ * @depth: of @ids; 0: not known
+ * @ids: the topmost first
+ */
+struct peer_lineage {
+	unsigned int depth;
+	uint64_t ids[PEER_LINEAGE_MAX];
+};
+
 /** struct peer - an identity; peer_close() when done */
 struct peer {
 	uint32_t pid;
@@ -16,6 +28,7 @@ struct peer {
 	int pidfd;		/* -1: the process is gone, or the kernel has no pidfds */
 	int proc_fd;		/* its /proc directory, verified against @pidfd; -1: none */
 	uint64_t cgroup_id;	/* as last looked up */
+	struct peer_lineage lineage;	/* of it */
 };
 
 /** peer_identify() - ask the kernel who is at the other end of @fd; 0 or -errno */
@@ -29,6 +42,12 @@ int peer_identify(struct peer *ret, int fd);
 void peer_refresh(struct peer *peer);
 void peer_close(struct peer *peer);
 
+/**
+ * peer_lineage_of() - numbers of a cgroup and all above it
+ * @mount: where cgroup v2 is mounted
+ * @path: below it, begins with a slash
+ */
+void peer_lineage_of(struct peer_lineage *ret, const char *mount, const char *path);
 /** peer_cgroup_path() - the path behind "0::" in the text of /proc/PID/cgroup; 0 or -ENOENT */
 int peer_cgroup_path(char *text, const char **ret_path);
 

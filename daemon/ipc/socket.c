@@ -367,6 +367,12 @@ void socket_server_free(struct socket_server *server)
 	free(server);
 }
 
+void socket_server_set_slots(struct socket_server *server, unsigned int slots,
+			     unsigned int sequences)
+{
+	broker_set_slots(server->broker, slots, sequences);
+}
+
 struct ipc *socket_server_ipc(struct socket_server *server)
 {
 	return broker_ipc(server->broker);

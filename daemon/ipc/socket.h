@@ -16,6 +16,9 @@ struct socket_server;
 int socket_server_new(struct socket_server **ret, struct loop *loop, struct ipc_sink *sink);
 void socket_server_free(struct socket_server *server);
 DEFINE_CLEANUP(struct socket_server *, socket_server_free);
+/** socket_server_set_slots() - see broker_set_slots() */
+void socket_server_set_slots(struct socket_server *server, unsigned int slots,
+			     unsigned int sequences);
 /** socket_server_ipc() - its transport; freed with the server */
 struct ipc *socket_server_ipc(struct socket_server *server);
 

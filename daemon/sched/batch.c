@@ -2,14 +2,18 @@
 /*
  * Which jobs have a sequence, and what each step is made of. A step serves one model; models take
  * turns. Every sequence that is generating gets its one token, and what is left of batch_tokens
- * goes to prompts, oldest first. Cache pages are taken as sequences grow; when there are none
- * left, the youngest gives its own back and is computed again later, which brings the same answer.
+ * goes to prompts. Who is paused keeps his sequence and its pages. Pages are taken as sequences
+ * grow, once they were charged to whoever asked; when there are none left, those who are paused
+ * lose theirs, as many as are needed, and then the youngest gives its own back; they are computed
+ * again later, which brings the same answer.
  */
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "sched/job.h"
+
+#define BATCH_SLEEP_TURNS	256
 
 static bool batch_is_stepped(const struct job *job)
 {
@@ -18,24 +22,45 @@ static bool batch_is_stepped(const struct job *job)
 
 /* ---- sequences and pages ---- */
 
-/* somebody whose pages can be had before anybody suffers: who is told to pause, youngest first */
+static unsigned int batch_page_tokens(const struct model *model)
+{
+	return MAX(model->info.page_tokens, 1U);
+}
+
+/*
+ * Whose pages can be had before anybody suffers: of those told to pause, the one that will go on
+ * last. That is who has slept for much longer than pauses last, for his reader may never come; else
+ * who began to pause last, for the others come before him.
+ */
 static struct job *batch_find_paused(struct sched *sched, const struct model *model)
 {
+	const uint64_t long_turns = 4 * sched->pause_turns + BATCH_SLEEP_TURNS;
 	struct job *job, *found = NULL;
+	bool sleeps = false;
 
-	list_each(job, &sched->jobs[JOB_ACTIVE], link)
-		if (job->model == model && job->paused)
+	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
+		if (job->model != model || !job->paused)
+			continue;
+		if (sched->turn - job->paused_turn > long_turns) {
+			if (!sleeps || job->paused_turn < found->paused_turn)
+				found = job;
+			sleeps = true;
+		} else if (!found || (!sleeps && job->paused_turn >= found->paused_turn)) {
 			found = job;
+		}
+	}
 	return found;
 }
 
-static void batch_put_back(struct sched *sched, struct job *job)
+void batch_put_back(struct sched *sched, struct job *job)
 {
 	job_drop_seq(job);
+	charge_settle(job);
 	job->planned = 0;
 	job_move(sched, job, JOB_WAITING);
 }
 
+/* a sequence of somebody who is paused */
 static bool batch_evict_paused(struct sched *sched, const struct model *model)
 {
 	struct job *job = batch_find_paused(sched, model);
@@ -43,6 +68,26 @@ static bool batch_evict_paused(struct sched *sched, const struct model *model)
 	if (!job)
 		return false;
 	batch_put_back(sched, job);
+	return true;
+}
+
+/* at least a page of somebody who is paused: what he loses is computed again when he goes on */
+static bool batch_shrink_paused(struct sched *sched, const struct model *model)
+{
+	struct job *job = batch_find_paused(sched, model);
+	unsigned int length;
+
+	if (!job)
+		return false;
+	length = engine_seq_length(job->seq);
+	if (length)
+		length = (length - 1) / batch_page_tokens(model) * batch_page_tokens(model);
+	if (!length) {
+		batch_put_back(sched, job);
+		return true;
+	}
+	engine_seq_truncate(job->seq, length);
+	charge_settle(job);
 	return true;
 }
 
@@ -80,7 +125,7 @@ static int batch_reserve(struct sched *sched, struct job *job, unsigned int toke
 		r = engine_seq_reserve(job->seq, tokens);
 		if (!r)
 			return 0;
-		if (r == -ENOSPC && batch_evict_paused(sched, job->model))
+		if (r == -ENOSPC && batch_shrink_paused(sched, job->model))
 			continue;
 		victim = batch_youngest(sched, job->model);
 		if (r == -ENOSPC && victim != job) {
@@ -125,22 +170,26 @@ static bool batch_has_room(const struct sched *sched, const struct job *job)
 	return info.kv_pages - info.kv_pages_used >= need;
 }
 
+/* Return: 0; 1: who asked has to wait, or it has failed; -ENOSPC ... there is no room here */
 static int batch_admit_one(struct sched *sched, struct job *job)
 {
+	unsigned int tokens = MIN(job->tokens.count, (size_t)job->model->info.context_used);
 	int r;
 
 	while (!batch_has_room(sched, job))
-		if (!batch_evict_paused(sched, job->model))
+		if (!batch_shrink_paused(sched, job->model))
 			return -ENOSPC;
+	if (!charge_take(sched, job, tokens))
+		return 1;
 	r = batch_get_seq(sched, job);
-	if (r < 0)
-		return r;
-	do {
-		r = engine_seq_reserve(job->seq, MIN(job->tokens.count,
-						     (size_t)job->model->info.context_used));
-	} while (r == -ENOSPC && batch_evict_paused(sched, job->model));
+	if (!r) {
+		do {
+			r = engine_seq_reserve(job->seq, tokens);
+		} while (r == -ENOSPC && batch_shrink_paused(sched, job->model));
+	}
 	if (r < 0) {
 		job_drop_seq(job);
+		charge_settle(job);
 		return r;
 	}
 	job_move(sched, job, JOB_ACTIVE);
@@ -174,8 +223,8 @@ void batch_admit(struct sched *sched)
 		if (job->paused || job->cancelled || job->model->blocked == sched->turn + 1)
 			continue;
 		r = batch_admit_one(sched, job);
-		if (!r) {
-			active++;
+		if (r >= 0) {
+			active += !r;
 		} else if (!batch_active(sched, job->model)) {
 			batch_admit_failed(sched, job, r);
 		} else {
@@ -211,16 +260,42 @@ static size_t batch_rows(const struct job *job, size_t count)
 	return length + count > row ? length + count - MAX(row, length) : 0;
 }
 
-/* who is generating gets one token; there is always room for all of them */
-static void batch_plan_decode(struct sched *sched, struct model *model, size_t *tokens,
-			      size_t *rows)
+/* whose step is longer ago; of the same step, who is older */
+static bool batch_before(const struct job *a, const struct job *b)
 {
+	return a->turn != b->turn ? a->turn < b->turn : a->number < b->number;
+}
+
+/*
+ * Who could take part, whose last step is longest ago first: nearly all were in the last one, and
+ * come in the order of age already. Where two transports fill all slots each, everybody is in every
+ * other step.
+ */
+static unsigned int batch_choose_jobs(struct sched *sched, struct model *model)
+{
+	unsigned int count = 0, at;
 	struct job *job;
 
 	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
 		job->planned = 0;
-		if (job->model != model || !batch_is_stepped(job) || batch_left(job) != 1 ||
-		    !*tokens || !*rows)
+		if (job->model != model || !batch_is_stepped(job))
+			continue;
+		for (at = count++; at && batch_before(job, sched->members[at - 1]); at--)
+			sched->members[at] = sched->members[at - 1];
+		sched->members[at] = job;
+	}
+	return MIN(count, sched->slots);
+}
+
+/* who is generating gets one token; there is always room for all of them */
+static void batch_plan_decode(struct sched *sched, unsigned int count, size_t *tokens, size_t *rows)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct job *job = sched->members[i];
+
+		if (batch_left(job) != 1 || !*tokens || !*rows)
 			continue;
 		job->planned = 1;
 		(*tokens)--;
@@ -228,15 +303,17 @@ static void batch_plan_decode(struct sched *sched, struct model *model, size_t *
 	}
 }
 
-static void batch_plan_prompts(struct sched *sched, struct model *model, size_t tokens,
+/* what is left goes to prompts: who got nothing of it in this step comes first in the next */
+static void batch_plan_prompts(struct sched *sched, unsigned int members, size_t tokens,
 			       size_t rows)
 {
-	struct job *job;
+	unsigned int i;
 
-	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
+	for (i = 0; i < members; i++) {
+		struct job *job = sched->members[i];
 		size_t count, want;
 
-		if (job->model != model || !batch_is_stepped(job) || job->planned)
+		if (job->planned)
 			continue;
 		count = MIN(batch_left(job), tokens);
 		want = batch_rows(job, count);
@@ -248,6 +325,20 @@ static void batch_plan_prompts(struct sched *sched, struct model *model, size_t 
 		job->planned = count;
 		tokens -= count;
 		rows -= want;
+	}
+}
+
+/* who has to wait until it is charged, or has failed over that, takes no part */
+static void batch_charge(struct sched *sched, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct job *job = sched->members[i];
+
+		if (job->planned &&
+		    !charge_take(sched, job, engine_seq_length(job->seq) + job->planned))
+			job->planned = 0;
 	}
 }
 
@@ -281,8 +372,9 @@ static unsigned int batch_form(struct sched *sched, struct model *model)
 
 /* ---- making it ---- */
 
-static void batch_begin(struct job *job, uint64_t now)
+static void batch_begin(struct sched *sched, struct job *job, uint64_t now)
 {
+	job->turn = sched->turn;
 	job->steps[job->step_count++ % JOB_STEPS_KEPT] = now;
 }
 
@@ -331,14 +423,16 @@ unsigned int batch_step(struct sched *sched)
 	if (!model)
 		return 0;
 	model->turn = ++sched->turn;
-	batch_plan_decode(sched, model, &tokens, &rows);
-	batch_plan_prompts(sched, model, tokens, rows);
+	count = batch_choose_jobs(sched, model);
+	batch_plan_decode(sched, count, &tokens, &rows);
+	batch_plan_prompts(sched, count, tokens, rows);
+	batch_charge(sched, count);
 	count = batch_form(sched, model);
 	if (!count)
 		return 0;
 	start_ns = clock_ns();
 	for (i = 0; i < count; i++) {
-		batch_begin(sched->members[i], start_ns);
+		batch_begin(sched, sched->members[i], start_ns);
 		total += sched->items[i].count;
 	}
 	r = engine_step(model->loaded, sched->items, count);

@@ -91,16 +91,24 @@ static int commit_send(struct job *job)
 		.output_tokens = job->sent_output_tokens,
 		.status = job->sent_end ? job->status : 0,
 		.finish = job->sent_end ? job->finish : 0,
+		.answer_bytes = MAX(job->event.answer_bytes, (uint64_t)job->scores_bytes),
 	};
 
 	return job->ipc->ops->commit(job->ipc, &commit);
+}
+
+static bool commit_may_go(const struct job *job)
+{
+	if (job->committing || (job->paused && !job->cancelled))
+		return false;
+	return !job->is_short || job->done || job->cancelled;
 }
 
 void job_flush(struct sched *sched, struct job *job)
 {
 	int r;
 
-	if (job->committing || (job->paused && !job->cancelled))
+	if (!commit_may_go(job))
 		return;
 	if (job->retry) {
 		if (clock_ns() < sched->retry_ns)
@@ -109,6 +117,7 @@ void job_flush(struct sched *sched, struct job *job)
 	} else {
 		if (job_is_control(job) && !job->done)
 			control_fill(sched, job);
+		buffer_flush(sched, job);
 		if (!commit_gather(job))
 			return;
 		job->sent_prompt_tokens = commit_prompt_tokens(job);
@@ -170,8 +179,8 @@ void job_committed(struct sched *sched, struct job *job, int result)
 	bytes_clear(&job->sent_data);
 	bytes_clear(&job->sent_journal);
 	job->compute_ns = 0;
-	if (result == LLM_VERDICT_PAUSE)
-		job->paused = !job->resumed;
+	if (result == LLM_VERDICT_PAUSE && !job->resumed)
+		job_pause(sched, job);
 	job->resumed = false;
 	if (result == -ENOENT || (result >= 0 && job->sent_end)) {
 		commit_ended(sched, job);

@@ -95,14 +95,18 @@ static int control_status(struct sched *sched, struct job *job)
 
 static int control_tokens(struct sched *sched, struct job *job, struct error *error)
 {
+	_cleanup_free_ uint8_t *copy = NULL;
+	const uint8_t *payload;
 	int r;
 
 	if (job->event.op == LLM_OP_DETOKENIZE && job->event.payload_type != LLM_PAYLOAD_TOKENS)
 		return error_set(error, -EINVAL, "token ids are wanted, not text");
 	r = control_find(sched, job, error);
 	if (!r)
-		r = prompt_encode(job->model, &job->event, job_payload(job), &job->tokens,
-				  &job->fresh, error);
+		r = buffer_payload(job, &payload, &copy, error);
+	if (!r)
+		r = prompt_encode(job->model, &job->event, payload, &job->tokens, &job->fresh,
+				  error);
 	job->fresh = true;
 	return r;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What to do when a mapped model file loses its pages; see guard.h. */
+/* What to do when mapped memory loses its pages; see guard.h. */
 #include "sched/guard.h"
 
+#include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -22,6 +24,9 @@ static struct guard_entry {
 /* whose file is being opened: its pages are nobody's yet */
 static const char *volatile guard_opened;
 
+/* where a copy that this thread makes goes on if it meets a lost page; NULL: it makes none */
+static __thread sigjmp_buf *volatile guard_copying;
+
 static void guard_print(const char *text)
 {
 	if (write(STDERR_FILENO, text, strlen(text)) < 0)
@@ -40,10 +45,13 @@ static const char *guard_find(uintptr_t address)
 
 static void guard_handle(int signal, siginfo_t *info, void *context)
 {
-	const char *name = guard_find((uintptr_t)info->si_addr);
+	const char *name;
 
 	(void)signal;
 	(void)context;
+	if (guard_copying)
+		siglongjmp(*guard_copying, 1);
+	name = guard_find((uintptr_t)info->si_addr);
 	guard_print(log_is_journal() ? "<2>model '" : "llmosd: model '");
 	guard_print(name ? name : "?");
 	guard_print("': a page of its file can not be read any more (truncated, or a disk "
@@ -56,6 +64,23 @@ int guard_install(void)
 	struct sigaction action = { .sa_sigaction = guard_handle, .sa_flags = SA_SIGINFO };
 
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+/* a signal is what ends it: the mask is to be as it was */
+int guard_copy(void *to, const void *from, size_t len)
+{
+	sigjmp_buf lost;
+
+	if (sigsetjmp(lost, 1)) {
+		guard_copying = NULL;
+		return -EFAULT;
+	}
+	guard_copying = &lost;
+	atomic_signal_fence(memory_order_seq_cst);
+	memcpy(to, from, len);
+	atomic_signal_fence(memory_order_seq_cst);
+	guard_copying = NULL;
+	return 0;
 }
 
 void guard_opening(const char *name)

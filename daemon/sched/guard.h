@@ -4,9 +4,14 @@
  * whichever thread computes. There is no answer left to give then: the guard says in one line which
  * model it was and ends the process, so that the service manager starts a new one and the broker
  * hands the requests to it.
+ *
+ * Memory of clients is another matter: it is copied by guard_copy(), for which a lost page is an
+ * error like any other.
  */
 #ifndef LLMOS_SCHED_GUARD_H
 #define LLMOS_SCHED_GUARD_H
+
+#include <stddef.h>
 
 struct gguf;
 
@@ -17,5 +22,7 @@ void guard_opening(const char *name);
 /** guard_add() - the pages of this file belong to model @name, which must live as long */
 void guard_add(const char *name, const struct gguf *gguf);
 void guard_remove(const char *name);
+/** guard_copy() - memcpy() from or to pages that may go away; 0 or -EFAULT: any part was copied */
+int guard_copy(void *to, const void *from, size_t len);
 
 #endif /* LLMOS_SCHED_GUARD_H */

@@ -51,6 +51,7 @@ void job_free(struct job *job)
 	bytes_free(&job->journal);
 	bytes_free(&job->sent_data);
 	bytes_free(&job->sent_journal);
+	bytes_free(&job->scores);
 	free(job->tokens.ids);
 	gguf_free(job->opened);
 	free(job->data);
@@ -74,9 +75,12 @@ bool job_is_control(const struct job *job)
 	return job->event.op >= LLM_OP_CONTROL;
 }
 
-const uint8_t *job_payload(const struct job *job)
+/* what an earlier server has left */
+static const uint8_t *job_left(const struct job *job)
 {
-	return job->data + job->event.stop_len;
+	size_t payload_len = job->event.flags & LLM_SUBMIT_BUFFER ? 0 : job->event.payload_len;
+
+	return job->data + job->event.stop_len + payload_len;
 }
 
 void job_set_model(struct job *job, struct model *model)
@@ -91,6 +95,25 @@ void job_drop_seq(struct job *job)
 		return;
 	engine_seq_free(job->seq);
 	job->seq = NULL;
+}
+
+/* ---- pauses ---- */
+
+void job_pause(struct sched *sched, struct job *job)
+{
+	job->paused = true;
+	job->paused_turn = sched->turn;
+}
+
+void job_resume(struct sched *sched, struct job *job)
+{
+	uint64_t turns = sched->turn - job->paused_turn;
+
+	if (!job->paused)
+		return;
+	job->paused = false;
+	/* a running mean, whose last few count most */
+	sched->pause_turns = (7 * sched->pause_turns + turns) / 8;
 }
 
 /* ---- the end ---- */
@@ -124,6 +147,7 @@ void job_cancel(struct sched *sched, struct job *job)
 	job_drop_seq(job);
 	bytes_clear(&job->answer.out);
 	bytes_clear(&job->journal);
+	bytes_clear(&job->scores);
 	if (!job->committing) {
 		bytes_clear(&job->sent_data);
 		bytes_clear(&job->sent_journal);
@@ -223,10 +247,14 @@ static int job_prepare_empty(struct job *job)
 
 static int job_prepare_prompt(struct job *job, struct error *error)
 {
+	_cleanup_free_ uint8_t *copy = NULL;
+	const uint8_t *payload;
 	int r;
 
-	r = prompt_encode(job->model, &job->event, job_payload(job), &job->tokens, &job->fresh,
-			  error);
+	r = buffer_payload(job, &payload, &copy, error);
+	if (!r)
+		r = prompt_encode(job->model, &job->event, payload, &job->tokens, &job->fresh,
+				  error);
 	if (!r)
 		r = job_prepare_empty(job);
 	if (!r)
@@ -399,13 +427,12 @@ static int job_check_journal(const struct job *job, const struct journal *journa
 
 static int job_prepare_generate(struct sched *sched, struct job *job, struct error *error)
 {
-	const uint8_t *left = job_payload(job) + job->event.payload_len;
 	char name[LLM_MODEL_NAME_MAX];
 	struct journal journal;
 	bool recovered;
 	int r;
 
-	recovered = !journal_read(&journal, left, job->event.journal_len);
+	recovered = !journal_read(&journal, job_left(job), job->event.journal_len);
 	memcpy(name, recovered ? journal.model : job->event.model, sizeof(name));
 	r = job_prepare_sampling(job, error);
 	if (!r)
@@ -428,6 +455,13 @@ static int job_prepare_generate(struct sched *sched, struct job *job, struct err
 
 /* ---- SCORE ---- */
 
+/* who gave a buffer wants none, but for what has no place there */
+static bool job_wants_records(const struct job *job)
+{
+	return job->answer.framed &&
+	       (!job->event.answer_buffer || job->event.sampling.top_logprobs);
+}
+
 static int job_report(struct job *job, uint32_t id, float logprob,
 		      const struct sample_token *top, unsigned int top_count)
 {
@@ -437,6 +471,11 @@ static int job_report(struct job *job, uint32_t id, float logprob,
 	size_t len = 0;
 	int r;
 
+	r = buffer_score(job, logprob);
+	if (r < 0 || !job_wants_records(job)) {
+		job->pushed++;
+		return r;
+	}
 	text = tok_piece(job->model->tokenizer, id, !job->pushed, true, &len);
 	r = record_token(&record, &token, top, top_count, text, text ? len : 0);
 	if (!r)
@@ -450,13 +489,16 @@ static int job_prepare_score(struct sched *sched, struct job *job, struct error 
 {
 	int r;
 
-	if (!job->answer.framed)
-		return error_set(error, -EINVAL, "scores are answered in records only");
+	if (!job->answer.framed && !job->event.answer_buffer)
+		return error_set(error, -EINVAL,
+				 "scores are answered in records, or in a buffer, only");
 	r = job_prepare_sampling(job, error);
 	if (!r)
 		r = job_prepare_model(sched, job, job->event.model, error);
 	if (!r)
 		r = job_prepare_prompt(job, error);
+	if (!r)
+		r = buffer_check_scores(job, error);
 	if (!r)
 		r = job_report(job, job->tokens.ids[0], NAN, NULL, 0);
 	if (!r && job->tokens.count == 1)

@@ -37,28 +37,35 @@ enum job_state {
  * @table_link: in the table, by id
  * @ipc: who brought it
  * @event: as it came
- * @data: stop strings, payload, journal
+ * @data: stop strings, payload unless it is in a buffer, journal
  * @number: order of arrival: the age
  * @paused: not stepped and not committed until it is resumed
  * @resumed: the resume came before the commit's verdict that asks for the pause
  * @cancelled: only its end is to be committed
  * @committing: a commit's result is awaited
  * @retry: the last commit found no memory: the same again
+ * @is_short: it was told to pause by a charge; a commit before the next one would cost it what was
+ *	reserved for it
  *
  * What is computed:
  * @model: NULL until it is prepared
  * @seq: NULL unless it is active, or paused and not evicted
+ * @charged_bytes: for the pages of that; see charge.c
  * @tokens: prompt and answer; those behind the sequence's length are yet to be fed
  * @prompt_count: of these, the prompt
  * @pushed: GENERATE: tokens of the answer spelled; SCORE: tokens reported
  * @params: sampling
  * @fresh: the answer begins a text, and has no bytes yet
  * @planned: tokens it takes part with in the step that is being formed
+ * @turn: of its last step
+ * @paused_turn: in which it was told to pause
  *
  * What is answered:
  * @answer: bytes to commit, and held ones
  * @journal: bytes to commit to the journal
  * @journal_bytes: of it in all
+ * @scores: SCORE: log-probabilities to write into the client's buffer
+ * @scores_bytes: of these, written
  * @done: nothing more will be added to the answer
  * @next: of a control operation: index of the next item to answer with
  * @opened: SHOW: a file that is not loaded
@@ -82,19 +89,25 @@ struct job {
 	bool cancelled;
 	bool committing;
 	bool retry;
+	bool is_short;
 
 	struct model *model;
 	struct engine_seq *seq;
+	size_t charged_bytes;
 	struct tok_ids tokens;
 	size_t prompt_count;
 	size_t pushed;
 	struct sample_params params;
 	bool fresh;
 	unsigned int planned;
+	uint64_t turn;
+	uint64_t paused_turn;
 
 	struct answer answer;
 	struct bytes journal;
 	size_t journal_bytes;
+	struct bytes scores;
+	size_t scores_bytes;
 	bool done;
 	size_t next;
 	struct gguf *opened;
@@ -115,6 +128,7 @@ struct job {
 struct sched {
 	struct ipc_sink sink;
 	struct engine_config config;
+	unsigned int slots;
 	struct engine *engine;
 	struct models *models;
 	struct ipc *ipcs[SCHED_IPCS_MAX];
@@ -123,10 +137,11 @@ struct sched {
 	struct list table[SCHED_TABLE_SIZE];
 	uint64_t last_number;
 	uint64_t turn;			/* of steps: models take turns */
+	uint64_t pause_turns;		/* that pauses have been lasting */
 	uint64_t retry_ns;		/* when commits that found no memory are tried again */
 	bool cancels;			/* some job has been cancelled since the last step */
-	struct engine_item *items;	/* max_seqs of each: the step that is being formed */
-	struct job **members;
+	struct engine_item *items;	/* (slots): the step that is being formed */
+	struct job **members;		/* (max_seqs): who could take part, then who does */
 	struct llm_status totals;
 };
 
@@ -137,23 +152,55 @@ struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event
 void job_free(struct job *job);
 void job_move(struct sched *sched, struct job *job, enum job_state state);
 bool job_is_control(const struct job *job);
-const uint8_t *job_payload(const struct job *job);
 /** job_prepare() - from ARRIVED to WAITING, or to FINISHING if there is nothing to compute */
 void job_prepare(struct sched *sched, struct job *job);
 /** job_finish() - nothing is left to compute */
 void job_finish(struct sched *sched, struct job *job, enum llm_finish finish);
 /** job_fail() - the same, with an error and one line that says what was wrong */
 void job_fail(struct sched *sched, struct job *job, int r, const struct error *why);
+/** job_pause() - not stepped and not committed until job_resume() */
+void job_pause(struct sched *sched, struct job *job);
+void job_resume(struct sched *sched, struct job *job);
 /** job_cancel() - the same, for a job that nobody wants any more */
 void job_cancel(struct sched *sched, struct job *job);
 /** job_set_model() - it uses that model from now on */
 void job_set_model(struct job *job, struct model *model);
-/** job_drop_seq() - give its sequence and pages back; its tokens are fed again later */
+/**
+ * job_drop_seq() - give its sequence and pages back; its tokens are fed again later
+ *
+ * What was charged for them is still to be settled, unless its end is committed next.
+ */
 void job_drop_seq(struct job *job);
 /** job_next_row() - first index in tokens behind which logits are wanted */
 size_t job_next_row(const struct job *job);
 /** job_take_row() - logits behind that index; may finish the job */
 void job_take_row(struct sched *sched, struct job *job, const float *logits);
+
+/* charge.c: who pays for cache pages */
+
+/**
+ * charge_take() - charge what a sequence of @tokens holds, before it does
+ *
+ * Return: it is charged; false: not now, and the job is paused, failed, or to be asked again.
+ */
+bool charge_take(struct sched *sched, struct job *job, unsigned int tokens);
+/** charge_settle() - uncharge what its sequence does not hold, or not any more */
+void charge_settle(struct job *job);
+
+/* buffer.c: memory of clients */
+
+/**
+ * buffer_payload() - where the payload is; its model must be open
+ * @ret_copy: to be freed by the caller after use; NULL: it is part of the job
+ */
+int buffer_payload(const struct job *job, const uint8_t **ret, uint8_t **ret_copy,
+		   struct error *error);
+/** buffer_check_scores() - is there room for all of them? */
+int buffer_check_scores(const struct job *job, struct error *error);
+/** buffer_score() - one more; 0 or -ENOMEM */
+int buffer_score(struct job *job, float logprob);
+/** buffer_flush() - write what there is before the commit that tells of it; may fail the job */
+void buffer_flush(struct sched *sched, struct job *job);
 
 /* commit.c: from a job to its transport */
 
@@ -172,6 +219,8 @@ void control_fill(struct sched *sched, struct job *job);
 
 /** batch_admit() - from WAITING to ACTIVE, as many as there is room for */
 void batch_admit(struct sched *sched);
+/** batch_put_back() - from ACTIVE to WAITING: its pages are given back */
+void batch_put_back(struct sched *sched, struct job *job);
 /** batch_step() - one step of one model; Return: jobs that took part */
 unsigned int batch_step(struct sched *sched);
 

@@ -41,6 +41,7 @@ static void model_close(struct model *model)
 	model->loaded = NULL;
 	model->own_tokenizer = NULL;
 	model->tokenizer = NULL;
+	model->piece_max = 0;
 	model->gguf = NULL;
 }
 
@@ -450,6 +451,20 @@ int models_load(struct models *models, struct model *model, struct error *error)
 }
 
 /* ---- facts ---- */
+
+size_t models_piece_max(struct model *model)
+{
+	uint32_t id, vocab = tok_vocab(model->tokenizer);
+	size_t len, max = 1;
+
+	if (model->piece_max)
+		return model->piece_max;
+	for (id = 0; id < vocab; id++)
+		if (tok_piece(model->tokenizer, id, false, true, &len))
+			max = MAX(max, len);
+	model->piece_max = max;
+	return max;
+}
 
 static void models_fill_facts(struct model *model, struct llm_model_info *info)
 {

@@ -27,6 +27,7 @@ struct models;
  * @tokenizer: NULL before; the loaded model's own once there is one
  * @own_tokenizer: @tokenizer is to be freed
  * @chat: recognised chat template, once @gguf is there
+ * @piece_max: bytes of the longest token, once it was asked for
  * @info: facts, once @gguf is there
  * @loaded: NULL unless it can be stepped
  * @sampler: for its vocabulary, once loaded
@@ -48,6 +49,7 @@ struct model {
 	const struct tokenizer *tokenizer;
 	struct tokenizer *own_tokenizer;
 	enum chat_template chat;
+	size_t piece_max;
 	struct engine_model_info info;
 	struct engine_model *loaded;
 	struct sampler *sampler;
@@ -82,6 +84,8 @@ int models_find(struct models *models, const char *name, struct model **ret,
 int models_open(struct models *models, struct model *model, struct error *error);
 /** models_load() - ready to step; 0, or why it can not be used */
 int models_load(struct models *models, struct model *model, struct error *error);
+/** models_piece_max() - bytes of its longest token; its tokenizer must be there */
+size_t models_piece_max(struct model *model);
 /** models_fill_info() - as LLM_RECORD_MODEL tells it */
 void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info);
 

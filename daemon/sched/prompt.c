@@ -42,8 +42,19 @@ static int prompt_tokens(const struct model *model, const struct llm_event *even
 	return 0;
 }
 
-static int prompt_failed(const struct model *model, int r, struct error *error)
+/* tokens past which it is not read on: a payload in a buffer may be far too long */
+static size_t prompt_max(const struct model *model, const struct llm_event *event)
 {
+	if (!(event->flags & LLM_SUBMIT_BUFFER))
+		return SIZE_MAX;
+	return model->info.context_used ? model->info.context_used : model->info.context;
+}
+
+static int prompt_failed(const struct model *model, size_t max, int r, struct error *error)
+{
+	if (r == -E2BIG && max != SIZE_MAX)
+		return error_set(error, r, "the prompt has more than %zu tokens, model '%s' takes no more",
+				 max, model->name);
 	switch (r) {
 	case 0:
 		return 0;
@@ -58,19 +69,22 @@ static int prompt_failed(const struct model *model, int r, struct error *error)
 static int prompt_text(const struct model *model, const struct llm_event *event,
 		       const char *text, size_t len, struct tok_ids *ids, struct error *error)
 {
+	const size_t max = prompt_max(model, event);
 	unsigned int flags = 0;
 
 	if (!(event->flags & LLM_SUBMIT_NO_BOS))
 		flags |= TOK_BOS;
 	if (event->flags & LLM_SUBMIT_SPECIAL)
 		flags |= TOK_SPECIAL;
-	return prompt_failed(model, tok_encode(model->tokenizer, text, len, flags, SIZE_MAX, ids),
+	return prompt_failed(model, max, tok_encode(model->tokenizer, text, len, flags, max, ids),
 			     error);
 }
 
-static int prompt_conversation(const struct model *model, const struct chat_message *messages,
-			       size_t count, struct tok_ids *ids, struct error *error)
+static int prompt_conversation(const struct model *model, const struct llm_event *event,
+			       const struct chat_message *messages, size_t count,
+			       struct tok_ids *ids, struct error *error)
 {
+	const size_t max = prompt_max(model, event);
 	struct error why = { "" };
 	int r;
 
@@ -81,10 +95,10 @@ static int prompt_conversation(const struct model *model, const struct chat_mess
 		return error_set(error, -EOPNOTSUPP,
 				 "model '%s' has a chat template that llmos does not know; use --raw",
 				 model->name);
-	r = chat_encode(model->chat, model->tokenizer, messages, count, SIZE_MAX, ids, &why);
+	r = chat_encode(model->chat, model->tokenizer, messages, count, max, ids, &why);
 	if (r < 0 && *why.text)
 		return error_set(error, r, "model '%s': %s", model->name, why.text);
-	return prompt_failed(model, r, error);
+	return prompt_failed(model, max, r, error);
 }
 
 /* the messages of LLM_PAYLOAD_CHAT, where they lie */
@@ -135,7 +149,7 @@ static int prompt_chat(const struct model *model, const struct llm_event *event,
 	r = prompt_messages(event, payload, messages, &count, error);
 	if (r < 0)
 		return r;
-	return prompt_conversation(model, messages, count, ids, error);
+	return prompt_conversation(model, event, messages, count, ids, error);
 }
 
 static size_t prompt_text_len(const struct llm_event *event, const uint8_t *payload)
@@ -168,7 +182,7 @@ int prompt_encode(const struct model *model, const struct llm_event *event,
 	case LLM_PAYLOAD_TEXT:
 		*ret_fresh = is_message || !message.len;
 		if (is_message)
-			return prompt_conversation(model, &message, 1, ids, error);
+			return prompt_conversation(model, event, &message, 1, ids, error);
 		break;
 	case LLM_PAYLOAD_RAW:
 		*ret_fresh = !message.len;

@@ -35,7 +35,7 @@ int record_text(struct bytes *out, const void *text, size_t len)
 	return r;
 }
 
-static int32_t record_logprob(float logprob)
+int32_t record_logprob(float logprob)
 {
 	/* NAN fails the comparison, too */
 	if (!(logprob > -2147.0f))

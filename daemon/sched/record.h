@@ -14,6 +14,8 @@ int record_text(struct bytes *out, const void *text, size_t len);
 /** record_token() - @top: @top_count of the likeliest tokens; text beyond a record's room is cut */
 int record_token(struct bytes *out, const struct sample_token *token,
 		 const struct sample_token *top, size_t top_count, const void *text, size_t len);
+/** record_logprob() - in millionths, as records and answer buffers have it */
+int32_t record_logprob(float logprob);
 int record_model(struct bytes *out, const struct llm_model_info *info);
 int record_meta(struct bytes *out, const char *key, const char *value);
 int record_status(struct bytes *out, const struct llm_status *status);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "sched/job.h"
 
+#define SCHED_AHEAD		4	/* a newcomer finds an open door though all slots are taken */
 #define SCHED_PREPARE_NS	(5 * NS_PER_MS)	/* tokenizing between two steps */
 
 /* ---- what comes in ---- */
@@ -76,14 +77,29 @@ static void sched_cancelled(struct ipc_sink *sink, struct ipc *ipc, uint64_t id,
 
 static void sched_resume(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
 {
-	struct job *job = sched_find(to_sched(sink), ipc, id);
+	struct sched *sched = to_sched(sink);
+	struct job *job = sched_find(sched, ipc, id);
 
 	if (!job)
 		return;
 	/* it may overtake the verdict that it answers */
 	if (job->committing && !job->paused)
 		job->resumed = true;
-	job->paused = false;
+	job_resume(sched, job);
+}
+
+/* also if it goes on already: what it gives back is computed again */
+static void sched_reclaim(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
+{
+	struct sched *sched = to_sched(sink);
+	struct job *job = sched_find(sched, ipc, id);
+
+	if (!job)
+		return;
+	if (job->state == JOB_ACTIVE)
+		batch_put_back(sched, job);
+	else
+		charge_settle(job);
 }
 
 static void sched_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result)
@@ -137,25 +153,36 @@ static void sched_prepare(struct sched *sched)
 		 clock_ns() - start_ns < SCHED_PREPARE_NS);
 }
 
+/* is the commit that is awaited, or the next one now, its end? That gives back what it was charged */
+static bool sched_end_is_next(const struct job *job)
+{
+	if (job->committing)
+		return job->sent_end;
+	return !job->paused && job->answer.out.len <= job->ipc->max_commit_bytes;
+}
+
 static void sched_flush(struct sched *sched)
 {
 	struct job *job, *next;
 
 	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link)
 		job_flush(sched, job);
-	list_each_safe(job, next, &sched->jobs[JOB_FINISHING], link)
+	list_each_safe(job, next, &sched->jobs[JOB_FINISHING], link) {
+		if (!sched_end_is_next(job))
+			charge_settle(job);
 		job_flush(sched, job);
+	}
 }
 
-/* jobs that have a slot: those that compute, or will as soon as they can */
-static unsigned int sched_slots_busy(const struct sched *sched)
+/* jobs that have a slot: those that compute, or will as soon as they can; of one transport, or all */
+static unsigned int sched_slots_busy(const struct sched *sched, const struct ipc *ipc)
 {
 	unsigned int state, count = 0;
 	const struct job *job;
 
 	for (state = JOB_ARRIVED; state <= JOB_ACTIVE; state++)
 		list_each(job, &sched->jobs[state], link)
-			count += !job->paused && !job_is_control(job);
+			count += !job->paused && !job_is_control(job) && (!ipc || job->ipc == ipc);
 	return count;
 }
 
@@ -165,10 +192,11 @@ static void sched_want(struct sched *sched)
 
 	/* each takes what the ones before it have left */
 	for (i = 0; i < sched->ipc_count; i++) {
-		unsigned int busy = sched_slots_busy(sched);
+		struct ipc *ipc = sched->ipcs[i];
+		unsigned int busy = MIN(sched_slots_busy(sched, ipc->is_fair ? ipc : NULL),
+					sched->slots);
 
-		sched->ipcs[i]->ops->want(sched->ipcs[i], sched->config.max_seqs -
-					  MIN(busy, sched->config.max_seqs));
+		ipc->ops->want(ipc, sched->slots - busy + (ipc->is_fair ? SCHED_AHEAD : 0));
 	}
 }
 
@@ -194,9 +222,11 @@ static bool sched_has_work(const struct sched *sched)
 bool sched_step(struct sched *sched)
 {
 	sched_apply_cancels(sched);
+	sched_want(sched);
 	sched_prepare(sched);
 	batch_admit(sched);
 	batch_step(sched);
+	/* before their ends are committed, so that these fetch the next ones */
 	sched_want(sched);
 	sched_flush(sched);
 	return sched_has_work(sched);
@@ -230,7 +260,7 @@ void sched_fill_status(struct sched *sched, struct llm_status *status)
 	struct model *model;
 
 	*status = sched->totals;
-	status->slots_busy = sched_slots_busy(sched);
+	status->slots_busy = sched_slots_busy(sched, NULL);
 	status->models_loaded = models_loaded(sched->models);
 	list_each(model, models_list(sched->models), link) {
 		struct engine_model_info info;
@@ -250,7 +280,7 @@ static void sched_fill_totals(struct sched *sched)
 	totals->size = sizeof(*totals);
 	totals->pid = getpid();
 	totals->start_ns = clock_ns();
-	totals->slots = sched->config.max_seqs;
+	totals->slots = sched->slots;
 	totals->threads = engine_threads(sched->engine);
 	snprintf(totals->version, sizeof(totals->version), "%s", LLMOS_VERSION);
 	snprintf(totals->isa, sizeof(totals->isa), "%s", engine_isa(sched->engine));
@@ -258,16 +288,23 @@ static void sched_fill_totals(struct sched *sched)
 
 /* ---- birth and death ---- */
 
-void sched_fill_config(struct engine_config *config)
+void sched_fill_config(struct sched_config *config)
 {
-	if (!config->max_seqs)
-		config->max_seqs = 16;
-	if (!config->batch_tokens)
-		config->batch_tokens = 128;
+	struct engine_config *engine = &config->engine;
+
+	if (!config->slots)
+		config->slots = 16;
+	if (!engine->max_seqs)
+		engine->max_seqs = 4 * config->slots;
+	engine->max_seqs = MAX(engine->max_seqs, config->slots);
+	/* who is paused shares the pages of those who are stepped */
+	engine->kv_seqs = config->slots;
+	if (!engine->batch_tokens)
+		engine->batch_tokens = 128;
 	/* a prompt always finds room beside those that generate */
-	config->batch_tokens = MAX(config->batch_tokens, config->max_seqs + 1);
-	if (!config->logits_rows)
-		config->logits_rows = config->max_seqs + 32;
+	engine->batch_tokens = MAX(engine->batch_tokens, config->slots + 1);
+	if (!engine->logits_rows)
+		engine->logits_rows = config->slots + 32;
 }
 
 static int sched_init(struct sched *sched, const struct sched_config *config,
@@ -275,7 +312,7 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 {
 	int r;
 
-	sched->items = calloc(sched->config.max_seqs, sizeof(*sched->items));
+	sched->items = calloc(sched->slots, sizeof(*sched->items));
 	sched->members = calloc(sched->config.max_seqs, sizeof(*sched->members));
 	if (!sched->items || !sched->members)
 		return error_set(error, -ENOMEM, "scheduler: %s", strerror(ENOMEM));
@@ -294,6 +331,7 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 int sched_new(struct sched **ret, const struct sched_config *config, struct error *error)
 {
 	struct sched *sched = calloc(1, sizeof(*sched));
+	struct sched_config filled = *config;
 	size_t i;
 	int r;
 
@@ -303,14 +341,16 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 		.request = sched_request,
 		.cancelled = sched_cancelled,
 		.resume = sched_resume,
+		.reclaim = sched_reclaim,
 		.committed = sched_committed,
 	};
 	for (i = 0; i < ARRAY_SIZE(sched->jobs); i++)
 		list_init(&sched->jobs[i]);
 	for (i = 0; i < ARRAY_SIZE(sched->table); i++)
 		list_init(&sched->table[i]);
-	sched->config = config->engine;
-	sched_fill_config(&sched->config);
+	sched_fill_config(&filled);
+	sched->config = filled.engine;
+	sched->slots = filled.slots;
 	r = sched_init(sched, config, error);
 	if (r < 0) {
 		sched_free(sched);

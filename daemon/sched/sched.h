@@ -14,20 +14,23 @@ struct sched;
 
 /**
  * struct sched_config - how to serve
- * @engine: how the engine is built; max_seqs is the number of requests stepped at once
+ * @engine: how the engine is built; max_seqs is the number of requests that keep their place in the
+ *	cache, 0: four for each slot
+ * @slots: requests stepped at once, 0: 16
  * @models: folder of the models
  * @default_model: "": the only one, else the first by name
  * @busy: told before a model is loaded, and after with NULL; may be NULL
  */
 struct sched_config {
 	struct engine_config engine;
+	unsigned int slots;
 	const char *models;
 	const char *default_model;
 	void (*busy)(const char *name);
 };
 
-/** sched_fill_config() - put the defaults where the engine's configuration has 0 */
-void sched_fill_config(struct engine_config *config);
+/** sched_fill_config() - put the defaults where a configuration has 0, and bounds where it needs them */
+void sched_fill_config(struct sched_config *config);
 int sched_new(struct sched **ret, const struct sched_config *config, struct error *error);
 /** sched_free() - after its transports; what it holds is forgotten without a word to them */
 void sched_free(struct sched *sched);

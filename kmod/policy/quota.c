@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Rates, compute time, counts and memory of a tenant: see quota.h.
+ * Rates, compute time and counts of a tenant: see quota.h.
  */
 #include "quota.h"
 
 #define LLM_NS_PER_S	1000000000ULL
+#define LLM_DEBT_MAX	(1LL << 60)	/* units; more is forgiven */
 #define LLM_REFILL_NS	(1ULL << 44)	/* a bucket refills for no longer than this at once */
 
 /** llm_quota_valid() - whether a tenant may have such a quota */
@@ -64,7 +65,8 @@ static u64 llm_quota_rate_ns(const struct llm_tenant *tenant, u64 now_ns)
 
 	if (!llm_quota_has_rate(tenant) || tenant->level >= (s64)LLM_COST_UNIT)
 		return now_ns;
-	if (!rate)
+	/* or so long that the time would not fit */
+	if (missing > (s64)mul_u64_u64_div_u64(rate, LLM_REFILL_NS, LLM_NS_PER_S))
 		return now_ns + LLM_REFILL_NS;
 	return tenant->level_ns + mul_u64_u64_div_u64(missing, LLM_NS_PER_S, rate) + 1;
 }
@@ -122,16 +124,22 @@ static void llm_quota_rest(struct llm_tenant *tenant, u64 now_ns)
 		if (!slept)
 			return;
 		llm_tree_remove(asleep, &tenant->asleep);
-		tenant->usage.throttled_ns += now_ns - tenant->asleep_ns;
+		/* who looked at the clock first may come last */
+		if (llm_key_before(tenant->asleep_ns, now_ns))
+			tenant->usage.throttled_ns += now_ns - tenant->asleep_ns;
+		tenant->policy->freed++;
 		llm_tenant_update(tenant);
 		return;
 	}
 	llm_tree_remove(asleep, &tenant->asleep);
 	llm_tree_insert(asleep, &tenant->asleep, until_ns);
-	if (!slept) {
-		tenant->asleep_ns = now_ns;
-		llm_tenant_update(tenant);
-	}
+	if (slept)
+		return;
+	tenant->asleep_ns = now_ns;
+	llm_tenant_update(tenant);
+	tenant->policy->barred++;
+	if (tenant->policy->slept)
+		tenant->policy->slept(tenant);
 }
 
 /**
@@ -152,7 +160,10 @@ u64 llm_quota_room(struct llm_tenant *tenant, u64 units, u64 now_ns)
 		return 0;
 	if (!llm_quota_has_rate(tenant) || tenant->level >= (s64)units)
 		return units;
-	return tenant->level > 0 ? tenant->level : 0;
+	if (tenant->level <= 0)
+		return 0;
+	/* whole tokens, for nobody generates a part of one; it is less than @units, so it fits */
+	return tenant->level - (u32)tenant->level % LLM_COST_UNIT;
 }
 
 /** llm_quota_use() - a grant that llm_quota_room() allowed is made */
@@ -173,6 +184,8 @@ void llm_quota_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_
 	tenant->level += (s64)(granted - used);
 	if (tenant->level > (s64)tenant->quota.burst)
 		tenant->level = tenant->quota.burst;
+	if (tenant->level < -LLM_DEBT_MAX)
+		tenant->level = -LLM_DEBT_MAX;
 	llm_quota_rest(tenant, now_ns);
 }
 
@@ -182,7 +195,7 @@ void llm_quota_computed(struct llm_tenant *tenant, u64 compute_ns, u64 now_ns)
 	if (tenant->quota.compute_ns == U64_MAX)
 		return;
 	llm_quota_period(tenant, now_ns);
-	tenant->period_used_ns += compute_ns;
+	tenant->period_used_ns = llm_sum(tenant->period_used_ns, compute_ns);
 	llm_quota_rest(tenant, now_ns);
 }
 
@@ -193,7 +206,7 @@ void llm_quota_set(struct llm_tenant *tenant, const struct llm_quota *quota, u64
 
 	tenant->quota = *quota;
 	if (quota->rate != old.rate || quota->burst != old.burst) {
-		tenant->level = quota->rate == U64_MAX ? 0 : quota->burst;
+		tenant->level = !quota->rate || quota->rate == U64_MAX ? 0 : quota->burst;
 		tenant->level_ns = now_ns;
 	}
 	if (quota->compute_ns != old.compute_ns || quota->period_ns != old.period_ns) {
@@ -204,30 +217,50 @@ void llm_quota_set(struct llm_tenant *tenant, const struct llm_quota *quota, u64
 }
 
 /**
- * llm_tenant_may_queue() - whether there is room for one more request that waits
+ * llm_tenant_full() - whether there is room for one more request that waits
  * @leaf: whose
+ *
+ * Return: the tenant whose quota has none, or NULL.
  */
-bool llm_tenant_may_queue(const struct llm_tenant *leaf)
+struct llm_tenant *llm_tenant_full(struct llm_tenant *leaf)
 {
-	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 		if (tenant->usage.queued >= tenant->quota.queued)
-			return false;
-	return true;
+			return tenant;
+	return NULL;
 }
 
 /**
  * llm_tenant_never() - whether quotas are such that no request can ever be served
  * @leaf: whose
+ *
+ * Return: the tenant with such a quota, or NULL.
  */
-bool llm_tenant_never(const struct llm_tenant *leaf)
+struct llm_tenant *llm_tenant_never(struct llm_tenant *leaf)
 {
-	for (const struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
 		const struct llm_quota *quota = &tenant->quota;
 
 		if (!quota->in_flight || !quota->queued || !quota->rate || !quota->compute_ns)
-			return true;
+			return tenant;
 	}
-	return false;
+	return NULL;
+}
+
+/**
+ * llm_tenant_kept() - whether a quota keeps a leaf's requests out just now
+ * @leaf: whose
+ * @want: which of them
+ *
+ * Return: the tenant with that quota, or NULL: if anything, then others have a better claim.
+ */
+struct llm_tenant *llm_tenant_kept(struct llm_tenant *leaf, enum llm_want want)
+{
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		if (llm_tree_has(&tenant->asleep) ||
+		    (want == LLM_WANT_START && tenant->usage.in_flight >= tenant->quota.in_flight))
+			return tenant;
+	return NULL;
 }
 
 /**
@@ -242,8 +275,36 @@ bool llm_tenant_spent(const struct llm_tenant *leaf)
 	return false;
 }
 
+/** llm_policy_next_ns() - Return: when llm_policy_wake() is due; U64_MAX: not by time */
+u64 llm_policy_next_ns(const struct llm_policy *policy)
+{
+	const struct llm_tree_node *node = llm_tree_first(&policy->asleep);
+
+	return node ? node->key : U64_MAX;
+}
+
 /**
- * llm_policy_wake() - lets those in whose time has come
+ * llm_policy_wake_some() - lets some of those in whose time has come
+ * @policy: the tree
+ * @most: how many are looked at
+ * @now_ns: the time
+ *
+ * Return: when to call it again, which may be now; U64_MAX: not by time.
+ */
+u64 llm_policy_wake_some(struct llm_policy *policy, u32 most, u64 now_ns)
+{
+	struct llm_tree_node *node;
+
+	while (most-- && (node = llm_tree_first(&policy->asleep))) {
+		if (llm_key_before(now_ns, node->key))
+			break;
+		llm_quota_rest(container_of(node, struct llm_tenant, asleep), now_ns);
+	}
+	return llm_policy_next_ns(policy);
+}
+
+/**
+ * llm_policy_wake() - lets all in whose time has come
  * @policy: the tree
  * @now_ns: the time
  *
@@ -251,46 +312,10 @@ bool llm_tenant_spent(const struct llm_tenant *leaf)
  */
 u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns)
 {
-	struct llm_tree_node *node;
+	u64 next_ns;
 
-	while ((node = llm_tree_first(&policy->asleep))) {
-		if (llm_key_before(now_ns, node->key))
-			return node->key;
-		llm_quota_rest(container_of(node, struct llm_tenant, asleep), now_ns);
-	}
-	return U64_MAX;
-}
-
-/**
- * llm_tenant_charge() - takes memory for a leaf
- * @leaf: who pays, with its ancestors
- * @region: where, below LLM_REGIONS_MAX
- * @bytes: how much
- *
- * Return: what became of it; unless it is LLM_CHARGE_DONE, nothing changed.
- */
-enum llm_charge llm_tenant_charge(struct llm_tenant *leaf, unsigned int region, u64 bytes)
-{
-	enum llm_charge result = LLM_CHARGE_DONE;
-
-	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
-		const u64 limit = tenant->quota.memory[region];
-
-		if (bytes > limit)
-			return LLM_CHARGE_NEVER;
-		if (tenant->usage.memory[region] > limit - bytes)
-			result = LLM_CHARGE_FULL;
-	}
-	if (result != LLM_CHARGE_DONE)
-		return result;
-	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		tenant->usage.memory[region] += bytes;
-	return LLM_CHARGE_DONE;
-}
-
-/** llm_tenant_uncharge() - gives back memory that was taken by llm_tenant_charge() */
-void llm_tenant_uncharge(struct llm_tenant *leaf, unsigned int region, u64 bytes)
-{
-	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-		tenant->usage.memory[region] -= bytes;
+	do
+		next_ns = llm_policy_wake_some(policy, U32_MAX, now_ns);
+	while (next_ns != U64_MAX && !llm_key_before(now_ns, next_ns));
+	return next_ns;
 }

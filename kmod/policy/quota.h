@@ -23,6 +23,12 @@ static inline struct llm_quota llm_quota_none(u32 weight)
 	};
 }
 
+/** llm_sum() - of two numbers, as far as it can be told */
+static inline u64 llm_sum(u64 a, u64 b)
+{
+	return a + b < a ? U64_MAX : a + b;
+}
+
 bool llm_quota_valid(const struct llm_quota *quota);
 void llm_quota_set(struct llm_tenant *tenant, const struct llm_quota *quota, u64 now_ns);
 u64 llm_quota_room(struct llm_tenant *tenant, u64 units, u64 now_ns);

@@ -4,7 +4,6 @@
  */
 #include "stage.h"
 
-#define LLM_PROMPT_COST	(LLM_COST_UNIT / 4) /* many at once take less time each */
 #define LLM_GRANT	(16 * LLM_COST_UNIT)
 
 /**
@@ -17,11 +16,34 @@ void llm_stage_init(struct llm_stage *stage, u32 slots, u64 now_ns)
 {
 	*stage = (struct llm_stage){
 		.slots = slots,
+		.sequences = U32_MAX,
 		.prompt_cost = LLM_PROMPT_COST,
 		.output_cost = LLM_COST_UNIT,
 		.grant = LLM_GRANT,
 	};
 	llm_policy_init(&stage->policy, now_ns);
+}
+
+/**
+ * llm_stage_set_slots() - what the server can do
+ * @stage: whose
+ * @slots: requests it steps at once; 0: any number
+ * @sequences: requests it keeps the state of; 0: any number
+ */
+void llm_stage_set_slots(struct llm_stage *stage, u32 slots, u32 sequences)
+{
+	stage->slots = slots ? slots : U32_MAX;
+	stage->sequences = sequences ? sequences : U32_MAX;
+}
+
+/**
+ * llm_stage_contend() - those who have yet to begin can be handed out again
+ * @stage: where they may have been passed over; each who runs is weighed against them once more
+ */
+void llm_stage_contend(struct llm_stage *stage)
+{
+	if (stage->policy.root.usage.queued)
+		stage->contended = stage->running;
 }
 
 /** llm_share_init() - a leaf: see llm_tenant_init() */
@@ -54,22 +76,112 @@ static struct llm_tree *llm_ticket_queue(const struct llm_ticket *ticket)
 	return &ticket->share->waiting[ticket->band][llm_ticket_want(ticket)];
 }
 
-static void llm_ticket_queue_up(struct llm_ticket *ticket)
+static void llm_ticket_queue_up(struct llm_stage *stage, struct llm_ticket *ticket)
 {
 	ticket->state = LLM_TICKET_WAITS;
+	stage->waiting++;
 	llm_tree_insert(llm_ticket_queue(ticket), &ticket->node, ticket->age);
 	llm_tenant_want(&ticket->share->tenant, ticket->band, llm_ticket_want(ticket));
+}
+
+/* Tells all that are above it how many more wait and run. */
+static void llm_ticket_press(const struct llm_ticket *ticket, int waiting, int running, u64 now_ns)
+{
+	struct llm_tenant *tenant;
+
+	for (tenant = &ticket->share->tenant; tenant; tenant = tenant->parent)
+		llm_pressure_change(&tenant->pressure, waiting, running, now_ns);
+}
+
+/**
+ * llm_ticket_stall() - a request would want to be stepped, but something else has to come first
+ * @ticket: away; until it waits, leaves or ends, that counts as pressure
+ * @now_ns: the time
+ */
+void llm_ticket_stall(struct llm_ticket *ticket, u64 now_ns)
+{
+	if (ticket->stalled)
+		return;
+	ticket->stalled = true;
+	llm_ticket_press(ticket, 1, 0, now_ns);
+}
+
+static void llm_ticket_unstall(struct llm_ticket *ticket, u64 now_ns)
+{
+	if (!ticket->stalled)
+		return;
+	ticket->stalled = false;
+	llm_ticket_press(ticket, -1, 0, now_ns);
 }
 
 /**
  * llm_ticket_wait() - a request wants to be stepped
  * @stage: where
  * @ticket: away
+ * @now_ns: the time
  */
-void llm_ticket_wait(struct llm_stage *stage, struct llm_ticket *ticket)
+void llm_ticket_wait(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
-	llm_ticket_queue_up(ticket);
+	llm_ticket_unstall(ticket, now_ns);
+	llm_ticket_queue_up(stage, ticket);
+	llm_ticket_press(ticket, 1, 0, now_ns);
 	stage->contended = stage->running;
+}
+
+/**
+ * llm_ticket_begin() - a new request gets a slot at once, where nobody else wants one
+ * @stage: where
+ * @ticket: away, and has never run; somebody could hand it out
+ * @now_ns: the time
+ *
+ * The same as llm_ticket_wait() and llm_stage_next(), without the way through the trees.
+ *
+ * Return: it runs now; false: it has to wait.
+ */
+bool llm_ticket_begin(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
+{
+	if (stage->waiting || stage->running >= stage->slots || ticket->begun ||
+	    stage->policy.root.usage.in_flight >= stage->sequences)
+		return false;
+	ticket->granted = llm_tenant_start(&ticket->share->tenant, ticket->band, stage->grant,
+					   now_ns);
+	if (!ticket->granted)
+		return false;
+	llm_ticket_unstall(ticket, now_ns);
+	ticket->state = LLM_TICKET_RUNS;
+	ticket->begun = true;
+	stage->running++;
+	llm_ticket_press(ticket, 0, 1, now_ns);
+	return true;
+}
+
+/*
+ * Whether a request of a leaf may begin when the server has as many as it keeps the state of: where
+ * nobody of the same user, or of one of the cgroups above, waits to go on, so that these get their
+ * share.
+ */
+static bool llm_share_may_begin(const struct llm_share *share, enum llm_band band)
+{
+	const struct llm_tenant *tenant = &share->tenant;
+
+	while ((tenant = tenant->parent))
+		if (llm_tree_empty(&tenant->bands[band].children[LLM_WANT_GO_ON]))
+			return true;
+	return false;
+}
+
+/* The leaf to be served next, or NULL. */
+static struct llm_tenant *llm_stage_pick(struct llm_stage *stage, bool may_start,
+					 enum llm_band *ret_band, enum llm_want *ret_want)
+{
+	struct llm_policy *policy = &stage->policy;
+	struct llm_tenant *leaf = llm_policy_pick(policy, may_start, ret_band, ret_want);
+
+	if (!leaf || *ret_want != LLM_WANT_START ||
+	    policy->root.usage.in_flight < stage->sequences ||
+	    llm_share_may_begin(container_of(leaf, struct llm_share, tenant), *ret_band))
+		return leaf;
+	return llm_policy_pick(policy, false, ret_band, ret_want);
 }
 
 /* Who would be next, or NULL. */
@@ -80,9 +192,9 @@ static struct llm_ticket *llm_stage_peek(struct llm_stage *stage, bool may_start
 	struct llm_tenant *leaf;
 	struct llm_share *share;
 
-	if (stage->running >= stage->slots)
+	if (!stage->waiting || stage->running >= stage->slots)
 		return NULL;
-	leaf = llm_policy_pick(&stage->policy, may_start, &band, &want);
+	leaf = llm_stage_pick(stage, may_start, &band, &want);
 	if (!leaf)
 		return NULL;
 	share = container_of(leaf, struct llm_share, tenant);
@@ -99,6 +211,7 @@ static bool llm_ticket_run(struct llm_stage *stage, struct llm_ticket *ticket, u
 	if (!ticket->granted)
 		return false;
 	llm_tree_remove(queue, &ticket->node);
+	stage->waiting--;
 	ticket->state = LLM_TICKET_RUNS;
 	ticket->begun = true;
 	stage->running++;
@@ -117,7 +230,10 @@ struct llm_ticket *llm_stage_next(struct llm_stage *stage, bool may_start, u64 n
 {
 	struct llm_ticket *ticket = llm_stage_peek(stage, may_start);
 
-	return ticket && llm_ticket_run(stage, ticket, now_ns) ? ticket : NULL;
+	if (!ticket || !llm_ticket_run(stage, ticket, now_ns))
+		return NULL;
+	llm_ticket_press(ticket, -1, 1, now_ns);
+	return ticket;
 }
 
 /* Settles what was granted, and gives the slot back. */
@@ -153,21 +269,26 @@ void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prom
 		    u32 output_tokens, u64 compute_ns, u64 now_ns)
 {
 	struct llm_tenant *leaf = &ticket->share->tenant;
-	u64 units = 0;
+	struct llm_tally tally = { .refused = 0 };
+	u64 units;
 
 	if (prompt_tokens > ticket->prompt_tokens) {
-		units += (u64)(prompt_tokens - ticket->prompt_tokens) * stage->prompt_cost;
+		tally.prompt_tokens = prompt_tokens - ticket->prompt_tokens;
 		ticket->prompt_tokens = prompt_tokens;
 	}
 	if (output_tokens > ticket->output_tokens) {
-		units += (u64)(output_tokens - ticket->output_tokens) * stage->output_cost;
+		tally.output_tokens = output_tokens - ticket->output_tokens;
 		ticket->output_tokens = output_tokens;
 	}
+	if (tally.prompt_tokens || tally.output_tokens)
+		llm_tenant_tally(leaf, &tally);
+	units = tally.prompt_tokens * stage->prompt_cost + tally.output_tokens * stage->output_cost;
 	if (ticket->state == LLM_TICKET_RUNS)
 		ticket->used += units;
 	else
 		llm_tenant_settle(leaf, ticket->band, 0, units, now_ns);
-	llm_tenant_computed(leaf, compute_ns, now_ns);
+	if (compute_ns)
+		llm_tenant_computed(leaf, compute_ns, now_ns);
 }
 
 /**
@@ -187,8 +308,11 @@ bool llm_ticket_renew(struct llm_stage *stage, struct llm_ticket *ticket, bool m
 	if (!llm_ticket_due(stage, ticket))
 		return true;
 	llm_ticket_settle(stage, ticket, now_ns);
-	llm_ticket_queue_up(ticket);
-	return llm_stage_peek(stage, may_start) == ticket && llm_ticket_run(stage, ticket, now_ns);
+	llm_ticket_queue_up(stage, ticket);
+	if (llm_stage_peek(stage, may_start) == ticket && llm_ticket_run(stage, ticket, now_ns))
+		return true;
+	llm_ticket_press(ticket, 1, -1, now_ns);
+	return false;
 }
 
 /**
@@ -199,9 +323,13 @@ bool llm_ticket_renew(struct llm_stage *stage, struct llm_ticket *ticket, bool m
  */
 void llm_ticket_leave(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
+	llm_ticket_unstall(ticket, now_ns);
 	if (ticket->state == LLM_TICKET_RUNS) {
 		llm_ticket_settle(stage, ticket, now_ns);
+		llm_ticket_press(ticket, 0, -1, now_ns);
 	} else if (ticket->state == LLM_TICKET_WAITS) {
+		llm_ticket_press(ticket, -1, 0, now_ns);
+		stage->waiting--;
 		llm_tree_remove(llm_ticket_queue(ticket), &ticket->node);
 		llm_tenant_unwant(&ticket->share->tenant, ticket->band, llm_ticket_want(ticket));
 	}

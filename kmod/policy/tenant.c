@@ -5,7 +5,7 @@
 #include "quota.h"
 #include "tenant.h"
 
-#define LLM_TAG_SCALE	(1U << 20)	/* virtual time of a unit at weight 1 */
+#define LLM_TAG_SCALE	(1U << 14)	/* virtual time of a unit at weight 1 */
 #define LLM_USE_MAX	(1ULL << 32)	/* units of one grant */
 
 static struct llm_tenant *llm_tenant_of(struct llm_tree_node *node, enum llm_band band,
@@ -71,6 +71,13 @@ static bool llm_entity_update(struct llm_tenant *tenant, enum llm_band band)
 	return changed;
 }
 
+/* What decides whether a tenant can be served in a band has changed; its ancestors follow. */
+static void llm_tenant_update_band(struct llm_tenant *tenant, enum llm_band band)
+{
+	while (tenant->parent && llm_entity_update(tenant, band))
+		tenant = tenant->parent;
+}
+
 /**
  * llm_tenant_update() - something that decides whether a tenant can be served has changed
  * @tenant: it; its ancestors follow
@@ -78,9 +85,7 @@ static bool llm_entity_update(struct llm_tenant *tenant, enum llm_band band)
 void llm_tenant_update(struct llm_tenant *tenant)
 {
 	for (int band = 0; band < LLM_BANDS; band++)
-		for (struct llm_tenant *at = tenant; at->parent; at = at->parent)
-			if (!llm_entity_update(at, band))
-				break;
+		llm_tenant_update_band(tenant, band);
 }
 
 /* Moves a tenant's tag, and its place with it. */
@@ -138,6 +143,7 @@ void llm_tenant_set_quota(struct llm_tenant *tenant, const struct llm_quota *quo
 	llm_quota_set(tenant, quota, now_ns);
 	if (quota->weight != old_weight)
 		llm_tenant_reweigh(tenant);
+	tenant->policy->barred++;
 	llm_tenant_update(tenant);
 }
 
@@ -168,6 +174,7 @@ void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 w
 		.quota = llm_quota_none(weight),
 		.level_ns = now_ns,
 	};
+	llm_pressure_init(&tenant->pressure, now_ns);
 }
 
 /**
@@ -195,7 +202,7 @@ void llm_tenant_want(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
 		for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 			tenant->usage.queued++;
 	if (!leaf->bands[band].wants[want]++)
-		llm_tenant_update(leaf);
+		llm_tenant_update_band(leaf, band);
 }
 
 /**
@@ -210,7 +217,7 @@ void llm_tenant_unwant(struct llm_tenant *leaf, enum llm_band band, enum llm_wan
 		for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 			tenant->usage.queued--;
 	if (!--leaf->bands[band].wants[want])
-		llm_tenant_update(leaf);
+		llm_tenant_update_band(leaf, band);
 }
 
 /* The child to be served next, and what with; NULL: none. */
@@ -290,6 +297,16 @@ u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64
 	return units;
 }
 
+/* One more has begun. */
+static void llm_tenant_fly(struct llm_tenant *leaf)
+{
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		if (++tenant->usage.in_flight == tenant->quota.in_flight) {
+			tenant->policy->barred++;
+			llm_tenant_update(tenant);
+		}
+}
+
 /**
  * llm_tenant_begin() - a request of a leaf is served; no longer wants to be
  * @leaf: as llm_policy_pick() said, or as given to llm_tenant_want()
@@ -308,9 +325,26 @@ u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
 		return 0;
 	llm_tenant_unwant(leaf, band, want);
 	if (want == LLM_WANT_START)
-		for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
-			if (++tenant->usage.in_flight == tenant->quota.in_flight)
-				llm_tenant_update(tenant);
+		llm_tenant_fly(leaf);
+	return units;
+}
+
+/**
+ * llm_tenant_start() - a request of a leaf begins, without having wanted to before
+ * @leaf: whose; nobody else of the tree wants anything
+ * @band: where it competes
+ * @units: as for llm_tenant_grant()
+ * @now_ns: the time
+ *
+ * Return: its budget; 0: a quota keeps it out, and nothing has changed.
+ */
+u64 llm_tenant_start(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns)
+{
+	if (llm_tenant_kept(leaf, LLM_WANT_START))
+		return 0;
+	units = llm_tenant_grant(leaf, band, units, now_ns);
+	if (units)
+		llm_tenant_fly(leaf);
 	return units;
 }
 
@@ -360,7 +394,27 @@ void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted,
 void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns)
 {
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
-		tenant->usage.compute_ns += compute_ns;
+		tenant->usage.compute_ns = llm_sum(tenant->usage.compute_ns, compute_ns);
 		llm_quota_computed(tenant, compute_ns, now_ns);
+	}
+}
+
+/**
+ * llm_tenant_tally() - counts what a leaf's requests did or what became of them
+ * @leaf: whose
+ * @more: to be added
+ */
+void llm_tenant_tally(struct llm_tenant *leaf, const struct llm_tally *more)
+{
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
+		struct llm_tally *tally = &tenant->usage.tally;
+
+		tally->prompt_tokens += more->prompt_tokens;
+		tally->output_tokens += more->output_tokens;
+		tally->submitted += more->submitted;
+		tally->dispatched += more->dispatched;
+		tally->ended += more->ended;
+		tally->refused += more->refused;
+		tally->queued_ns += more->queued_ns;
 	}
 }

@@ -5,25 +5,27 @@
  * user its open files by class. Only these last ones, the leaves, have requests.
  *
  * Order is start-time fair queueing at every level of the tree. A tenant that wants something has a
- * start tag in its parent's virtual time; the one with the lowest is served. What it is granted moves
- * its tag on by cost divided by weight, at once, so that grants that run at the same time are
+ * start tag in its parent's virtual time; the one with the lowest is served. What it is granted
+ * moves its tag on by cost divided by weight, at once, so that grants that run at the same time are
  * counted; what of it was not used is given back. Virtual time itself follows what was used: a
  * tenant that comes back from idleness starts there, neither owes nor has saved anything, and comes
  * before those who have grants under way. Requests of the idle band are served when no other
  * request of the machine could be.
  *
  * Limits bind a tenant and all below it: a rate and a share of compute time keep it out of its
- * parent's tree until the time has come; a bound on requests in flight keeps what is new below it out,
- * and lets what is under way go on. Cost is in units: LLM_COST_UNIT for a generated token.
+ * parent's tree until the time has come; a bound on requests in flight keeps what is new below it
+ * out, and lets what is under way go on. Cost is in units: LLM_COST_UNIT for a generated token.
  */
 #ifndef LLM_POLICY_TENANT_H
 #define LLM_POLICY_TENANT_H
 
+#include "pressure.h"
 #include "tree.h"
 
 #define LLM_COST_UNIT		1000U	/* of one generated token */
 #define LLM_WEIGHT_MIN		1U
 #define LLM_WEIGHT_DEFAULT	100U
+#define LLM_WEIGHT_INTERACTIVE	400U
 #define LLM_WEIGHT_MAX		10000U
 #define LLM_RATE_MAX		(1ULL << 40) /* units a second; U64_MAX: no limit */
 #define LLM_PERIOD_MIN_NS	10000000ULL
@@ -93,7 +95,28 @@ struct llm_quota {
 };
 
 /**
+ * struct llm_tally - counts that only grow
+ * @prompt_tokens: processed
+ * @output_tokens: generated
+ * @submitted: requests
+ * @dispatched: of those, handed to a server at least once
+ * @ended: of those submitted
+ * @refused: requests refused or ended because of a quota
+ * @queued_ns: from submission to first dispatch, of all that were dispatched
+ */
+struct llm_tally {
+	u64 prompt_tokens;
+	u64 output_tokens;
+	u64 submitted;
+	u64 dispatched;
+	u64 ended;
+	u64 refused;
+	u64 queued_ns;
+};
+
+/**
  * struct llm_usage - what a tenant and all below it have and had
+ * @tally: by llm_tenant_tally()
  * @in_flight: requests that have begun and not ended
  * @queued: requests that have yet to begin
  * @units: used, ever
@@ -102,6 +125,7 @@ struct llm_quota {
  * @memory: bytes charged, by region
  */
 struct llm_usage {
+	struct llm_tally tally;
 	u32 in_flight;
 	u32 queued;
 	u64 units;
@@ -116,6 +140,7 @@ struct llm_usage {
  * @policy: the tree it belongs to
  * @quota: set by llm_tenant_set_quota()
  * @usage: of it and all below
+ * @pressure: on all below
  * @bands: as a child of its parent, in each band
  * @level: units it may use now; negative is a debt
  * @level_ns: when @level was right
@@ -123,12 +148,15 @@ struct llm_usage {
  * @period_used_ns: compute time used in it
  * @asleep: kept out by its own quota until the time that is the key
  * @asleep_ns: since when
+ * @stuck: of the memory charged, bytes that nobody gives back before he is asked to, by region
+ * @lines: charges that wait for room in the quota of this tenant, by age, for each region
  */
 struct llm_tenant {
 	struct llm_tenant *parent;
 	struct llm_policy *policy;
 	struct llm_quota quota;
 	struct llm_usage usage;
+	struct llm_pressure pressure;
 	struct llm_entity bands[LLM_BANDS];
 	s64 level;
 	u64 level_ns;
@@ -136,28 +164,30 @@ struct llm_tenant {
 	u64 period_used_ns;
 	struct llm_tree_node asleep;
 	u64 asleep_ns;
+	u64 stuck[LLM_REGIONS_MAX];
+	struct llm_tree lines[LLM_REGIONS_MAX];
 };
 
 /**
  * struct llm_policy - a tree of tenants
  * @root: of it; its quota binds everybody
  * @asleep: tenants kept out by their quotas, by when that ends
+ * @barred: how often a quota has begun to keep somebody out
+ * @freed: how often one has ceased to, because time has passed or units were given back
+ * @slept: told when a tenant is kept out from now on; may be NULL, calls nothing here
+ * @claims: charges that wait for room, by age
+ * @kept: ledgers of cgroups that hold something, by age
+ * @stuck: ledgers of requests that stand still and hold something, by age
  */
 struct llm_policy {
 	struct llm_tenant root;
 	struct llm_tree asleep;
-};
-
-/**
- * enum llm_charge - what became of a charge
- * @LLM_CHARGE_DONE: it was made
- * @LLM_CHARGE_FULL: not now; there is too much of others' below the same limit
- * @LLM_CHARGE_NEVER: it is more than a limit allows
- */
-enum llm_charge {
-	LLM_CHARGE_DONE,
-	LLM_CHARGE_FULL,
-	LLM_CHARGE_NEVER,
+	u64 barred;
+	u64 freed;
+	void (*slept)(struct llm_tenant *tenant);
+	struct llm_tree claims;
+	struct llm_tree kept;
+	struct llm_tree stuck;
 };
 
 void llm_policy_init(struct llm_policy *policy, u64 now_ns);
@@ -165,8 +195,9 @@ void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 w
 void llm_tenant_exit(struct llm_tenant *tenant);
 void llm_tenant_set_quota(struct llm_tenant *tenant, const struct llm_quota *quota, u64 now_ns);
 
-bool llm_tenant_may_queue(const struct llm_tenant *leaf);
-bool llm_tenant_never(const struct llm_tenant *leaf);
+struct llm_tenant *llm_tenant_full(struct llm_tenant *leaf);
+struct llm_tenant *llm_tenant_never(struct llm_tenant *leaf);
+struct llm_tenant *llm_tenant_kept(struct llm_tenant *leaf, enum llm_want want);
 bool llm_tenant_spent(const struct llm_tenant *leaf);
 void llm_tenant_want(struct llm_tenant *leaf, enum llm_band band, enum llm_want want);
 void llm_tenant_unwant(struct llm_tenant *leaf, enum llm_band band, enum llm_want want);
@@ -176,14 +207,16 @@ struct llm_tenant *llm_policy_pick(struct llm_policy *policy, bool may_start,
 				   enum llm_band *ret_band, enum llm_want *ret_want);
 u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want want, u64 units,
 		     u64 now_ns);
+u64 llm_tenant_start(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns);
 u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns);
 void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted, u64 used,
 		       u64 now_ns);
 void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns);
 
-u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns);
+void llm_tenant_tally(struct llm_tenant *leaf, const struct llm_tally *more);
 
-enum llm_charge llm_tenant_charge(struct llm_tenant *leaf, unsigned int region, u64 bytes);
-void llm_tenant_uncharge(struct llm_tenant *leaf, unsigned int region, u64 bytes);
+u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns);
+u64 llm_policy_wake_some(struct llm_policy *policy, u32 most, u64 now_ns);
+u64 llm_policy_next_ns(const struct llm_policy *policy);
 
 #endif /* LLM_POLICY_TENANT_H */

@@ -102,3 +102,33 @@ struct llm_tree_node *llm_tree_first(const struct llm_tree *tree)
 		node = node->child[0];
 	return node;
 }
+
+/** llm_tree_after() - the node with the lowest key above this one, or NULL */
+struct llm_tree_node *llm_tree_after(const struct llm_tree *tree, u64 key)
+{
+	struct llm_tree_node *node = tree->root, *best = NULL;
+
+	while (node) {
+		const bool above = llm_key_before(key, node->key);
+
+		if (above)
+			best = node;
+		node = node->child[!above];
+	}
+	return best;
+}
+
+/** llm_tree_before() - the node with the highest key below this one, or NULL */
+struct llm_tree_node *llm_tree_before(const struct llm_tree *tree, u64 key)
+{
+	struct llm_tree_node *node = tree->root, *best = NULL;
+
+	while (node) {
+		const bool below = llm_key_before(node->key, key);
+
+		if (below)
+			best = node;
+		node = node->child[below];
+	}
+	return best;
+}

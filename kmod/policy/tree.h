@@ -57,5 +57,7 @@ static inline u64 llm_key_max(u64 a, u64 b)
 void llm_tree_insert(struct llm_tree *tree, struct llm_tree_node *node, u64 key);
 void llm_tree_remove(struct llm_tree *tree, struct llm_tree_node *node);
 struct llm_tree_node *llm_tree_first(const struct llm_tree *tree);
+struct llm_tree_node *llm_tree_after(const struct llm_tree *tree, u64 key);
+struct llm_tree_node *llm_tree_before(const struct llm_tree *tree, u64 key);
 
 #endif /* LLM_POLICY_TREE_H */

@@ -95,6 +95,46 @@ LLMOS_API int llmos_dispatch(struct llmos *llmos, int timeout_ms);
 /** llmos_version() - "MAJOR.MINOR.PATCH" of the library */
 LLMOS_API const char *llmos_version(void);
 
+/* ---- buffers ---- */
+
+/**
+ * struct llmos_buffer_opts - what is shared; all zero is memory that the server only reads
+ * @size: sizeof(struct llmos_buffer_opts)
+ * @write: the server may write it, too
+ * @memfd: it is a part of the file @fd, from @offset on, and not of the address space
+ * @fd: a memfd, or another file on tmpfs or hugetlbfs
+ * @offset: in that file; at the start of a page
+ */
+struct llmos_buffer_opts {
+	size_t size;
+	bool write;
+	bool memfd;
+	int fd;
+	uint64_t offset;
+};
+
+/**
+ * llmos_buffer_register() - share memory with the server, for prompts without copies
+ * @ret: its number on this connection, never 0
+ * @addr: the memory, at the start of a page; NULL with opts->memfd
+ * @len: bytes, whole pages
+ * @opts: NULL: defaults
+ *
+ * Only over the device. The pages are pinned and billed to RLIMIT_MEMLOCK until they are
+ * unregistered or the connection ends, and no request uses them any more.
+ *
+ * Return: 0; -EOPNOTSUPP not over this connection, -EINVAL, -E2BIG too long, -EBUSY too many,
+ * -ENOMEM over RLIMIT_MEMLOCK, -EFAULT nothing is there, -EBADF, -EACCES, -EPERM.
+ */
+LLMOS_API int llmos_buffer_register(struct llmos *llmos, uint64_t *ret, void *addr, size_t len,
+				    const struct llmos_buffer_opts *opts);
+/**
+ * llmos_buffer_unregister() - the end of that: nobody else sees the memory any more
+ *
+ * Return: 0; -EBUSY a request that has not ended uses it, -ENOENT no such buffer, -EOPNOTSUPP.
+ */
+LLMOS_API int llmos_buffer_unregister(struct llmos *llmos, uint64_t buffer);
+
 /* ---- requests ---- */
 
 enum llmos_role {
@@ -114,6 +154,18 @@ enum llmos_finish {
 	LLMOS_FINISH_STOP_STRING = 2,
 	LLMOS_FINISH_LENGTH	 = 3,
 	LLMOS_FINISH_CONTEXT	 = 4,
+};
+
+/**
+ * enum llmos_class - how urgent a request is; it divides one's own share among one's own requests
+ * @LLMOS_NORMAL: as any
+ * @LLMOS_INTERACTIVE: somebody waits for it: four times the share of the same user's normal ones
+ * @LLMOS_IDLE: only when nobody else of the machine wants the step
+ */
+enum llmos_class {
+	LLMOS_NORMAL	  = 0,
+	LLMOS_INTERACTIVE = 1,
+	LLMOS_IDLE	  = 2,
 };
 
 /** struct llmos_alternative - a likely token; @logprob is a natural logarithm */
@@ -167,6 +219,11 @@ struct llmos_token {
  * @on_end: called once when the request is over; status is 0 or -errno; not called for a request
  *	whose start failed, or that was freed before its end
  * @userdata: first argument of the callbacks
+ * @sched_class: how urgent it is
+ * @no_wait: -EDQUOT instead of waiting where a quota stands in the way, also in the middle
+ * @buffer: a registered buffer that has the prompt, which is NULL then (not for conversations); 0:
+ *	none
+ * @buffer_offset: where in it the prompt begins
  *
  * A callback may start, cancel and free requests, its own too, but make no call that waits
  * (-EDEADLK). Numbers that are not finite or out of range are refused with -EINVAL: temperature and
@@ -194,6 +251,10 @@ struct llmos_generate_opts {
 	int (*on_token)(void *userdata, const struct llmos_token *token);
 	void (*on_end)(void *userdata, struct llmos_request *request, int status);
 	void *userdata;
+	enum llmos_class sched_class;
+	bool no_wait;
+	uint64_t buffer;
+	uint64_t buffer_offset;
 };
 
 /**
@@ -225,7 +286,7 @@ struct llmos_usage {
  *
  * Return: 0; -ENOENT no such model, -E2BIG prompt longer than the context, -EILSEQ not UTF-8,
  * -EOPNOTSUPP unknown chat template (use raw), -ECANCELED a callback said so, -EBUSY too many
- * requests, -ECONNRESET the server went and did not come back, -EMSGSIZE an answer of more than
+ * requests, -EDQUOT a quota, -ECONNRESET the server went and did not come back, -EMSGSIZE an answer of more than
  * 64 MiB, -EINTR a signal handler ran (the request is cancelled), ...; llmos_error() tells in words.
  */
 LLMOS_API int llmos_ask(struct llmos *llmos, char **ret_answer, const char *prompt,
@@ -299,12 +360,38 @@ LLMOS_API int llmos_tokenize(struct llmos *llmos, struct llmos_tokens **ret, con
 LLMOS_API int llmos_detokenize(struct llmos *llmos, char **ret_text, size_t *ret_len,
 			       const uint32_t *ids, size_t count, const char *model);
 
+/**
+ * struct llmos_score_opts - how to score
+ * @size: sizeof(struct llmos_score_opts)
+ * @model: NULL: the server's default
+ * @special: parse special tokens written in the text (not for ids)
+ * @no_bos: do not put the begin-of-text token in front (not for ids)
+ * @top_logprobs: tell so many alternatives of each token, 20 at most
+ * @sched_class: how urgent it is
+ * @no_wait: -EDQUOT instead of waiting where a quota stands in the way, also in the middle
+ * @buffer: a registered buffer that has the text or the ids, which are NULL then; 0: none
+ * @buffer_offset: where in it they begin
+ * @scores: a buffer registered with write, for the log-probabilities; 0: none. They are written as
+ *	an array of int32_t, one for each token, in millionths; INT32_MIN where there is none. Without
+ *	top_logprobs no tokens are returned beside.
+ * @scores_offset: where in it the array begins
+ * @scores_len: bytes there is room for; -E2BIG if the tokens need more
+ * @ret_scores: out, how many were written; may be NULL
+ */
 struct llmos_score_opts {
 	size_t size;
 	const char *model;
 	bool special;
 	bool no_bos;
 	uint32_t top_logprobs;
+	enum llmos_class sched_class;
+	bool no_wait;
+	uint64_t buffer;
+	uint64_t buffer_offset;
+	uint64_t scores;
+	uint64_t scores_offset;
+	uint64_t scores_len;
+	size_t *ret_scores;
 };
 
 /**
@@ -383,6 +470,7 @@ struct llmos_process {
 	uint64_t output_bytes;
 	uint32_t unread_bytes;
 	uint32_t attempts;
+	enum llmos_class sched_class;
 };
 
 struct llmos_processes {
@@ -435,6 +523,239 @@ struct llmos_status {
 LLMOS_API int llmos_get_status(struct llmos *llmos, struct llmos_status *status);
 /** llmos_nop() - one round trip to the server that costs nothing */
 LLMOS_API int llmos_nop(struct llmos *llmos);
+
+/* ---- quotas, usage, pressure and events of cgroups; only where llm.ko is loaded ---- */
+
+struct llmos_admin;
+
+#define LLMOS_REGIONS_MAX	16	/* of memory: "host", and devices as the server names them */
+#define LLMOS_REGION_MAX	32	/* bytes of a name, with its NUL */
+
+/** struct llmos_memory - bytes of one region: a limit, or what is charged */
+struct llmos_memory {
+	char region[LLMOS_REGION_MAX];
+	uint64_t bytes;
+};
+
+/** enum llmos_quota_field - fields of a struct llmos_quota, or-ed in its @fields */
+enum llmos_quota_field {
+	LLMOS_QUOTA_WEIGHT	= 1 << 0,
+	LLMOS_QUOTA_IN_FLIGHT	= 1 << 1,
+	LLMOS_QUOTA_QUEUED	= 1 << 2,
+	LLMOS_QUOTA_RATE	= 1 << 3,
+	LLMOS_QUOTA_BURST	= 1 << 4,
+	LLMOS_QUOTA_COMPUTE	= 1 << 5,
+	LLMOS_QUOTA_PERIOD	= 1 << 6,
+	LLMOS_QUOTA_SHARE_CACHE = 1 << 7,
+	LLMOS_QUOTA_PROMPT_COST = 1 << 8,
+};
+
+/**
+ * struct llmos_quota - what the administrator allows a cgroup and all below it
+ * @size: sizeof(struct llmos_quota)
+ * @fields: enum llmos_quota_field: which of those up to @share_cache are there; memory has a count
+ * @weight: share among its siblings, 1 to 10000; 100 unless set
+ * @in_flight: requests that have begun and not ended
+ * @queued: requests that have yet to begin
+ * @prompt_cost: what a token of a prompt counts, in thousandths of a generated one; of the root
+ * @rate: thousandths of a token a second
+ * @burst: thousandths of a token that may be used at once after idleness
+ * @compute_ns: nanoseconds of compute time in each period
+ * @period_ns: the period
+ * @share_cache: all in this cgroup and below reuse one another's prefixes of prompts
+ * @memory_count: regions in @memory
+ * @memory: those that have a limit
+ *
+ * The highest value of a number's type is no limit; 0 lets nothing through.
+ */
+struct llmos_quota {
+	size_t size;
+	uint32_t fields;
+	uint32_t weight;
+	uint32_t in_flight;
+	uint32_t queued;
+	uint32_t prompt_cost;
+	uint64_t rate;
+	uint64_t burst;
+	uint64_t compute_ns;
+	uint64_t period_ns;
+	bool share_cache;
+	size_t memory_count;
+	struct llmos_memory memory[LLMOS_REGIONS_MAX];
+};
+
+/** struct llmos_stall - time stalled, and averages over 10, 60, 300 s in hundredths of a percent */
+struct llmos_stall {
+	uint64_t total_ns;
+	uint32_t avg10;
+	uint32_t avg60;
+	uint32_t avg300;
+};
+
+/**
+ * struct llmos_group - a cgroup: its quota, and what it and all below it have and had
+ * @id: of the cgroup
+ * @parent_id: of the one next above, 0: it is the root
+ * @path: below the cgroup v2 mount, "" if it can not be found
+ * @quota: its own
+ * @in_flight: requests that have begun and not ended
+ * @queued: requests that have yet to begin
+ * @running: of those in flight, the ones a server steps now
+ * @units: thousandths of a token used
+ * @prompt_tokens: used
+ * @output_tokens: used
+ * @compute_ns: used
+ * @throttled_ns: time it was kept out by its own quota
+ * @queue_ns: time from submission to first dispatch, summed over @dispatched requests
+ * @submitted: requests ever
+ * @dispatched: of those, handed to a server at least once
+ * @ended: of those, ended
+ * @refused: requests refused or ended with EDQUOT
+ * @memory_count: regions in @memory
+ * @memory: charged
+ * @some: at least one request wanted to be stepped and was not
+ * @full: none was stepped
+ */
+struct llmos_group {
+	uint64_t id;
+	uint64_t parent_id;
+	const char *path;
+	struct llmos_quota quota;
+	uint32_t in_flight;
+	uint32_t queued;
+	uint32_t running;
+	uint64_t units;
+	uint64_t prompt_tokens;
+	uint64_t output_tokens;
+	uint64_t compute_ns;
+	uint64_t throttled_ns;
+	uint64_t queue_ns;
+	uint64_t submitted;
+	uint64_t dispatched;
+	uint64_t ended;
+	uint64_t refused;
+	size_t memory_count;
+	struct llmos_memory memory[LLMOS_REGIONS_MAX];
+	struct llmos_stall some;
+	struct llmos_stall full;
+};
+
+struct llmos_groups {
+	size_t count;
+	struct llmos_group *groups;
+};
+
+/**
+ * llmos_admin_open() - connect to the kernel's broker, past any server
+ *
+ * Return: 0; -ENOENT llm.ko is not loaded, -EPROTONOSUPPORT its version is not this library's,
+ * -ENOMEM, -errno.
+ */
+LLMOS_API int llmos_admin_open(struct llmos_admin **ret);
+LLMOS_API void llmos_admin_free(struct llmos_admin *admin);
+/** llmos_admin_error() - one line about the last call that failed; never NULL */
+LLMOS_API const char *llmos_admin_error(const struct llmos_admin *admin);
+
+/** llmos_cgroup_root() - where the cgroup v2 tree is mounted; NULL: it is not */
+LLMOS_API const char *llmos_cgroup_root(const struct llmos_admin *admin);
+/**
+ * llmos_cgroup_id() - the kernel's number of a cgroup
+ * @name: path from the root of the cgroup v2 tree or of its folder ("/user.slice",
+ *	"/sys/fs/cgroup/user.slice"), or the name alone where only one cgroup has it ("foo.service")
+ *
+ * Return: 0; -ENOENT there is none, -ENOTUNIQ several have that name, -EINVAL no name of a cgroup,
+ * -EOPNOTSUPP cgroup v2 is not mounted.
+ */
+LLMOS_API int llmos_cgroup_id(struct llmos_admin *admin, uint64_t *ret_id, const char *name);
+/** llmos_cgroup_path() - its path below the mount, to be freed with free(); -ENOENT not found */
+LLMOS_API int llmos_cgroup_path(struct llmos_admin *admin, char **ret_path, uint64_t id);
+
+/** llmos_group_get() - one cgroup, also one that never had a quota; -ENOENT there is none */
+LLMOS_API int llmos_group_get(struct llmos_admin *admin, struct llmos_groups **ret, uint64_t id);
+/** llmos_groups() - each that has a quota or requests */
+LLMOS_API int llmos_groups(struct llmos_admin *admin, struct llmos_groups **ret);
+LLMOS_API void llmos_groups_free(struct llmos_groups *groups);
+
+/**
+ * llmos_quota_set() - what is there is set, all or nothing; the rest stays as it is
+ * @quota: fields and memory to set
+ *
+ * Return: 0; -ENOENT no such cgroup, -ERANGE a value is out of bounds (the error line tells which),
+ * -EPERM, -EINVAL.
+ */
+LLMOS_API int llmos_quota_set(struct llmos_admin *admin, uint64_t id,
+			      const struct llmos_quota *quota);
+/** llmos_quota_reset() - back to the defaults; @id 0: all cgroups */
+LLMOS_API int llmos_quota_reset(struct llmos_admin *admin, uint64_t id);
+
+enum llmos_event_type {
+	LLMOS_EVENT_SERVER_UP	= 1,
+	LLMOS_EVENT_SERVER_DOWN = 2,
+	LLMOS_EVENT_QUOTA	= 3,	/* a quota was set or reset */
+	LLMOS_EVENT_THROTTLED	= 4,	/* kept out by its own rate or compute time from now on */
+	LLMOS_EVENT_REFUSED	= 5,	/* a request was refused or ended with EDQUOT */
+	LLMOS_EVENT_PRESSURE	= 6,	/* what llmos_watch() asked for */
+	LLMOS_EVENT_GROUP_GONE	= 7,	/* a cgroup that had a quota was removed */
+};
+
+/**
+ * struct llmos_event - what happened; what does not apply is 0
+ * @size: sizeof(struct llmos_event), set by the caller
+ * @type: enum llmos_event_type; others may come
+ * @pid: of the server, or of who asked
+ * @time_ns: CLOCK_MONOTONIC
+ * @cgroup_id: whose
+ * @uid: of who asked; UINT32_MAX: it does not apply
+ * @requests: LLMOS_EVENT_SERVER_DOWN: that wait for the next one
+ * @request: LLMOS_EVENT_REFUSED, where it had begun
+ * @count: how many of the kind since the last one told
+ * @stall_ns: LLMOS_EVENT_PRESSURE: stalled in the window
+ */
+struct llmos_event {
+	size_t size;
+	uint32_t type;
+	uint32_t pid;
+	uint64_t time_ns;
+	uint64_t cgroup_id;
+	uint32_t uid;
+	uint32_t requests;
+	uint64_t request;
+	uint64_t count;
+	uint64_t stall_ns;
+};
+
+/**
+ * struct llmos_watch_opts - when to be told
+ * @size: sizeof(struct llmos_watch_opts)
+ * @full: of time in which none of its requests was stepped, not just some
+ * @stall_ns: when it was stalled that long
+ * @window_ns: within so many, 500 ms to 300 s
+ */
+struct llmos_watch_opts {
+	size_t size;
+	bool full;
+	uint64_t stall_ns;
+	uint64_t window_ns;
+};
+
+/** llmos_events_open() - have all events told from now on; -EPERM for administrators only */
+LLMOS_API int llmos_events_open(struct llmos_admin *admin);
+/** llmos_watch() - have an event told, once a window at most, when a cgroup was stalled */
+LLMOS_API int llmos_watch(struct llmos_admin *admin, uint64_t id,
+			  const struct llmos_watch_opts *opts);
+/** llmos_events_fd() - a descriptor that polls readable when there is an event; -errno */
+LLMOS_API int llmos_events_fd(struct llmos_admin *admin);
+/**
+ * llmos_events_next() - the next event
+ * @timeout_ms: wait at most this long; 0: do not wait, -1: forever
+ *
+ * Several may be there when the descriptor polls readable: take them until there is none.
+ *
+ * Return: 1; 0 none came; -ENOBUFS some were lost (go on), -EINTR a signal handler ran, -ENODEV
+ * llm.ko was unloaded: no more will come, -errno.
+ */
+LLMOS_API int llmos_events_next(struct llmos_admin *admin, struct llmos_event *event,
+				int timeout_ms);
 
 #ifdef __cplusplus
 }

@@ -116,6 +116,8 @@ static int chat_run(struct chat *chat, struct answer *answer)
 	_cleanup_(request_freep) struct llmos_request *request = NULL;
 	int r;
 
+	if (!chat->options->class_given)
+		opts.sched_class = LLMOS_INTERACTIVE;
 	answer_init(answer, chat->options, &opts);
 	answer->collect = true;
 	r = llmos_chat_start(chat->llmos, &request, chat->messages, chat->count, &opts);

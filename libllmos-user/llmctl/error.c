@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "llmctl.h"
 #include "term.h"
@@ -36,12 +37,15 @@ int exit_code(int error)
 	switch (-error) {
 	case 0:			return EX_OK;
 	case EINVAL:
-	case ENAMETOOLONG:	return EX_USAGE;
+	case ENAMETOOLONG:
+	case ERANGE:
+	case ENOTUNIQ:		return EX_USAGE;
 	case E2BIG:
 	case EILSEQ:
 	case EMSGSIZE:		return EX_DATAERR;
 	case ENOENT:		return EX_NOINPUT;
 	case ECONNREFUSED:
+	case ENODEV:
 	case EBADMSG:
 	case EOPNOTSUPP:	return EX_UNAVAILABLE;
 	case ENOMEM:
@@ -52,6 +56,7 @@ int exit_code(int error)
 	case ENOSPC:		return EX_IOERR;
 	case EBUSY:
 	case EAGAIN:
+	case ETIMEDOUT:
 	case ETIME:
 	case EDQUOT:
 	case ESTALE:
@@ -113,4 +118,32 @@ int fail_operands(const char *wanted)
 {
 	return fail(EX_USAGE, "%s (see llmctl %s --help)", wanted,
 		    command_name ? command_name : "");
+}
+
+struct llmos_admin *connect_admin(int *ret_code)
+{
+	struct llmos_admin *admin = NULL;
+	int r = llmos_admin_open(&admin);
+
+	if (!r)
+		return admin;
+	*ret_code = r == -ENOENT ? EX_UNAVAILABLE : exit_code(r);
+	if (r == -ENOENT && !access("/sys/module/llm", F_OK))
+		fail(*ret_code, "quotas are in the network namespace of the machine, not in this one");
+	else if (r == -ENOENT)
+		fail(*ret_code, "llm.ko is not loaded: quotas need it");
+	else
+		fail(*ret_code, "netlink family 'llm': %s", strerror(-r));
+	return NULL;
+}
+
+int fail_admin(const struct llmos_admin *admin, const char *cgroup, int error)
+{
+	if (error == -ENODEV)
+		return fail(EX_UNAVAILABLE, "llm.ko was unloaded");
+	if (error == -ENOENT && cgroup)
+		return fail(EX_NOINPUT, "cgroup '%.300s': there is none", cgroup);
+	if (cgroup)
+		return fail(exit_code(error), "%.300s: %s", cgroup, llmos_admin_error(admin));
+	return fail(exit_code(error), "%s", llmos_admin_error(admin));
 }

@@ -18,15 +18,17 @@ const char help_main[] =
 "  detokenize ID...      show the text of tokens\n"
 "  score TEXT...         show how likely each token of a text is\n"
 "  status                tell how broker and server are\n"
+"  quota VERB            set, show and reset what cgroups may use\n"
+"  top                   show live which cgroups use how much\n"
+"  events                follow what the broker tells administrators\n"
+"  pressure [CGROUP]     tell how long requests wait, or when it is too long\n"
 "  version               print the version\n"
 "  help [COMMAND]        print this, or the help of a command\n"
 "\n"
 "  -a, --address ADDRESS device, device:/dev/llm or unix:PATH; $LLMOS_ADDRESS is\n"
 "                        next, /dev/llm if it exists, then /run/llmos/llmos.sock\n"
 "  -h, --help            help, also of each command: llmctl ask --help\n"
-"  -V, --version         print the version\n"
-"\n"
-"  dmesg | llmctl ask 'what failed?'\n";
+"  -V, --version         print the version\n";
 
 #define HELP_SAMPLING \
 "  -n, --max-tokens N     end after N tokens\n" \
@@ -41,8 +43,13 @@ const char help_main[] =
 "      --ignore-eos       go on when the model would end\n" \
 "      --system TEXT      a system message in front\n"
 
+#define HELP_CLASS \
+"      --class CLASS      interactive, normal or idle: how urgent it is\n" \
+"      --no-wait          fail where a quota would make it wait\n"
+
 #define HELP_ANSWER \
 HELP_SAMPLING \
+HELP_CLASS \
 "      --raw              continue the text, without the model's chat template\n" \
 "      --special          take special tokens written in the text for such\n" \
 "      --no-bos           without the begin-of-text token\n" \
@@ -70,6 +77,7 @@ const char help_chat[] =
 "\n"
 "  -m, --model MODEL      talk with this one, not the server's default\n"
 HELP_SAMPLING
+HELP_CLASS
 "  -a, --address ADDRESS  where to ask\n"
 "\n"
 "A line that begins with / is for llmctl; /help lists what it understands.\n";
@@ -126,6 +134,7 @@ const char help_score[] =
 "      --special          take special tokens written in the text for such\n"
 "      --no-bos           without the begin-of-text token\n"
 "      --logprobs=N       show the N likeliest tokens too\n"
+HELP_CLASS
 "  -j, --json             an object: tokens, scored, logprob, perplexity\n"
 "  -a, --address ADDRESS  where to ask\n";
 
@@ -135,6 +144,66 @@ const char help_status[] =
 "\n"
 "  -j, --json             an object\n"
 "  -a, --address ADDRESS  where to ask\n";
+
+const char help_quota[] =
+"Usage: llmctl quota set CGROUP KEY=VALUE...\n"
+"       llmctl quota show [--json] [CGROUP]\n"
+"       llmctl quota reset CGROUP | --all\n"
+"       llmctl quota apply | watch [--folder FOLDER]\n"
+"Limit what a cgroup and all below it may use. Keys, and values beside max:\n"
+"  weight              1 to 10000, its share among its siblings; 100\n"
+"  tokens-per-second   a number (100, 0.5); burst: of tokens, after idleness\n"
+"  in-flight, queued   requests that have begun, that have yet to begin\n"
+"  compute             a time in each period (500ms/1s), or a share (50%)\n"
+"  memory.host, memory.cuda0 ...   bytes (K, M, G, T)\n"
+"  share-cache         yes: reuse one another's prefixes, also across users; no\n"
+"  prompt-cost         of the root: what a token of a prompt counts; 0.25\n"
+"\n"
+"CGROUP is a path (/user.slice, /sys/fs/cgroup/user.slice) or a name that only\n"
+"one has (foo.service). apply sets once what the files of a folder say; watch\n"
+"goes on with cgroups that appear, and reads the files again on SIGHUP.\n"
+"\n"
+"  -j, --json             an array of objects; of one cgroup an object\n"
+"      --all              reset all cgroups\n"
+"      --folder FOLDER    not /etc/llmos/quota.d\n";
+
+const char help_top[] =
+"Usage: llmctl top [OPTION]...\n"
+"Show which cgroups use how much. REQS are those in flight and queued; TOK/S as\n"
+"quotas count them; SHARE of all that is used, beside what the weights make DUE;\n"
+"WAIT is the mean time to the first dispatch; STALL how much of the last 10 s\n"
+"requests could have gone on and were not stepped.\n"
+"\n"
+"Keys: q quits; the order is by n name, r requests, t tokens, s share, w wait,\n"
+"m memory, p stall.\n"
+"\n"
+"  -b, --batch            one table after the other, as when not on a terminal\n"
+"  -c, --count N          end after N of them\n"
+"      --interval S       seconds between two, from 0.1 to 3600; 2\n"
+"      --sort COLUMN      cgroup, requests, tokens (the default), share, wait,\n"
+"                         memory or stalled\n"
+"  -j, --json             an object a line\n";
+
+const char help_events[] =
+"Usage: llmctl events [OPTION]...\n"
+"Print what happens, one event a line: servers come and go, quotas are set,\n"
+"cgroups are throttled, refused and removed. For administrators only.\n"
+"\n"
+"  -c, --count N          end after N events\n"
+"  -j, --json             an object a line\n";
+
+const char help_pressure[] =
+"Usage: llmctl pressure [OPTION]... [CGROUP]\n"
+"Tell how much of the last 10, 60 and 300 seconds (in percent) and ever (in\n"
+"microseconds) some or all of a cgroup's requests could have gone on and were not\n"
+"stepped; without CGROUP, of the whole machine.\n"
+"\n"
+"      --watch STALL/WINDOW\n"
+"                         print a line whenever it was stalled that long within a\n"
+"                         window (150ms/1s), once a window at most\n"
+"      --full             when all of its requests were, not just some\n"
+"  -c, --count N          end after N lines\n"
+"  -j, --json             an object; with --watch one a line\n";
 
 const char help_version[] =
 "Usage: llmctl version [OPTION]...\n"

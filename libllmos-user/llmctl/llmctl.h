@@ -32,6 +32,15 @@
  * @logprobs: -1: none; else number of alternatives beside each token's own
  * @stop: strings that end an answer, NULL-terminated
  * @stop_count: number of them
+ * @class_given: @sched_class was asked for
+ * @batch: no screen: one table after the other
+ * @count: rounds, or lines, to end after; 0: none
+ * @interval: seconds between two rounds
+ * @sort: name of a column
+ * @watch: STALL/WINDOW to be told of
+ * @full: the pressure in which none was stepped
+ * @folder: of the files of quotas, NULL: the system's
+ * @all: all cgroups
  * @help: show the command's help
  * @version: show the version
  *
@@ -59,6 +68,17 @@ struct options {
 	int logprobs;
 	const char *stop[STOPS_MAX + 1];
 	size_t stop_count;
+	enum llmos_class sched_class;
+	bool class_given;
+	bool no_wait;
+	bool batch;
+	uint64_t count;
+	double interval;
+	const char *sort;
+	const char *watch;
+	bool full;
+	const char *folder;
+	bool all;
 	bool help;
 	bool version;
 };
@@ -78,6 +98,11 @@ enum option_group {
 	OPT_NO_BOS	= 1 << 10,
 	OPT_VERSION	= 1 << 11,	/* only in front of the command */
 	OPT_ADDRESS	= 1 << 12,
+	OPT_CLASS	= 1 << 13,	/* --class, --no-wait */
+	OPT_ROUNDS	= 1 << 14,	/* --interval, --batch, --sort */
+	OPT_COUNT	= 1 << 15,
+	OPT_WATCH	= 1 << 16,	/* --watch, --full */
+	OPT_QUOTA	= 1 << 17,	/* --folder, --all */
 	OPT_COMMON	= OPT_HELP | OPT_ADDRESS,
 };
 
@@ -104,6 +129,7 @@ int options_parse(struct options *options, unsigned int groups, bool stop_at_ope
 void options_init(struct options *options);
 /* the part of the options that the library takes; the callbacks are the caller's to add */
 struct llmos_generate_opts options_generate(const struct options *options);
+const char *class_name(enum llmos_class class);
 /* strict: decimal, nothing before or behind; 0 or -EINVAL, -ERANGE */
 int parse_u64(const char *text, uint64_t max, uint64_t *ret);
 
@@ -121,6 +147,10 @@ int exit_code(int error);
 /* connect; on failure the line is printed and *ret_code set, NULL returned */
 struct llmos *connect_llmos(const struct options *options, int *ret_code);
 int fail_operands(const char *wanted);
+/* the same as connect_llmos(), to the kernel's broker; NULL: said why */
+struct llmos_admin *connect_admin(int *ret_code);
+/* a call of the library about a cgroup failed: its code; @cgroup NULL: about none */
+int fail_admin(const struct llmos_admin *admin, const char *cgroup, int error);
 
 /* ---- input; input.c ---- */
 
@@ -172,6 +202,14 @@ static inline void processes_freep(struct llmos_processes **processes)
 {
 	llmos_processes_free(*processes);
 }
+static inline void admin_freep(struct llmos_admin **admin)
+{
+	llmos_admin_free(*admin);
+}
+static inline void groups_freep(struct llmos_groups **groups)
+{
+	llmos_groups_free(*groups);
+}
 static inline void bytes_freep(struct bytes *bytes)
 {
 	free(bytes->data);
@@ -190,6 +228,10 @@ int cmd_tokenize(struct options *options, int argc, char **argv);
 int cmd_detokenize(struct options *options, int argc, char **argv);
 int cmd_score(struct options *options, int argc, char **argv);
 int cmd_status(struct options *options, int argc, char **argv);
+int cmd_quota(struct options *options, int argc, char **argv);
+int cmd_top(struct options *options, int argc, char **argv);
+int cmd_events(struct options *options, int argc, char **argv);
+int cmd_pressure(struct options *options, int argc, char **argv);
 int cmd_version(struct options *options, int argc, char **argv);
 int cmd_help(struct options *options, int argc, char **argv);
 

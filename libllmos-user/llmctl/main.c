@@ -12,7 +12,7 @@
 #include "llmctl.h"
 #include "term.h"
 
-#define GENERATE	(OPT_COMMON | OPT_SAMPLING | OPT_SYSTEM)
+#define GENERATE	(OPT_COMMON | OPT_SAMPLING | OPT_SYSTEM | OPT_CLASS)
 
 const struct ctl_command ctl_commands[] = {
 	{ "ask", GENERATE | OPT_JSON | OPT_MODEL | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS,
@@ -26,10 +26,14 @@ const struct ctl_command ctl_commands[] = {
 	{ "tokenize", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_IDS | OPT_BOS,
 	  help_tokenize, cmd_tokenize },
 	{ "detokenize", OPT_COMMON | OPT_JSON | OPT_MODEL, help_detokenize, cmd_detokenize },
-	{ "score", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_NO_BOS | OPT_LOGPROBS |
+	{ "score", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_NO_BOS | OPT_LOGPROBS | OPT_CLASS |
 		   OPT_IDS,
 	  help_score, cmd_score },
 	{ "status", OPT_COMMON | OPT_JSON, help_status, cmd_status },
+	{ "quota", OPT_HELP | OPT_JSON | OPT_QUOTA, help_quota, cmd_quota },
+	{ "top", OPT_HELP | OPT_JSON | OPT_ROUNDS | OPT_COUNT, help_top, cmd_top },
+	{ "events", OPT_HELP | OPT_JSON | OPT_COUNT, help_events, cmd_events },
+	{ "pressure", OPT_HELP | OPT_JSON | OPT_WATCH | OPT_COUNT, help_pressure, cmd_pressure },
 	{ "version", OPT_HELP | OPT_JSON, help_version, cmd_version },
 	{ "help", OPT_HELP, help_help, cmd_help },
 	{ NULL, 0, NULL, NULL },

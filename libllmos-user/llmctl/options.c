@@ -16,6 +16,7 @@ enum option_type {
 	TYPE_REAL,	/* double */
 	TYPE_STOP,	/* one more stop string */
 	TYPE_LOGPROBS,	/* optional number */
+	TYPE_CLASS,	/* enum llmos_class, by name */
 };
 
 /**
@@ -52,6 +53,8 @@ static const struct option_def defs[] = {
 	OPTION("seed",		  0,  TYPE_U64,	     OPT_SAMPLING, seed),
 	OPTION("stop",		  0,  TYPE_STOP,     OPT_SAMPLING, stop),
 	OPTION("ignore-eos",	  0,  TYPE_FLAG,     OPT_SAMPLING, ignore_eos),
+	OPTION("class",		  0,  TYPE_CLASS,    OPT_CLASS,    sched_class),
+	OPTION("no-wait",	  0,  TYPE_FLAG,     OPT_CLASS,    no_wait),
 	OPTION("raw",		  0,  TYPE_FLAG,     OPT_PROMPT,   raw),
 	OPTION("no-bos",	  0,  TYPE_FLAG,     OPT_PROMPT | OPT_NO_BOS, no_bos),
 	OPTION("system",	  0,  TYPE_TEXT,     OPT_SYSTEM,   system),
@@ -59,11 +62,25 @@ static const struct option_def defs[] = {
 	OPTION("logprobs",	  0,  TYPE_LOGPROBS, OPT_LOGPROBS, logprobs),
 	OPTION("ids",		  0,  TYPE_FLAG,     OPT_IDS,	   ids),
 	OPTION("bos",		  0,  TYPE_FLAG,     OPT_BOS,	   bos),
+	OPTION("batch",		 'b', TYPE_FLAG,     OPT_ROUNDS,   batch),
+	OPTION("interval",	  0,  TYPE_REAL,     OPT_ROUNDS,   interval),
+	OPTION("sort",		  0,  TYPE_TEXT,     OPT_ROUNDS,   sort),
+	OPTION("count",		 'c', TYPE_U64,	     OPT_COUNT,	   count),
+	OPTION("watch",		  0,  TYPE_TEXT,     OPT_WATCH,	   watch),
+	OPTION("full",		  0,  TYPE_FLAG,     OPT_WATCH,	   full),
+	OPTION("folder",	  0,  TYPE_TEXT,     OPT_QUOTA,    folder),
+	OPTION("all",		  0,  TYPE_FLAG,     OPT_QUOTA,	   all),
 };
 
 #define DEF_COUNT	(sizeof(defs) / sizeof(defs[0]))
 /* getopt's values of long options: index in defs, away from all letters */
 #define DEF_BASE	256
+
+const char *class_name(enum llmos_class class)
+{
+	return class == LLMOS_INTERACTIVE ? "interactive" : class == LLMOS_IDLE ? "idle" :
+	       "normal";
+}
 
 int parse_u64(const char *text, uint64_t max, uint64_t *ret)
 {
@@ -103,6 +120,20 @@ static int option_add_stop(struct options *options, const char *text)
 	return 0;
 }
 
+static int option_set_class(struct options *options, const char *text)
+{
+	enum llmos_class class;
+
+	for (class = LLMOS_NORMAL; class <= LLMOS_IDLE; class++) {
+		if (strcmp(text, class_name(class)))
+			continue;
+		options->sched_class = class;
+		options->class_given = true;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 static int option_set(struct options *options, const struct option_def *def, const char *text)
 {
 	void *field = (char *)options + def->offset;
@@ -126,6 +157,8 @@ static int option_set(struct options *options, const struct option_def *def, con
 		return parse_real(text, field);
 	case TYPE_STOP:
 		return option_add_stop(options, text);
+	case TYPE_CLASS:
+		return option_set_class(options, text);
 	case TYPE_LOGPROBS:
 		r = text ? parse_u64(text, 20, &number) : 0;
 		*(int *)field = (int)number;
@@ -213,7 +246,7 @@ int options_parse(struct options *options, unsigned int groups, bool stop_at_ope
 
 void options_init(struct options *options)
 {
-	*options = (struct options){ .logprobs = -1 };
+	*options = (struct options){ .logprobs = -1, .interval = 2 };
 }
 
 struct llmos_generate_opts options_generate(const struct options *options)
@@ -236,5 +269,7 @@ struct llmos_generate_opts options_generate(const struct options *options)
 		.seed = options->seed,
 		.top_logprobs = options->logprobs > 0 ? (uint32_t)options->logprobs : 0,
 		.stop = options->stop,
+		.sched_class = options->sched_class,
+		.no_wait = options->no_wait,
 	};
 }

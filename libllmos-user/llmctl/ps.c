@@ -77,6 +77,7 @@ static void process_print_json(struct json *json, const struct llmos_process *pr
 	json_string(json, "op", op_name(process->op, op));
 	json_string(json, "model", process->model);
 	json_string(json, "state", state_name(process->state));
+	json_string(json, "class", class_name(process->sched_class));
 	json_number(json, "prompt_tokens", process->prompt_tokens);
 	json_number(json, "output_tokens", process->output_tokens);
 	json_number(json, "output_bytes", process->output_bytes);
@@ -115,7 +116,9 @@ static void ps_add(struct table *table, const struct llmos_process *process, uin
 		table_add(table, "(%s)", op_name(process->op, op));
 	else
 		table_add(table, "%s", *process->model ? process->model : "(default)");
-	table_add(table, "%s", state_name(process->state));
+	/* nearly all are normal: no column for that */
+	table_add(table, "%s%s%s", state_name(process->state), process->sched_class ? "," : "",
+		  process->sched_class ? class_name(process->sched_class) : "");
 	table_add(table, "%u+%u", process->prompt_tokens, process->output_tokens);
 	table_add(table, "%s", age);
 }

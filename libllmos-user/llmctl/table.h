@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TABLE_COLUMNS_MAX	8
+#define TABLE_COLUMNS_MAX	12
 
 /**
  * struct table_column - a column

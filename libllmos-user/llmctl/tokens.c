@@ -294,6 +294,8 @@ static int score_run(struct llmos *llmos, struct llmos_tokens **ret, const struc
 		.special = options->special,
 		.no_bos = options->no_bos,
 		.top_logprobs = options->logprobs > 0 ? (uint32_t)options->logprobs : 0,
+		.sched_class = options->sched_class,
+		.no_wait = options->no_wait,
 	};
 	size_t count;
 	int code, r;

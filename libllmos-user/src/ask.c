@@ -18,7 +18,8 @@ static unsigned int generate_flags(const struct llmos_generate_opts *opts)
 {
 	return (opts->special ? LLM_SUBMIT_SPECIAL : 0) |
 	       (opts->no_bos ? LLM_SUBMIT_NO_BOS : 0) |
-	       (opts->ignore_eos ? LLM_SUBMIT_IGNORE_EOS : 0);
+	       (opts->ignore_eos ? LLM_SUBMIT_IGNORE_EOS : 0) |
+	       (opts->no_wait ? LLM_SUBMIT_EDQUOT : 0);
 }
 
 static int generate_new(struct llmos *llmos, struct llmos_request **ret,
@@ -45,6 +46,12 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	spec.max_tokens = opts.max_tokens;
 	spec.stop = opts.stop;
 	spec.model = opts.model;
+	spec.sched_class = opts.sched_class;
+	spec.buffer = opts.buffer;
+	spec.payload_offset = opts.buffer_offset;
+	r = llmos_opts_class(llmos, opts.sched_class);
+	if (r < 0)
+		return r;
 	r = llmos_opts_sampling(llmos, &opts, &spec.sampling);
 	if (r < 0)
 		return r;

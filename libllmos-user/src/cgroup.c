@@ -25,7 +25,10 @@
  * struct walk - one walk
  * @cgroups: what is looked for, sorted by id
  * @count: number of them
- * @missing: of those, not yet found
+ * @missing: of those, not yet found; the walk ends with the last one
+ * @name: what is looked for by name, NULL: nothing
+ * @named: the first cgroup of that name
+ * @named_count: cgroups of that name
  * @folders: that may still be visited
  * @path: of the current folder, "" for the root
  * @len: bytes of @path
@@ -34,6 +37,9 @@ struct walk {
 	struct llmos_cgroup *cgroups;
 	size_t count;
 	size_t missing;
+	const char *name;
+	uint64_t named;
+	size_t named_count;
 	unsigned int folders;
 	char path[PATH_MAX];
 	size_t len;
@@ -61,14 +67,27 @@ static int cgroup_compare(const void *key, const void *element)
 
 static void walk_match(struct walk *walk, uint64_t id)
 {
-	struct llmos_cgroup *cgroup = bsearch(&id, walk->cgroups, walk->count,
-					      sizeof(*walk->cgroups), cgroup_compare);
+	struct llmos_cgroup *cgroup = NULL;
 
+	if (walk->count)
+		cgroup = bsearch(&id, walk->cgroups, walk->count, sizeof(*walk->cgroups),
+				 cgroup_compare);
 	if (!cgroup || cgroup->path)
 		return;
 	cgroup->path = strdup(walk->len ? walk->path : "/");
 	if (cgroup->path)
 		walk->missing--;
+}
+
+/* two are one too many: there is no more to be learnt */
+static void walk_match_name(struct walk *walk, const char *name, uint64_t id)
+{
+	if (!walk->name || strcmp(walk->name, name))
+		return;
+	if (!walk->named_count++)
+		walk->named = id;
+	else
+		walk->missing = 0;
 }
 
 /* @fd becomes the walk's to close */
@@ -94,6 +113,7 @@ static void walk_folder(struct walk *walk, int fd, int depth)
 		memcpy(walk->path + len + 1, entry->d_name, name_len + 1);
 		walk->len = len + 1 + name_len;
 		walk_match(walk, entry->d_ino);
+		walk_match_name(walk, entry->d_name, entry->d_ino);
 		if (walk->missing && depth < CGROUP_DEPTH_MAX) {
 			child = openat(dirfd(dir), entry->d_name,
 				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -126,6 +146,71 @@ void llmos_cgroup_resolve(struct llmos_cgroup *cgroups, size_t count, const char
 	}
 	walk_match(walk, st.st_ino);
 	walk_folder(walk, fd, 0);
+}
+
+static int find_anywhere(const char *mount, const char *name, uint64_t *ret_id)
+{
+	_cleanup_free_ struct walk *walk = calloc(1, sizeof(*walk));
+	int fd;
+
+	if (!walk)
+		return -ENOMEM;
+	walk->name = name;
+	walk->missing = 1;
+	walk->folders = CGROUP_FOLDERS_MAX;
+	fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	walk_folder(walk, fd, 0);
+	if (walk->named_count > 1)
+		return -ENOTUNIQ;
+	if (!walk->named_count)
+		return -ENOENT;
+	*ret_id = walk->named;
+	return 0;
+}
+
+/* is ".." among the names of the path? */
+static bool goes_up(const char *path)
+{
+	const char *at;
+
+	for (at = strstr(path, ".."); at; at = strstr(at + 1, ".."))
+		if ((at == path || at[-1] == '/') && (at[2] == '/' || !at[2]))
+			return true;
+	return false;
+}
+
+/* @below: path under the mount */
+static int find_path(const char *mount, const char *below, uint64_t *ret_id)
+{
+	char path[PATH_MAX];
+	struct stat root, st;
+
+	if (goes_up(below))
+		return -EINVAL;
+	if (snprintf(path, sizeof(path), "%s/%s", mount, below) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (stat(mount, &root) < 0 || lstat(path, &st) < 0)
+		return errno == ENOTDIR ? -ENOENT : -errno;
+	/* a file of a cgroup is none, nor what is mounted over one */
+	if (!S_ISDIR(st.st_mode) || st.st_dev != root.st_dev)
+		return -ENOENT;
+	*ret_id = st.st_ino;
+	return 0;
+}
+
+int llmos_cgroup_find(const char *mount, const char *name, uint64_t *ret_id)
+{
+	size_t len = strlen(mount);
+	int r;
+
+	if (!*name)
+		return -EINVAL;
+	if (!strncmp(name, mount, len) && (name[len] == '/' || !name[len]))
+		return find_path(mount, name + len, ret_id);
+	r = find_path(mount, name, ret_id);
+	return r == -ENOENT && !strchr(name, '/') ? find_anywhere(mount, name, ret_id) : r;
 }
 
 /* undo mountinfo's \ooo, in place */

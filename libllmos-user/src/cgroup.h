@@ -26,5 +26,11 @@ char *llmos_cgroup_mount(const char *mountinfo);
  * Those that can not be found keep NULL.
  */
 void llmos_cgroup_resolve(struct llmos_cgroup *cgroups, size_t count, const char *mount);
+/*
+ * The id of the cgroup of that name: a path below @mount, or from the root of the file system, or a
+ * name without a slash that only one cgroup has. Return: 0; -ENOENT; -ENOTUNIQ several have it;
+ * -EINVAL no name of a cgroup; -ENAMETOOLONG.
+ */
+int llmos_cgroup_find(const char *mount, const char *name, uint64_t *ret_id);
 
 #endif /* LLMOS_CGROUP_H */

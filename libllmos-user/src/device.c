@@ -54,10 +54,15 @@ static void device_set_pointers(struct llmos_command *command)
 
 	switch (command->cmd) {
 	case LLM_IOC_SUBMIT:
-		arg->submit.payload = (uintptr_t)command->in;
-		arg->submit.stop = (uintptr_t)command->in + arg->submit.payload_len;
-		if (!arg->submit.payload_len)
-			arg->submit.payload = 0;
+		/* the payload in a buffer has its place there already */
+		if (arg->submit.flags & LLM_SUBMIT_BUFFER) {
+			arg->submit.stop = (uintptr_t)command->in;
+		} else {
+			arg->submit.payload = (uintptr_t)command->in;
+			arg->submit.stop = (uintptr_t)command->in + arg->submit.payload_len;
+			if (!arg->submit.payload_len)
+				arg->submit.payload = 0;
+		}
 		if (!arg->submit.stop_len)
 			arg->submit.stop = 0;
 		break;

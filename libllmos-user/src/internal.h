@@ -7,6 +7,7 @@
 #ifndef LLMOS_INTERNAL_H
 #define LLMOS_INTERNAL_H
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <linux/llm.h>
 
@@ -39,6 +40,9 @@ struct llmos {
 /* set the error line to "what: errno text" and return @error, a -errno */
 __attribute__((format(printf, 3, 4)))
 int llmos_fail(struct llmos *llmos, int error, const char *what, ...);
+/* the same into a line of somebody else's */
+__attribute__((format(printf, 3, 0)))
+int llmos_fail_line(char line[LLMOS_ERROR_MAX], int error, const char *what, va_list ap);
 /* text of a -errno */
 const char *llmos_strerror(int error);
 
@@ -49,6 +53,9 @@ int llmos_step(struct llmos *llmos, int timeout_ms);
  * if waiting fails it is no longer the caller's: *command becomes NULL.
  */
 int llmos_call(struct llmos *llmos, struct llmos_command **command);
+
+/* -EOPNOTSUPP: there are no buffers over this connection */
+int llmos_buffer_check(struct llmos *llmos);
 
 /* ---- cleanup ---- */
 

@@ -29,20 +29,26 @@ const char *llmos_strerror(int error)
 	return text ? text : "Unknown error";
 }
 
+int llmos_fail_line(char line[LLMOS_ERROR_MAX], int error, const char *what, va_list ap)
+{
+	char text[LLMOS_ERROR_MAX];
+
+	vsnprintf(text, sizeof(text), what, ap);
+	/* a server's line may say it already */
+	if (strstr(text, llmos_strerror(error)))
+		snprintf(line, LLMOS_ERROR_MAX, "%s", text);
+	else
+		snprintf(line, LLMOS_ERROR_MAX, "%.440s: %.60s", text, llmos_strerror(error));
+	return error;
+}
+
 int llmos_fail(struct llmos *llmos, int error, const char *what, ...)
 {
-	char line[LLMOS_ERROR_MAX];
 	va_list ap;
 
 	va_start(ap, what);
-	vsnprintf(line, sizeof(line), what, ap);
+	llmos_fail_line(llmos->error, error, what, ap);
 	va_end(ap);
-	/* a server's line may say it already */
-	if (strstr(line, llmos_strerror(error)))
-		snprintf(llmos->error, sizeof(llmos->error), "%s", line);
-	else
-		snprintf(llmos->error, sizeof(llmos->error), "%.440s: %.60s", line,
-			 llmos_strerror(error));
 	return error;
 }
 

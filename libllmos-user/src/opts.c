@@ -14,7 +14,7 @@
 
 #define MILLION		1000000.0
 
-int llmos_opts_copy(struct llmos *llmos, void *ret, size_t size, const void *opts)
+int llmos_opts_take(void *ret, size_t size, const void *opts, size_t *ret_bad)
 {
 	const unsigned char *bytes = opts;
 	size_t theirs, i;
@@ -23,26 +23,48 @@ int llmos_opts_copy(struct llmos *llmos, void *ret, size_t size, const void *opt
 	if (!opts)
 		return 0;
 	memcpy(&theirs, opts, sizeof(theirs));
-	if (theirs < sizeof(theirs) || theirs > OPTS_SIZE_MAX)
-		return llmos_fail(llmos, -EINVAL, "options of size '%zu'", theirs);
-	for (i = size; i < theirs; i++)
-		if (bytes[i])
-			return llmos_fail(llmos, -E2BIG, "option at byte '%zu' of %zu", i, theirs);
+	if (theirs < sizeof(theirs) || theirs > OPTS_SIZE_MAX) {
+		*ret_bad = theirs;
+		return -EINVAL;
+	}
+	for (i = size; i < theirs; i++) {
+		if (!bytes[i])
+			continue;
+		*ret_bad = i;
+		return -E2BIG;
+	}
 	memcpy(ret, opts, theirs < size ? theirs : size);
 	return 0;
 }
 
-int llmos_opts_return(struct llmos *llmos, void *caller, const void *src, size_t size)
+int llmos_opts_give(void *caller, const void *src, size_t size)
 {
 	size_t theirs;
 
 	memcpy(&theirs, caller, sizeof(theirs));
 	if (theirs < sizeof(theirs) || theirs > OPTS_SIZE_MAX)
-		return llmos_fail(llmos, -EINVAL, "struct of size '%zu'", theirs);
+		return -EINVAL;
 	memset(caller, 0, theirs);
 	memcpy(caller, src, theirs < size ? theirs : size);
 	memcpy(caller, &theirs, sizeof(theirs));
 	return 0;
+}
+
+int llmos_opts_copy(struct llmos *llmos, void *ret, size_t size, const void *opts)
+{
+	size_t bad = 0;
+	int r = llmos_opts_take(ret, size, opts, &bad);
+
+	if (r == -EINVAL)
+		return llmos_fail(llmos, r, "options of size '%zu'", bad);
+	return r < 0 ? llmos_fail(llmos, r, "option at byte '%zu'", bad) : 0;
+}
+
+int llmos_opts_return(struct llmos *llmos, void *caller, const void *src, size_t size)
+{
+	int r = llmos_opts_give(caller, src, size);
+
+	return r < 0 ? llmos_fail(llmos, r, "struct of size '%zu'", *(const size_t *)caller) : 0;
 }
 
 /*
@@ -58,6 +80,14 @@ static int number_to_wire(struct llmos *llmos, const char *name, double value, d
 		return llmos_fail(llmos, -EINVAL, "%s '%g' (from 0 to %g)", name, value, max);
 	millionths = (uint32_t)(value * MILLION + 0.5);
 	*ret = value > 0.0 && millionths < least ? least : millionths;
+	return 0;
+}
+
+int llmos_opts_class(struct llmos *llmos, unsigned int sched_class)
+{
+	if (sched_class > LLMOS_IDLE)
+		return llmos_fail(llmos, -EINVAL, "class '%u' (at most %u)", sched_class,
+				  LLMOS_IDLE);
 	return 0;
 }
 

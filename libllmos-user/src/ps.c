@@ -177,6 +177,8 @@ static void process_fill(const struct process_list *list, struct llmos_process *
 		.output_bytes = info->output_bytes,
 		.unread_bytes = info->unread_bytes,
 		.attempts = info->attempts,
+		.sched_class = info->sched_class <= LLM_CLASS_IDLE ?
+			       (enum llmos_class)info->sched_class : LLMOS_NORMAL,
 	};
 }
 

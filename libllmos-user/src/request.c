@@ -50,11 +50,46 @@ static int spec_stop_len(struct llmos *llmos, const struct llmos_spec *spec, siz
 	return 0;
 }
 
+/* bytes of payload that go with the command; the others are in a buffer */
+static int spec_payload_len(struct llmos *llmos, const struct llmos_spec *spec, size_t *ret_len)
+{
+	const size_t max = spec->buffer ? LLM_BUFFER_PAYLOAD_MAX :
+					  llmos->features.max_payload_bytes;
+	int r = 0;
+
+	if (spec->buffer || spec->answer_buffer)
+		r = llmos_buffer_check(llmos);
+	if (r < 0)
+		return r;
+	if (spec->payload_len > max)
+		return llmos_fail(llmos, -E2BIG, "payload of %zu bytes (the limit is %zu)",
+				  spec->payload_len, max);
+	if (spec->buffer && spec->payload)
+		return llmos_fail(llmos, -EINVAL, "a prompt beside the one in buffer '%llu'",
+				  (unsigned long long)spec->buffer);
+	*ret_len = spec->buffer ? 0 : spec->payload_len;
+	return 0;
+}
+
+static void spec_fill_buffers(const struct llmos_spec *spec, struct llm_submit *submit)
+{
+	if (spec->buffer) {
+		submit->flags |= LLM_SUBMIT_BUFFER;
+		submit->buffer = spec->buffer;
+		submit->payload = spec->payload_offset;
+	}
+	if (spec->answer_buffer) {
+		submit->answer_buffer = spec->answer_buffer;
+		submit->answer_offset = spec->answer_offset;
+		submit->answer_len = spec->answer_len;
+	}
+}
+
 static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
 		     struct llmos_command *command)
 {
 	struct llm_submit *submit = &command->arg.submit;
-	size_t stop_len = 0, at, i;
+	size_t stop_len = 0, len = 0, at, i;
 	int r;
 
 	r = spec_model(llmos, spec, submit);
@@ -63,18 +98,17 @@ static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
 	r = spec_stop_len(llmos, spec, &stop_len);
 	if (r < 0)
 		return r;
-	if (spec->payload_len > llmos->features.max_payload_bytes)
-		return llmos_fail(llmos, -E2BIG, "payload of %zu bytes (the limit is %u)",
-				  spec->payload_len, llmos->features.max_payload_bytes);
-	command->in_len = spec->payload_len + stop_len;
+	r = spec_payload_len(llmos, spec, &len);
+	if (r < 0)
+		return r;
+	command->in_len = len + stop_len;
 	command->in = malloc(command->in_len + 1);
 	if (!command->in)
 		return llmos_fail(llmos, -ENOMEM, "request");
-	if (spec->payload_len)
-		memcpy(command->in, spec->payload, spec->payload_len);
-	for (at = spec->payload_len, i = 0; spec->stop && spec->stop[i]; i++) {
-		size_t len = strlen(spec->stop[i]) + 1;
-
+	if (len)
+		memcpy(command->in, spec->payload, len);
+	for (at = len, i = 0; spec->stop && spec->stop[i]; i++) {
+		len = strlen(spec->stop[i]) + 1;
 		memcpy(command->in + at, spec->stop[i], len);
 		at += len;
 	}
@@ -85,6 +119,8 @@ static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
 	submit->stop_len = stop_len;
 	submit->max_tokens = spec->max_tokens;
 	submit->sampling = spec->sampling;
+	submit->sched_class = spec->sched_class;
+	spec_fill_buffers(spec, submit);
 	return 0;
 }
 
@@ -170,6 +206,9 @@ static void request_describe(struct llmos_request *request)
 
 	if (request->error)
 		llmos_fail(llmos, request->status, "%s", request->error);
+	else if (request->status == -EDQUOT)
+		llmos_fail(llmos, request->status,
+			   "a quota of this cgroup, or of one above it, is in the way");
 	else if (request->status == -EPROTO)
 		llmos_fail(llmos, request->status, "answer of the server at '%s'", llmos->address);
 	else if (request->id)
@@ -307,6 +346,7 @@ static void request_take_state(struct llmos_request *request, const struct llm_r
 	request->usage.dispatch_ns = read->dispatch_ns;
 	request->usage.first_ns = read->first_ns;
 	request->usage.end_ns = read->end_ns;
+	request->answer_bytes = read->answer_bytes;
 	if (read->finish <= LLM_FINISH_CONTEXT)
 		request->finish = (enum llmos_finish)read->finish;
 }

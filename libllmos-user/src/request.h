@@ -20,6 +20,9 @@
  * @stop: stop strings, NULL-terminated array, or NULL
  * @sampling: all zero is greedy
  * @model: NULL or empty: the default
+ * @sched_class: enum llm_class
+ * @buffer: has the payload, at @payload_offset; 0: it is at @payload
+ * @answer_buffer: for what the server may write at @answer_offset, @answer_len bytes; 0: nothing
  */
 struct llmos_spec {
 	unsigned int op;
@@ -31,6 +34,12 @@ struct llmos_spec {
 	const char *const *stop;
 	struct llm_sampling sampling;
 	const char *model;
+	unsigned int sched_class;
+	uint64_t buffer;
+	uint64_t payload_offset;
+	uint64_t answer_buffer;
+	uint64_t answer_offset;
+	uint64_t answer_len;
 };
 
 /* Take a record. Return: 0; -errno the answer is no good */
@@ -52,6 +61,7 @@ typedef int (*llmos_sink_fn)(struct llmos_request *request, unsigned int type,
  * @status: 0 or -errno, once it is done
  * @usage: as the last READ said
  * @finish: as the last READ said
+ * @answer_bytes: of the answer buffer, as the last READ said
  * @done: it has ended for the caller
  * @forgotten: the broker knows it no more
  * @cancel_wanted: cancel as soon as @id is known
@@ -78,6 +88,7 @@ struct llmos_request {
 	int status;
 	struct llmos_usage usage;
 	enum llmos_finish finish;
+	uint64_t answer_bytes;
 	bool done;
 	bool forgotten;
 	bool cancel_wanted;

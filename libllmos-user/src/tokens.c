@@ -128,7 +128,8 @@ static int tokens_sink(struct llmos_request *request, unsigned int type, const u
 	return r < 0 ? r : token_list_add(list, &token);
 }
 
-static int tokens_run(struct llmos *llmos, struct llmos_tokens **ret, const struct llmos_spec *spec)
+static int tokens_run(struct llmos *llmos, struct llmos_tokens **ret, const struct llmos_spec *spec,
+		      uint64_t *ret_answer_bytes)
 {
 	_cleanup_(llmos_request_freep) struct llmos_request *request = NULL;
 	_cleanup_(llmos_tokens_freep) struct llmos_tokens *tokens = NULL;
@@ -145,6 +146,8 @@ static int tokens_run(struct llmos *llmos, struct llmos_tokens **ret, const stru
 	if (r < 0)
 		return r;
 	token_list_settle(list);
+	if (ret_answer_bytes)
+		*ret_answer_bytes = request->answer_bytes;
 	*ret = tokens;
 	tokens = NULL;
 	return 0;
@@ -168,14 +171,14 @@ int llmos_tokenize(struct llmos *llmos, struct llmos_tokens **ret, const char *t
 	spec.model = opts.model;
 	spec.flags = (opts.special ? LLM_SUBMIT_SPECIAL : 0) |
 		     (opts.bos ? 0 : LLM_SUBMIT_NO_BOS);
-	return tokens_run(llmos, ret, &spec);
+	return tokens_run(llmos, ret, &spec, NULL);
 }
 
-static int ids_len(struct llmos *llmos, size_t count, size_t *ret_len)
+static int ids_len(struct llmos *llmos, size_t count, size_t max_bytes, size_t *ret_len)
 {
-	if (count > llmos->features.max_payload_bytes / sizeof(uint32_t))
+	if (count > max_bytes / sizeof(uint32_t))
 		return llmos_fail(llmos, -E2BIG, "'%zu' token ids (the limit is %zu)", count,
-				  llmos->features.max_payload_bytes / sizeof(uint32_t));
+				  max_bytes / sizeof(uint32_t));
 	*ret_len = count * sizeof(uint32_t);
 	return 0;
 }
@@ -194,7 +197,7 @@ int llmos_detokenize(struct llmos *llmos, char **ret_text, size_t *ret_len, cons
 	char *text;
 	int r;
 
-	r = ids_len(llmos, count, &spec.payload_len);
+	r = ids_len(llmos, count, llmos->features.max_payload_bytes, &spec.payload_len);
 	if (r < 0)
 		return r;
 	r = llmos_request_new(llmos, &request, &spec, llmos_request_keep_text, NULL);
@@ -217,6 +220,7 @@ static int score_run(struct llmos *llmos, struct llmos_tokens **ret, struct llmo
 		     const struct llmos_score_opts *caller)
 {
 	struct llmos_score_opts opts;
+	uint64_t bytes = 0;
 	int r;
 
 	r = llmos_opts_copy(llmos, &opts, sizeof(opts), caller);
@@ -225,14 +229,32 @@ static int score_run(struct llmos *llmos, struct llmos_tokens **ret, struct llmo
 	r = llmos_opts_logprobs(llmos, opts.top_logprobs, false, &spec->sampling.top_logprobs);
 	if (r < 0)
 		return r;
+	r = llmos_opts_class(llmos, opts.sched_class);
+	if (r < 0)
+		return r;
+	if (spec->payload_type == LLM_PAYLOAD_TOKENS && !opts.buffer)
+		r = ids_len(llmos, spec->payload_len / sizeof(uint32_t),
+			    llmos->features.max_payload_bytes, &spec->payload_len);
+	if (r < 0)
+		return r;
 	spec->op = LLM_OP_SCORE;
 	spec->model = opts.model;
+	spec->sched_class = opts.sched_class;
 	if (spec->payload_type == LLM_PAYLOAD_TOKENS && (opts.special || opts.no_bos))
 		return llmos_fail(llmos, -EINVAL, "option '%s' of token ids",
 				  opts.special ? "special" : "no_bos");
 	spec->flags = (opts.special ? LLM_SUBMIT_SPECIAL : 0) |
-		      (opts.no_bos ? LLM_SUBMIT_NO_BOS : 0);
-	return tokens_run(llmos, ret, spec);
+		      (opts.no_bos ? LLM_SUBMIT_NO_BOS : 0) |
+		      (opts.no_wait ? LLM_SUBMIT_EDQUOT : 0);
+	spec->buffer = opts.buffer;
+	spec->payload_offset = opts.buffer_offset;
+	spec->answer_buffer = opts.scores;
+	spec->answer_offset = opts.scores_offset;
+	spec->answer_len = opts.scores_len;
+	r = tokens_run(llmos, ret, spec, &bytes);
+	if (!r && opts.ret_scores)
+		*opts.ret_scores = bytes / sizeof(int32_t);
+	return r;
 }
 
 int llmos_score(struct llmos *llmos, struct llmos_tokens **ret, const char *text, size_t len,
@@ -256,6 +278,7 @@ int llmos_score_ids(struct llmos *llmos, struct llmos_tokens **ret, const uint32
 	};
 	int r;
 
-	r = ids_len(llmos, count, &spec.payload_len);
+	/* those that are in no buffer are counted again */
+	r = ids_len(llmos, count, LLM_BUFFER_PAYLOAD_MAX, &spec.payload_len);
 	return r < 0 ? r : score_run(llmos, ret, &spec, opts);
 }

@@ -26,6 +26,8 @@ union llmos_arg {
 	struct llm_cancel cancel;
 	struct llm_wait wait;
 	struct llm_list list;
+	struct llm_register reg;
+	struct llm_unregister unregister;
 };
 
 /**
@@ -37,7 +39,7 @@ union llmos_arg {
  * @done: it has a result
  * @on_done: called inside dispatch when it is done; NULL: abandoned, the transport frees it
  * @userdata: for @on_done
- * @in: payload, then stop strings; owned
+ * @in: payload unless it is in a buffer, then stop strings; owned
  * @in_len: bytes of both
  * @out: where returned bytes go; owned
  * @out_size: room there

@@ -10,9 +10,9 @@ deps_of()
 	case $1 in
 	build)
 		printf '%s\n' gcc libc6-dev make pkg-config liburing-dev libsystemd-dev libinih-dev \
-			libpcre2-dev libutf8proc-dev libreadline-dev
+			libpcre2-dev libutf8proc-dev libreadline-dev libnl-3-dev libnl-genl-3-dev
 		;;
-	tests) printf '%s\n' libcmocka-dev perl python3 ;;
+	tests) printf '%s\n' libcmocka-dev perl python3 python3-yaml ;;
 	kmod) printf '%s\n' gcc libc6-dev make bc xz-utils kmod pahole perl ;;
 	vm) printf '%s\n' qemu-system-x86 busybox-static cpio gzip xz-utils kmod ;;
 	model) printf '%s\n' python3 python3-pip ca-certificates ;;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * latency [-d] [-r ROUNDS] [-n TRIPS]: the round trip of a request that costs nothing, by each way
- * there is: /dev/llm by io_uring (one at a time, and 32 deep) and by ioctl, against a ping-pong over
- * a Unix socket and HTTP with keep-alive over loopback. The ways take turns, ROUNDS times TRIPS
- * each; printed are the median of the rounds and their spread. The server behind /dev/llm is
- * latency_server, so that the broker is measured; with -d it is whatever server runs already.
+ * latency [-d] [-r ROUNDS] [-n TRIPS] [-w WAY]: the round trip of a request that costs nothing, by
+ * each way there is: /dev/llm by io_uring (one at a time, and 32 deep) and by ioctl, each with a
+ * request that waits for nobody and with one that competes for the server's slots, against ping-pongs over a Unix socket and over TCP, and HTTP with keep-alive, both on loopback. The ways
+ * take turns, ROUNDS times TRIPS each, or only that WAY (0, 1, ...); printed are the median of the
+ * rounds and their spread. The server behind /dev/llm is latency_server, so that the broker is measured; with -d it
+ * is whatever server runs already.
  *
  * Says TAP. Where there is no /dev/llm, only the others are measured, and that is said.
  */
@@ -35,13 +36,14 @@
 
 static int device_fd = -1;
 static struct io_uring device_ring;
+static uint32_t device_op = LLM_OP_NOP;
 static struct llm_submit_read commands[DEEP];
 static char nothing[DEEP][8];	/* with no room a READ would not wait */
 
 static struct llm_submit_read *command_reset(unsigned int i)
 {
 	commands[i] = (struct llm_submit_read){
-		.submit = { .size = sizeof(struct llm_submit_read), .op = LLM_OP_NOP },
+		.submit = { .size = sizeof(struct llm_submit_read), .op = device_op },
 		.read = {
 			.size = sizeof(struct llm_read),
 			.flags = LLM_READ_ALL,
@@ -144,9 +146,7 @@ static int uring_deep(unsigned int trips)
 	return uring_trips(trips, DEEP);
 }
 
-/* ---- a Unix socket ---- */
-
-static int unix_fd = -1;
+/* ---- bytes to and fro ---- */
 
 static int transfer(int fd, char *buf, size_t len, bool out)
 {
@@ -161,18 +161,41 @@ static int transfer(int fd, char *buf, size_t len, bool out)
 	return 0;
 }
 
-static int unix_open(void)
+/* ---- a Unix socket ---- */
+
+static void ping_serve(int fd)
 {
 	char buf[PING];
+
+	while (transfer(fd, buf, sizeof(buf), false) == 0 &&
+	       transfer(fd, buf, sizeof(buf), true) == 0)
+		;
+}
+
+static int ping_trips(int fd, unsigned int trips)
+{
+	char buf[PING] = { 0 };
+	int r = 0;
+
+	for (unsigned int i = 0; i < trips && r == 0; i++) {
+		r = transfer(fd, buf, sizeof(buf), true);
+		if (r == 0)
+			r = transfer(fd, buf, sizeof(buf), false);
+	}
+	return r;
+}
+
+static int unix_fd = -1;
+
+static int unix_open(void)
+{
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	if (fork() == 0) {
 		close(fds[0]);
-		while (transfer(fds[1], buf, sizeof(buf), false) == 0 &&
-		       transfer(fds[1], buf, sizeof(buf), true) == 0)
-			;
+		ping_serve(fds[1]);
 		_exit(0);
 	}
 	close(fds[1]);
@@ -182,15 +205,42 @@ static int unix_open(void)
 
 static int unix_trips(unsigned int trips)
 {
-	char buf[PING] = { 0 };
-	int r = 0;
+	return ping_trips(unix_fd, trips);
+}
 
-	for (unsigned int i = 0; i < trips && r == 0; i++) {
-		r = transfer(unix_fd, buf, sizeof(buf), true);
-		if (r == 0)
-			r = transfer(unix_fd, buf, sizeof(buf), false);
+/* ---- TCP on loopback ---- */
+
+static int tcp_fd = -1;
+
+/* a connection to a child that runs @serve on its other end */
+static int tcp_connect(void (*serve)(int fd), int *ret_fd)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(in);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	if (listener < 0 || bind(listener, (struct sockaddr *)&in, len) < 0 ||
+	    listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&in, &len) < 0)
+		return -errno;
+	if (fork() == 0) {
+		int fd = accept(listener, NULL, NULL);
+
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (fd >= 0)
+			serve(fd);
+		_exit(0);
 	}
-	return r;
+	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (*ret_fd < 0 || connect(*ret_fd, (struct sockaddr *)&in, len) < 0)
+		return -errno;
+	setsockopt(*ret_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	close(listener);
+	return 0;
+}
+
+static int tcp_trips(unsigned int trips)
+{
+	return ping_trips(tcp_fd, trips);
 }
 
 /* ---- HTTP, a connection kept alive ---- */
@@ -230,34 +280,11 @@ static int http_message(int fd)
 	}
 }
 
-static _Noreturn void http_serve(int listener)
+static void http_serve(int fd)
 {
-	int one = 1, fd = accept(listener, NULL, NULL);
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	while (fd >= 0 && http_message(fd) == 0 &&
+	while (http_message(fd) == 0 &&
 	       transfer(fd, (char *)http_reply, sizeof(http_reply) - 1, true) == 0)
 		;
-	_exit(0);
-}
-
-static int http_open(void)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t len = sizeof(in);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	if (listener < 0 || bind(listener, (struct sockaddr *)&in, len) < 0 ||
-	    listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&in, &len) < 0)
-		return -errno;
-	if (fork() == 0)
-		http_serve(listener);
-	http_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (http_fd < 0 || connect(http_fd, (struct sockaddr *)&in, len) < 0)
-		return -errno;
-	setsockopt(http_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	close(listener);
-	return 0;
 }
 
 static int http_trips(unsigned int trips)
@@ -278,17 +305,22 @@ static struct way {
 	const char *name;
 	int (*trips)(unsigned int trips);
 	bool device;
+	bool competes;
 	double ns[ROUNDS_MAX];
 } ways[] = {
 	{ .name = "/dev/llm, io_uring", .trips = uring_one, .device = true },
 	{ .name = "/dev/llm, io_uring, 32 deep", .trips = uring_deep, .device = true },
 	{ .name = "/dev/llm, ioctl", .trips = ioctl_trips, .device = true },
+	{ .name = "the same in fair order", .trips = uring_one, .device = true, .competes = true },
+	{ .name = "and 32 deep", .trips = uring_deep, .device = true, .competes = true },
+	{ .name = "and by ioctl", .trips = ioctl_trips, .device = true, .competes = true },
 	{ .name = "Unix socket, ping-pong", .trips = unix_trips },
+	{ .name = "TCP, ping-pong, loopback", .trips = tcp_trips },
 	{ .name = "HTTP, keep-alive, loopback", .trips = http_trips },
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
-#define UNIX_WAY 3
+#define UNIX_WAY 6
 
 static uint64_t now_ns(void)
 {
@@ -305,6 +337,15 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static long only_way = -1;
+static bool own_server = true;	/* a real one would generate something */
+
+static bool left_out(unsigned int way, bool device)
+{
+	return (ways[way].device && !device) || (ways[way].competes && !own_server) ||
+	       (only_way >= 0 && way != only_way);
+}
+
 static int measure(unsigned int rounds, unsigned int trips, bool device)
 {
 	for (unsigned int round = 0; round <= rounds; round++) {
@@ -312,8 +353,9 @@ static int measure(unsigned int rounds, unsigned int trips, bool device)
 			uint64_t start = now_ns();
 			int r;
 
-			if (ways[i].device && !device)
+			if (left_out(i, device))
 				continue;
+			device_op = ways[i].competes ? LLM_OP_GENERATE : LLM_OP_NOP;
 			r = ways[i].trips(trips);
 			if (r < 0) {
 				printf("# %s: %s\n", ways[i].name, strerror(-r));
@@ -339,7 +381,7 @@ static void print(unsigned int rounds, bool device)
 	for (unsigned int i = 0; i < WAYS; i++) {
 		double median = ways[i].ns[rounds / 2];
 
-		if (ways[i].device && !device)
+		if (left_out(i, device))
 			continue;
 		printf("# %-28s %10.2f %10.2f..%9.2f %8.2f\n", ways[i].name, median / 1e3,
 		       ways[i].ns[0] / 1e3, ways[i].ns[rounds - 1] / 1e3, median / base);
@@ -376,21 +418,24 @@ static int server_start(const char *self, pid_t *ret_pid)
 int main(int argc, char **argv)
 {
 	unsigned long rounds = 15, trips = 200;
-	bool own_server = true, device;
+	bool device;
 	pid_t server = 0;
 	int option, r = 0;
 
-	while ((option = getopt(argc, argv, "dr:n:")) != -1) {
+	while ((option = getopt(argc, argv, "dr:n:w:")) != -1) {
 		if (option == 'd')
 			own_server = false;
 		else if (option == 'r')
 			rounds = strtoul(optarg, NULL, 10);
 		else if (option == 'n')
 			trips = strtoul(optarg, NULL, 10);
+		else if (option == 'w')
+			only_way = strtol(optarg, NULL, 10);
 		else
 			return 64;
 	}
-	if (rounds < 1 || rounds > ROUNDS_MAX || trips < DEEP || trips > 10000000)
+	if (rounds < 1 || rounds > ROUNDS_MAX || trips < DEEP || trips > 10000000 ||
+	    only_way >= (long)WAYS)
 		return 64;
 	signal(SIGPIPE, SIG_IGN);
 	device = access("/dev/llm", R_OK | W_OK) == 0;
@@ -401,7 +446,9 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = unix_open();
 	if (r == 0)
-		r = http_open();
+		r = tcp_connect(ping_serve, &tcp_fd);
+	if (r == 0)
+		r = tcp_connect(http_serve, &http_fd);
 	if (r == 0)
 		r = measure(rounds, trips, device);
 	if (r < 0)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * latency_server [SLOTS]: the smallest server on /dev/llmd: parks FETCH commands for control requests
- * on an io_uring and answers each at once, in one COMMIT_AND_FETCH. With it the latency bench
- * measures the broker and not a daemon. Says "ready" once every slot is parked; runs until killed.
+ * latency_server [SLOTS]: the smallest server on /dev/llmd: parks FETCH commands for requests of all
+ * kinds on an io_uring and answers each at once, in one COMMIT_AND_FETCH. It says how many it steps,
+ * so that the broker puts them in fair order. With it the latency bench measures the broker and not
+ * a daemon. Says "ready" once every slot is parked; runs until killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define SLOTS_MAX	128
@@ -68,7 +70,7 @@ static int server_answer(struct io_uring *ring, int fd, struct slot *slot)
 		.finish = LLM_FINISH_STOP,
 		.fetch_buf = (uintptr_t)slot->event,
 		.fetch_len = EVENT_ROOM,
-		.fetch_flags = LLM_FETCH_CONTROL,
+		.fetch_flags = LLM_FETCH_CONTROL | LLM_FETCH_REQUEST,
 	};
 	return server_queue(ring, fd, LLM_IOC_COMMIT_AND_FETCH, slot);
 }
@@ -95,6 +97,7 @@ static int server_step(struct io_uring *ring, int fd)
 int main(int argc, char **argv)
 {
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 32;
+	struct llm_setup setup = { .size = sizeof(setup), .slots = (uint32_t)count };
 	struct io_uring ring;
 	int fd, r;
 
@@ -105,10 +108,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "latency_server: /dev/llmd: %s\n", strerror(errno));
 		return 69;
 	}
+	if (ioctl(fd, LLM_IOC_SETUP, &setup) < 0) {
+		fprintf(stderr, "latency_server: SETUP: %s\n", strerror(errno));
+		return 69;
+	}
 	r = io_uring_queue_init(2 * SLOTS_MAX, &ring,
 				IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 	for (unsigned long i = 0; i < count && r >= 0; i++)
-		r = server_fetch(&ring, fd, &slots[i], LLM_FETCH_CONTROL);
+		r = server_fetch(&ring, fd, &slots[i], LLM_FETCH_CONTROL | LLM_FETCH_REQUEST);
 	if (r >= 0)
 		r = server_fetch(&ring, fd, &slots[count], LLM_FETCH_NOTICE);
 	if (r >= 0)

@@ -27,7 +27,7 @@ cp "$TREE/models/$MODEL.gguf" "$TMP/models/*x.gguf"
 cd "$TMP/here" || exit 1
 daemon_start
 
-replies llmctl to
+replies llmctl tok
 is "$(cat "$TMP/out")" tokenize "a command"
 replies llmctl ls --j
 is "$(cat "$TMP/out")" --json "an option"
@@ -40,6 +40,22 @@ is "$(wc -l <"$TMP/out")" 4 "all models"
 has '^\\\*x$' "a name that is a pattern stays what it is"
 has '^\\\$\\\(touch' "so does one that is a command"
 is "$(ls)" '' "and it was not run"
+# shellcheck disable=SC2016
+mkdir -p cgroup/user.slice cgroup/system.slice "cgroup/"'$(touch${IFS}ran)'
+export LLMCTL_CGROUPS=$PWD/cgroup
+replies llmctl quota s
+is "$(tr '\n' ' ' <"$TMP/out")" "set show " "a verb of quota"
+replies llmctl quota show /us
+is "$(cat "$TMP/out")" /user.slice "a cgroup"
+replies llmctl pressure /
+is "$(wc -l <"$TMP/out")" 3 "all cgroups"
+is "$(ls)" cgroup "none of their names was run"
+replies llmctl quota set / w
+is "$(cat "$TMP/out")" weight= "a key"
+replies llmctl quota reset / w
+is "$(cat "$TMP/out")" '' "no key where none is due"
+replies llmctl top --sort st
+is "$(cat "$TMP/out")" stalled "a column"
 daemon_kill
 replies llmctl run ''
 is "$(cat "$TMP/out")" '' "no models without a server"

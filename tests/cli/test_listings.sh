@@ -46,7 +46,7 @@ is "$(cat "$TMP/out")" '[]' "nobody is there"
 # somebody who asks: an answer may be faster than a look at it
 found=
 for _ in {1..20}; do
-	llmctl ask --raw Once --ignore-eos -n 480 </dev/null >/dev/null 2>&1 &
+	llmctl ask --class idle --raw Once --ignore-eos -n 480 </dev/null >/dev/null 2>&1 &
 	pid=$!
 	ctl ps --json
 	if [[ $(json "[pid=$pid].pid" 2>/dev/null) == "$pid" ]]; then
@@ -54,6 +54,7 @@ for _ in {1..20}; do
 		is "$(json "[pid=$pid].uid")" "$(id -u)" "ps: uid"
 		is "$(json "[pid=$pid].user")" "$(id -un)" "user"
 		is "$(json "[pid=$pid].op")" generate "operation"
+		is "$(json "[pid=$pid].class")" idle "class"
 		[[ $(json "[pid=$pid].state") =~ ^(queued|running|paused)$ ]]
 		ok $? "state"
 		[[ -n $(json "[pid=$pid].cgroup") || $(json "[pid=$pid].cgroup_id") == 0 ||

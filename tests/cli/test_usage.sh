@@ -6,7 +6,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-commands="ask run chat ls show ps tokenize detokenize score status version help"
+commands="ask run chat ls show ps tokenize detokenize score status quota top events pressure version help"
 
 # help
 for command in '' $commands; do
@@ -50,10 +50,12 @@ for command in $commands; do
 		grep -qE -- "(^|[ ,])$option([ =[,]|\$)" "$TMP/out" || [[ $option == --help ]] ||
 			missing+=" $option"
 		case $option in
-		--help | --json | --raw | --special | --no-bos | --ignore-eos | --ids | --bos)
+		--help | --json | --raw | --special | --no-bos | --ignore-eos | --ids | --bos | \
+			--no-wait | --batch | --all | --full)
 			value=() ;;
 		--logprobs) value=() ;;
 		--model | --address | --system | --stop) value=(x) ;;
+		--class) value=(idle) ;;
 		*) value=(1) ;;
 		esac
 		ctl_in /dev/null "$command" "$option" "${value[@]}" --help
@@ -77,6 +79,7 @@ fails 64 "'--stop' needs a value|'-n' needs a value" "missing value" ask x -n
 fails 64 "max-tokens' 'many'" "no number" ask -n many x
 fails 64 "max-tokens' '-5'" "negative number" ask -n -5 x
 fails 64 "max-tokens' '99999999999'.*range" "number out of range" ask -n 99999999999 x
+fails 64 "class' 'urgent'" "no class" ask --class urgent x
 fails 64 "temperature' 'hot'" "no real number" ask -t hot x
 fails 64 "logprobs' '21'" "too many alternatives" ask --logprobs=21 x
 fails 64 "'--bos'" "option of another command" ask --bos x
@@ -88,6 +91,15 @@ fails 64 "model" "run without a model" run
 fails 64 "'--system' and '--raw'" "options that exclude each other" ask --system x --raw x
 fails 64 "'--ids' and '--no-bos'" "score with both" score --ids --no-bos 1
 fails 64 "'nothing'" "help of nothing" help nothing
+fails 64 "set, show" "quota without a verb" quota
+fails 64 "'list'" "quota with another verb" quota list
+fails 64 "KEY=VALUE" "quota set without a value" quota set /
+fails 64 "a cgroup or --all" "quota reset of nothing" quota reset
+fails 64 "a cgroup or --all" "quota reset of one and all" quota reset --all /
+fails 64 "operand" "quota apply with an operand" quota apply /
+fails 64 "operand" "top with an operand" top /
+fails 64 "operand" "events with an operand" events /
+fails 64 "one cgroup" "pressure of two" pressure / /
 
 # nobody there
 fails 69 "connect to 'unix:$TMP/none': No such file" "no server" -a "unix:$TMP/none" ls

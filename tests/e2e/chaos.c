@@ -16,9 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/llm.h>
 
 #include "lib/cases.h"
 #include "lib/tap.h"
@@ -225,6 +228,19 @@ static void try_fresh(void)
 	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "a fresh daemon ends well (%#x)", end);
 }
 
+/* what llm.ko counts for the daemon, which holds nothing any more */
+static void ledger_check(void)
+{
+	struct llm_features features = { .size = sizeof(features) };
+	int fd = open("/dev/llm", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, LLM_IOC_GET_FEATURES, &features) < 0)
+		tap_bail("/dev/llm: %s", strerror(errno));
+	tap_ok(!features.memory_host && !features.memory_device, "%llu bytes are charged",
+	       (unsigned long long)(features.memory_host + features.memory_device));
+	close(fd);
+}
+
 static void aftermath(void)
 {
 	struct llmos_status status = { 0 };
@@ -235,6 +251,8 @@ static void aftermath(void)
 	e2e_daemon_wait(daemon_pid);
 	tap_ok(e2e_settled(&status), "nothing is left: %u requests, %u slots, %u pages",
 	       status.requests, status.slots_busy, status.kv_pages_used);
+	if (e2e_device())
+		ledger_check();
 	tap_ok(status.cancel_steps_max <= 1, "at most %u step was begun for a cancelled request",
 	       status.cancel_steps_max);
 	/* it may still have to notice that connections were closed */

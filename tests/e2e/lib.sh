@@ -333,7 +333,8 @@ cleanup()
 		kill -KILL "$cleanup_pid" 2>/dev/null
 	done
 	wait 2>/dev/null
-	[ -n "$E2E_CGROUP" ] && rmdir "$E2E_CGROUP" 2>/dev/null
+	# shellcheck disable=SC2086
+	[ -n "$E2E_CGROUP" ] && rmdir $E2E_CGROUP 2>/dev/null
 	if [ -n "${LLMOS_KEEP:-}" ]; then
 		note "kept $TMP"
 	else

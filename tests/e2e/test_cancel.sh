@@ -8,8 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 
 small_model
-# a prompt of 500 tokens takes more than thirty steps
-DAEMON_ARGS="--slots=8 --batch-tokens=16"
+# a prompt of 500 tokens takes more than a hundred steps
+DAEMON_ARGS="--slots=2 --batch-tokens=4"
 daemon_start
 run_prog cancel
 daemon_stop

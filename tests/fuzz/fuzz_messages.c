@@ -37,6 +37,7 @@ static void check(bool good, const char *what)
 static struct fuzz_held {
 	uint64_t id;
 	unsigned int commits;
+	bool steps;
 	bool cancelled;
 	bool paused;
 } helds[FUZZ_HELD];
@@ -63,7 +64,7 @@ static void on_request(struct ipc_sink *sink, struct ipc *ipc, const struct llm_
 	(void)ipc;
 	free(data);
 	check(held, "more requests than a file may have");
-	*held = (struct fuzz_held){ .id = event->id };
+	*held = (struct fuzz_held){ .id = event->id, .steps = event->op < LLM_OP_CONTROL };
 }
 
 static void on_cancelled(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, uint64_t time_ns)
@@ -83,6 +84,14 @@ static void on_resume(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
 	held_find(id)->paused = false;
 }
 
+static void on_reclaim(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
+{
+	(void)sink;
+	(void)ipc;
+	(void)id;
+	check(false, "nobody waits for memory over the socket");
+}
+
 static void on_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result)
 {
 	(void)sink;
@@ -92,7 +101,29 @@ static void on_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, in
 	check(false, "a pending commit on the socket");
 }
 
-static struct ipc_sink sink = { on_request, on_cancelled, on_resume, on_committed };
+static struct ipc_sink sink = {
+	.request = on_request,
+	.cancelled = on_cancelled,
+	.resume = on_resume,
+	.reclaim = on_reclaim,
+	.committed = on_committed,
+};
+
+/* memory, as a step would take it; what is left of it goes with the request's end */
+static void held_charge(struct ipc *ipc, struct fuzz_held *held)
+{
+	struct llm_charge charge = { .size = sizeof(charge), .id = held->id, .bytes = 1000 };
+	int r = ipc->ops->charge(ipc, &charge);
+
+	check(r == (held->cancelled ? LLM_VERDICT_CANCELLED : LLM_VERDICT_CONTINUE),
+	      "a charge was refused");
+	if (r != LLM_VERDICT_CONTINUE)
+		return;
+	charge.bytes = 999;
+	check(!ipc->ops->uncharge(ipc, &charge), "what is held can not be given back");
+	charge.bytes = UINT64_MAX;
+	check(ipc->ops->uncharge(ipc, &charge) == -EINVAL, "more was given back than is held");
+}
 
 /* a few pieces, then the end; a paused one waits unless it is cancelled */
 static void held_commit(struct ipc *ipc, struct fuzz_held *held)
@@ -108,6 +139,8 @@ static void held_commit(struct ipc *ipc, struct fuzz_held *held)
 
 	if (held->paused && !held->cancelled)
 		return;
+	if (held->steps)
+		held_charge(ipc, held);
 	if (held->commits++ == 4 || held->cancelled)
 		commit.flags = LLM_COMMIT_END;
 	held->paused = true;

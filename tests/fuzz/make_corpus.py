@@ -115,9 +115,47 @@ def seeds_chat():
     yield "roles", PROGRAMS["chatml"].encode() + b"\0\x02a\0\x00b\0\0\x01\xff"
 
 
+def attr(kind, data):
+    return struct.pack("<HH", len(data) + 4, kind) + data + bytes(-len(data) % 4)
+
+
+def seeds_netlink():
+    def region(kind, name, size):
+        return attr(kind, attr(2, name + b"\0") + attr(3, struct.pack("<Q", size)))
+
+    quota = b"".join(attr(kind, struct.pack("<I", 7)) for kind in (2, 3, 4, 11)) + \
+        b"".join(attr(kind, struct.pack("<Q", 1 << 40)) for kind in (5, 6, 7, 8)) + attr(10, b"\1") + \
+        region(9, b"host", 1 << 31) + region(9, b"cuda0", 2**64 - 1)
+    usage = b"".join(attr(kind, struct.pack("<I", 3)) for kind in (2, 3, 4)) + \
+        b"".join(attr(kind, struct.pack("<Q", 12345)) for kind in range(5, 15)) + region(15, b"host", 9)
+    pressure = b"".join(attr(kind, struct.pack("<Q", 1) if kind in (2, 6) else struct.pack("<I", 99))
+                        for kind in range(2, 10))
+    ids = attr(2, struct.pack("<Q", 77)) + attr(3, struct.pack("<Q", 1))
+    yield "group", b"\0" + ids + attr(4, quota) + attr(5, usage) + attr(6, pressure)
+    yield "regions", b"\0" + ids + attr(4, region(9, b"r", 1) * 17)
+    yield "nested", b"\0" + ids + attr(4 | 0x8000, quota) + attr(40, b"later")
+    event = attr(2, struct.pack("<I", 5)) + attr(3, struct.pack("<Q", 1)) + \
+        attr(4, struct.pack("<Q", 77)) + attr(6, struct.pack("<I", 1000)) + attr(8, struct.pack("<Q", 3))
+    yield "event", b"\1" + attr(8, event)
+    yield "short", b"\1" + attr(8, attr(2, b"\1\0"))
+
+
+def seeds_quota_file():
+    yield "all", (b"; users\n[/user.slice/user-*.slice]\nweight = 300\ntokens-per-second=12.5\n"
+                  b"burst = 1000 ; plenty\nin-flight=4\nqueued=max\ncompute=500ms/1s\n"
+                  b"memory.host=2G\nmemory.cuda0 = max\nshare-cache=yes\n[/]\nprompt-cost=0.25\n")
+    yield "share", b"[/a/[bx]*/system-x\\x2dy.slice/]\n  compute = 12.5%\n[/b]\n"
+    yield "wrong", b"[/a]\nweight = x\n"
+    yield "no-section", b"weight = 1\n"
+    yield "up", b"[/a/../b]\n"
+    yield "nul", b"[/a]\nwei\0ght = 1\n"
+    yield "long", b"[/" + b"x" * 300 + b"]\nweight = " + b"1" * 300 + b"\n"
+
+
 def main():
     corpora = {"gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
-               "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3])}
+               "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
+               "netlink": seeds_netlink(), "quota_file": seeds_quota_file()}
     for name, seeds in corpora.items():
         folder = ROOT / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,12 @@
 #define COLS	1024	/* four superblocks */
 #define TOKENS	3
 
+/*
+ * Activations of 8 bits make errors of 5e-5 of the sums' own squares in the mean. Fifteen sums of
+ * random terms can all be small, so a bound close to that would be exceeded by chance now and then.
+ */
+#define FEW_SUMS	2e-3
+
 static uint64_t seed;
 
 static bool is_float(enum kern_type type)
@@ -112,7 +118,7 @@ static void test_subnormal_scales(void **state)
 		if (is_float(p.type))
 			for (size_t k = 0; k < p.w.row_bytes * ROWS; k += 2)
 				((uint8_t *)p.w.data)[k] = 1;
-		compare(&p, ops, p.type == KERN_F32 || p.type == KERN_BF16 ? 1e-9 : 1e-12);
+		compare(&p, ops, p.type == KERN_F32 || p.type == KERN_BF16 ? 1e-8 : 1e-12);
 		product_free(&p);
 	}
 }
@@ -131,11 +137,11 @@ static void test_magnitudes(void **state)
 			product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
 			for (uint32_t c = 0; c < COLS * TOKENS; c++)
 				p.x[c] *= scales[s];
-			compare(&p, ops, 2e-4);
+			compare(&p, ops, FEW_SUMS);
 			/* subnormal ones may count as zero: beside others they do not matter */
 			for (uint32_t c = 0; c < COLS * TOKENS; c++)
 				p.x[c] = c / 32 % 2 ? 1e-42f : p.x[c];
-			compare(&p, ops, 2e-4);
+			compare(&p, ops, FEW_SUMS);
 			product_free(&p);
 		}
 	}

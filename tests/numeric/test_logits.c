@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Logits of whole models against the exact ones (computed by another program in float64 from the
- * same weights), and against llama.cpp's where no exact ones are given; greedy continuations against
- * llama.cpp's. On every instruction set there is. The data are no part of the repository: without
- * them these tests skip.
+ * same weights), and against llama.cpp's where no exact ones are given; greedy continuations
+ * against llama.cpp's. On every instruction set there is. The data are no part of the repository:
+ * without them these tests skip.
  */
 #include <limits.h>
 #include <math.h>

@@ -60,8 +60,8 @@ static void take(const struct llm_event *event)
 {
 	struct held *held = held_find(event->type == LLM_EVENT_REQUEST ? 0 : event->id);
 
-	/* a cancel may have been under way while its request was ended */
-	if (event->type == LLM_EVENT_CANCEL && !held)
+	/* news may have been under way while its request was ended */
+	if (event->type != LLM_EVENT_REQUEST && !held)
 		return;
 	must(held, "a request the server has, or room for one");
 	if (event->type == LLM_EVENT_REQUEST)
@@ -150,7 +150,7 @@ static void test_setup(void)
 	arg.pad = 1;
 	fails(ioctl(server, LLM_IOC_SETUP, &arg), EINVAL, "padding");
 	arg.pad = 0;
-	arg.reserved[3] = 1;
+	arg.reserved[1] = 1;
 	fails(ioctl(server, LLM_IOC_SETUP, &arg), EINVAL, "a reserved field");
 	close(server);
 }

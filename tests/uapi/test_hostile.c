@@ -6,6 +6,7 @@
  * tells, that it ends, and that nothing is left.
  */
 #include "uapi.h"
+#include "uapi_netlink.h"
 
 #include <fcntl.h>
 #include <liburing.h>
@@ -36,15 +37,19 @@ struct actor {
 
 static const unsigned int client_cmds[] = {
 	LLM_IOC_GET_FEATURES, LLM_IOC_SUBMIT, LLM_IOC_SUBMIT, LLM_IOC_READ, LLM_IOC_READ,
-	LLM_IOC_SUBMIT_AND_READ, LLM_IOC_CANCEL, LLM_IOC_WAIT, LLM_IOC_LIST,
+	LLM_IOC_SUBMIT_AND_READ, LLM_IOC_CANCEL, LLM_IOC_WAIT, LLM_IOC_LIST, LLM_IOC_REGISTER,
+	LLM_IOC_UNREGISTER,
 };
 static const unsigned int server_cmds[] = {
 	LLM_IOC_GET_FEATURES, LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_PULL,
 	LLM_IOC_COMMIT, LLM_IOC_COMMIT, LLM_IOC_COMMIT, LLM_IOC_COMMIT_AND_FETCH,
+	LLM_IOC_SETUP, LLM_IOC_CHARGE, LLM_IOC_CHARGE, LLM_IOC_UNCHARGE,
 };
 
 /* The id of a request that somebody has just submitted; known to all. */
 static volatile uint64_t *recent_id;
+/* A buffer that somebody has just registered, and the cgroup of all. */
+static volatile uint64_t *recent_buffer, *cgroup_id;
 
 /*
  * Where the kernel may write: some memory, and behind it as much of nothing as a length can say.
@@ -69,6 +74,12 @@ static uintptr_t some_address(struct actor *actor)
 	}
 }
 
+static uint64_t some_buffer(struct actor *actor)
+{
+	return roll(actor, 16) ? *recent_buffer - roll(actor, 4) / 3 * 4096 :
+				 random_next(&actor->state);
+}
+
 static uint32_t some_len(struct actor *actor)
 {
 	switch (roll(actor, 8)) {
@@ -84,6 +95,21 @@ static uint64_t some_id(struct actor *actor)
 	return roll(actor, 16) ? *recent_id - roll(actor, 12) : random_next(&actor->state);
 }
 
+/* A payload in a buffer, an answer in one. */
+static void some_buffers(struct actor *actor, struct llm_submit *submit)
+{
+	if (roll(actor, 3) == 0) {
+		submit->flags = LLM_SUBMIT_BUFFER;
+		submit->buffer = some_buffer(actor);
+		submit->payload = roll(actor, 9000);
+		submit->payload_len = some_len(actor) % 9000;
+	}
+	if (roll(actor, 3) == 0) {
+		submit->answer_buffer = some_buffer(actor);
+		submit->answer_len = roll(actor, 9000);
+	}
+}
+
 /* Mostly right, so that most of it gets past the first check. */
 static void *some_arg(struct actor *actor, unsigned int cmd)
 {
@@ -96,6 +122,7 @@ static void *some_arg(struct actor *actor, unsigned int cmd)
 		*(struct llm_submit *)arg = submit_init((void *)some_address(actor),
 							some_len(actor) % 65536);
 		((struct llm_submit *)arg)->op = roll(actor, 2) ? 0 : (uint32_t)roll(actor, 256);
+		some_buffers(actor, arg);
 		break;
 	case LLM_IOC_SUBMIT_AND_READ: {
 		struct llm_submit_read *both = arg;
@@ -130,6 +157,33 @@ static void *some_arg(struct actor *actor, unsigned int cmd)
 			.cursor = roll(actor, 2) ? 0 : id,
 		};
 		break;
+	case LLM_IOC_REGISTER:
+		*(struct llm_register *)arg = (struct llm_register) {
+			.flags = (uint32_t)roll(actor, 2),
+			.addr = some_address(actor) & ~4095ULL,
+			.len = roll(actor, 5) * 4096,
+		};
+		break;
+	case LLM_IOC_UNREGISTER:
+		((struct llm_unregister *)arg)->buffer = some_buffer(actor);
+		break;
+	case LLM_IOC_SETUP:
+		((struct llm_setup *)arg)->slots = (uint32_t)roll(actor, 8);
+		((struct llm_setup *)arg)->sequences = (uint32_t)roll(actor, 16);
+		break;
+	case LLM_IOC_CHARGE:
+	case LLM_IOC_UNCHARGE: {
+		struct llm_charge *charge = arg;
+
+		charge->bytes = 1 + roll(actor, 100);
+		if (cmd == LLM_IOC_UNCHARGE && roll(actor, 2))
+			charge->cgroup_id = *cgroup_id;
+		else
+			charge->id = id;
+		if (cmd == LLM_IOC_CHARGE)
+			charge->flags = roll(actor, 4) ? 0 : LLM_CHARGE_KEEP;
+		break;
+	}
 	case LLM_IOC_FETCH:
 		*(struct llm_fetch *)arg = fetch_init((uint32_t)(1 + roll(actor, 7)),
 						      (void *)some_address(actor), some_len(actor));
@@ -183,21 +237,55 @@ static void by_ioctl(struct actor *actor, int fd, unsigned int cmd)
 	} else if (cmd == LLM_IOC_WAIT) {
 		((struct llm_wait *)arg)->deadline_ns = now_ns() + 1000000;
 	}
-	if (!ioctl(fd, cmd, arg) && cmd == LLM_IOC_SUBMIT)
+	if (ioctl(fd, cmd, arg) < 0)
+		return;
+	if (cmd == LLM_IOC_SUBMIT)
 		*recent_id = ((struct llm_submit *)arg)->id;
+	if (cmd == LLM_IOC_REGISTER)
+		*recent_buffer = ((struct llm_register *)arg)->buffer;
+}
+
+/* Maps what somebody has registered, looks at it, and may leave it so. */
+static void by_map(struct actor *actor, int fd)
+{
+	const char *vehicle = getenv("LLMOS_VEHICLE");
+	const size_t len = 4096 * (1 + roll(actor, 4));
+	char *seen;
+
+	/*
+	 * When two threads take something out of one address space at once, User-Mode Linux walks
+	 * its mappings without their lock, and lockdep says so.
+	 */
+	if (vehicle && !strcmp(vehicle, "uml-debug"))
+		return;
+	seen = mmap(NULL, len, roll(actor, 2) ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    (off_t)some_buffer(actor));
+	if (seen == MAP_FAILED)
+		return;
+	/* The kernel reads it as a path, and raises no signal if there is nothing. */
+	for (int i = 0; i < 4; i++)
+		access(seen + roll(actor, len), F_OK);
+	if (roll(actor, 4))
+		munmap(seen, len);
 }
 
 static void by_uring(struct actor *actor, int fd, unsigned int cmd)
 {
+	const struct iovec room = { (void *)ROOM_AT, ROOM_BYTES };
+	struct io_uring_sqe *sqe;
 	struct io_uring_cqe *cqe;
 
 	if (!actor->has_ring) {
 		if (io_uring_queue_init(64, &actor->ring, 0))
 			return;
 		actor->has_ring = true;
+		if (roll(actor, 2))
+			io_uring_register_buffers(&actor->ring, &room, 1);
 	}
-	uring_queue(&actor->ring, fd, cmd, some_arg(actor, cmd), 0)->flags |=
-		roll(actor, 8) ? 0 : IOSQE_ASYNC;
+	sqe = uring_queue(&actor->ring, fd, cmd, some_arg(actor, cmd), 0);
+	sqe->flags |= roll(actor, 8) ? 0 : IOSQE_ASYNC;
+	if (roll(actor, 8) == 0)
+		sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
 	io_uring_submit(&actor->ring);
 	while (!io_uring_peek_cqe(&actor->ring, &cqe))
 		io_uring_cqe_seen(&actor->ring, cqe);
@@ -257,6 +345,8 @@ static void *act(void *arg)
 			by_ioctl(actor, fd, cmd);
 		else if (kind < 80)
 			by_uring(actor, fd, cmd);
+		else if (kind < 90 && actor->serves)
+			by_map(actor, fd);
 		else if (kind < 98)
 			by_file(actor, fd);
 		else if (kind == 98 && roll(actor, 4) == 0)
@@ -308,8 +398,10 @@ static bool room_map(void)
 	void *room = mmap((void *)ROOM_AT, ROOM_BYTES + NOTHING_BYTES, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
-	recent_id = mmap(NULL, sizeof(*recent_id), PROT_READ | PROT_WRITE,
+	recent_id = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	recent_buffer = recent_id + 1;
+	cgroup_id = recent_id + 2;
 	return recent_id != MAP_FAILED && room == (void *)ROOM_AT && !mprotect(room, ROOM_BYTES, PROT_READ | PROT_WRITE);
 }
 
@@ -317,9 +409,14 @@ int main(void)
 {
 	const int ops = is_slow() ? 1000 : 10000, rounds = 3;
 	uint64_t state = random_seed();
-	const int client = client_open();
+	const int client = client_open(), nl = nl_open();
 
 	must(room_map(), "mmap");
+	must(nl >= 0, "the family \"llm\"");
+	*cgroup_id = cgroup_id_of("");
+	/* so little that somebody always waits for it */
+	must(!*cgroup_id || !nl_quota_set(nl, *cgroup_id, LLM_NL_A_QUOTA_MEMORY, 500ULL, 0),
+	     "QUOTA_SET");
 	param_set("max_unread_bytes", 8192);
 	param_set("max_requests_user", 40);
 	param_set("max_requests_file", 20);
@@ -339,6 +436,7 @@ int main(void)
 		kill(server, SIGKILL);
 		wait_child(server);
 		ok(eventually(features(client).requests == 0), "nothing is left");
+		ok(eventually(features(client).memory_host == 0), "nothing is charged");
 	}
 	{
 		const struct llm_features f = features(client);
@@ -348,6 +446,8 @@ int main(void)
 			 (unsigned long long)f.submitted, (unsigned long long)f.cancelled,
 			 (unsigned long long)f.recovered);
 	}
+	must(!nl_quota_reset_all(nl), "QUOTA_RESET");
+	close(nl);
 	close(client);
 	return tap_done();
 }

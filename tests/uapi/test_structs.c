@@ -14,6 +14,7 @@
 #define ZERO(type, field) { offsetof(struct type, field), sizeof(((struct type *)0)->field) }
 
 static char payload[8] = "payload", room[4096];
+static size_t page;
 
 /* A command whose struct is well-formed and comes back with @want. */
 struct form {
@@ -53,10 +54,28 @@ static void fill_list(void *arg)
 	((struct llm_list *)arg)->entry_size = sizeof(struct llm_request_info);
 }
 
+static void fill_register(void *arg)
+{
+	((struct llm_register *)arg)->addr = page;
+	((struct llm_register *)arg)->len = 1ULL << 40;
+}
+
+static void fill_setup(void *arg)
+{
+	((struct llm_setup *)arg)->regions = (uintptr_t)nowhere();
+	((struct llm_setup *)arg)->region_count = 1;
+}
+
 static void fill_fetch(void *arg)
 {
 	*(struct llm_fetch *)arg = fetch_init(LLM_FETCH_EVENTS | LLM_FETCH_NONBLOCK, room,
 					      sizeof(room));
+}
+
+static void fill_charge(void *arg)
+{
+	((struct llm_charge *)arg)->id = UINT64_MAX;
+	((struct llm_charge *)arg)->bytes = 1;
 }
 
 static void fill_commit_fetch(void *arg)
@@ -77,7 +96,7 @@ static const struct form forms[] = {
 	  { ZERO(llm_features, flags), ZERO(llm_features, pad), ZERO(llm_features, reserved) },
 	  fill_nothing },
 	{ "SUBMIT", LLM_IOC_SUBMIT, false, sizeof(struct llm_submit), -E2BIG,
-	  { ZERO(llm_submit, pad), ZERO(llm_submit, sampling.reserved),
+	  { ZERO(llm_submit, pad), ZERO(llm_submit, pad2), ZERO(llm_submit, sampling.reserved),
 	    ZERO(llm_submit, reserved) }, fill_submit },
 	{ "READ", LLM_IOC_READ, false, sizeof(struct llm_read), -ENOENT,
 	  { ZERO(llm_read, reserved) }, fill_nothing },
@@ -90,6 +109,13 @@ static const struct form forms[] = {
 	  { ZERO(llm_wait, pad), ZERO(llm_wait, reserved) }, fill_nothing },
 	{ "LIST", LLM_IOC_LIST, false, sizeof(struct llm_list), 0,
 	  { ZERO(llm_list, flags), ZERO(llm_list, reserved) }, fill_list },
+	{ "REGISTER", LLM_IOC_REGISTER, false, sizeof(struct llm_register), -E2BIG,
+	  { ZERO(llm_register, fd), ZERO(llm_register, pad), ZERO(llm_register, reserved) },
+	  fill_register },
+	{ "UNREGISTER", LLM_IOC_UNREGISTER, false, sizeof(struct llm_unregister), -ENOENT,
+	  { ZERO(llm_unregister, reserved) }, fill_nothing },
+	{ "SETUP", LLM_IOC_SETUP, true, sizeof(struct llm_setup), -EFAULT,
+	  { ZERO(llm_setup, pad), ZERO(llm_setup, reserved) }, fill_setup },
 	{ "FETCH", LLM_IOC_FETCH, true, sizeof(struct llm_fetch), -EAGAIN,
 	  { ZERO(llm_fetch, pad), ZERO(llm_fetch, reserved) }, fill_fetch },
 	{ "PULL", LLM_IOC_PULL, true, sizeof(struct llm_pull), -ENOENT,
@@ -98,6 +124,10 @@ static const struct form forms[] = {
 	{ "COMMIT", LLM_IOC_COMMIT, true, sizeof(struct llm_commit), -ENOENT,
 	  { ZERO(llm_commit, fetch_buf), ZERO(llm_commit, fetch_len),
 	    ZERO(llm_commit, fetch_flags), ZERO(llm_commit, reserved) }, fill_nothing },
+	{ "CHARGE", LLM_IOC_CHARGE, true, sizeof(struct llm_charge), -ENOENT,
+	  { ZERO(llm_charge, pad), ZERO(llm_charge, reserved) }, fill_charge },
+	{ "UNCHARGE", LLM_IOC_UNCHARGE, true, sizeof(struct llm_charge), -ENOENT,
+	  { ZERO(llm_charge, pad), ZERO(llm_charge, reserved) }, fill_charge },
 	{ "COMMIT_AND_FETCH", LLM_IOC_COMMIT_AND_FETCH, true, sizeof(struct llm_commit), -ENOENT,
 	  { ZERO(llm_commit, reserved) }, fill_commit_fetch },
 };
@@ -106,7 +136,6 @@ static int client, server;
 static struct io_uring *ring;
 /* Two pages, of which the second is not there. */
 static char *edge;
-static size_t page;
 
 /* A well-formed struct with @extra zero bytes behind it, ending where the memory ends. */
 static void *make(const struct form *form, size_t extra)
@@ -212,6 +241,8 @@ static void test_values(void)
 	WRONG(llm_cancel, LLM_IOC_CANCEL, false, flags, 4);
 	WRONG(llm_list, LLM_IOC_LIST, false, entry_size, 0);
 	WRONG(llm_list, LLM_IOC_LIST, false, entry_size, 4097);
+	WRONG(llm_setup, LLM_IOC_SETUP, true, region_count, LLM_REGIONS_MAX + 1);
+	WRONG(llm_setup, LLM_IOC_SETUP, true, region_count, 0);
 	WRONG(llm_fetch, LLM_IOC_FETCH, true, flags, LLM_FETCH_NONBLOCK);
 	WRONG(llm_fetch, LLM_IOC_FETCH, true, flags, LLM_FETCH_REQUEST | 16);
 	WRONG(llm_fetch, LLM_IOC_FETCH, true, buf_len, sizeof(struct llm_event) - 1);
@@ -318,7 +349,7 @@ static void test_numbers(void)
 	bool good = true;
 
 	for (unsigned int nr = 0; nr < 256; nr++) {
-		const bool exists = nr < 7 || (nr >= 0x20 && nr < 0x25);
+		const bool exists = nr < 9 || (nr >= 0x20 && nr < 0x27);
 		const unsigned int cmd = _IOWR(LLM_IOC_MAGIC, nr, char[8]);
 
 		if (exists)

@@ -3,6 +3,7 @@
  * The module goes only when nobody needs it, and then altogether; and can come back.
  */
 #include "uapi.h"
+#include "uapi_netlink.h"
 
 #include <fcntl.h>
 #include <liburing.h>
@@ -54,6 +55,38 @@ static void test_parked(void)
 	io_uring_queue_exit(&ring);
 }
 
+/* Quotas are the module's: neither they, nor a timer, nor a socket that watches keeps it. */
+static int test_quotas(void)
+{
+	const int nl = nl_open();
+	const uint64_t id = cgroup_make("llmos-unload");
+
+	must(nl >= 0, "the family");
+	if (!id) {
+		tap_skip("quotas", strerror(errno));
+		return nl;
+	}
+	is(nl_quota_set(nl, id, LLM_NL_A_QUOTA_RATE, 0ULL, LLM_NL_A_QUOTA_WEIGHT, 5ULL, 0), 0,
+	   "a cgroup that has to rest for ever");
+	is(nl_watch(nl, id, false, 1, 500000000), 0, "which is watched");
+	return nl;
+}
+
+static void test_quotas_gone(int old_nl)
+{
+	const int nl = nl_open();
+	struct nl_group group;
+
+	must(nl >= 0, "the family is back");
+	if (cgroup_id_of("llmos-unload")) {
+		is(nl_group_get(nl, cgroup_id_of("llmos-unload"), &group), 0, "the cgroup");
+		ok(group.quota.rate == UINT64_MAX && group.quota.weight == 100, "has no quota");
+		cgroup_remove("llmos-unload");
+	}
+	close(nl);
+	close(old_nl);
+}
+
 static void test_cycle(gid_t gid)
 {
 	int client;
@@ -84,8 +117,12 @@ int main(void)
 		tap_skip("unload", "no " MODULE " here");
 		return tap_done();
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
+		const int nl = test_quotas();
+
 		test_cycle(status.st_gid);
+		test_quotas_gone(nl);
+	}
 	ok(eventually(!unload()) && load(""), "load it as it was");
 	ok(!chown("/dev/llm", 0, status.st_gid) && !chmod("/dev/llm", 0660), "with its group");
 	return tap_done();

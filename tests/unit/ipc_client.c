@@ -51,6 +51,14 @@ static void on_resume(struct ipc_sink *to, struct ipc *from, uint64_t id)
 	held_find(id)->resumed++;
 }
 
+static void on_reclaim(struct ipc_sink *to, struct ipc *from, uint64_t id)
+{
+	(void)to;
+	(void)from;
+	(void)id;
+	fail_msg("nobody waits for memory over the socket");
+}
+
 static void on_committed(struct ipc_sink *to, struct ipc *from, uint64_t id, int result)
 {
 	(void)to;
@@ -60,7 +68,13 @@ static void on_committed(struct ipc_sink *to, struct ipc *from, uint64_t id, int
 	fail_msg("a commit over the socket is never pending");
 }
 
-struct ipc_sink sink = { on_request, on_cancelled, on_resume, on_committed };
+struct ipc_sink sink = {
+	.request = on_request,
+	.cancelled = on_cancelled,
+	.resume = on_resume,
+	.reclaim = on_reclaim,
+	.committed = on_committed,
+};
 struct loop *loop;
 struct socket_server *server;
 struct ipc *ipc;

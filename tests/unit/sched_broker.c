@@ -7,7 +7,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <sys/mman.h>
+
 #include "base/list.h"
+#include "sched_engine.h"
 
 #define TEST_TURNS_MAX	200000
 
@@ -38,6 +41,14 @@ static void check_commit(const struct test_request *request, const struct llm_co
 	assert_true(commit->status <= 0 && (!commit->status || !commit->finish));
 }
 
+static unsigned int roll(struct test_broker *broker, unsigned int n)
+{
+	broker->dice ^= broker->dice << 13;
+	broker->dice ^= broker->dice >> 7;
+	broker->dice ^= broker->dice << 17;
+	return (broker->dice * 0x2545f4914f6cdd1dULL >> 33) % n;
+}
+
 static int take(struct test_broker *broker, struct test_request *request,
 		const struct llm_commit *commit)
 {
@@ -54,16 +65,31 @@ static int take(struct test_broker *broker, struct test_request *request,
 		request->event.prompt_tokens = commit->prompt_tokens;
 		request->event.output_tokens = commit->output_tokens;
 		request->event.output_bytes = request->output.len;
+		assert_true(!commit->answer_bytes ||
+			    commit->answer_bytes >= request->event.answer_bytes);
+		request->event.answer_bytes = MAX(request->event.answer_bytes, commit->answer_bytes);
 	}
+	/* who goes on without asking again would lose what was reserved for it */
+	assert_true(!request->reserve || request->cancelled || commit->flags & LLM_COMMIT_END);
+	request->reserve = 0;
 	if (commit->flags & LLM_COMMIT_END) {
 		assert_false(request->ended);
+		request->held = 0;
+		request->wants = 0;
 		request->ended = true;
 		request->taken = false;
-		request->status = request->cancelled ? -ECANCELED : commit->status;
+		request->status = request->cancelled && request->status != -EDQUOT ?
+				  -ECANCELED : request->status ? request->status : commit->status;
 		request->finish = commit->finish;
 	}
 	if (request->cancelled)
 		return LLM_VERDICT_CANCELLED;
+	/* who goes on after he was told to pause breaks the rules of a fair broker */
+	assert_false(request->paused);
+	if (broker->pause_in && !request->ended && !roll(broker, broker->pause_in)) {
+		request->paused = true;
+		return LLM_VERDICT_PAUSE;
+	}
 	return broker->unread_max && request->output.len >= broker->unread_max &&
 	       !request->ended ? LLM_VERDICT_PAUSE : LLM_VERDICT_CONTINUE;
 }
@@ -82,6 +108,7 @@ static int test_commit(struct ipc *ipc, const struct llm_commit *commit)
 	if (broker->refuse) {
 		r = broker->refuse;
 		broker->refuse = 0;
+		broker->retried = true;
 		return r;
 	}
 	broker->commits++;
@@ -102,6 +129,119 @@ static int test_commit(struct ipc *ipc, const struct llm_commit *commit)
 	return IPC_PENDING;
 }
 
+/* ---- memory ---- */
+
+uint64_t test_held(const struct test_broker *broker)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < broker->count; i++)
+		sum += broker->requests[i].held;
+	return sum;
+}
+
+static bool has_room(const struct test_broker *broker, uint64_t bytes)
+{
+	uint64_t sum = test_held(broker);
+	unsigned int i;
+
+	for (i = 0; i < broker->count; i++)
+		sum += broker->requests[i].reserve;
+	return !broker->memory_max || sum + bytes <= broker->memory_max;
+}
+
+/* Return: whether it is to wait, or CANCELLED */
+static int no_room(struct test_request *request, uint64_t bytes)
+{
+	if (request->event.flags & LLM_SUBMIT_EDQUOT) {
+		request->cancelled = true;
+		request->status = -EDQUOT;
+		return LLM_VERDICT_CANCELLED;
+	}
+	request->paused = true;
+	request->wants = bytes;
+	return LLM_VERDICT_PAUSE;
+}
+
+static int test_charge(struct ipc *ipc, const struct llm_charge *charge)
+{
+	struct test_broker *broker = to_broker(ipc);
+	struct test_request *request = find(broker, charge->id);
+	uint64_t reserve, max_each = broker->memory_max_each;
+
+	if (broker->dead)
+		return LLM_VERDICT_CONTINUE;
+	if (!request)
+		return -ENOENT;
+	assert_int_equal(charge->size, sizeof(*charge));
+	assert_true(charge->bytes && !charge->region && !charge->flags && !charge->cgroup_id);
+	/* its verdict would be one of two, and who waits already does not ask again */
+	assert_false(request->waiting);
+	broker->charges++;
+	if (request->cancelled)
+		return LLM_VERDICT_CANCELLED;
+	assert_false(request->paused);
+	reserve = request->reserve;
+	request->reserve = 0;
+	if ((max_each && request->held + charge->bytes > max_each) ||
+	    (broker->memory_max && request->held + charge->bytes > broker->memory_max))
+		return -EDQUOT;
+	if (reserve < charge->bytes && (!has_room(broker, charge->bytes) ||
+					(broker->short_in && !roll(broker, broker->short_in))))
+		return no_room(request, charge->bytes);
+	request->held += charge->bytes;
+	return LLM_VERDICT_CONTINUE;
+}
+
+static int test_uncharge(struct ipc *ipc, const struct llm_charge *charge)
+{
+	struct test_broker *broker = to_broker(ipc);
+	struct test_request *request = find(broker, charge->id);
+
+	if (broker->dead)
+		return 0;
+	if (!request)
+		return -ENOENT;
+	assert_int_equal(charge->size, sizeof(*charge));
+	assert_true(charge->bytes && charge->bytes <= request->held && !charge->flags);
+	request->held -= charge->bytes;
+	broker->uncharges++;
+	return 0;
+}
+
+/* the oldest who waits gets room, if there is some; else the youngest who stands still gives way */
+static void make_room(struct test_broker *broker)
+{
+	struct test_request *oldest = NULL, *youngest = NULL;
+	unsigned int i;
+
+	for (i = 0; i < broker->count; i++) {
+		struct test_request *request = &broker->requests[i];
+
+		if (request->wants && !oldest)
+			oldest = request;
+		if (request->paused && request->held)
+			youngest = request;
+	}
+	if (!oldest)
+		return;
+	if (has_room(broker, oldest->wants)) {
+		oldest->reserve = oldest->wants;
+		oldest->wants = 0;
+	} else if (youngest > oldest && !roll(broker, 4)) {
+		broker->reclaims++;
+		broker->ipc.sink->reclaim(broker->ipc.sink, &broker->ipc, youngest->event.id);
+		assert_int_equal(youngest->held, 0);
+	}
+}
+
+static int test_view(struct ipc *ipc, uint64_t offset, size_t len, bool write,
+		     struct ipc_view *ret)
+{
+	return ipc_view_open(to_broker(ipc)->memfd, offset, len, write, ret);
+}
+
 static void test_want(struct ipc *ipc, unsigned int count)
 {
 	to_broker(ipc)->wanted = count;
@@ -115,6 +255,9 @@ static void test_ipc_free(struct ipc *ipc)
 static const struct ipc_ops test_ops = {
 	.want = test_want,
 	.commit = test_commit,
+	.charge = test_charge,
+	.uncharge = test_uncharge,
+	.view = test_view,
 	.free = test_ipc_free,
 };
 
@@ -127,6 +270,9 @@ void test_broker_init(struct test_broker *broker)
 		.max_commit_bytes = 65536,
 		.max_journal_bytes = 65536,
 	};
+	broker->dice = 1;
+	broker->memfd = memfd_create("buffers", MFD_CLOEXEC);
+	assert_true(broker->memfd >= 0);
 }
 
 void test_broker_free(struct test_broker *broker)
@@ -139,6 +285,7 @@ void test_broker_free(struct test_broker *broker)
 		bytes_free(&broker->requests[i].journal);
 		bytes_free(&broker->requests[i].output);
 	}
+	close(broker->memfd);
 }
 
 void test_broker_serve(struct test_broker *broker, const struct sched_config *config)
@@ -165,6 +312,10 @@ void test_broker_kill(struct test_broker *broker)
 
 		request->taken = false;
 		request->waiting = false;
+		request->paused = false;
+		request->held = 0;
+		request->reserve = 0;
+		request->wants = 0;
 		if (request->cancelled && !request->ended) {
 			request->ended = true;
 			request->status = -ECANCELED;
@@ -209,10 +360,23 @@ void test_add_stop(struct test_request *request, const char *stop)
 	event->stop_len += len;
 }
 
+void test_buffer(struct test_broker *broker, struct test_request *request, uint64_t offset)
+{
+	struct llm_event *event = &request->event;
+	const uint8_t *payload = request->data + event->stop_len;
+
+	assert_int_equal(pwrite(broker->memfd, payload, event->payload_len, offset),
+			 event->payload_len);
+	event->flags |= LLM_SUBMIT_BUFFER;
+	event->buffer_len = offset + event->payload_len;
+	event->payload_offset = offset;
+}
+
 static void deliver(struct test_broker *broker, struct test_request *request)
 {
 	struct llm_event *event = &request->event;
-	size_t len = event->stop_len + event->payload_len;
+	size_t len = event->stop_len +
+		     (event->flags & LLM_SUBMIT_BUFFER ? 0 : event->payload_len);
 	uint8_t *data = malloc(len + request->journal.len + 1);
 
 	memcpy(data, request->data, len);
@@ -256,7 +420,7 @@ static void tell_pending(struct test_broker *broker)
 	for (i = 0; i < broker->count; i++) {
 		struct test_request *request = &broker->requests[i];
 
-		if (!request->waiting)
+		if (!request->waiting || (broker->late_in && !roll(broker, broker->late_in)))
 			continue;
 		/* the bytes were to stay as they are until now */
 		if (request->sent_len)
@@ -267,12 +431,28 @@ static void tell_pending(struct test_broker *broker)
 	}
 }
 
+/* somebody who was told to pause may go on, now and then before he has heard that he was */
+static void resume_some(struct test_broker *broker)
+{
+	unsigned int i;
+
+	for (i = 0; i < broker->count; i++) {
+		struct test_request *request = &broker->requests[i];
+
+		if (!request->paused || request->ended || request->wants || roll(broker, 4))
+			continue;
+		request->paused = false;
+		broker->ipc.sink->resume(broker->ipc.sink, &broker->ipc, request->event.id);
+	}
+}
+
 static bool is_waiting(const struct test_broker *broker)
 {
 	unsigned int i;
 
 	for (i = 0; i < broker->count; i++)
-		if (broker->requests[i].waiting)
+		if (broker->requests[i].waiting ||
+		    (broker->requests[i].paused && !broker->requests[i].ended))
 			return true;
 	return false;
 }
@@ -281,9 +461,14 @@ bool test_turn(struct test_broker *broker)
 {
 	bool more;
 
+	make_room(broker);
+	resume_some(broker);
 	tell_pending(broker);
 	deliver_due(broker);
 	more = sched_step(broker->sched);
+	if (!broker->dead && !broker->retried)
+		assert_int_equal(test_held(broker),
+				 (uint64_t)fake_counts.pages * FAKE_PAGE_BYTES);
 	return (more || due(broker) || is_waiting(broker)) && !broker->dead;
 }
 

@@ -2,7 +2,9 @@
 /*
  * A broker for tests of the scheduler: takes commits as llm.ko does (all of one or nothing, never
  * twice, counts that only grow), keeps journals, and can see its server die at any commit. Verdicts
- * come at once, or later as over io_uring. A breach of the contract fails the test.
+ * come at once, or later as over io_uring. Memory is charged as llm.ko does it, under a quota if
+ * there is one, and after each turn what is charged must be what the engine holds. A breach of the
+ * contract fails the test.
  */
 #ifndef TESTS_SCHED_BROKER_H
 #define TESTS_SCHED_BROKER_H
@@ -21,6 +23,10 @@ struct test_request {
 	bool taken;			/* a server has it */
 	bool ended;
 	bool cancelled;
+	bool paused;			/* by the dice, or for memory */
+	uint64_t held;			/* bytes charged */
+	uint64_t reserve;		/* of a charge that had to wait */
+	uint64_t wants;			/* what that charge asked for, while it waits */
 	int status;
 	enum llm_finish finish;
 	unsigned int commits;
@@ -42,8 +48,19 @@ struct test_broker {
 	bool die_before;		/* ... before it takes effect, not after */
 	bool dead;
 	bool is_async;			/* verdicts come later */
+	unsigned int late_in;		/* and one in so many even later than the next step; 0: none */
 	size_t unread_max;		/* 0: nobody is told to pause */
 	int refuse;			/* result of the next commit, once */
+	unsigned int pause_in;		/* one commit in so many is told to pause; 0: none */
+	uint64_t memory_max;		/* of all requests together, a quota; 0: none */
+	uint64_t memory_max_each;	/* of one: more is EDQUOT; 0: none */
+	unsigned int short_in;		/* one charge in so many is told to pause; 0: none */
+	unsigned int charges;
+	unsigned int uncharges;
+	unsigned int reclaims;
+	bool retried;			/* a commit was refused: its end may come later */
+	int memfd;			/* all buffers; -1: there are none */
+	uint64_t dice;			/* for that, and for who is resumed when */
 };
 
 void test_broker_init(struct test_broker *broker);
@@ -59,6 +76,10 @@ struct test_request *test_submit(struct test_broker *broker, enum llm_op op,
 struct test_request *test_ask(struct test_broker *broker, const char *text);
 void test_add_stop(struct test_request *request, const char *stop);
 
+/** test_buffer() - the payload of a request is in a buffer, at that offset; before it is delivered */
+void test_buffer(struct test_broker *broker, struct test_request *request, uint64_t offset);
+/** test_held() - bytes charged, in all */
+uint64_t test_held(const struct test_broker *broker);
 /** test_turn() - one turn of the loop; Return: there is more to do */
 bool test_turn(struct test_broker *broker);
 /** test_run() - until nothing is left to do */

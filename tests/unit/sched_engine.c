@@ -428,9 +428,27 @@ int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens)
 	return 0;
 }
 
+size_t engine_seq_bytes(const struct engine_seq *seq)
+{
+	return (size_t)seq->pages * FAKE_PAGE_BYTES;
+}
+
+size_t engine_kv_bytes(const struct engine_model *model, unsigned int tokens)
+{
+	unsigned int page = model->gguf->page;
+
+	return (size_t)((tokens + page - 1) / page) * FAKE_PAGE_BYTES;
+}
+
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 {
+	unsigned int page = seq->model->gguf->page, keep;
+
+	fake_counts.truncates++;
 	seq->length = tokens < seq->length ? tokens : seq->length;
+	keep = (seq->length + page - 1) / page;
+	if (keep < seq->pages)
+		seq_set_pages(seq, keep);
 }
 
 /* ---- steps ---- */
@@ -485,6 +503,7 @@ static void check_step(const struct engine_model *model, const struct engine_ite
 				       tokens > config->batch_tokens ||
 				       rows > config->logits_rows;
 	fake_counts.steps++;
+	fake_counts.tokens += tokens;
 	fake_counts.step_tokens_max = MAX(fake_counts.step_tokens_max, tokens);
 	fake_counts.step_items_max = MAX(fake_counts.step_items_max, count);
 	snprintf(fake_counts.models + strlen(fake_counts.models), 2, "%.1s",

@@ -17,6 +17,8 @@ enum {
 	FAKE_VOCAB = 272,
 };
 
+#define FAKE_PAGE_BYTES	100	/* of the cache, as the engine tells */
+
 struct fake_counts {
 	unsigned int broken_promises;	/* of the caller */
 	unsigned int steps;
@@ -24,6 +26,8 @@ struct fake_counts {
 	unsigned int step_items_max;
 	unsigned int opens;		/* of model files */
 	unsigned int loads;
+	unsigned int truncates;
+	unsigned int tokens;		/* fed, in all steps */
 	unsigned int seqs;		/* that exist */
 	unsigned int pages;		/* that are taken */
 	char models[256];		/* first letter of each step's model, the last 255 */

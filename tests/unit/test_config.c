@@ -60,6 +60,8 @@ static void test_all_keys(void **state)
 				   "log_level = debug\n"
 				   "threads = 3\n"
 				   "slots = 4\n"
+				   "sequences = 40\n"
+				   "order = arrival\n"
 				   "batch_tokens = 99\n"
 				   "context = 2048\n"
 				   "kv_memory = 3G\n"
@@ -76,6 +78,8 @@ static void test_all_keys(void **state)
 	assert_int_equal(config.log_level, LOG_DEBUG);
 	assert_int_equal(config.threads, 3);
 	assert_int_equal(config.slots, 4);
+	assert_int_equal(config.sequences, 40);
+	assert_string_equal(config.order, "arrival");
 	assert_int_equal(config.batch_tokens, 99);
 	assert_int_equal(config.context, 2048);
 	assert_true(config.kv_memory == UINT64_C(3) << 30);
@@ -91,6 +95,8 @@ static void test_defaults(void **state)
 	assert_int_equal(read_text(&config, "", &error), 0);
 	assert_string_equal(config.device, "auto");
 	assert_int_equal(config.slots, 16);
+	assert_int_equal(config.sequences, 0);
+	assert_string_equal(config.order, "fair");
 	assert_int_equal(config.listen_count, 0);
 	assert_false(config.preload);
 }
@@ -112,6 +118,8 @@ static void test_mistakes(void **state)
 		{ "[daemon]\nslots = 0\n", 2, "between 1 and" },
 		{ "[daemon]\nkv_memory = 3T\n", 2, "'3T' is not a number of bytes" },
 		{ "[daemon]\nkv_memory = 99999999999G\n", 2, "'99999999999G'" },
+		{ "[daemon]\nsequences = 4097\n", 2, "between 0 and 4096" },
+		{ "[daemon]\norder = random\n", 2, "order: 'random' is none of fair arrival" },
 		{ "[daemon]\nkv_type = q8\n", 2, "kv_type: 'q8' is none of auto f32 f16" },
 		{ "[daemon]\nkv_type = auto f32\n", 2, "'auto f32'" },
 		{ "[daemon]\nlisten = /run/a\n", 2, "'/run/a' is not unix:PATH" },

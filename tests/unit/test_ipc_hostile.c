@@ -334,7 +334,10 @@ static void test_bad_submits(void **state)
 	BAD_SUBMIT(-EINVAL, .stop = 4096);
 	BAD_SUBMIT(-EINVAL, .pad = 1);
 	BAD_SUBMIT(-EINVAL, .id = 1);
-	BAD_SUBMIT(-EINVAL, .reserved[5] = 1);
+	BAD_SUBMIT(-EINVAL, .reserved = 1);
+	BAD_SUBMIT(-EINVAL, .buffer = 4096);
+	BAD_SUBMIT(-EINVAL, .flags = LLM_SUBMIT_BUFFER, .buffer = 4096);
+	BAD_SUBMIT(-EINVAL, .answer_buffer = 4096);
 	BAD_SUBMIT(-EINVAL, .sampling.reserved[4] = 1);
 	BAD_SUBMIT(-EINVAL, .sampling.top_logprobs = 21, .flags = LLM_SUBMIT_RECORDS);
 	BAD_SUBMIT(-EINVAL, .sampling.top_logprobs = 1);

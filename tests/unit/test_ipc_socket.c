@@ -309,6 +309,80 @@ static void test_list(void **state)
 	client_turn();
 }
 
+/* charged now in all, and to a request as LIST tells it */
+static void assert_charged(uint64_t id, uint64_t all, uint64_t own)
+{
+	struct llm_list list = { .size = sizeof(list), .capacity = 1, .cursor = id - 1,
+				 .entry_size = sizeof(struct llm_request_info) };
+	struct llm_features features = { .size = sizeof(features) };
+	struct llm_request_info info = { 0 };
+	struct llm_msg head;
+	uint8_t data[4096];
+	size_t len = 0;
+
+	send_command(client, LLM_IOC_GET_FEATURES, 1, &features, sizeof(features), NULL, 0);
+	assert_int_equal(result_of(client, 1, &features, sizeof(features)), 0);
+	assert_int_equal(features.memory_host, all);
+	send_command(client, LLM_IOC_LIST, 2, &list, sizeof(list), NULL, 0);
+	assert_true(receive(client, &head, &list, sizeof(list), data, &len));
+	if (len)
+		memcpy(&info, data, sizeof(info));
+	assert_int_equal(info.id == id ? info.memory_host : 0, own);
+}
+
+static int charge(uint64_t id, uint64_t bytes)
+{
+	return ipc->ops->charge(ipc, &(struct llm_charge){ .size = sizeof(struct llm_charge),
+							   .id = id, .bytes = bytes });
+}
+
+static int uncharge(uint64_t id, uint64_t bytes)
+{
+	return ipc->ops->uncharge(ipc, &(struct llm_charge){ .size = sizeof(struct llm_charge),
+							     .id = id, .bytes = bytes });
+}
+
+/* the books of memory; the end of a request gives back the rest */
+static void test_memory(void **state)
+{
+	struct llm_submit nop = submit_args(0);
+	uint64_t a, b;
+
+	(void)state;
+	client = client_connect();
+	ipc->ops->want(ipc, 2);
+	a = submit(client, "a");
+	b = submit(client, "b");
+	assert_int_equal(charge(a, 1000), LLM_VERDICT_CONTINUE);
+	assert_int_equal(charge(b, 1ULL << 40), LLM_VERDICT_CONTINUE);
+	assert_int_equal(charge(a, 24), LLM_VERDICT_CONTINUE);
+	assert_charged(a, (1ULL << 40) + 1024, 1024);
+	assert_int_equal(uncharge(a, 1025), -EINVAL);
+	assert_int_equal(uncharge(a, 1000), 0);
+	assert_charged(a, (1ULL << 40) + 24, 24);
+	assert_int_equal(charge(a, 0), -EINVAL);
+	assert_int_equal(charge(b + 1, 1), -ENOENT);
+	assert_int_equal(uncharge(b + 1, 1), -ENOENT);
+	nop.op = LLM_OP_NOP;
+	send_command(client, LLM_IOC_SUBMIT, 3, &nop, sizeof(nop), NULL, 0);
+	assert_int_equal(result_of(client, 3, NULL, 0), 0);
+	assert_int_equal(charge(b + 1, 1), -EINVAL);
+	assert_int_equal(uncharge(b + 1, 1), -EINVAL);
+	assert_int_equal(server_commit(b, "b", LLM_COMMIT_END, 0), LLM_VERDICT_CONTINUE);
+	assert_charged(a, 24, 24);
+	assert_int_equal(charge(b, 1), -ENOENT);
+	/* a connection that closes: its request is the scheduler's until its end */
+	close(client);
+	client_turn();
+	client = client_connect();
+	assert_int_equal(charge(a, 1), LLM_VERDICT_CANCELLED);
+	assert_charged(a, 24, 24);
+	assert_int_equal(uncharge(a, 4), 0);
+	assert_int_equal(server_commit(a, "", LLM_COMMIT_END, -ECANCELED),
+			 LLM_VERDICT_CANCELLED);
+	assert_charged(a, 0, 0);
+}
+
 static void test_strangers(void **state)
 {
 	uint64_t id;
@@ -352,7 +426,8 @@ int main(void)
 		TEST(test_features), TEST(test_stream), TEST(test_read_ways),
 		TEST(test_submit_and_read), TEST(test_stop_strings_first), TEST(test_pause),
 		TEST(test_wait), TEST(test_wait_deadline), TEST(test_cancel),
-		TEST(test_cancel_all), TEST(test_list), TEST(test_strangers), TEST(test_hang_up),
+		TEST(test_cancel_all), TEST(test_list), TEST(test_memory),
+		TEST(test_strangers), TEST(test_hang_up),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -159,6 +159,7 @@ static void story(void)
 static void begin(void)
 {
 	memset(&llm_broker, 0, sizeof(llm_broker));
+	assert_int_equal(llm_request_init(), 0);
 	llm_broker_init();
 }
 
@@ -167,6 +168,7 @@ static void end(void)
 	assert_int_equal(llm_broker.requests, 0);
 	assert_int_equal(llm_broker.submitted, llm_broker.ended);
 	llm_broker_exit();
+	llm_request_exit();
 	assert_int_equal(kshim_allocs, 0);
 	assert_int_equal(current->tgid->refs, 1);
 	assert_int_equal(current->mm->memcg->refs, 1);

@@ -37,6 +37,11 @@ static void add(struct driver_stats *total, const struct driver_stats *stats)
 	total->cancelled += stats->cancelled;
 	total->recovered += stats->recovered;
 	total->refused += stats->refused;
+	total->short_of_memory += stats->short_of_memory;
+	total->reclaimed += stats->reclaimed;
+	total->quotas += stats->quotas;
+	total->told += stats->told;
+	total->buffer_uses += stats->buffer_uses;
 }
 
 static void test_random(void **state)
@@ -58,9 +63,11 @@ static void test_random(void **state)
 	free(bytes);
 	print_message("# %lu steps: %lu requests, %lu events, %lu commits, %lu bytes and %lu ends "
 		      "read, %lu calls parked, %lu pauses, %lu cancelled, %lu recovered, "
-		      "%lu refused\n", total.steps, total.submitted, total.delivered,
-		      total.committed, total.bytes_read, total.ends_read, total.parked, total.paused,
-		      total.cancelled, total.recovered, total.refused);
+		      "%lu refused, %lu quotas set or reset, %lu events told, short of memory "
+		      "%lu times, %lu asked back\n", total.steps, total.submitted,
+		      total.delivered, total.committed, total.bytes_read, total.ends_read,
+		      total.parked, total.paused, total.cancelled, total.recovered, total.refused,
+		      total.quotas, total.told, total.short_of_memory, total.reclaimed);
 	/* All of it did happen. */
 	assert_true(total.submitted > 1000);
 	assert_true(total.delivered > 1000);
@@ -70,6 +77,11 @@ static void test_random(void **state)
 	assert_true(total.parked > 1000);
 	assert_true(total.paused > 5);
 	assert_true(total.recovered > 100);
+	assert_true(total.short_of_memory > 100);
+	assert_true(total.reclaimed > 10);
+	assert_true(total.quotas > 100);
+	assert_true(total.told > 100);
+	assert_true(total.buffer_uses > 1000);
 }
 
 int main(void)

@@ -117,8 +117,11 @@ static void test_flags(void **state)
 	assert_int_equal(llmos_ask(f->llmos, NULL, "x", 1,
 				   LLMOS_OPTS(llmos_generate_opts, .raw = true, .special = true,
 					      .no_bos = true, .ignore_eos = true,
-					      .max_tokens = 9, .model = "some", .stop = stop)), 0);
-	assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_FLAGS);
+					      .max_tokens = 9, .model = "some", .stop = stop,
+					      .sched_class = LLMOS_IDLE, .no_wait = true)), 0);
+	assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_RECORDS | LLM_SUBMIT_SPECIAL |
+			 LLM_SUBMIT_NO_BOS | LLM_SUBMIT_IGNORE_EOS | LLM_SUBMIT_EDQUOT);
+	assert_int_equal(f->fake->submit.sched_class, LLM_CLASS_IDLE);
 	assert_int_equal(f->fake->submit.payload_type, LLM_PAYLOAD_RAW);
 	assert_int_equal(f->fake->submit.max_tokens, 9);
 	assert_string_equal(f->fake->submit.model, "some");
@@ -395,6 +398,7 @@ static void test_ps(void **state)
 			.uid = 7,
 			.state = i % 5,
 			.prompt_tokens = i,
+			.sched_class = i % 4,
 		};
 		memset(infos[i].model, 'm', sizeof(infos[i].model));
 	}
@@ -407,6 +411,7 @@ static void test_ps(void **state)
 		assert_int_equal(processes->processes[i].id, 10 + 3 * i);
 		assert_int_equal(processes->processes[i].pid, 1000 + i);
 		assert_int_equal(processes->processes[i].state, i % 5);
+		assert_int_equal(processes->processes[i].sched_class, i % 4 % 3);
 		assert_non_null(processes->processes[i].cgroup);
 		assert_int_equal(strlen(processes->processes[i].model), 63);
 	}

@@ -225,6 +225,35 @@ static void test_rate(void **state)
 	assert_in_range(a.usage.units - before, 49 * TOKEN, 50 * TOKEN);
 }
 
+/* a debt that would take longer than time lasts keeps its debtor out, and nobody else */
+static void test_rate_debt(void **state)
+{
+	static const u64 rates[] = { 1, 7, TOKEN, 1000 * TOKEN };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		struct llm_quota quota = llm_quota_none(300);
+
+		quota.rate = rates[i];
+		quota.burst = 5 * TOKEN;
+		llm_tenant_set_quota(&a, &quota, now_ns);
+		want(&a, LLM_BAND_FAIR);
+		want(&b, LLM_BAND_FAIR);
+		for (u64 debt = 1ULL << 20; debt <= 1ULL << 32; debt <<= 1) {
+			for (int n = 0; n < 5000; n++)
+				llm_tenant_settle(&a, LLM_BAND_FAIR, 0, debt, now_ns);
+			assert_true(llm_policy_next_ns(&policy) > now_ns);
+			assert_true(llm_policy_next_ns(&policy) - now_ns <= 1ULL << 45);
+			assert_ptr_equal(serve(), &b);
+			llm_tenant_unwant(&b, LLM_BAND_FAIR, LLM_WANT_GO_ON);
+			llm_tenant_end(&b);
+			want(&b, LLM_BAND_FAIR);
+		}
+		llm_tenant_unwant(&a, LLM_BAND_FAIR, LLM_WANT_START);
+		llm_tenant_unwant(&b, LLM_BAND_FAIR, LLM_WANT_START);
+	}
+}
+
 static void test_rate_of_parent(void **state)
 {
 	u64 before;
@@ -316,33 +345,16 @@ static void test_queued(void **state)
 	limits.queued = 2;
 	llm_tenant_set_quota(&policy.root, &limits, now_ns);
 	want(&a, LLM_BAND_FAIR);
-	assert_true(llm_tenant_may_queue(&b));
+	assert_null(llm_tenant_full(&b));
 	want(&b, LLM_BAND_FAIR);
-	assert_false(llm_tenant_may_queue(&a));
+	assert_ptr_equal(llm_tenant_full(&a), &policy.root);
 	assert_non_null(serve());
-	assert_true(llm_tenant_may_queue(&a));
-	assert_false(llm_tenant_never(&a));
+	assert_null(llm_tenant_full(&a));
+	assert_null(llm_tenant_never(&a));
 	limits.rate = 0;
 	limits.burst = LLM_COST_UNIT;
 	llm_tenant_set_quota(&policy.root, &limits, now_ns);
-	assert_true(llm_tenant_never(&a));
-}
-
-static void test_memory(void **state)
-{
-	struct llm_quota limits = policy.root.quota;
-
-	(void)state;
-	limits.memory[3] = 100;
-	llm_tenant_set_quota(&policy.root, &limits, now_ns);
-	assert_int_equal(llm_tenant_charge(&a, 3, 60), LLM_CHARGE_DONE);
-	assert_int_equal(llm_tenant_charge(&b, 3, 41), LLM_CHARGE_FULL);
-	assert_int_equal(llm_tenant_charge(&b, 3, 101), LLM_CHARGE_NEVER);
-	assert_int_equal(llm_tenant_charge(&b, 0, U64_MAX), LLM_CHARGE_DONE);
-	assert_int_equal(b.usage.memory[3], 0);
-	assert_int_equal(llm_tenant_charge(&b, 3, 40), LLM_CHARGE_DONE);
-	llm_tenant_uncharge(&a, 3, 60);
-	assert_int_equal(policy.root.usage.memory[3], 40);
+	assert_ptr_equal(llm_tenant_never(&a), &policy.root);
 }
 
 static void test_valid(void **state)
@@ -376,11 +388,11 @@ int main(void)
 		cmocka_unit_test_setup(test_refund, setup),
 		cmocka_unit_test_setup(test_bands, setup),
 		cmocka_unit_test_setup(test_rate, setup),
+		cmocka_unit_test_setup(test_rate_debt, setup),
 		cmocka_unit_test_setup(test_rate_of_parent, setup),
 		cmocka_unit_test_setup(test_compute, setup),
 		cmocka_unit_test_setup(test_in_flight, setup),
 		cmocka_unit_test_setup(test_queued, setup),
-		cmocka_unit_test_setup(test_memory, setup),
 		cmocka_unit_test(test_valid),
 	};
 

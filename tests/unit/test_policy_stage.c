@@ -37,6 +37,7 @@ static struct llm_tenant a, b, a1, a2;
 static struct client clients[CLIENTS];
 static unsigned int count;
 static u64 now_ns, age, seed;
+static bool straight;	/* who finds nobody waiting begins at once */
 
 static u64 random_below(u64 n)
 {
@@ -59,6 +60,7 @@ static int setup(void **state)
 	now_ns = 5;
 	age = 0;
 	count = 0;
+	straight = false;
 	llm_stage_init(&stage, SLOTS, now_ns);
 	llm_tenant_init(&a, &stage.policy.root, 300, now_ns);
 	llm_tenant_init(&b, &stage.policy.root, 100, now_ns);
@@ -70,7 +72,8 @@ static void ask(struct client *client)
 	llm_ticket_init(&client->ticket, &client->share, LLM_BAND_FAIR, ++age);
 	client->prompt_done = client->output_done = 0;
 	client->asked_ns = now_ns;
-	llm_ticket_wait(&stage, &client->ticket);
+	if (!straight || !llm_ticket_begin(&stage, &client->ticket, now_ns))
+		llm_ticket_wait(&stage, &client->ticket, now_ns);
 }
 
 static struct client *add(struct llm_tenant *parent, u32 prompt, u32 output)
@@ -305,12 +308,48 @@ static void test_new_weight(void **state)
 	assert_in_range(sum(0, 8) - before, 6 * 380, 6 * 420);
 }
 
+/* each knows how many below it wait and run */
+static void check_pressure(void)
+{
+	struct llm_tenant *const tenants[] = { &stage.policy.root, &a, &a1, &a2, &b };
+
+	for (unsigned int n = 0; n < sizeof(tenants) / sizeof(tenants[0]); n++) {
+		u32 waiting = 0, running = 0;
+
+		for (unsigned int i = 0; i < count; i++) {
+			const struct llm_tenant *at = &clients[i].share.tenant;
+
+			while (at && at != tenants[n])
+				at = at->parent;
+			waiting += at && (clients[i].ticket.state == LLM_TICKET_WAITS ||
+					  clients[i].ticket.stalled);
+			assert_false(clients[i].ticket.stalled &&
+				     clients[i].ticket.state != LLM_TICKET_AWAY);
+			running += at && clients[i].ticket.state == LLM_TICKET_RUNS;
+		}
+		assert_int_equal(tenants[n]->pressure.waiting, waiting);
+		assert_int_equal(tenants[n]->pressure.running, running);
+	}
+}
+
 /* requests leave for their readers, end and are lost with their server, at random: sums hold */
+/* a slot is free only when nobody wants it */
+static void check_conserving(void)
+{
+	unsigned int i;
+
+	while (llm_stage_next(&stage, true, now_ns))
+		;
+	for (i = 0; i < count && stage.running < stage.slots; i++)
+		assert_int_not_equal(clients[i].ticket.state, LLM_TICKET_WAITS);
+}
+
 static void test_random(void **state)
 {
 	unsigned int i, n;
 
 	(void)state;
+	straight = true;
 	llm_tenant_init(&a1, &a, 100, now_ns);
 	llm_tenant_init(&a2, &a, 200, now_ns);
 	for (i = 0; i < CLIENTS; i++)
@@ -319,25 +358,30 @@ static void test_random(void **state)
 	for (n = 0; n < 20000; n++) {
 		struct client *client = &clients[random_below(count)];
 
+		check_conserving();
+		check_pressure();
 		switch (random_below(12)) {
 		case 0:
 			llm_ticket_leave(&stage, &client->ticket, now_ns);
+			if (random_below(2))
+				llm_ticket_stall(&client->ticket, now_ns);
 			break;
 		case 1:
 			if (client->ticket.state == LLM_TICKET_AWAY)
-				llm_ticket_wait(&stage, &client->ticket);
+				llm_ticket_wait(&stage, &client->ticket, now_ns);
 			break;
 		case 2:
 			end(client);
 			break;
 		case 3:
+			llm_stage_set_slots(&stage, SLOTS, random_below(CLIENTS));
 			if (random_below(50))
 				break;
 			for (i = 0; i < count; i++) {
 				if (clients[i].ticket.state != LLM_TICKET_RUNS)
 					continue;
 				llm_ticket_leave(&stage, &clients[i].ticket, now_ns);
-				llm_ticket_wait(&stage, &clients[i].ticket);
+				llm_ticket_wait(&stage, &clients[i].ticket, now_ns);
 			}
 			break;
 		default:
@@ -347,8 +391,12 @@ static void test_random(void **state)
 	for (i = 0; i < count; i++)
 		llm_ticket_end(&stage, &clients[i].ticket, now_ns);
 	assert_int_equal(stage.running, 0);
+	assert_int_equal(stage.waiting, 0);
 	assert_int_equal(stage.policy.root.usage.in_flight, 0);
 	assert_int_equal(stage.policy.root.usage.queued, 0);
+	check_pressure();
+	assert_int_equal(stage.policy.root.usage.tally.output_tokens,
+			 a.usage.tally.output_tokens + b.usage.tally.output_tokens);
 	assert_int_equal(stage.policy.root.usage.units, a.usage.units + b.usage.units);
 	assert_null(llm_stage_next(&stage, true, now_ns));
 	for (i = 0; i < count; i++)
@@ -374,6 +422,53 @@ static void test_may_start(void **state)
 	assert_ptr_equal(llm_stage_next(&stage, true, now_ns), &second->ticket);
 }
 
+/* past what the server keeps, who waits to go on comes before who would begin; a newcomer does not wait */
+static void test_sequences(void **state)
+{
+	struct client *newcomer;
+	unsigned int i;
+
+	(void)state;
+	llm_stage_set_slots(&stage, SLOTS, 20);
+	for (i = 0; i < 60; i++)
+		add(&a, 1, 0);
+	for (i = 0; i < 500; i++) {
+		step();
+		assert_true(stage.policy.root.usage.in_flight <= 20);
+	}
+	newcomer = add(&b, 1, 0);
+	steps(2);
+	assert_int_equal(newcomer->ticket.state, LLM_TICKET_RUNS);
+	assert_int_equal(stage.policy.root.usage.in_flight, 21);
+	steps(100);
+	assert_int_equal(stage.policy.root.usage.in_flight, 21);
+	/* readers stall, all of them: their slots are for those who have yet to begin */
+	for (i = 0; i < 60; i++)
+		if (clients[i].ticket.begun)
+			llm_ticket_leave(&stage, &clients[i].ticket, now_ns);
+	step();
+	assert_int_equal(stage.running, SLOTS);
+	assert_int_equal(stage.policy.root.usage.in_flight, 21 + SLOTS - 1);
+}
+
+/* who could not be handed out when slots were given away does not wait for the next time */
+static void test_contend(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < SLOTS; i++)
+		add(&b, 1, 0);
+	steps(3);
+	for (i = 0; i < SLOTS; i++)
+		add(&a, 1, 0);
+	for (i = 0; i < SLOTS; i++)
+		assert_true(report(&clients[i].ticket, 1, clients[i].output_done, 0, false));
+	assert_true(report(&clients[0].ticket, 1, clients[0].output_done, 0, true));
+	llm_stage_contend(&stage);
+	assert_false(report(&clients[0].ticket, 1, clients[0].output_done, 0, true));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +482,8 @@ int main(void)
 		cmocka_unit_test_setup(test_new_weight, setup),
 		cmocka_unit_test_setup(test_random, setup),
 		cmocka_unit_test_setup(test_may_start, setup),
+		cmocka_unit_test_setup(test_sequences, setup),
+		cmocka_unit_test_setup(test_contend, setup),
 	};
 	const char *given = getenv("LLMOS_SEED");
 

@@ -549,7 +549,7 @@ static void test_slots(void **state)
 	unsigned int i;
 
 	(void)state;
-	config.engine.max_seqs = 3;
+	config.slots = 3;
 	serve("FAKE context=400 pages=400");
 	for (i = 0; i < 20; i++) {
 		struct test_request *request = test_ask(&broker, "x");
@@ -715,7 +715,7 @@ static void test_paused_give_way(void **state)
 	unsigned int i;
 
 	(void)state;
-	config.engine.max_seqs = 2;
+	config.slots = config.engine.max_seqs = 2;
 	serve("FAKE context=100 page=4 pages=50");
 	test_ask(&broker, "slow")->event.max_tokens = 40;
 	test_run(&broker);
@@ -737,6 +737,83 @@ static void test_paused_give_way(void **state)
 		assert_memory_equal(bytes_data(output), bytes_data(&want), want.len);
 	}
 	bytes_free(&want);
+}
+
+/*
+ * A fair broker gives and takes slots at every moment, in the middle of prompts as well: each answer
+ * is the one without, with room for all that are paused, with room for few, and with hardly any.
+ * Return: tokens that were computed more than once.
+ */
+static unsigned int pause_at_random(const char *model, bool async)
+{
+	struct bytes alone[16] = { 0 };
+	unsigned int i, tokens = 0;
+
+	broker.is_async = async;
+	broker.dice = 0x9e3779b97f4a7c15ULL;
+	config.slots = 3;
+	config.engine.batch_tokens = 8;
+	serve(model);
+	for (i = 0; i < 2 * ARRAY_SIZE(alone); i++) {
+		struct test_request *request;
+		char prompt[64];
+
+		snprintf(prompt, sizeof(prompt), "a prompt of a few steps, number %u",
+			 i % (unsigned int)ARRAY_SIZE(alone));
+		request = test_ask(&broker, prompt);
+		request->event.max_tokens = 40;
+		request->event.flags = LLM_SUBMIT_IGNORE_EOS;
+		/* not greedy: the place in the random numbers is kept as well */
+		request->event.sampling.seed = i % 2 ? 7 : 0;
+		request->event.sampling.temperature = i % 2 ? 900000 : 0;
+		if (i >= ARRAY_SIZE(alone))
+			continue;
+		test_run(&broker);
+		bytes_swap(&alone[i], &request->output);
+	}
+	broker.pause_in = 4;
+	test_run(&broker);
+	for (i = 0; i < ARRAY_SIZE(alone); i++) {
+		struct test_request *request = &broker.requests[ARRAY_SIZE(alone) + i];
+
+		assert_int_equal(request->status, 0);
+		assert_int_equal(request->event.output_tokens, 40);
+		assert_int_equal(request->output.len, alone[i].len);
+		assert_memory_equal(bytes_data(&request->output), bytes_data(&alone[i]),
+				    alone[i].len);
+		bytes_free(&alone[i]);
+		tokens += request->event.prompt_tokens + 40 - 1;
+	}
+	assert_true(fake_counts.step_items_max <= 3);
+	return fake_counts.tokens - 2 * tokens;
+}
+
+static void test_pause_at_random(void **state)
+{
+	(void)state;
+	/* nothing is computed twice */
+	assert_int_equal(pause_at_random("FAKE context=100 page=4 pages=400", false), 0);
+}
+
+static void test_pause_at_random_async(void **state)
+{
+	(void)state;
+	assert_int_equal(pause_at_random("FAKE context=100 page=4 pages=400", true), 0);
+}
+
+static void test_pause_under_pressure(void **state)
+{
+	unsigned int twice;
+
+	(void)state;
+	twice = pause_at_random("FAKE context=100 page=4 pages=60", true);
+	assert_true(twice > 0 && fake_counts.truncates > 0);
+}
+
+static void test_pause_without_room(void **state)
+{
+	(void)state;
+	assert_true(pause_at_random("FAKE context=100 page=4 pages=21", false) > 0);
 }
 
 static void cancel(struct test_request *request)
@@ -797,7 +874,7 @@ static void test_cancel_everywhere(void **state)
 	unsigned int i, turns;
 
 	(void)state;
-	config.engine.max_seqs = 2;
+	config.slots = config.engine.max_seqs = 2;
 	serve("FAKE context=100 page=4 pages=10");
 	for (i = 0; i < 40; i++) {
 		struct test_request *request = test_ask(&broker, "some prompt of a few tokens");
@@ -1018,6 +1095,8 @@ static void test_commit_unknown(void **state)
 	test_turn(&broker);
 	request->taken = false;
 	request->ended = true;
+	request->held = 0;
+	broker.retried = true;
 	test_run(&broker);
 	assert_int_equal(status_now().slots_busy, 0);
 }
@@ -1077,6 +1156,8 @@ int main(void)
 		TEST(test_prompt_beside_decode), TEST(test_slots), TEST(test_models_take_turns),
 		TEST(test_page_pressure), TEST(test_too_long), TEST(test_pause),
 		TEST(test_pause_async), TEST(test_resume_overtakes), TEST(test_paused_give_way),
+		TEST(test_pause_at_random), TEST(test_pause_at_random_async),
+		TEST(test_pause_under_pressure), TEST(test_pause_without_room),
 		TEST(test_cancel), TEST(test_cancel_by_verdict), TEST(test_cancel_everywhere),
 		TEST(test_errors), TEST(test_folder_changes), TEST(test_links),
 		TEST(test_step_fails), TEST(test_no_numbers), TEST(test_commit_again), TEST(test_commit_refused),

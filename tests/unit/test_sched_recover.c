@@ -30,7 +30,7 @@ static int setup(void **state)
 	memset(finishes, 0, sizeof(finishes));
 	config = (struct sched_config){ .models = folder, .default_model = "" };
 	config.engine.batch_tokens = 20;
-	config.engine.max_seqs = 4;
+	config.slots = 4;
 	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=60");
 	return 0;
 }

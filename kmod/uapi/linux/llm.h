@@ -18,7 +18,8 @@
  *   Each command is an ioctl number with one struct as its argument. The same number is the
  *   cmd_op of an IORING_OP_URING_CMD, whose 16 command bytes are a struct llm_uring_cmd that
  *   points at the same struct; the struct and all it points at must stay valid until the
- *   completion; its uring_cmd_flags must be zero (EINVAL). A command's result is the return value
+ *   completion; its uring_cmd_flags must be zero, or IORING_URING_CMD_FIXED where this says so
+ *   (EINVAL). A command's result is the return value
  *   of ioctl(), or the completion's res: negative is -errno. O_NONBLOCK on the file makes an ioctl
  *   do what its NONBLOCK flag does; an io_uring command waits without a thread and looks at the
  *   flag alone.
@@ -41,6 +42,13 @@
  *   CANCEL ends a request early; what was already produced can still be read. LIST shows who is
  *   running and waiting, without a byte of anybody's text.
  *
+ *   REGISTER names memory, or a part of a memfd, as a buffer: its pages are pinned and billed to
+ *   RLIMIT_MEMLOCK, and requests of the same file may refer to a payload in it (LLM_SUBMIT_BUFFER),
+ *   which is then not copied and bounded only by LLM_BUFFER_PAYLOAD_MAX, or have the server write
+ *   into a part of it. What is written there while a request uses it may or may not be seen by the
+ *   server. With IORING_URING_CMD_FIXED the payload of a SUBMIT and the destination of a READ are
+ *   taken from the buffer that is registered with the ring as buf_index, and copied as always.
+ *
  *   An unread answer is bounded: past the bound the server is told to pause this one request
  *   until it is read. Nobody else waits for a slow reader.
  *
@@ -48,12 +56,12 @@
  *
  *   What is write()n to /dev/llm gathers as a prompt. The first read(), or poll() for input,
  *   submits it, to the server's default model as LLM_PAYLOAD_TEXT with LLM_SUBMIT_FILE, as a
- *   request of the process that reads, in the name of the user who opened the file; reads return the answer as it grows and 0 at its end. A poll() or epoll
- *   for input that is under way submits at the first write(). A failed request makes read()
- *   return its errno, once (EBUSY for EAGAIN). Then the next write() begins a new prompt. A write()
- *   while an answer is being read fails with EBUSY; one that makes the prompt longer than
- *   max_payload_bytes fails with EMSGSIZE and throws it away. With nothing written, read() returns
- *   0 at once.
+ *   request of the process that reads, in the name of the user who opened the file; reads return
+ *   the answer as it grows and 0 at its end. A poll() or epoll for input that is under way submits
+ *   at the first write(). A failed request makes read() return its errno, once (EBUSY for EAGAIN).
+ *   Then the next write() begins a new prompt. A write() while an answer is being read fails with
+ *   EBUSY; one that makes the prompt longer than max_payload_bytes fails with EMSGSIZE and throws
+ *   it away. With nothing written, read() returns 0 at once.
  *
  *       exec 3<>/dev/llm; echo 'Once upon a time' >&3; cat <&3
  *
@@ -76,15 +84,27 @@
  *   afterwards. A cancelled request stays the server's until it commits the end of it (with any
  *   status) and is not handed out again.
  *
+ *   Before it takes memory for a request it CHARGEs it, to the cgroup of whoever asked and to all
+ *   above; after it has given it back, it UNCHARGEs it. A request for which a quota leaves no room
+ *   is paused until there is some, and then asks again. Where all who hold memory below a quota
+ *   stand still, or where memory is kept for later requests while somebody waits, LLM_EVENT_RECLAIM
+ *   says what is to be given back: what was computed there is computed again later.
+ *
+ *   Buffers of clients are mapped from /dev/llmd, MAP_SHARED, by the process that serves, at the
+ *   offsets that an event tells: to be read, or also to be written where the client allows it. They
+ *   are there while the server holds a request that uses them; after that, touching them is
+ *   SIGBUS. What is there may change at any time. Who does not map them PULLs the payload.
+ *
  *   With each COMMIT the server may append to the request's journal: bytes that only a server
  *   understands (llmosd keeps the token ids of the answer). When a server goes away, however it
  *   went, its requests wait for recover_timeout_s and the next one fetches them again, of
- *   each file the oldest first, with the journal and the number of answer bytes already committed. A COMMIT takes
- *   effect as a whole or not at all, so a server that resumes from the journal and leaves out the
- *   bytes that were committed answers each request exactly once. If no server comes, they end with
- *   ECONNRESET. Requests submitted while there is no server wait in the same way. A server is gone
- *   with the last close of its file, or when the process that opened it, or that fetched last, lets
- *   go of it by dying; a file of it that is still open then is of no more use (ESHUTDOWN, ENOENT).
+ *   each file the oldest first, with the journal and the number of answer bytes already committed.
+ *   A COMMIT takes effect as a whole or not at all, so a server that resumes from the journal and
+ *   leaves out the bytes that were committed answers each request exactly once. If no server comes,
+ *   they end with ECONNRESET. Requests submitted while there is no server wait in the same way. A
+ *   server is gone with the last close of its file, or when the process that opened it, or that
+ *   fetched last, lets go of it by dying; a file of it that is still open then is of no more use
+ *   (ESHUTDOWN, ENOENT).
  *
  * THE SOCKET
  *
@@ -106,6 +126,9 @@
 
 #define LLM_MODEL_NAME_MAX	64	/* bytes, with the terminating NUL */
 #define LLM_STOP_BYTES_MAX	4096	/* all stop strings of a request, with their NULs */
+#define LLM_BUFFER_PAYLOAD_MAX	(128U << 20) /* bytes of a payload in a registered buffer */
+#define LLM_REGIONS_MAX		8	/* host memory, and devices */
+#define LLM_REGION_NAME_MAX	16	/* bytes, with the terminating NUL */
 
 /* ---- what a request is ---- */
 
@@ -115,7 +138,10 @@
  * Operations from LLM_OP_CONTROL on need no model step and never wait behind those that do.
  *
  * @LLM_OP_GENERATE: continue the payload
- * @LLM_OP_SCORE: log-probability of each token of the payload (one LLM_RECORD_TOKEN a token)
+ * @LLM_OP_SCORE: log-probability of each token of the payload (one LLM_RECORD_TOKEN a token). With
+ *	an answer buffer they are written there, as an array of __s32 with what struct llm_token has
+ *	in logprob, from answer_offset on, E2BIG if it has no room for all; records come beside it
+ *	only if top_logprobs is not 0, and LLM_SUBMIT_RECORDS need not be set
  * @LLM_OP_NOP: answered at once with nothing; measures the path
  * @LLM_OP_TOKENIZE: text to token ids (LLM_RECORD_TOKEN, log-probability 0)
  * @LLM_OP_DETOKENIZE: token ids (LLM_PAYLOAD_TOKENS) to text
@@ -176,8 +202,29 @@ struct llm_message {
 #define LLM_SUBMIT_FILE		(1U << 4) /* set by the broker alone: came by write(); one final
 					   * newline is not part of the prompt
 					   */
+#define LLM_SUBMIT_EDQUOT	(1U << 5) /* EDQUOT at once, or as the status, instead of waiting
+					   * where a quota stands in the way
+					   */
+#define LLM_SUBMIT_BUFFER	(1U << 6) /* the payload is in a registered buffer; not on the socket */
+/* those that both ways know */
 #define LLM_SUBMIT_FLAGS	(LLM_SUBMIT_RECORDS | LLM_SUBMIT_SPECIAL | LLM_SUBMIT_NO_BOS | \
-				 LLM_SUBMIT_IGNORE_EOS)
+				 LLM_SUBMIT_IGNORE_EOS | LLM_SUBMIT_EDQUOT)
+
+/**
+ * enum llm_class - how urgent a request is
+ *
+ * A class moves nobody ahead of another cgroup or another user: it divides one's own share. The
+ * exception is idle, which gives way to everybody.
+ *
+ * @LLM_CLASS_NORMAL: the share of its file
+ * @LLM_CLASS_INTERACTIVE: somebody waits for it: four times the share of the same user's normal ones
+ * @LLM_CLASS_IDLE: stepped only when nothing else of the machine wants the step
+ */
+enum llm_class {
+	LLM_CLASS_NORMAL	= 0,
+	LLM_CLASS_INTERACTIVE	= 1,
+	LLM_CLASS_IDLE		= 2,
+};
 
 /**
  * struct llm_sampling - how the next token is chosen; all zero is greedy
@@ -262,6 +309,11 @@ enum llm_finish {
  * @ended: out, requests that ended, however they did
  * @recovered: out, requests handed back to the queue because their server went away
  * @cancelled: out, requests cancelled, by CANCEL, close or death
+ * @memory_host: out, bytes of host memory that are charged
+ * @memory_device: out, bytes of all other regions
+ * @max_buffer_bytes: out, bytes of one registered buffer
+ * @max_buffers_file: out, registered buffers of one open file
+ * @pad2: zero
  * @reserved: zero
  *
  * Return: 0.
@@ -286,7 +338,12 @@ struct llm_features {
 	__u64 ended;
 	__u64 recovered;
 	__u64 cancelled;
-	__u64 reserved[8];
+	__u64 memory_host;
+	__u64 memory_device;
+	__u64 max_buffer_bytes;
+	__u32 max_buffers_file;
+	__u32 pad2;
+	__u64 reserved[4];
 };
 
 /**
@@ -295,7 +352,8 @@ struct llm_features {
  * @flags: LLM_SUBMIT_*
  * @op: enum llm_op
  * @payload_type: enum llm_payload
- * @payload: address of the payload; on the socket the payload follows the struct
+ * @payload: address of the payload, or its offset in @buffer; on the socket the payload follows the
+ *	struct
  * @payload_len: bytes
  * @max_tokens: tokens to generate at most; 0: until the model ends or its context is full
  * @stop: address of the stop strings, each ended by a NUL; on the socket they follow the payload
@@ -304,11 +362,20 @@ struct llm_features {
  * @sampling: how tokens are chosen
  * @model: name of the model, NUL-terminated and zero-filled; empty: the server's default
  * @id: out, the request
+ * @sched_class: enum llm_class; for operations from LLM_OP_CONTROL on, LLM_CLASS_NORMAL
+ * @pad2: zero
+ * @buffer: LLM_SUBMIT_BUFFER: the buffer that has the payload; else 0
+ * @answer_buffer: a buffer with LLM_BUFFER_WRITE, for what the server may write there beside the
+ *	answer (log-probabilities, embeddings); 0: none
+ * @answer_offset: where in it
+ * @answer_len: bytes; 0 without a buffer
  * @reserved: zero
  *
- * Return: 0; EINVAL malformed, E2BIG payload or stop strings over their limit, EBUSY one of the
- * three request limits, or the limit on the bytes of all prompts of one user, is reached, EFAULT,
- * ENOMEM.
+ * Return: 0; EINVAL malformed, also a range beyond its buffer, ENOENT no such buffer on this file,
+ * EACCES the buffer for the answer may not be written, E2BIG payload or stop strings over their
+ * limit, EBUSY one of the three request limits, or the limit on the bytes of all prompts of one
+ * user, is reached, EDQUOT a quota of the caller's cgroup or one above lets nothing like this
+ * through ever, or has no more room in its queue, or (LLM_SUBMIT_EDQUOT) not now, EFAULT, ENOMEM.
  */
 struct llm_submit {
 	__u32 size;
@@ -324,7 +391,13 @@ struct llm_submit {
 	struct llm_sampling sampling;
 	char  model[LLM_MODEL_NAME_MAX];
 	__u64 id;
-	__u64 reserved[6];
+	__u32 sched_class;
+	__u32 pad2;
+	__u64 buffer;
+	__u64 answer_buffer;
+	__u64 answer_offset;
+	__u64 answer_len;
+	__u64 reserved;
 };
 
 /* struct llm_read.flags */
@@ -344,7 +417,8 @@ struct llm_submit {
  * @len: out, bytes returned
  * @out_flags: out, LLM_READ_END
  * @state: out, enum llm_state
- * @status: out, at the end 0 or -errno: ECANCELED, ECONNRESET (no server came), EPROTO (the
+ * @status: out, at the end 0 or -errno: ECANCELED, ECONNRESET (no server came), EDQUOT (a
+ *	quota was in the way, and it did not want to wait), EPROTO (the
  *	server broke the protocol), or what the server answered (ENOENT no such model, E2BIG prompt
  *	longer than the context, EILSEQ not UTF-8, EOPNOTSUPP unknown chat template, ...)
  * @finish: out, enum llm_finish
@@ -354,6 +428,7 @@ struct llm_submit {
  * @dispatch_ns: out, when a server first fetched it, 0 before
  * @first_ns: out, when its first byte was committed, 0 before
  * @end_ns: out, when it ended, 0 before
+ * @answer_bytes: out, bytes of the request's answer buffer that the server has filled
  * @reserved: zero
  *
  * Each byte goes to one READ; READs of one request that wait at the same time take turns. With
@@ -382,7 +457,8 @@ struct llm_read {
 	__u64 dispatch_ns;
 	__u64 first_ns;
 	__u64 end_ns;
-	__u64 reserved[4];
+	__u64 answer_bytes;
+	__u64 reserved[3];
 };
 
 /**
@@ -474,6 +550,10 @@ struct llm_wait {
  * @unread_bytes: of those, not yet read
  * @attempts: how many servers have fetched it
  * @model: as submitted
+ * @sched_class: enum llm_class
+ * @pad: zero
+ * @memory_host: bytes of host memory that its server holds for it
+ * @memory_device: bytes of all other regions
  * @reserved: zero
  */
 struct llm_request_info {
@@ -492,7 +572,11 @@ struct llm_request_info {
 	__u32 unread_bytes;
 	__u32 attempts;
 	char  model[LLM_MODEL_NAME_MAX];
-	__u64 reserved[4];
+	__u32 sched_class;
+	__u32 pad;
+	__u64 memory_host;
+	__u64 memory_device;
+	__u64 reserved;
 };
 
 /**
@@ -523,18 +607,76 @@ struct llm_list {
 	__u64 reserved[2];
 };
 
+/* struct llm_register.flags */
+#define LLM_BUFFER_WRITE	(1U << 0) /* the server may write it, too */
+#define LLM_BUFFER_MEMFD	(1U << 1) /* a part of a file in memory, not of the address space */
+#define LLM_BUFFER_FLAGS	(LLM_BUFFER_WRITE | LLM_BUFFER_MEMFD)
+
+/**
+ * struct llm_register - LLM_IOC_REGISTER: memory to be shared with the server
+ * @size: sizeof(struct llm_register)
+ * @flags: LLM_BUFFER_*
+ * @addr: address of it; LLM_BUFFER_MEMFD: offset in the file; at the start of a page
+ * @len: bytes, whole pages, max_buffer_bytes at most
+ * @fd: LLM_BUFFER_MEMFD: a memfd, or another file on tmpfs or hugetlbfs; else 0
+ * @pad: zero
+ * @buffer: out, its name on this file
+ * @reserved: zero
+ *
+ * The pages are pinned until they are unregistered or the file is closed, and no request uses them
+ * any more; whatever is done to the addresses or the file by then, the server sees these
+ * pages and no others. They are billed to the user's RLIMIT_MEMLOCK, unless he has CAP_IPC_LOCK.
+ *
+ * Return: 0; EINVAL, E2BIG too long, EBUSY too many on this file, ENOMEM over RLIMIT_MEMLOCK, or no
+ * memory, EFAULT nothing is there or it can not be pinned (or, LLM_BUFFER_WRITE, written), EBADF,
+ * EACCES the file is not open for that, EPERM it is sealed against it, EINTR.
+ */
+struct llm_register {
+	__u32 size;
+	__u32 flags;
+	__u64 addr;
+	__u64 len;
+	__s32 fd;
+	__u32 pad;
+	__u64 buffer;
+	__u64 reserved[3];
+};
+
+/**
+ * struct llm_unregister - LLM_IOC_UNREGISTER: the end of that
+ * @size: sizeof(struct llm_unregister)
+ * @flags: zero
+ * @buffer: its name
+ * @reserved: zero
+ *
+ * When it returns 0, nobody else sees the memory any more.
+ *
+ * Return: 0; EBUSY a request that has not ended uses it (the server may still have one that was
+ * cancelled: WAIT does not tell; try again), ENOENT no such buffer on this file, EINVAL.
+ */
+struct llm_unregister {
+	__u32 size;
+	__u32 flags;
+	__u64 buffer;
+	__u64 reserved[2];
+};
+
 /* ---- server commands, on /dev/llmd ---- */
 
 /**
  * enum llm_event_type - what a FETCH brings
  * @LLM_EVENT_REQUEST: a request to answer, now this server's
  * @LLM_EVENT_CANCEL: stop working on it and COMMIT its end
- * @LLM_EVENT_RESUME: the pause that a COMMIT's verdict asked for is over
+ * @LLM_EVENT_RESUME: the pause that a verdict asked for is over
+ * @LLM_EVENT_RECLAIM: somebody waits for memory: give back what is held for this paused request
+ *	(id), or so many bytes of what is kept for this cgroup (id is 0), and UNCHARGE them. What a
+ *	cgroup is asked for stands until it was given back, a request is asked until it is resumed
  */
 enum llm_event_type {
 	LLM_EVENT_REQUEST	= 1,
 	LLM_EVENT_CANCEL	= 2,
 	LLM_EVENT_RESUME	= 3,
+	LLM_EVENT_RECLAIM	= 4,
 };
 
 /**
@@ -560,11 +702,28 @@ enum llm_event_type {
  * @prompt_tokens: as last committed
  * @output_tokens: as last committed
  * @attempts: how many servers have fetched it, this one included
+ * @sched_class: enum llm_class
+ * @domain_cgroup: with @domain_uid, its cache domain: what was computed for one request may be
+ *	reused for another, and be noticed there, only where both are equal
+ * @domain_uid: of the submitter, in the server's user namespace; ~0: the domain is a cgroup's that
+ *	its administrator lets share, with all its users
  * @pad: zero
+ * @buffer: LLM_SUBMIT_BUFFER: offset on /dev/llmd where the buffer with the payload can be mapped
+ * @buffer_len: bytes of it
+ * @payload_offset: of the payload in it
+ * @answer_buffer: offset on /dev/llmd of the buffer for the answer; 0: there is none
+ * @answer_buffer_len: bytes of it
+ * @answer_offset: of the part of it that the server may write
+ * @answer_len: bytes of that
+ * @answer_bytes: of these, filled as last committed
+ * @region: LLM_EVENT_RECLAIM: where memory is short, as in SETUP
+ * @pad2: zero
+ * @bytes: LLM_EVENT_RECLAIM: how many of them are meant
  * @reserved: zero
  *
  * A request's data is its stop strings, its payload, its journal, one behind the other.
- * Everything below @time_ns is zero unless @type is LLM_EVENT_REQUEST.
+ * Everything below @time_ns is zero unless @type is LLM_EVENT_REQUEST, or LLM_EVENT_RECLAIM, which
+ * has @cgroup_id (unless @id names a request), @region and @bytes.
  */
 struct llm_event {
 	__u32 size;
@@ -588,8 +747,34 @@ struct llm_event {
 	__u32 prompt_tokens;
 	__u32 output_tokens;
 	__u32 attempts;
+	__u32 sched_class;
+	__u64 domain_cgroup;
+	__u32 domain_uid;
 	__u32 pad;
-	__u64 reserved[6];
+	__u64 buffer;
+	__u64 buffer_len;
+	__u64 payload_offset;
+	__u64 answer_buffer;
+	__u64 answer_buffer_len;
+	__u64 answer_offset;
+	__u64 answer_len;
+	__u64 answer_bytes;
+	__u32 region;
+	__u32 pad2;
+	__u64 bytes;
+	__u64 reserved[4];
+};
+
+/**
+ * struct llm_region - a kind of memory that a server takes in the name of its clients
+ * @bytes: there are in all
+ * @reserved: zero
+ * @name: of lower-case letters, digits, "_", "-" and "."; NUL-terminated and zero-filled
+ */
+struct llm_region {
+	__u64 bytes;
+	__u64 reserved;
+	char  name[LLM_REGION_NAME_MAX];
 };
 
 /**
@@ -597,29 +782,40 @@ struct llm_event {
  * @size: sizeof(struct llm_setup)
  * @flags: zero
  * @slots: requests below LLM_OP_CONTROL that it steps at once; 0: any number, as before this command
+ * @sequences: requests whose state it keeps while they are paused, those stepped included; 0: any
+ *	number
+ * @regions: address of an array of struct llm_region; the first one is "host"
+ * @region_count: of them, LLM_REGIONS_MAX at most; 0: none are set, and there is only "host"
  * @pad: zero
  * @reserved: zero
  *
  * Where more requests want to be stepped than there are slots, the broker chooses, by cgroup, in it
  * by user, and of a user by file, each with an equal share of what the server does. A request that
  * has to give way is told to pause by the verdict of a COMMIT, and to go on by LLM_EVENT_RESUME.
- * So that somebody new is served at the next step, a FETCH for requests should be parked even
- * while all slots are taken.
+ * Once @sequences have begun and not ended, one of a user begins only while none of his waits to go
+ * on, so there may be somewhat more of them. So that somebody new is served at the next step, a
+ * FETCH for requests should be parked even while all slots are taken.
  *
- * Return: 0; ESHUTDOWN no longer the server, EINVAL.
+ * What a command calls a region is its place in @regions. They can be set once.
+ *
+ * Return: 0; ESHUTDOWN no longer the server, EBUSY its regions are set, ENOSPC the broker knows too
+ * many regions by name, EINVAL, EFAULT: nothing was set.
  */
 struct llm_setup {
 	__u32 size;
 	__u32 flags;
 	__u32 slots;
+	__u32 sequences;
+	__u64 regions;
+	__u32 region_count;
 	__u32 pad;
-	__u64 reserved[4];
+	__u64 reserved[2];
 };
 
 /* struct llm_fetch.flags, struct llm_commit.fetch_flags: the events it takes */
 #define LLM_FETCH_REQUEST	(1U << 0) /* requests with an op below LLM_OP_CONTROL */
 #define LLM_FETCH_CONTROL	(1U << 1) /* requests with an op from LLM_OP_CONTROL on */
-#define LLM_FETCH_NOTICE	(1U << 2) /* CANCEL and RESUME */
+#define LLM_FETCH_NOTICE	(1U << 2) /* CANCEL, RESUME and RECLAIM */
 #define LLM_FETCH_NONBLOCK	(1U << 3) /* EAGAIN instead of waiting */
 #define LLM_FETCH_EVENTS	(LLM_FETCH_REQUEST | LLM_FETCH_CONTROL | LLM_FETCH_NOTICE)
 #define LLM_FETCH_FLAGS		(LLM_FETCH_EVENTS | LLM_FETCH_NONBLOCK)
@@ -678,7 +874,7 @@ struct llm_pull {
 #define LLM_COMMIT_END		(1U << 0) /* the answer is complete or has failed */
 #define LLM_COMMIT_FLAGS	(LLM_COMMIT_END)
 
-/* what COMMIT returns */
+/* what COMMIT and CHARGE return */
 #define LLM_VERDICT_CONTINUE	0
 #define LLM_VERDICT_PAUSE	1	/* do not step it until LLM_EVENT_RESUME */
 #define LLM_VERDICT_CANCELLED	2	/* nothing was taken; COMMIT its end, if this was not it */
@@ -700,6 +896,8 @@ struct llm_pull {
  * @fetch_buf: COMMIT_AND_FETCH: as struct llm_fetch.buf; else 0
  * @fetch_len: COMMIT_AND_FETCH: as struct llm_fetch.buf_len; else 0
  * @fetch_flags: COMMIT_AND_FETCH: as struct llm_fetch.flags; else 0
+ * @answer_bytes: of the request's answer buffer, filled so far (a total; never less than before);
+ *	0: as before
  * @reserved: zero
  *
  * Data counts against the bound on unread bytes: who goes on after LLM_VERDICT_PAUSE may commit
@@ -725,7 +923,49 @@ struct llm_commit {
 	__u64 fetch_buf;
 	__u32 fetch_len;
 	__u32 fetch_flags;
-	__u64 reserved[4];
+	__u64 answer_bytes;
+	__u64 reserved[3];
+};
+
+/* struct llm_charge.flags */
+#define LLM_CHARGE_KEEP		(1U << 0) /* of what the request holds, keep this for its cgroup */
+#define LLM_CHARGE_FLAGS	(LLM_CHARGE_KEEP)
+
+/**
+ * struct llm_charge - LLM_IOC_CHARGE and LLM_IOC_UNCHARGE
+ * @size: sizeof(struct llm_charge)
+ * @flags: CHARGE: LLM_CHARGE_*; UNCHARGE: zero
+ * @id: the request; 0: @cgroup_id says whose
+ * @cgroup_id: UNCHARGE: the cgroup that memory was kept for; else 0
+ * @region: where, as in SETUP; 0 is host memory
+ * @pad: zero
+ * @bytes: how many, not 0
+ * @reserved: zero
+ *
+ * What a request still holds when the server COMMITs its end is given back by that, so it is to be
+ * free by then. LLM_CHARGE_KEEP moves memory from a request to its cgroup, where it stays until it
+ * is UNCHARGEd, or the server is gone. All this is for requests below LLM_OP_CONTROL.
+ *
+ * A request that was told to pause by a CHARGE leaves its slot; after LLM_EVENT_RESUME it CHARGEs
+ * again. The oldest request is the first to get room; one that holds nothing never passes an older
+ * one that waits for the same.
+ *
+ * Return: CHARGE: LLM_VERDICT_CONTINUE it is charged; nothing is charged: LLM_VERDICT_PAUSE there
+ * is no room now, LLM_VERDICT_CANCELLED it is over (because there is no room now and it was
+ * submitted with LLM_SUBMIT_EDQUOT, or it was cancelled before), EDQUOT with what the request holds
+ * this is more than a quota ever allows (COMMIT its end with that status, or make do with less),
+ * ENOENT not this server's, EINVAL. UNCHARGE: 0; ENOENT not this server's, EINVAL also if so much
+ * is not held: nothing has changed.
+ */
+struct llm_charge {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 cgroup_id;
+	__u32 region;
+	__u32 pad;
+	__u64 bytes;
+	__u64 reserved[3];
 };
 
 /* ---- numbers ---- */
@@ -739,12 +979,16 @@ struct llm_commit {
 #define LLM_IOC_CANCEL		_IOWR(LLM_IOC_MAGIC, 0x04, struct llm_cancel)
 #define LLM_IOC_WAIT		_IOWR(LLM_IOC_MAGIC, 0x05, struct llm_wait)
 #define LLM_IOC_LIST		_IOWR(LLM_IOC_MAGIC, 0x06, struct llm_list)
+#define LLM_IOC_REGISTER	_IOWR(LLM_IOC_MAGIC, 0x07, struct llm_register)
+#define LLM_IOC_UNREGISTER	_IOWR(LLM_IOC_MAGIC, 0x08, struct llm_unregister)
 
 #define LLM_IOC_FETCH		_IOWR(LLM_IOC_MAGIC, 0x20, struct llm_fetch)
 #define LLM_IOC_PULL		_IOWR(LLM_IOC_MAGIC, 0x21, struct llm_pull)
 #define LLM_IOC_COMMIT		_IOWR(LLM_IOC_MAGIC, 0x22, struct llm_commit)
 #define LLM_IOC_COMMIT_AND_FETCH _IOWR(LLM_IOC_MAGIC, 0x23, struct llm_commit)
 #define LLM_IOC_SETUP		_IOWR(LLM_IOC_MAGIC, 0x24, struct llm_setup)
+#define LLM_IOC_CHARGE		_IOWR(LLM_IOC_MAGIC, 0x25, struct llm_charge)
+#define LLM_IOC_UNCHARGE	_IOWR(LLM_IOC_MAGIC, 0x26, struct llm_charge)
 
 /**
  * struct llm_uring_cmd - the command bytes of an IORING_OP_URING_CMD

@@ -5,15 +5,21 @@
 #include "kshim.h"
 
 #include "kmod/broker.h"
+#include "kmod/buffer.h"
 #include "kmod/call.h"
+#include "kmod/charge.h"
 #include "kmod/client.h"
 #include "kmod/commands.h"
 #include "kmod/limits.h"
+#include "kmod/netlink.h"
+#include "kmod/policy/quota.h"
 #include "kmod/queue.h"
+#include "kmod/quota.h"
 #include "kmod/request.h"
 #include "kmod/server.h"
 #include "kmod/stream.h"
 
+#include "audit.h"
 #include "driver.h"
 
 #define CLIENTS		4
@@ -50,6 +56,8 @@ static const struct llm_limits limits_first = {
 	.max_payload_bytes_user = 32768,
 	.max_unread_bytes = 8192,
 	.max_journal_bytes = 16384,
+	.max_buffer_bytes = 16384,
+	.max_buffers_file = 3,
 	.recover_timeout_s = 3,
 };
 
@@ -65,7 +73,8 @@ static struct cgroup cgroups[TASKS];
 static struct mem_cgroup memcgs[TASKS];
 static struct mm_struct mms[TASKS];
 static struct task_struct tasks[TASKS];
-static char room[2 * 65536];
+static char room[2 * 65536] __attribute__((aligned(PAGE_SIZE)));
+static bool calm;
 
 static u8 next_byte(void)
 {
@@ -138,7 +147,7 @@ static void check_ticket(const struct llm_request *req)
 {
 	const struct llm_ticket *ticket = &req->ticket;
 
-	WARN_ON((req->leaf != NULL) != (llm_request_class(req) == LLM_CLASS_COMPUTE));
+	WARN_ON((req->leaf != NULL) != (llm_request_kind(req) == LLM_KIND_COMPUTE));
 	WARN_ON(req->waits_for_reader && req->state != LLM_STATE_PAUSED && !llm_request_over(req));
 	if (!req->leaf)
 		return;
@@ -150,8 +159,8 @@ static void check_ticket(const struct llm_request *req)
 		WARN_ON(ticket->state != LLM_TICKET_RUNS);
 		break;
 	case LLM_STATE_PAUSED:
-		WARN_ON(ticket->state != (req->waits_for_reader ? LLM_TICKET_AWAY :
-								  LLM_TICKET_WAITS));
+		WARN_ON(ticket->state != (req->waits_for_reader || req->ledger.waits ?
+					  LLM_TICKET_AWAY : LLM_TICKET_WAITS));
 		break;
 	case LLM_STATE_CANCELLING:
 		WARN_ON(ticket->state != LLM_TICKET_AWAY || !ticket->begun);
@@ -160,6 +169,12 @@ static void check_ticket(const struct llm_request *req)
 		WARN_ON(ticket->state != LLM_TICKET_AWAY || ticket->begun);
 		break;
 	}
+}
+
+/* What was copied of a request. */
+static u32 prompt_bytes(const struct llm_request *req)
+{
+	return req->spec.stop_len + (req->spec.buffer ? 0 : req->spec.payload_len);
 }
 
 static void check_request(const struct llm_request *req)
@@ -176,12 +191,15 @@ static void check_request(const struct llm_request *req)
 	check_ticket(req);
 	WARN_ON(req->client && req->unread != req->output.len);
 	WARN_ON(llm_request_over(req) && (req->prompt.len || req->journal.len));
-	WARN_ON(!llm_request_over(req) &&
-		req->prompt.len != req->spec.payload_len + req->spec.stop_len);
+	WARN_ON(!llm_request_over(req) && req->prompt.len != prompt_bytes(req));
+	WARN_ON((req->spec.buffer != 0) != (req->buffer != NULL) &&
+		req->state != LLM_STATE_ENDED);
+	WARN_ON((req->buffer || req->answer_buffer) && req->state == LLM_STATE_ENDED);
 	WARN_ON(llm_request_over(req) != (req->end_ns != 0));
 	WARN_ON(req->notice && list_empty(&req->notice_node));
 	WARN_ON(req->notice == LLM_EVENT_CANCEL && req->state != LLM_STATE_CANCELLING);
 	WARN_ON(req->notice == LLM_EVENT_RESUME && req->state != LLM_STATE_RUNNING);
+	WARN_ON(req->notice == LLM_EVENT_RECLAIM && req->state != LLM_STATE_PAUSED);
 	WARN_ON(req->id < IDS && req->output_bytes != known[req->id].committed);
 	WARN_ON(req->id < IDS && req->client &&
 		known[req->id].read + in_hands(req->id) + req->unread !=
@@ -201,15 +219,15 @@ static u32 check_tree(const struct rb_node *node, u64 low, u64 high)
 	       check_tree(node->rb_right, req->id, high);
 }
 
-static u32 check_queue(int class)
+static u32 check_queue(int kind)
 {
 	const struct llm_request *req;
 	u64 last = 0;
 	u32 n = 0;
 
-	list_for_each_entry(req, &llm_broker.queues[class], state_node) {
+	list_for_each_entry(req, &llm_broker.queues[kind], state_node) {
 		WARN_ON(req->state != LLM_STATE_QUEUED || req->id <= last);
-		WARN_ON((int)llm_request_class(req) != class);
+		WARN_ON((int)llm_request_kind(req) != kind);
 		last = req->id;
 		n++;
 	}
@@ -243,24 +261,57 @@ static const struct llm_request *request_after(u64 id)
 	return req;
 }
 
+/* Those that are queued although they could be handed out are kept back by a quota. */
+static void check_kept(void)
+{
+	const struct llm_request *req;
+
+	list_for_each_entry(req, &llm_broker.queues[LLM_KIND_COMPUTE], state_node)
+		WARN_ON(!llm_tenant_kept(&req->leaf->share.tenant, LLM_WANT_START));
+}
+
+/* Who does not want to wait for a quota does not, once the work has run. */
+static void check_impatient(void)
+{
+	const struct llm_request *req;
+	u32 n = 0;
+
+	list_for_each_entry(req, &llm_broker.throttle.impatient, impatient_node) {
+		WARN_ON(!(req->spec.flags & LLM_SUBMIT_EDQUOT) || llm_request_over(req));
+		WARN_ON(!llm_broker.throttle.work.pending &&
+			req->ticket.state == LLM_TICKET_WAITS &&
+			llm_tenant_kept(&req->leaf->share.tenant, req->ticket.begun ?
+					LLM_WANT_GO_ON : LLM_WANT_START));
+		n++;
+	}
+	WARN_ON(n != llm_broker.throttle.impatient_count);
+}
+
 /* Nothing is due while a FETCH that takes it is parked. */
 static void check_fetchers(void)
 {
 	const struct llm_stage *stage = &llm_broker.stage;
-	const struct llm_call *call;
 
-	if (!llm_broker.server)
-		return;
-	list_for_each_entry(call, &llm_broker.server->fetchers, waiter.node) {
-		const u32 mask = call->command->cmd == LLM_IOC_FETCH ?
-				 call->args.fetch.flags : call->args.commit.fetch_flags;
+	for (u32 mask = 0; llm_broker.server && mask <= LLM_FETCH_EVENTS; mask++) {
+		const struct list_head *fetchers = &llm_broker.server->fetchers[mask];
+		const struct llm_call *call;
 
-		WARN_ON(call->event.type);
+		list_for_each_entry(call, fetchers, waiter.node) {
+			const u32 flags = call->command->cmd == LLM_IOC_FETCH ?
+					  call->args.fetch.flags : call->args.commit.fetch_flags;
+
+			WARN_ON((flags & LLM_FETCH_EVENTS) != mask);
+			WARN_ON(call->event.type);
+		}
+		if (list_empty(fetchers))
+			continue;
 		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices));
+		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.reclaims));
 		WARN_ON(mask & LLM_FETCH_CONTROL &&
-			!list_empty(&llm_broker.queues[LLM_CLASS_CONTROL]));
-		WARN_ON(mask & LLM_FETCH_REQUEST && stage->running < stage->slots &&
-			!list_empty(&llm_broker.queues[LLM_CLASS_COMPUTE]));
+			!list_empty(&llm_broker.queues[LLM_KIND_CONTROL]));
+		if (mask & LLM_FETCH_REQUEST && stage->running < stage->slots &&
+		    !llm_broker.throttle.work.pending)
+			check_kept();
 	}
 }
 
@@ -268,7 +319,9 @@ static void check_fetchers(void)
 static void check_stage(void)
 {
 	const struct llm_usage *usage = &llm_broker.stage.policy.root.usage;
-	u32 running = 0, begun = 0, queued = 0, members = 0, groups = 0;
+	const struct llm_pressure *pressure = &llm_broker.stage.policy.root.pressure;
+	u32 running = 0, waiting = 0, begun = 0, queued = 0, members = 0, quotas = 0;
+	const struct llm_group *group;
 
 	for (u64 id = 0;;) {
 		const struct llm_request *req = request_after(id);
@@ -278,16 +331,24 @@ static void check_stage(void)
 		running += req->ticket.state == LLM_TICKET_RUNS;
 		queued += req->ticket.state == LLM_TICKET_WAITS && !req->ticket.begun;
 		begun += req->ticket.begun;
+		waiting += req->ticket.state == LLM_TICKET_WAITS || req->ticket.stalled;
 		id = req->id;
 	}
 	WARN_ON(running != llm_broker.stage.running || begun != usage->in_flight ||
 		queued != usage->queued);
-	for (int i = 0; i < LLM_GROUP_BUCKETS; i++) {
+	WARN_ON(pressure->running != running || pressure->waiting != waiting);
+	for (int i = 0; i < LLM_MEMBER_BUCKETS; i++)
 		members += !hlist_empty(&llm_broker.members[i]);
-		groups += !hlist_empty(&llm_broker.groups[i]);
-	}
-	WARN_ON(!members != !groups);
-	WARN_ON(!llm_broker.requests && groups);
+	list_for_each_entry(group, &llm_broker.quotas, quota_node)
+		quotas++;
+	WARN_ON(quotas != llm_broker.quota_count);
+	WARN_ON(members + quotas && RB_EMPTY_ROOT(&llm_broker.groups));
+	WARN_ON(!llm_broker.requests && members);
+	WARN_ON(!llm_broker.requests && !llm_broker.server && !quotas &&
+		!RB_EMPTY_ROOT(&llm_broker.groups));
+	WARN_ON(llm_policy_next_ns(&llm_broker.stage.policy) < llm_broker.throttle.due_ns);
+	WARN_ON(llm_broker.throttle.due_ns != UINT64_MAX && !llm_broker.throttle.timer.armed &&
+		!llm_broker.throttle.work.pending);
 }
 
 static void check_users(void)
@@ -310,7 +371,7 @@ static void check_users(void)
 
 		if (!req)
 			break;
-		owed += req->spec.payload_len + req->spec.stop_len;
+		owed += prompt_bytes(req);
 		id = req->id;
 	}
 	for (int i = 0; i < CLIENTS; i++)
@@ -337,10 +398,55 @@ static void check_client(const struct llm_client *client)
 	WARN_ON(parked != client->parked);
 }
 
+/* A buffer is alive as long as its file or a request uses it. */
+static u32 check_buffer(const struct rb_node *node)
+{
+	const struct llm_buffer *buffer;
+	u32 uses = 0;
+
+	if (!node)
+		return 0;
+	buffer = rb_entry(node, const struct llm_buffer, by_first);
+	for (int i = 0; i < CLIENTS; i++) {
+		const struct llm_buffer *other;
+
+		if (!clients[i])
+			continue;
+		list_for_each_entry(other, &clients[i]->buffers, node)
+			uses += other == buffer;
+	}
+	for (u64 id = 0;;) {
+		const struct llm_request *req = request_after(id);
+
+		if (!req)
+			break;
+		uses += (req->buffer == buffer) + (req->answer_buffer == buffer);
+		stats.buffer_uses += req->buffer == buffer;
+		id = req->id;
+	}
+	WARN_ON(buffer->uses != uses || buffer->dead || !buffer->pin.pages);
+	return 1 + check_buffer(node->rb_left) + check_buffer(node->rb_right);
+}
+
+static void check_buffers(void)
+{
+	for (int i = 0; i < CLIENTS; i++) {
+		const struct llm_buffer *buffer;
+		u32 n = 0;
+
+		if (!clients[i])
+			continue;
+		list_for_each_entry(buffer, &clients[i]->buffers, node)
+			n++;
+		WARN_ON(n != clients[i]->buffer_count);
+	}
+	check_buffer(llm_broker.buffers.rb_node);
+}
+
 static void check(void)
 {
 	const u32 total = check_tree(llm_broker.by_id.rb_node, 0, UINT64_MAX);
-	const u32 unended = check_queue(LLM_CLASS_CONTROL) + check_queue(LLM_CLASS_COMPUTE) +
+	const u32 unended = check_queue(LLM_KIND_CONTROL) + check_queue(LLM_KIND_COMPUTE) +
 			    check_states();
 	const struct llm_request *req;
 
@@ -352,8 +458,11 @@ static void check(void)
 	list_for_each_entry(req, &llm_broker.notices, notice_node)
 		WARN_ON(!req->notice);
 	check_fetchers();
+	check_impatient();
 	check_stage();
 	check_users();
+	check_buffers();
+	stats.short_of_memory += audit_check() > 0;
 	for (int i = 0; i < CLIENTS; i++)
 		if (clients[i])
 			check_client(clients[i]);
@@ -396,15 +505,21 @@ static void result_fetch(const struct llm_event *event, int rc, bool handed)
 	spin_lock(&llm_broker.lock);
 	req = llm_request_find(event->id);
 	spin_unlock(&llm_broker.lock);
-	WARN_ON(!req || req->handed_to);
 	stats.delivered++;
+	if (event->type == LLM_EVENT_RECLAIM) {
+		stats.reclaimed++;
+		WARN_ON(!event->bytes || !event->id == !event->cgroup_id);
+		if (!event->id)
+			return;
+	}
+	WARN_ON(!req || req->handed_to);
 	if (event->type != LLM_EVENT_REQUEST)
 		return;
 	WARN_ON(req->state != LLM_STATE_RUNNING || event->attempts != req->attempts);
 	WARN_ON(event->output_bytes != req->output_bytes);
 	for (u32 i = 0; i < event->stop_len && i < event->data_len; i++)
 		WARN_ON(((const char *)(event + 1))[i] != 's' * (i + 1 != event->stop_len));
-	queue = &llm_broker.queues[llm_request_class(req)];
+	queue = &llm_broker.queues[llm_request_kind(req)];
 	list_for_each_entry(other, queue, state_node)
 		WARN_ON(!handed && other->leaf == req->leaf && other->id < event->id);
 }
@@ -515,6 +630,8 @@ static void parked_start(struct parked *parked)
 	rc = llm_call_begin(call);
 	if (call->command->cmd == LLM_IOC_COMMIT)
 		note_commit(call, rc);
+	if (call->command->cmd == LLM_IOC_CHARGE || call->command->cmd == LLM_IOC_UNCHARGE)
+		audit_note(call, rc);
 	if (fetches)
 		note_commit_fetch(call, req, cancelling, ended);
 	if (rc < 0 || !call->command->attempt)
@@ -634,6 +751,39 @@ static void step_server_gone(bool close)
 	servers[which] = NULL;
 }
 
+/* Mostly one that this client has. */
+static u64 some_buffer(const struct llm_client *client)
+{
+	const struct list_head *node = client->buffers.next;
+
+	if (list_empty(&client->buffers) || next(4) == 0)
+		return (u64)next(200) << PAGE_SHIFT;
+	for (u32 n = next(3); n > 0 && node->next != &client->buffers; n--)
+		node = node->next;
+	return llm_buffer_id(list_first_entry(node->prev, struct llm_buffer, node));
+}
+
+static void fill_submit_buffers(struct llm_submit *submit, const struct llm_client *client)
+{
+	if (next(4) == 0) {
+		submit->flags = LLM_SUBMIT_BUFFER;
+		submit->buffer = some_buffer(client);
+		submit->payload = next(3 * PAGE_SIZE);
+	}
+	if (next(4) == 0) {
+		submit->answer_buffer = some_buffer(client);
+		submit->answer_offset = next(3 * PAGE_SIZE);
+		submit->answer_len = next(3 * PAGE_SIZE);
+	}
+}
+
+static void fill_register(struct llm_register *reg)
+{
+	reg->flags = next(2);
+	reg->addr = next(8) ? (uintptr_t)room : 0;
+	reg->len = next(4) * PAGE_SIZE;
+}
+
 static void fill_submit(struct llm_submit *submit)
 {
 	static char stop[64];
@@ -643,6 +793,8 @@ static void fill_submit(struct llm_submit *submit)
 	if (stop_len)
 		stop[stop_len - 1] = '\0';
 	submit->op = next(4) ? LLM_OP_GENERATE : LLM_OP_NOP;
+	submit->sched_class = submit->op == LLM_OP_GENERATE ? next(3) : 0;
+	submit->flags = next(4) ? 0 : LLM_SUBMIT_EDQUOT;
 	submit->payload = (uintptr_t)room;
 	submit->payload_len = next(8) ? next(600) : next(9000);
 	submit->stop = (uintptr_t)stop;
@@ -687,8 +839,15 @@ static void fill_fetch(struct llm_fetch *fetch, struct parked *parked)
 static void fill_commit(struct llm_commit *commit, struct parked *parked)
 {
 	const u64 id = some_held_id();
+	const struct llm_request *req;
 
+	spin_lock(&llm_broker.lock);
+	req = llm_request_find(id);
+	spin_unlock(&llm_broker.lock);
 	commit->id = id;
+	commit->prompt_tokens = req ? req->prompt_tokens + next(3) : 0;
+	commit->output_tokens = req ? req->output_tokens + next(3) : 0;
+	commit->compute_ns = next(8) ? next(50000) * 1000ULL : UINT64_MAX;
 	commit->data_len = next(4) ? next(64) : next(ROOM);
 	for (u32 i = 0; i < commit->data_len && id < IDS; i++)
 		parked->room[i] = (char)answer_byte(id, known[id].committed + i);
@@ -714,6 +873,35 @@ static void fill_commit_fetch(struct llm_commit *commit, struct parked *parked)
 	commit->fetch_flags = fetch.flags;
 }
 
+static void fill_setup(struct llm_setup *setup, struct parked *parked)
+{
+	static const char *const names[] = { "host", "gpu0", "gpu1", "gpu0", "", "a/b" };
+	struct llm_region *regions = (void *)parked->room;
+
+	setup->slots = next(5);
+	setup->sequences = next(9);
+	setup->region_count = next(2) ? 0 : next(4);
+	setup->regions = setup->region_count ? (uintptr_t)regions : 0;
+	memset(regions, 0, setup->region_count * sizeof(*regions));
+	for (u32 i = 0; i < setup->region_count; i++)
+		strcpy(regions[i].name, names[i && next(4) == 0 ? next(6) : i]);
+}
+
+static void fill_charge(struct llm_charge *charge, bool uncharge)
+{
+	charge->region = next(4) ? 0 : next(AUDIT_REGIONS);
+	/* what a server that lost count would ask for, too */
+	charge->bytes = next(16) ? 1 + next(300) : (1ULL << (next(64))) - next(2);
+	if (uncharge && next(2))
+		charge->cgroup_id = audit_some_cgroup(next_byte());
+	else
+		charge->id = some_held_id();
+	if (!uncharge && next(3) == 0)
+		charge->flags = LLM_CHARGE_KEEP;
+	if (uncharge || charge->flags)
+		charge->bytes = 1 + next(60);
+}
+
 static void fill_other(unsigned int cmd, void *arg, struct parked *parked)
 {
 	struct llm_cancel *cancel = arg;
@@ -723,7 +911,7 @@ static void fill_other(unsigned int cmd, void *arg, struct parked *parked)
 
 	switch (cmd) {
 	case LLM_IOC_CANCEL:
-		cancel->flags = next(4);
+		cancel->flags = next(4) & (calm ? ~LLM_CANCEL_ALL : ~0U);
 		cancel->id = cancel->flags & LLM_CANCEL_ALL ? 0 : some_id();
 		break;
 	case LLM_IOC_WAIT:
@@ -744,7 +932,17 @@ static void fill_other(unsigned int cmd, void *arg, struct parked *parked)
 		pull->offset = next(20000);
 		break;
 	case LLM_IOC_SETUP:
-		((struct llm_setup *)arg)->slots = next(5);
+		fill_setup(arg, parked);
+		break;
+	case LLM_IOC_REGISTER:
+		fill_register(arg);
+		break;
+	case LLM_IOC_UNREGISTER:
+		((struct llm_unregister *)arg)->buffer = some_buffer(parked->call.client);
+		break;
+	case LLM_IOC_CHARGE:
+	case LLM_IOC_UNCHARGE:
+		fill_charge(arg, cmd == LLM_IOC_UNCHARGE);
 		break;
 	default:
 		break;
@@ -758,9 +956,11 @@ static void fill(unsigned int cmd, struct parked *parked)
 	switch (cmd) {
 	case LLM_IOC_SUBMIT:
 		fill_submit((void *)parked->arg);
+		fill_submit_buffers((void *)parked->arg, parked->call.client);
 		break;
 	case LLM_IOC_SUBMIT_AND_READ:
 		fill_submit(&both->submit);
+		fill_submit_buffers(&both->submit, parked->call.client);
 		fill_read(&both->read, parked, 0);
 		both->read.size = sizeof(both->read);
 		break;
@@ -804,7 +1004,9 @@ static void spoil(unsigned int cmd, struct parked *parked)
 	case LLM_IOC_SUBMIT_AND_READ: {
 		struct llm_submit_read *both = (void *)parked->arg;
 
-		both->submit.payload = both->submit.stop = next(4) ? (uintptr_t)room : 8;
+		if (!(both->submit.flags & LLM_SUBMIT_BUFFER))
+			both->submit.payload = next(4) ? (uintptr_t)room : 8;
+		both->submit.stop = next(4) ? (uintptr_t)room : 8;
 		if (cmd == LLM_IOC_SUBMIT_AND_READ) {
 			both->read.buf = (uintptr_t)parked->room;
 			both->read.buf_len %= ROOM;
@@ -833,6 +1035,13 @@ static void spoil(unsigned int cmd, struct parked *parked)
 		list->capacity %= ROOM / 4096;
 		break;
 	}
+	case LLM_IOC_SETUP:
+		((struct llm_setup *)parked->arg)->regions = next(4) ? (uintptr_t)parked->room : 8;
+		break;
+	case LLM_IOC_REGISTER:
+		((struct llm_register *)parked->arg)->addr = next(4) ? (uintptr_t)room : 8;
+		((struct llm_register *)parked->arg)->len &= 7 * PAGE_SIZE | 1;
+		break;
 	case LLM_IOC_PULL:
 		((struct llm_pull *)parked->arg)->buf = next(4) ? (uintptr_t)parked->room : 8;
 		((struct llm_pull *)parked->arg)->buf_len %= ROOM;
@@ -933,6 +1142,49 @@ static void step_time(void)
 {
 	kshim_now_ns += (u64)next(5000) * 1000000;
 	kshim_run_work(&llm_broker.expiry);
+	kshim_run_work(&llm_broker.claims);
+	kshim_run_work(&llm_broker.collection);
+	kshim_run_work(&llm_broker.telling);
+	kshim_run_timer(&llm_broker.throttle.timer);
+}
+
+/* What an administrator does, and what happens to cgroups that have a quota. */
+static void step_quota(void)
+{
+	const u64 id = 999 + next(TASKS + 2);
+	struct llm_quota_change change = {
+		.fields = next(1 << (LLM_QUOTA_PROMPT_COST + 1)),
+		.regions = next(4),
+		.share_cache = next(2),
+		.prompt_cost = next(2000),
+		.quota = llm_quota_none(1 + next(500)),
+	};
+	int rc;
+
+	change.quota.in_flight = next(4) ? next(6) : UINT32_MAX;
+	change.quota.queued = next(4) ? next(6) : UINT32_MAX;
+	change.quota.rate = next(4) ? next(60000) : UINT64_MAX;
+	change.quota.burst = next(4) ? 1000 + next(20000) : UINT64_MAX;
+	change.quota.compute_ns = next(4) ? next(60000) * 10000ULL : UINT64_MAX;
+	change.quota.period_ns = LLM_PERIOD_MIN_NS + next(60000) * 10000ULL;
+	change.quota.memory[next(2)] = next(60000);
+	switch (next(6)) {
+	case 0:
+		rc = llm_quota_reset(id);
+		break;
+	case 1:
+		llm_quota_reset_all();
+		rc = 0;
+		break;
+	case 2:
+		cgroups[next(TASKS)].dead = next(2);
+		rc = 0;
+		break;
+	default:
+		rc = llm_quota_change(id, &change);
+	}
+	stats.quotas += !rc;
+	WARN_ON(rc && rc != -ENOENT && rc != -EINVAL && rc != -ENOMEM && rc != -ERANGE);
 }
 
 static void step_limit(void)
@@ -949,24 +1201,47 @@ static void step_limit(void)
 	llm_queue_timeout_changed();
 }
 
+/* The administrator sets what some cgroup may have of some region. */
+static void step_memory(void)
+{
+	struct llm_tenant *tenant = &llm_broker.stage.policy.root;
+	struct llm_group *group;
+	struct llm_quota quota;
+
+	spin_lock(&llm_broker.lock);
+	group = llm_group_find(cgroups[next(TASKS)].id);
+	if (group && next(2))
+		tenant = &group->tenant;
+	quota = tenant->quota;
+	quota.memory[next(4) ? 0 : next(AUDIT_REGIONS)] = next(8) ? 200 + next(600) : U64_MAX;
+	llm_tenant_set_quota(tenant, &quota, kshim_now_ns);
+	llm_charge_run();
+	llm_throttle_run();
+	spin_unlock(&llm_broker.lock);
+}
+
 static void step(void)
 {
 	static const unsigned int client_cmds[] = {
 		LLM_IOC_SUBMIT, LLM_IOC_SUBMIT, LLM_IOC_SUBMIT_AND_READ, LLM_IOC_READ,
 		LLM_IOC_READ, LLM_IOC_READ, LLM_IOC_WAIT, LLM_IOC_CANCEL, LLM_IOC_LIST,
-		LLM_IOC_GET_FEATURES,
+		LLM_IOC_GET_FEATURES, LLM_IOC_REGISTER, LLM_IOC_UNREGISTER,
 	};
 	static const unsigned int server_cmds[] = {
 		LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_COMMIT, LLM_IOC_COMMIT,
 		LLM_IOC_COMMIT, LLM_IOC_COMMIT, LLM_IOC_COMMIT_AND_FETCH, LLM_IOC_PULL,
-		LLM_IOC_GET_FEATURES, LLM_IOC_SETUP,
+		LLM_IOC_GET_FEATURES, LLM_IOC_SETUP, LLM_IOC_CHARGE, LLM_IOC_CHARGE,
+		LLM_IOC_CHARGE, LLM_IOC_CHARGE, LLM_IOC_CHARGE, LLM_IOC_UNCHARGE,
 	};
 	const u8 what = next_byte();
 
+	/* In every other run files and servers last, and with them what they hold. */
+	if (calm && what >= 220 && what < 227 && next_byte() % 16)
+		return;
 	if (what < 80)
-		step_command(client_cmds[what % 10], true);
+		step_command(client_cmds[what % 12], true);
 	else if (what < 160)
-		step_command(server_cmds[what % 11], false);
+		step_command(server_cmds[what % 17], false);
 	else if (what < 190)
 		step_woken(what == 189);
 	else if (what < 215)
@@ -985,6 +1260,14 @@ static void step(void)
 		kshim_fail_alloc = next_byte() % 8;
 	else if (what < 242)
 		kshim_fail_copy = next_byte() % 8;
+	else if (what < 244)
+		step_quota();
+	else if (what < 247)
+		step_memory();
+	else if (what < 249)
+		kshim_run_work(&llm_broker.claims);
+	else if (what < 251)
+		kshim_run_plain_work(&llm_broker.throttle.work);
 	else
 		current = &tasks[next_byte() % TASKS];
 }
@@ -998,6 +1281,8 @@ static void start(const uint8_t *data, size_t len)
 	stats = (struct driver_stats) { };
 	memset(&llm_broker, 0, sizeof(llm_broker));
 	memset(known, 0, sizeof(known));
+	audit_start();
+	calm = next_byte() % 2;
 	memset(room, 's', sizeof(room));
 	kshim_now_ns = 1;
 	llm_limits = limits_first;
@@ -1019,6 +1304,10 @@ static void start(const uint8_t *data, size_t len)
 		};
 	}
 	current = &tasks[0];
+	WARN_ON(llm_request_init());
+	kshim_cgroups = cgroups;
+	kshim_cgroup_count = TASKS;
+	kshim_told = 0;
 	llm_broker_init();
 }
 
@@ -1042,6 +1331,7 @@ static void finish(void)
 		check();
 	}
 	llm_broker_exit();
+	llm_request_exit();
 	WARN_ON(llm_broker.submitted != llm_broker.ended);
 	WARN_ON(kshim_allocs);
 	for (int i = 0; i < TASKS; i++)
@@ -1059,6 +1349,7 @@ void driver_run(const uint8_t *data, size_t len, struct driver_stats *ret_stats)
 	stats.submitted = llm_broker.submitted;
 	stats.cancelled = llm_broker.cancelled;
 	stats.recovered = llm_broker.recovered;
+	stats.told = kshim_told;
 	finish();
 	*ret_stats = stats;
 }

@@ -25,6 +25,11 @@ struct driver_stats {
 	unsigned long cancelled;
 	unsigned long recovered;
 	unsigned long refused;
+	unsigned long short_of_memory;
+	unsigned long reclaimed;
+	unsigned long quotas;
+	unsigned long told;
+	unsigned long buffer_uses;
 };
 
 /* Runs to the end of the bytes, takes everything down again, and ends the program if anything was

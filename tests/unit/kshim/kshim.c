@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "kmod/netlink.h"
+
 int kshim_spinlocks_held;
 int kshim_fail_alloc = -1;
 int kshim_allocs;
@@ -13,6 +15,9 @@ int kshim_fail_copy = -1;
 uintptr_t kshim_user_min = 65536;
 u64 kshim_now_ns = 1;
 void (*kshim_idle)(void);
+struct cgroup *kshim_cgroups;
+int kshim_cgroup_count;
+unsigned long kshim_told;
 
 static struct pid first_pid = { .refs = 1, .nr = 100 };
 static struct cgroup first_cgroup = { .id = 1, .ancestors = { &first_cgroup } };
@@ -74,6 +79,36 @@ void kfree(const void *ptr)
 	free((void *)ptr);
 }
 
+struct kmem_cache *kmem_cache_create(const char *name, size_t size, unsigned int align, int flags,
+				     void (*construct)(void *))
+{
+	struct kmem_cache *cache = calloc(1, sizeof(*cache));
+
+	(void)name;
+	(void)align;
+	(void)flags;
+	(void)construct;
+	if (cache)
+		cache->size = size;
+	return cache;
+}
+
+void kmem_cache_destroy(struct kmem_cache *cache)
+{
+	free(cache);
+}
+
+void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t flags)
+{
+	return kzalloc(cache->size, flags);
+}
+
+void kmem_cache_free(struct kmem_cache *cache, void *object)
+{
+	(void)cache;
+	kfree(object);
+}
+
 bool kshim_user_ok(const void *at, size_t len)
 {
 	might_sleep();
@@ -90,6 +125,16 @@ int copy_struct_from_user(void *dst, size_t ksize, const void *src, size_t usize
 		return -E2BIG;
 	memset(dst, 0, ksize);
 	memcpy(dst, src, min(ksize, usize));
+	return 0;
+}
+
+unsigned long copy_from_user(void *to, const void *from, size_t len)
+{
+	if (!len)
+		return 0;
+	if (!kshim_user_ok(from, len))
+		return len;
+	memcpy(to, from, len);
 	return 0;
 }
 
@@ -171,6 +216,23 @@ void rb_erase(struct rb_node *node, struct rb_root *root)
 	next->rb_left->rb_parent = next;
 }
 
+struct cgroup *cgroup_get_from_id(u64 id)
+{
+	might_sleep();
+	for (int i = 0; i < kshim_cgroup_count; i++)
+		if (kshim_cgroups[i].id == id && !kshim_cgroups[i].dead)
+			return &kshim_cgroups[i];
+	return ERR_PTR(-ENOENT);
+}
+
+/* In place of the netlink family, which is not here. */
+void llm_netlink_tell(const struct llm_report *report)
+{
+	might_sleep();
+	WARN_ON(!report->type || !report->count || report->time_ns > kshim_now_ns);
+	kshim_told++;
+}
+
 void schedule_delayed_work(struct delayed_work *work, unsigned long delay)
 {
 	if (work->pending)
@@ -199,6 +261,53 @@ void kshim_run_work(struct delayed_work *work)
 		return;
 	work->pending = false;
 	work->work.func(&work->work);
+}
+
+void hrtimer_start(struct hrtimer *timer, ktime_t at, enum hrtimer_mode mode)
+{
+	(void)mode;
+	timer->armed = true;
+	timer->due_ns = at;
+}
+
+void hrtimer_cancel(struct hrtimer *timer)
+{
+	might_sleep();
+	timer->armed = false;
+}
+
+void kshim_run_timer(struct hrtimer *timer)
+{
+	if (!timer->armed || timer->due_ns > kshim_now_ns)
+		return;
+	timer->armed = false;
+	timer->function(timer);
+}
+
+bool queue_work(struct workqueue_struct *queue, struct work_struct *work)
+{
+	const bool was = work->pending;
+
+	(void)queue;
+	work->pending = true;
+	return !was;
+}
+
+bool cancel_work_sync(struct work_struct *work)
+{
+	const bool was = work->pending;
+
+	might_sleep();
+	work->pending = false;
+	return was;
+}
+
+void kshim_run_plain_work(struct work_struct *work)
+{
+	if (!work->pending)
+		return;
+	work->pending = false;
+	work->func(work);
 }
 
 long wait_for_completion_interruptible_timeout(struct completion *completion,

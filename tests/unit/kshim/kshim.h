@@ -34,10 +34,13 @@ typedef __s64 s64;
 typedef unsigned int __poll_t;
 
 #define __user
+#define noinline	__attribute__((noinline))
 #define __init
 #define __exit
 #define U32_MAX		UINT32_MAX
 #define U64_MAX		UINT64_MAX
+#define S64_MAX		INT64_MAX
+#define PAGE_SHIFT	12
 #define PAGE_SIZE	4096UL
 #define MAX_ERRNO	4095
 #define HZ		250
@@ -56,6 +59,11 @@ typedef unsigned int __poll_t;
 	(sizeof(*(ptr)) + sizeof(*(ptr)->member) * (count))
 #define container_of(ptr, type, member) \
 	((type *)((char *)(ptr) - offsetof(type, member)))
+#define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+#define get_unaligned(ptr) \
+	({ const struct { __typeof__(*(ptr)) value; } __attribute__((packed)) *at_ =	\
+		   (const void *)(ptr);						\
+	   at_->value; })
 #define static_assert(expr, ...) _Static_assert(expr, #expr)
 #define ilog2(n)	(31 - __builtin_clz(n))
 #define u64_to_user_ptr(x) ((void *)(uintptr_t)(x))
@@ -65,6 +73,17 @@ typedef unsigned int __poll_t;
 #define ERESTARTSYS	512
 #define EIOCBQUEUED	529
 
+#define smp_load_acquire(ptr) READ_ONCE(*(ptr))
+#define smp_store_release(ptr, value) WRITE_ONCE(*(ptr), value)
+
+static inline void strscpy(char *to, const char *from, size_t room)
+{
+	const size_t len = strnlen(from, room - 1);
+
+	memcpy(to, from, len);
+	memset(to + len, 0, room - len);
+}
+
 static inline void *memchr_inv(const void *start, int c, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -72,6 +91,9 @@ static inline void *memchr_inv(const void *start, int c, size_t len)
 			return (u8 *)start + i;
 	return NULL;
 }
+
+#define IS_ERR(ptr)	((uintptr_t)(ptr) >= (uintptr_t)-MAX_ERRNO)
+#define ERR_PTR(err)	((void *)(intptr_t)(err))
 
 /* ---- complaints ---- */
 
@@ -312,6 +334,19 @@ void *kzalloc(size_t size, gfp_t flags);
 void *kmalloc_array(size_t n, size_t size, gfp_t flags);
 void kfree(const void *ptr);
 
+/* Caches are no more than a size. */
+struct kmem_cache {
+	size_t size;
+};
+
+#define SLAB_ACCOUNT		1
+
+struct kmem_cache *kmem_cache_create(const char *name, size_t size, unsigned int align, int flags,
+				     void (*construct)(void *));
+void kmem_cache_destroy(struct kmem_cache *cache);
+void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t flags);
+void kmem_cache_free(struct kmem_cache *cache, void *object);
+
 /* ---- user memory: everything but what lies below kshim_user_min ---- */
 
 extern uintptr_t kshim_user_min;
@@ -319,7 +354,27 @@ extern uintptr_t kshim_user_min;
 extern int kshim_fail_copy;
 
 bool kshim_user_ok(const void *at, size_t len);
+#define user_read_access_begin(at, len)	kshim_user_ok(at, len)
+#define user_read_access_end()
+#define user_write_access_begin(at, len) kshim_user_ok(at, len)
+#define user_write_access_end()
+/* The label is there for the compiler alone: what begins well ends well here. */
+#define unsafe_get_user(value, at, label)						\
+	do {										\
+		memcpy(&(value), at, sizeof(*(at)));					\
+		if (0)									\
+			goto label;							\
+	} while (0)
+#define unsafe_put_user(value, at, label)						\
+	do {										\
+		const __typeof__(*(at)) value_ = (value);				\
+											\
+		memcpy(at, &value_, sizeof(value_));					\
+		if (0)									\
+			goto label;							\
+	} while (0)
 int copy_struct_from_user(void *dst, size_t ksize, const void *src, size_t usize);
+unsigned long copy_from_user(void *to, const void *from, size_t len);
 unsigned long copy_to_user(void *to, const void *from, size_t len);
 unsigned long clear_user(void *to, size_t len);
 
@@ -360,6 +415,7 @@ struct mem_cgroup {
 
 struct cgroup {
 	u64 id;
+	bool dead;
 	int level;
 	struct cgroup *ancestors[3];
 };
@@ -391,12 +447,21 @@ extern struct task_struct *current;
 #define task_active_pid_ns(task)	((struct pid_namespace *)NULL)
 #define task_dfl_cgroup(task)		((task)->cgroup)
 #define cgroup_id(cgroup)		((cgroup)->id)
+#define cgroup_put(cgroup)		((void)(cgroup))
+#define pid_nr(pid)			((pid)->nr)
 #define from_kuid_munged(ns, uid)	((void)(ns), (uid).val)
 #define pid_has_task(pid, type)		((void)(type), (pid)->nr != 0)
 #define pid_nr_ns(pid, ns)		((void)(ns), (pid)->nr)
 #define __kuid_val(uid)			((uid).val)
 #define uid_eq(a, b)			((a).val == (b).val)
 #define fatal_signal_pending(task)	false
+
+/* All there are. */
+extern struct cgroup *kshim_cgroups;
+extern int kshim_cgroup_count;
+
+/* The living one with this id, as an error pointer where there is none. */
+struct cgroup *cgroup_get_from_id(u64 id);
 
 static inline struct pid *get_pid(struct pid *pid)
 {
@@ -456,6 +521,20 @@ extern u64 kshim_now_ns;
 
 struct work_struct {
 	void (*func)(struct work_struct *work);
+	bool pending;
+};
+
+struct workqueue_struct;
+
+typedef u64 ktime_t;
+
+enum hrtimer_restart { HRTIMER_NORESTART };
+enum hrtimer_mode { HRTIMER_MODE_ABS };
+
+struct hrtimer {
+	enum hrtimer_restart (*function)(struct hrtimer *timer);
+	bool armed;
+	u64 due_ns;
 };
 
 struct delayed_work {
@@ -472,11 +551,32 @@ struct delayed_work {
 #define INIT_DELAYED_WORK(delayed, function)					\
 	(*(delayed) = (struct delayed_work) { .work.func = (function) })
 
+#define INIT_WORK(work, function)						\
+	(*(work) = (struct work_struct) { .func = (function) })
+#define system_highpri_wq	((struct workqueue_struct *)NULL)
+#define ns_to_ktime(ns)		((ktime_t)(ns))
+
+/* kmod/compat.h asks for a version and needs a kernel's headers: this is what it offers here. */
+#define LLM_COMPAT_H
+#define llm_compat_hrtimer_setup(timer, callback, clock, mode)			\
+	(*(timer) = (struct hrtimer) { .function = (callback) })
+
+void hrtimer_start(struct hrtimer *timer, ktime_t at, enum hrtimer_mode mode);
+void hrtimer_cancel(struct hrtimer *timer);
+/* Lets it run out if its time has come. */
+void kshim_run_timer(struct hrtimer *timer);
+bool queue_work(struct workqueue_struct *queue, struct work_struct *work);
+bool cancel_work_sync(struct work_struct *work);
+void kshim_run_plain_work(struct work_struct *work);
+
 void schedule_delayed_work(struct delayed_work *work, unsigned long delay);
 bool cancel_delayed_work(struct delayed_work *work);
 bool cancel_delayed_work_sync(struct delayed_work *work);
 /* Runs it if its time has come. */
 void kshim_run_work(struct delayed_work *work);
+
+/* Events that administrators were told of. */
+extern unsigned long kshim_told;
 
 /* ---- waiting: nobody else runs, so the test must let something happen, or time passes ---- */
 

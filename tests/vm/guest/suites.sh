@@ -8,7 +8,8 @@
 mkdir -p /out/tap /out/slice
 # shellcheck disable=SC1091
 [ -f /out/environment ] && . /out/environment
-export LLMOS_SLOW LLMOS_VEHICLE LLMOS_BUILD LLMOS_TEST_DATA LLMOS_SEED LLMOS_CHAOS_ROUNDS
+export LLMOS_SLOW LLMOS_VEHICLE LLMOS_BUILD LLMOS_TEST_DATA LLMOS_SEED LLMOS_CHAOS_ROUNDS LLMOS_KILLS \
+	LLMOS_CHAOS_OPS LLMOS_RATE_SECONDS LLMOS_STRESS_OPERATIONS LLMOS_TIMED
 
 # slice NAME: the kernel log since the last slice
 slice()

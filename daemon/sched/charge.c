@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cache pages are taken in the name of whoever asked: charged before, page by page as a sequence
+ * grows, and uncharged after they were given back. What a job has been charged is what its sequence
+ * holds; between its last step and its end it may be more, because the commit of the end gives all
+ * of it back. One system call for each page of a sequence over the device, and none over the
+ * socket.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "sched/job.h"
+
+static void charge_refused(struct sched *sched, struct job *job, int r, unsigned int tokens)
+{
+	struct error error = { "" };
+
+	if (r == -EDQUOT)
+		error_set(&error, r, "%zu bytes for %u tokens are more than a quota of memory allows",
+			  engine_kv_bytes(job->model->loaded, tokens), tokens);
+	else
+		error_set(&error, r, "memory for %u tokens can not be charged: %s", tokens,
+			  strerror(-r));
+	job_fail(sched, job, r, &error);
+}
+
+/* what the broker said; Return: it is charged */
+static bool charge_told(struct sched *sched, struct job *job, int verdict, unsigned int tokens)
+{
+	switch (verdict) {
+	case LLM_VERDICT_CONTINUE:
+		job->is_short = false;
+		return true;
+	case LLM_VERDICT_PAUSE:
+		job->is_short = true;
+		job_pause(sched, job);
+		return false;
+	case LLM_VERDICT_CANCELLED:
+	case -ENOENT:
+		job->cancelled = true;
+		sched->cancels = true;
+		return false;
+	default:
+		charge_refused(sched, job, verdict < 0 ? verdict : -EPROTO, tokens);
+		return false;
+	}
+}
+
+bool charge_take(struct sched *sched, struct job *job, unsigned int tokens)
+{
+	size_t bytes = engine_kv_bytes(job->model->loaded, tokens);
+	const struct llm_charge charge = {
+		.size = sizeof(charge),
+		.id = job->event.id,
+		.bytes = bytes - job->charged_bytes,
+	};
+
+	if (bytes <= job->charged_bytes)
+		return true;
+	/* its verdict may be to pause as well: one resume would have to answer both */
+	if (job->committing)
+		return false;
+	if (!charge_told(sched, job, job->ipc->ops->charge(job->ipc, &charge), tokens))
+		return false;
+	job->charged_bytes = bytes;
+	return true;
+}
+
+void charge_settle(struct job *job)
+{
+	size_t held = job->seq ? engine_seq_bytes(job->seq) : 0;
+	const struct llm_charge charge = {
+		.size = sizeof(charge),
+		.id = job->event.id,
+		.bytes = job->charged_bytes - held,
+	};
+	int r;
+
+	if (job->charged_bytes <= held)
+		return;
+	job->charged_bytes = held;
+	r = job->ipc->ops->uncharge(job->ipc, &charge);
+	/* who is no longer this server's holds nothing */
+	if (r < 0 && r != -ENOENT)
+		log_error("request %llu: %llu bytes can not be uncharged: %s",
+			  (unsigned long long)job->event.id, (unsigned long long)charge.bytes,
+			  strerror(-r));
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What fair order costs. The same load, more clients than slots, is served by a daemon
+ * in fair order and by one in order of arrival, one after the other and again, and the medians are
+ * compared: fair order has 97 % of the other's tokens at least. What is compared is the daemon's
+ * own: tokens for its processor time, which on a machine with other things to do tells what tokens
+ * a second can not, and tokens a step, which a slot left empty would lower. Without LLMOS_TIMED,
+ * on a machine that others use, processor time has a bound that noise does not reach. Starts the
+ * daemons, whose command line takes its order from LLMOS_ORDER.
+ */
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/group.h"
+#include "lib/tap.h"
+
+#define ROUNDS		9
+#define ROUNDS_MAX	45
+#define LEAST		0.97
+#define LEAST_NOISY	0.75
+#define LIMIT_S		60
+#define TOKENS		6000
+
+enum { FAIR, ARRIVAL, ORDERS };
+
+static const char *const names[ORDERS] = { "fair", "arrival" };
+static int compare(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/** struct goal - so many tokens of a group */
+struct goal {
+	struct group *group;
+	uint64_t tokens;
+};
+
+static bool reached(void *arg)
+{
+	struct goal *goal = arg;
+
+	return group_tokens(goal->group) >= goal->tokens;
+}
+
+static void wait_for(struct group *group, uint64_t tokens)
+{
+	struct goal goal = { group, tokens };
+
+	if (!e2e_wait(LIMIT_S, reached, &goal))
+		tap_bail("only %llu tokens", (unsigned long long)group_tokens(group));
+}
+
+/** struct cost - of one run; of a second: of the clock, and of the daemon's processor time */
+struct cost {
+	double per_second;
+	double per_cpu_second;
+	double per_step;
+};
+
+static uint64_t cpu_ns(pid_t pid)
+{
+	struct timespec time;
+	clockid_t id;
+
+	if (clock_getcpuclockid(pid, &id) || clock_gettime(id, &time) < 0)
+		tap_bail("processor time of %d can not be read", (int)pid);
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+static struct cost run(int order)
+{
+	static const struct llmos_generate_opts opts = {
+		.size = sizeof(opts), .raw = true, .ignore_eos = true, .max_tokens = 100,
+	};
+	struct group group = { .where = "here", .files = 24, .requests = 1, .opts = &opts };
+	struct llmos_status before, after;
+	uint64_t ns, cpu, tokens;
+	pid_t pid = 0;
+
+	setenv("LLMOS_ORDER", names[order], 1);
+	if (e2e_daemon_start(&pid) < 0)
+		tap_bail("no daemon in order of %s", names[order]);
+	group_start(&group);
+	/* the pages of the cache are touched for the first time */
+	wait_for(&group, TOKENS / 2);
+	e2e_status(&before);
+	ns = e2e_now_ns();
+	cpu = cpu_ns(pid);
+	wait_for(&group, TOKENS / 2 + TOKENS);
+	e2e_status(&after);
+	ns = e2e_now_ns() - ns;
+	cpu = cpu_ns(pid) - cpu;
+	group_end(&group);
+	e2e_daemon_end(pid, SIGTERM);
+	tokens = after.output_tokens - before.output_tokens;
+	return (struct cost){ tokens * 1e9 / ns, tokens * 1e9 / cpu,
+			      (double)tokens / (after.steps - before.steps) };
+}
+
+static double median(const struct cost *costs, unsigned int count, size_t field)
+{
+	double values[ROUNDS_MAX];
+
+	for (unsigned int i = 0; i < count; i++)
+		values[i] = *(const double *)((const char *)&costs[i] + field);
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
+}
+
+static double ratio(struct cost costs[ORDERS][ROUNDS_MAX], unsigned int rounds, size_t field)
+{
+	return median(costs[FAIR], rounds, field) / median(costs[ARRIVAL], rounds, field);
+}
+
+static void report(struct cost costs[ORDERS][ROUNDS_MAX], unsigned int rounds, size_t field,
+		   const char *what)
+{
+	tap_note("%s: fair %.1f, in order of arrival %.1f (medians of %u): %.1f %%", what,
+		 median(costs[FAIR], rounds, field), median(costs[ARRIVAL], rounds, field), rounds,
+		 100 * ratio(costs, rounds, field));
+}
+
+int main(void)
+{
+	const size_t cpu = offsetof(struct cost, per_cpu_second);
+	const size_t step = offsetof(struct cost, per_step);
+	static struct cost costs[ORDERS][ROUNDS_MAX];
+	const bool timed = getenv("LLMOS_TIMED") && *getenv("LLMOS_TIMED");
+	unsigned int rounds = 0;
+
+	/* as many as the noise of this machine needs */
+	while (rounds < ROUNDS ||
+	       (timed && rounds < ROUNDS_MAX && ratio(costs, rounds, cpu) < LEAST)) {
+		/* who comes first takes turns, too */
+		for (unsigned int j = 0; j < ORDERS; j++)
+			costs[(rounds + j) % ORDERS][rounds] = run((rounds + j) % ORDERS);
+		rounds++;
+	}
+	report(costs, rounds, offsetof(struct cost, per_second), "tokens a second");
+	report(costs, rounds, cpu, "tokens a second of processor time");
+	report(costs, rounds, step, "tokens a step");
+	tap_ok(ratio(costs, rounds, step) >= LEAST, "steps are as full: %.1f %%",
+	       100 * ratio(costs, rounds, step));
+	tap_ok(ratio(costs, rounds, cpu) >= (timed ? LEAST : LEAST_NOISY),
+	       "a token takes as much of the processor: %.1f %%", 100 * ratio(costs, rounds, cpu));
+	return tap_done();
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+/*
+ * first WHERE WHERE:FILES:REQUESTS:SHARE
+ *
+ * Time to the first token of a client that asks once in a while, alone and beside a group that wants
+ * more than there is: at most one and a half times what it is alone, and one step. Without
+ * LLMOS_TIMED, on a machine that others use, four times.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/group.h"
+#include "lib/tap.h"
+
+#define ASKS	41
+#define LIMIT_S	60
+#define TRIES	4
+#define PROMPT	400	/* tokens */
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* from SUBMIT to the first byte, as the broker saw it */
+static uint64_t ask(struct llmos *llmos, const char *prompt)
+{
+	static const struct llmos_generate_opts opts = {
+		.size = sizeof(opts), .raw = true, .ignore_eos = true, .max_tokens = 2,
+	};
+	struct llmos_usage usage = { .size = sizeof(usage) };
+	struct e2e_answer answer = { 0 };
+
+	if (e2e_answer_start(llmos, &answer, prompt, &opts) < 0 ||
+	    llmos_request_wait(answer.request) < 0 ||
+	    llmos_request_usage(answer.request, &usage) < 0)
+		tap_bail("ask: %s", llmos_error(llmos));
+	e2e_answer_clear(&answer);
+	return usage.first_ns - usage.submit_ns;
+}
+
+/** struct goal - so many tokens of a group */
+struct goal {
+	struct group *group;
+	uint64_t tokens;
+};
+
+static bool reached(void *arg)
+{
+	struct goal *goal = arg;
+
+	return group_tokens(goal->group) >= goal->tokens;
+}
+
+static void wait_for(struct group *group, uint64_t tokens)
+{
+	struct goal goal = { group, group_tokens(group) + tokens };
+
+	if (!e2e_wait(LIMIT_S, reached, &goal))
+		tap_bail("the group is not under way");
+}
+
+/* the next one is asked when the others have had as much as this one took: no share is exceeded */
+static uint64_t median(struct llmos *llmos, const char *prompt, struct group *group)
+{
+	uint64_t times[ASKS];
+
+	for (unsigned int i = 0; i < ASKS; i++) {
+		times[i] = ask(llmos, prompt);
+		if (group)
+			wait_for(group, PROMPT);
+	}
+	qsort(times, ASKS, sizeof(*times), compare);
+	return times[ASKS / 2];
+}
+
+/** struct times - medians, and the time from one step to the next beside the group */
+struct times {
+	uint64_t alone_ns;
+	uint64_t beside_ns;
+	uint64_t step_ns;
+};
+
+static struct times measure(struct llmos *llmos, const char *prompt, struct group *group)
+{
+	struct llmos_status before, after;
+	struct times times;
+
+	group_start(group);
+	wait_for(group, 200);
+	ask(llmos, prompt);
+	wait_for(group, PROMPT);
+	e2e_status(&before);
+	times.step_ns = e2e_now_ns();
+	times.beside_ns = median(llmos, prompt, group);
+	times.step_ns = e2e_now_ns() - times.step_ns;
+	e2e_status(&after);
+	times.step_ns /= after.steps - before.steps ?: 1;
+	group_end(group);
+	times.alone_ns = median(llmos, prompt, NULL);
+	return times;
+}
+
+static uint64_t limit_ns(const struct times *times)
+{
+	const char *timed = getenv("LLMOS_TIMED");
+
+	if (timed && *timed)
+		return times->alone_ns + times->alone_ns / 2 + times->step_ns;
+	return 4 * times->alone_ns + times->step_ns;
+}
+
+int main(int argc, char **argv)
+{
+	struct llmos *llmos;
+	struct group group;
+	struct times times;
+	char *prompt;
+
+	if (argc != 3)
+		return 64;
+	group = group_parse(argv[2]);
+	/* what everybody does is done from its place, also the looks at the status */
+	group_enter(argv[1]);
+	llmos = e2e_open();
+	prompt = e2e_long_prompt(PROMPT);
+	/* another process may take the processor for the one half and not for the other */
+	for (unsigned int i = 0; i < TRIES; i++) {
+		times = measure(llmos, prompt, &group);
+		if (times.beside_ns <= limit_ns(&times))
+			break;
+		tap_note("again: %.2f ms beside, %.2f ms alone", times.beside_ns / 1e6,
+			 times.alone_ns / 1e6);
+	}
+	tap_ok(times.beside_ns <= limit_ns(&times),
+	       "%u files with %u requests each beside it: the first token after %.2f ms; alone %.2f ms, a step %.2f ms: at most %.2f ms",
+	       group.files, group.requests, times.beside_ns / 1e6, times.alone_ns / 1e6,
+	       times.step_ns / 1e6, limit_ns(&times) / 1e6);
+	free(prompt);
+	llmos_free(llmos);
+	return tap_done();
+}

@@ -1,0 +1,146 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Memory is charged to whoever asks: what llm.ko counts for a cgroup is what the daemon says that it
+# holds, page for page, also while clients and the daemon are killed; a quota of it makes requests
+# wait, computes them again, or refuses them, and changes no answer.
+#
+# what wait_for calls is not seen to be called
+# shellcheck disable=SC2317
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+need_device
+need_root
+mount=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+[ -n "$mount" ] || skip_all "no cgroup v2 here"
+here=llmos-memory.$$
+mkdir "$mount/$here" || skip_all "no writable cgroup v2 here"
+E2E_CGROUP=$mount/$here
+
+small_model
+daemon_start
+
+# 32 tokens, keys and values of each layer and head in F32
+ctl show --json "$SMALL" >"$TMP/model"
+page=$(($(json .layers <"$TMP/model") * $(json .kv_heads <"$TMP/model") * 2 * 32 * 4 * \
+	$(json .width <"$TMP/model") / $(json .heads <"$TMP/model")))
+note "a page of the cache has $page bytes"
+
+# ask_here ARGUMENT...: in the background, from within the cgroup; $! is the asker itself
+ask_here()
+{
+	exec "$E2E/as" -g "$mount/$here" - "$LLMOS_BUILD/llmctl" ask --raw 'Once upon a time' \
+		--ignore-eos "$@" </dev/null
+}
+
+# charged PATH: bytes of host memory that are charged to a cgroup
+charged()
+{
+	ctl quota show --json "$1" >"$TMP/charged" 2>/dev/null || return 1
+	charged_bytes=$(json .usage.memory.host <"$TMP/charged" 2>/dev/null)
+	echo "${charged_bytes:-0}"
+}
+
+# agrees LEAST: with at least so many pages taken, what is charged is what is held, and stays so
+agrees()
+{
+	held=$(status .kv_pages_used) && [ "${held:-0}" -ge "$1" ] &&
+		bytes=$(charged "/$here") && [ "$bytes" = $((held * page)) ] &&
+		[ "$(charged /)" = "$bytes" ] && [ "$(status .kv_pages_used)" = "$held" ]
+}
+
+# ledger LEAST TEXT
+ledger()
+{
+	wait_for 20 agrees "$1"
+	ok $? "$2: $held pages are held, $bytes bytes charged"
+}
+
+# ---- what is charged is what is held ----
+
+(ask_here -n 150 >"$TMP/want")
+is $? 0 "an answer of 150 tokens"
+ledger 0 "nothing is left of it"
+is "$bytes" 0 "not a byte"
+
+# who has had his 60 tokens rests for a minute, with his pages
+ctl quota set "/$here" tokens-per-second=1 burst=60
+askers=
+for i in 1 2 3 4; do
+	(ask_here -n 150 >"$TMP/killed$i" 2>&1) &
+	askers="$askers $!"
+done
+E2E_PIDS=$askers
+ledger 4 "four that rest"
+ctl top --batch --count 1 --interval 0.2 >"$TMP/top"
+has "$TMP/top" "^/$here .* $((bytes / 1024))(\\.[0-9]+)?K " "top shows it"
+left=4
+for asker in $askers; do
+	kill -KILL "$asker"
+	wait "$asker" 2>/dev/null
+	left=$((left - 1))
+	ledger "$left" "one of them is killed"
+	[ "$left" = 2 ] || continue
+	daemon_end KILL
+	ctl quota set "/$here" tokens-per-second=max
+	ctl quota set "/$here" tokens-per-second=1 burst=60
+	daemon_start
+	ledger "$left" "the daemon is killed"
+done
+is "$bytes" 0 "the last one takes all with it"
+ctl quota reset "/$here"
+
+# ---- a quota ----
+
+# each takes 5 pages in the end, and there are 8
+ctl quota set "/$here" memory.host=$((8 * page))
+askers=
+for i in 1 2 3 4 5 6; do
+	(ask_here -n 150 >"$TMP/got$i" 2>"$TMP/err$i") &
+	askers="$askers $!"
+done
+E2E_PIDS=$askers
+most=0
+over=0
+running()
+{
+	for asker in $askers; do
+		ended "$asker" || return 0
+	done
+	return 1
+}
+while running; do
+	bytes=$(charged "/$here") || continue
+	[ "$bytes" -gt "$most" ] && most=$bytes
+	[ "$bytes" -le $((8 * page)) ] || over=1
+done
+is "$over" 0 "never is more charged than the quota ($most bytes at most)"
+i=0
+for asker in $askers; do
+	i=$((i + 1))
+	wait "$asker"
+	is $? 0 "answer $i below a quota of memory" || note "$(cat "$TMP/err$i")"
+	same "$TMP/got$i" "$TMP/want" "is the undisturbed one"
+done
+ledger 0 "nothing is left of them"
+is "$bytes" 0 "not a byte"
+
+# ---- what can never fit ----
+
+ctl quota set "/$here" memory.host=$((2 * page))
+(ask_here -n 150 >"$TMP/out" 2>"$TMP/err")
+is $? 75 "an answer that grows beyond the quota: $(cat "$TMP/err")"
+has "$TMP/err" "$((3 * page)) bytes for 65 tokens are more than a quota of memory allows" "it says why"
+begin=$(head -c 80 "$TMP/want")
+is "$(head -c 80 "$TMP/out")" "$begin" "and what came before is right"
+ctl quota set "/$here" memory.host=$((page - 1))
+(ask_here -n 5 >"$TMP/out" 2>"$TMP/err")
+is $? 75 "a prompt beyond it"
+ctl quota reset "/$here"
+(ask_here -n 150 >"$TMP/got")
+same "$TMP/got" "$TMP/want" "without a quota all is as before"
+ledger 0 "in the end nothing is held"
+is "$bytes" 0 "and nothing charged"
+daemon_stop
+done_testing

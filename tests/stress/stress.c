@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/*
+ * stress [-m] [-n OPERATIONS] [-t SECONDS] [-s SEED]: everybody at once is hostile, for so many
+ * operations and so long at most; then all of them are killed, and the broker must be as if nothing
+ * had been: no request, nothing charged, and the next client is served. What the kernel has to say
+ * about it (KASAN, lockdep, a leak) is found by who runs this in a machine. With -m no mapping
+ * changes under a command: User-Mode Linux copies to a page that it has looked up before, and falls
+ * if that is the page of zeroes by then. Says TAP; runs as root.
+ */
+#include "stress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/uapi/uapi.h"
+#include "tests/uapi/uapi_netlink.h"
+
+#define CLIENTS		5U
+#define SERVER		CLIENTS
+#define ADMIN		(CLIENTS + 1)
+#define CURIOUS		(CLIENTS + 2)
+#define WORKERS		(CLIENTS + 3)
+#define CGROUPS		"/sys/fs/cgroup/stress"
+#define FIRST_UID	2000U
+#define FAR_AWAY	((void *)0x155554aaa000)
+
+static const char *const kind_names[KINDS] = {
+	"open", "close", "features", "submit", "read", "submit and read", "cancel", "wait", "list",
+	"register", "unregister", "raw ioctl", "write", "file read", "poll", "other file operations",
+	"io_uring submit", "io_uring exit", "memory changes", "fork", "fetch", "commit", "pull",
+	"setup", "charge", "server mmap", "netlink", "quota", "kill", "move", "cgroup",
+};
+
+static pid_t workers[WORKERS];
+static struct dice dice;
+static uint64_t generation;
+
+/* Who spoils his own memory falls, which is nobody's news. */
+static void on_fall(int sig)
+{
+	(void)sig;
+	_exit(0);
+}
+
+static void worker_main(uint32_t which)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	const struct sigaction action = { .sa_handler = on_fall };
+	struct dice own = { stress->seed * 1000003 + which + generation * WORKERS };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		sigaction(signals[i], &action, NULL);
+	if (which < CLIENTS || which == CURIOUS)
+		become_user(FIRST_UID + which % 3);
+	if (which < CLIENTS)
+		client_main(&own);
+	else if (which == SERVER)
+		server_main(&own);
+	else
+		netlink_main(&own, which == ADMIN);
+	_exit(0);
+}
+
+static void worker_start(uint32_t which)
+{
+	generation++;
+	workers[which] = fork();
+	must(workers[which] >= 0, "fork");
+	if (!workers[which])
+		worker_main(which);
+}
+
+/* Those that died are started again; what they left behind is not ours to wait for. */
+static void workers_tend(void)
+{
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		int status;
+
+		if (waitpid(workers[i], &status, WNOHANG) == workers[i])
+			worker_start(i);
+	}
+}
+
+static void cgroup_name(char *name, size_t len)
+{
+	if (one_in(&dice, 2))
+		snprintf(name, len, CGROUPS "/%u", roll(&dice, 4));
+	else
+		snprintf(name, len, CGROUPS "/%u/%u", roll(&dice, 4), roll(&dice, 2));
+}
+
+static void step_move(void)
+{
+	char name[64], path[96], pid[16];
+	int fd;
+
+	cgroup_name(name, sizeof(name));
+	snprintf(path, sizeof(path), "%s/cgroup.procs", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	snprintf(pid, sizeof(pid), "%d", workers[roll(&dice, CLIENTS)]);
+	stress_did(KIND_MOVE, write(fd, pid, strlen(pid)));
+	close(fd);
+}
+
+/* A cgroup with processes in it is not removed, so its requests are what outlives it. */
+static void step_cgroup(void)
+{
+	char name[64];
+
+	cgroup_name(name, sizeof(name));
+	stress_did(KIND_CGROUP, one_in(&dice, 3) ? rmdir(name) : mkdir(name, 0755));
+}
+
+static void step(void)
+{
+	static unsigned int steps;
+
+	workers_tend();
+	/* also in the shortest run */
+	if (steps++ == 0) {
+		stress_did(KIND_CGROUP, mkdir(CGROUPS "/0", 0755));
+		stress_did(KIND_CGROUP, mkdir(CGROUPS "/1", 0755));
+	}
+	if (steps == 2 || one_in(&dice, 40))
+		stress_did(KIND_KILL, kill(workers[roll(&dice, WORKERS)], SIGKILL));
+	if (steps < 20 || one_in(&dice, 4))
+		step_move();
+	if (one_in(&dice, 4))
+		step_cgroup();
+	usleep(1000 + roll(&dice, 4000));
+}
+
+static void end_all(void)
+{
+	char name[64];
+
+	atomic_store(&stress->stop, true);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		kill(workers[i], SIGKILL);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		waitpid(workers[i], NULL, 0);
+	/* children of theirs go by themselves */
+	for (uint32_t i = 0; i < 4; i++) {
+		for (uint32_t j = 0; j < 2; j++) {
+			snprintf(name, sizeof(name), CGROUPS "/%u/%u", i, j);
+			ok(eventually(!rmdir(name) || errno == ENOENT), "%s goes", name);
+		}
+		snprintf(name, sizeof(name), CGROUPS "/%u", i);
+		ok(eventually(!rmdir(name) || errno == ENOENT), "%s goes", name);
+	}
+	ok(eventually(!rmdir(CGROUPS) || errno == ENOENT), "all cgroups go");
+}
+
+static bool nobody_left(void)
+{
+	const int fd = client_open();
+	const struct llm_features all = features(fd);
+
+	close(fd);
+	return !all.requests && !all.server_pid && all.submitted == all.ended;
+}
+
+/* What the kernel says of the whole machine: nothing is in flight, queued or charged. */
+static void check_ledger(int nl)
+{
+	static struct nl_msg msg;
+	static struct nl_answer answer;
+	struct nl_group root;
+
+	is(nl_quota_reset_all(nl), 0, "all quotas are reset");
+	is(nl_group_get(nl, cgroup_id_of(""), &root), 0, "the root can be asked");
+	is(root.usage[LLM_NL_A_USAGE_IN_FLIGHT], 0, "nothing is in flight");
+	is(root.usage[LLM_NL_A_USAGE_QUEUED], 0, "nothing is queued");
+	is(root.usage[LLM_NL_A_USAGE_RUNNING], 0, "nothing runs");
+	is(root.usage[LLM_NL_A_USAGE_MEMORY], 0, "nothing is charged");
+	nl_begin(&msg, LLM_NL_CMD_REQUEST_GET, NLM_F_DUMP);
+	is(nl_talk(nl, &msg, &answer, NULL, NULL), 0, "the requests can be dumped");
+	is(answer.count, 0, "there is none");
+}
+
+static void check_service(void)
+{
+	const pid_t server = server_start(true);
+	const int fd = client_open();
+	const uint64_t id = submit_text(fd, "and now?");
+	struct llm_read read;
+	char text[64];
+
+	is(read_all(fd, id, text, sizeof(text), &read), strlen("and now?"), "the next one is served");
+	is(read.status, 0, "well");
+	close(fd);
+	server_stop(server);
+}
+
+static void check_kinds(void)
+{
+	for (int i = 0; i < KINDS; i++) {
+		const uint64_t tried = atomic_load(&stress->tried[i]);
+
+		tap_note("%-24s %9llu tried, %9llu not refused", kind_names[i],
+			 (unsigned long long)tried,
+			 (unsigned long long)atomic_load(&stress->worked[i]));
+	}
+	for (int i = KIND_OPEN; i <= KIND_LIST; i++)
+		ok(atomic_load(&stress->worked[i]), "%s: some went well", kind_names[i]);
+	for (int i = KIND_FETCH; i <= KIND_CHARGE; i++)
+		ok(atomic_load(&stress->worked[i]), "%s: some went well", kind_names[i]);
+	for (int i = KIND_NETLINK; i <= KIND_CGROUP; i++)
+		ok(atomic_load(&stress->worked[i]), "%s: some went well", kind_names[i]);
+}
+
+static void share(uint64_t target, uint64_t seed, bool calm)
+{
+	/* where no address that is a little wrong leads */
+	stress = mmap(FAR_AWAY, sizeof(*stress), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	must(stress != MAP_FAILED, "shared memory");
+	stress->target = target;
+	stress->seed = seed;
+	stress->calm = calm;
+	dice.state = seed;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t target = 100000, seconds = 120, seed = 0, until;
+	bool calm = false;
+	int option, nl;
+
+	while ((option = getopt(argc, argv, "mn:t:s:")) != -1) {
+		if (option == 'm')
+			calm = true;
+		else if (option == 'n')
+			target = strtoull(optarg, NULL, 10);
+		else if (option == 't')
+			seconds = strtoull(optarg, NULL, 10);
+		else if (option == 's')
+			seed = strtoull(optarg, NULL, 10);
+		else
+			return 64;
+	}
+	share(target, seed ? seed : random_seed(), calm);
+	tap_note("seed %llu, %llu operations, %llu s at most", (unsigned long long)stress->seed,
+		 (unsigned long long)target, (unsigned long long)seconds);
+	must(!mkdir(CGROUPS, 0755) || errno == EEXIST, CGROUPS);
+	nl = nl_open();
+	must(nl >= 0, "the family \"llm\"");
+	param_set("recover_timeout_s", 5);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		worker_start(i);
+	until = now_ns() + seconds * 1000000000ULL;
+	while (!atomic_load(&stress->stop) && now_ns() < until)
+		step();
+	tap_note("%llu operations", (unsigned long long)atomic_load(&stress->done));
+	end_all();
+	ok(eventually(nobody_left()), "no request and no server is left");
+	check_ledger(nl);
+	check_service();
+	check_kinds();
+	return tap_done();
+}
