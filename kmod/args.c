@@ -62,13 +62,17 @@ static_assert(offsetof(struct llm_commit, fetch_buf) == 64);
 			copy(i_, fault);						\
 	} while (0)
 
+/* word @i between what the two functions below call @to and @from */
+#define llm_word_read(i, fault) unsafe_get_user(to[i], &from[i], fault)
+#define llm_word_write(i, fault)							\
+	unsafe_put_user(get_unaligned((const u64 *)from + (i)), (u64 __user *)to + (i), fault)
+
 /*
  * A struct is short and made of words: copying it as such is quicker than what suits any memory.
  * Return: 0; EFAULT.
  */
 static int llm_words_read(u64 *to, const u64 __user *from, size_t count)
 {
-#define llm_word_read(i, fault) unsafe_get_user(to[i], &from[i], fault)
 	if (!user_read_access_begin(from, count * sizeof(*from)))
 		return -EFAULT;
 	llm_words_each(llm_word_read, count, fault);
@@ -90,8 +94,6 @@ fault:
  */
 int llm_words_write(void __user *to, const void *from, size_t len)
 {
-#define llm_word_write(i, fault)							\
-	unsafe_put_user(get_unaligned((const u64 *)from + (i)), (u64 __user *)to + (i), fault)
 	const size_t count = len / sizeof(u64);
 
 	if (!user_write_access_begin(to, len))

@@ -26,32 +26,12 @@
 enum { FAIR, ARRIVAL, ORDERS };
 
 static const char *const names[ORDERS] = { "fair", "arrival" };
+
 static int compare(const void *a, const void *b)
 {
 	const double *x = a, *y = b;
 
 	return *x < *y ? -1 : *x > *y;
-}
-
-/** struct goal - so many tokens of a group */
-struct goal {
-	struct group *group;
-	uint64_t tokens;
-};
-
-static bool reached(void *arg)
-{
-	struct goal *goal = arg;
-
-	return group_tokens(goal->group) >= goal->tokens;
-}
-
-static void wait_for(struct group *group, uint64_t tokens)
-{
-	struct goal goal = { group, tokens };
-
-	if (!e2e_wait(LIMIT_S, reached, &goal))
-		tap_bail("only %llu tokens", (unsigned long long)group_tokens(group));
 }
 
 /** struct cost - of one run; of a second: of the clock, and of the daemon's processor time */
@@ -86,11 +66,11 @@ static struct cost run(int order)
 		tap_bail("no daemon in order of %s", names[order]);
 	group_start(&group);
 	/* the pages of the cache are touched for the first time */
-	wait_for(&group, TOKENS / 2);
+	group_wait(&group, TOKENS / 2, LIMIT_S);
 	e2e_status(&before);
 	ns = e2e_now_ns();
 	cpu = cpu_ns(pid);
-	wait_for(&group, TOKENS / 2 + TOKENS);
+	group_wait(&group, TOKENS / 2 + TOKENS, LIMIT_S);
 	e2e_status(&after);
 	ns = e2e_now_ns() - ns;
 	cpu = cpu_ns(pid) - cpu;

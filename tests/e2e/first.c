@@ -41,27 +41,6 @@ static uint64_t ask(struct llmos *llmos, const char *prompt)
 	return usage.first_ns - usage.submit_ns;
 }
 
-/** struct goal - so many tokens of a group */
-struct goal {
-	struct group *group;
-	uint64_t tokens;
-};
-
-static bool reached(void *arg)
-{
-	struct goal *goal = arg;
-
-	return group_tokens(goal->group) >= goal->tokens;
-}
-
-static void wait_for(struct group *group, uint64_t tokens)
-{
-	struct goal goal = { group, group_tokens(group) + tokens };
-
-	if (!e2e_wait(LIMIT_S, reached, &goal))
-		tap_bail("the group is not under way");
-}
-
 /* the next one is asked when the others have had as much as this one took: no share is exceeded */
 static uint64_t median(struct llmos *llmos, const char *prompt, struct group *group)
 {
@@ -70,7 +49,7 @@ static uint64_t median(struct llmos *llmos, const char *prompt, struct group *gr
 	for (unsigned int i = 0; i < ASKS; i++) {
 		times[i] = ask(llmos, prompt);
 		if (group)
-			wait_for(group, PROMPT);
+			group_wait(group, group_tokens(group) + PROMPT, LIMIT_S);
 	}
 	qsort(times, ASKS, sizeof(*times), compare);
 	return times[ASKS / 2];
@@ -89,9 +68,9 @@ static struct times measure(struct llmos *llmos, const char *prompt, struct grou
 	struct times times;
 
 	group_start(group);
-	wait_for(group, 200);
+	group_wait(group, group_tokens(group) + 200, LIMIT_S);
 	ask(llmos, prompt);
-	wait_for(group, PROMPT);
+	group_wait(group, group_tokens(group) + PROMPT, LIMIT_S);
 	e2e_status(&before);
 	times.step_ns = e2e_now_ns();
 	times.beside_ns = median(llmos, prompt, group);

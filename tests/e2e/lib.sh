@@ -368,6 +368,16 @@ need_root()
 	[ "$(id -u)" = 0 ] || skip_all "needs root"
 }
 
+# own_cgroup NAME: $mount/$here, which goes with the suite
+own_cgroup()
+{
+	mount=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+	[ -n "$mount" ] || skip_all "no cgroup v2 here"
+	here=llmos-$1.$$
+	mkdir "$mount/$here" || skip_all "no writable cgroup v2 here"
+	E2E_CGROUP=$mount/$here
+}
+
 # have_user NAME
 have_user()
 {

@@ -12,11 +12,7 @@
 
 need_device
 need_root
-mount=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-[ -n "$mount" ] || skip_all "no cgroup v2 here"
-here=llmos-memory.$$
-mkdir "$mount/$here" || skip_all "no writable cgroup v2 here"
-E2E_CGROUP=$mount/$here
+own_cgroup memory
 
 small_model
 daemon_start

@@ -264,6 +264,42 @@ static inline double nmse(const float *x, const float *ref, size_t n)
 	return error == 0 ? 0 : error / norm;
 }
 
+/*
+ * What the error of a product is measured against: one that happens to cancel is no smaller than
+ * its terms make it, the root of the sum of their squares.
+ */
+static inline double product_scale_squared(const struct product *p, const float *truth)
+{
+	float *row = aligned_new(p->w.cols * sizeof(float));
+	double sum = 0;
+
+	for (uint32_t r = 0; r < p->w.rows; r++) {
+		const uint8_t *data = (const uint8_t *)p->w.data + r * p->w.row_bytes;
+
+		kern_ops_get("ref")->dequant_row[p->type](row, data, p->w.cols);
+		for (uint32_t t = 0; t < p->tokens; t++) {
+			const float *x = p->x + (size_t)t * p->w.cols;
+			double y = truth[(size_t)t * p->w.rows + r], terms = 0;
+
+			for (uint32_t c = 0; c < p->w.cols; c++)
+				terms += (double)row[c] * row[c] * x[c] * x[c];
+			sum += fmax(y * y, terms);
+		}
+	}
+	free(row);
+	return sum;
+}
+
+/** product_error() - |y - truth|^2 over what product_scale_squared() says; both (tokens, rows) */
+static inline double product_error(const struct product *p, const float *y, const float *truth)
+{
+	double error = 0;
+
+	for (size_t i = 0; i < (size_t)p->tokens * p->w.rows; i++)
+		error += ((double)y[i] - truth[i]) * ((double)y[i] - truth[i]);
+	return error == 0 ? 0 : error / product_scale_squared(p, truth);
+}
+
 #define assert_nmse(x, ref, n, limit)                                                              \
 	do {                                                                                       \
 		double _nmse = nmse(x, ref, n);                                                    \

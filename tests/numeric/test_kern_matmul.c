@@ -15,46 +15,18 @@ static bool is_float(enum kern_type type)
 	return type == KERN_F32 || type == KERN_F16 || type == KERN_BF16;
 }
 
-/*
- * What an error is measured against: a product that happens to cancel is no smaller than its terms
- * make it, the root of the sum of their squares.
- */
-static double scale_squared(const struct product *p, const float *truth)
-{
-	float *row = aligned_new(p->w.cols * sizeof(float));
-	double sum = 0;
-
-	for (uint32_t r = 0; r < p->w.rows; r++) {
-		const uint8_t *data = (const uint8_t *)p->w.data + r * p->w.row_bytes;
-
-		kern_ops_get("ref")->dequant_row[p->type](row, data, p->w.cols);
-		for (uint32_t t = 0; t < p->tokens; t++) {
-			const float *x = p->x + (size_t)t * p->w.cols;
-			double y = truth[(size_t)t * p->w.rows + r], terms = 0;
-
-			for (uint32_t c = 0; c < p->w.cols; c++)
-				terms += (double)row[c] * row[c] * x[c] * x[c];
-			sum += fmax(y * y, terms);
-		}
-	}
-	free(row);
-	return sum;
-}
-
 static void compare(uint64_t *rng, const struct kern_ops *ops, enum kern_type type, uint32_t rows,
 		    uint32_t cols, uint32_t tokens, bool exact)
 {
 	double limit = exact || is_float(type) ? fmax(1, cols / 32768.0) * 1e-12 : 2e-4;
-	double error = 0;
 	struct product p;
 	float *y, *truth;
+	double error;
 
 	product_new(&p, rng, type, rows, cols, tokens, exact);
 	y = product_mul(&p, ops);
 	truth = product_mul(&p, kern_ops_get("ref"));
-	for (size_t i = 0; i < (size_t)rows * tokens; i++)
-		error += ((double)y[i] - truth[i]) * ((double)y[i] - truth[i]);
-	error /= scale_squared(&p, truth);
+	error = product_error(&p, y, truth);
 	if (!(error <= limit))
 		fail_msg("%s %s rows %u cols %u tokens %u exact %d: NMSE %g", ops->name,
 			 kern_type_info(type)->name, rows, cols, tokens, exact, error);

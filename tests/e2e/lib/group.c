@@ -173,3 +173,26 @@ uint64_t group_tokens(const struct group *group)
 		tap_bail("the clients at '%s' ended", group->where);
 	return atomic_load_explicit(group->tokens, memory_order_relaxed);
 }
+
+/** struct goal - so many tokens of a group */
+struct goal {
+	const struct group *group;
+	uint64_t tokens;
+};
+
+static bool reached(void *arg)
+{
+	const struct goal *goal = arg;
+
+	return group_tokens(goal->group) >= goal->tokens;
+}
+
+void group_wait(struct group *group, uint64_t tokens, unsigned int seconds)
+{
+	struct goal goal = { group, tokens };
+
+	if (!e2e_wait(seconds, reached, &goal))
+		tap_bail("only %llu of %llu tokens at '%s'",
+			 (unsigned long long)group_tokens(group), (unsigned long long)tokens,
+			 group->where);
+}

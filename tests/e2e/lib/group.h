@@ -42,5 +42,7 @@ void group_start(struct group *group);
 void group_end(struct group *group);
 /* tokens so far */
 uint64_t group_tokens(const struct group *group);
+/* until it has had @tokens; bails out after @seconds */
+void group_wait(struct group *group, uint64_t tokens, unsigned int seconds);
 
 #endif /* LLMOS_TEST_GROUP_H */
