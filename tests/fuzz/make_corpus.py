@@ -5,6 +5,7 @@
 What a fuzzer finds is kept beside them under another name. Run from the root of the sources.
 """
 import pathlib
+import random
 import struct
 
 ROOT = pathlib.Path("tests/fuzz/corpus")
@@ -152,10 +153,17 @@ def seeds_quota_file():
     yield "long", b"[/" + b"x" * 300 + b"]\nweight = " + b"1" * 300 + b"\n"
 
 
+def seeds_policy():
+    # any bytes are a run; these are long enough to get everywhere
+    for number in range(12):
+        yield str(number), random.Random(number).randbytes(1500 + 500 * number)
+
+
 def main():
     corpora = {"gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
                "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
-               "netlink": seeds_netlink(), "quota_file": seeds_quota_file()}
+               "netlink": seeds_netlink(), "quota_file": seeds_quota_file(),
+               "policy": seeds_policy()}
     for name, seeds in corpora.items():
         folder = ROOT / name
         folder.mkdir(parents=True, exist_ok=True)
