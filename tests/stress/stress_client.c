@@ -15,7 +15,6 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,21 +23,6 @@
 #define THREADS		3
 
 static _Atomic int files[FILES];
-
-static void on_alarm(int sig)
-{
-	(void)sig;
-}
-
-/* Nothing waits for longer than this: a signal comes. */
-static void start_alarm(void)
-{
-	const struct sigaction action = { .sa_handler = on_alarm };
-	const struct itimerval often = { { 0, 2000 }, { 0, 2000 } };
-
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &often, NULL);
-}
 
 static int some_file(struct dice *dice)
 {
@@ -60,12 +44,12 @@ static void step_memfd(struct dice *dice)
 		return;
 	}
 	if (one_in(dice, 16))
-		stress_did(KIND_FILE_OTHER, fcntl(fd, F_ADD_SEALS, 1 << roll(dice, 4)));
+		stress_called(KIND_FILE_OTHER, fcntl(fd, F_ADD_SEALS, 1 << roll(dice, 4)));
 	else if (one_in(dice, 8))
-		stress_did(KIND_FILE_OTHER, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		stress_called(KIND_FILE_OTHER, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 						      ARENA_PAGE * roll(dice, 8), ARENA_PAGE));
 	else
-		stress_did(KIND_FILE_OTHER, ftruncate(fd, ARENA_PAGE * roll(dice, 16)));
+		stress_called(KIND_FILE_OTHER, ftruncate(fd, ARENA_PAGE * roll(dice, 16)));
 }
 
 static void step_open(struct dice *dice)
@@ -74,7 +58,7 @@ static void step_open(struct dice *dice)
 			  (one_in(dice, 2) ? O_NONBLOCK : 0);
 	const int fd = one_in(dice, 6) ? dup(some_file(dice)) : open("/dev/llm", flags);
 
-	if (stress_did(KIND_OPEN, fd < 0 ? -errno : 0) < 0)
+	if (stress_called(KIND_OPEN, fd) < 0)
 		return;
 	/* a file that another thread is using is closed: that is what is meant */
 	close(atomic_exchange(&files[roll(dice, FILES)], fd));
@@ -87,9 +71,12 @@ static void step_ioctl(struct dice *dice)
 	enum stress_kind kind;
 	const int fd = some_file(dice);
 	const unsigned int cmd = command_client(dice, &command, &kind);
-	const int r = ioctl(fd, cmd, &command);
+	int r;
 
-	stress_did(kind, r < 0 ? -errno : r);
+	if (one_in(dice, 2))
+		patience(1 + roll(dice, 4000));
+	r = ioctl(fd, cmd, &command);
+	stress_called(kind, r);
 	if (r >= 0)
 		command_took(cmd, &command);
 }
@@ -100,7 +87,7 @@ static void step_raw_ioctl(struct dice *dice)
 						      LLM_IOC_MAGIC,
 				       roll(dice, 48), roll(dice, 600));
 
-	stress_did(KIND_RAW_IOCTL, ioctl(some_file(dice), cmd, roll_address(dice)));
+	stress_called(KIND_RAW_IOCTL, ioctl(some_file(dice), cmd, roll_address(dice)));
 }
 
 static void step_write(struct dice *dice)
@@ -110,14 +97,15 @@ static void step_write(struct dice *dice)
 	for (int i = 0; i < 3; i++)
 		parts[i] = (struct iovec){ (void *)(uintptr_t)roll_address(dice),
 					   roll(dice, one_in(dice, 20) ? 1 << 20 : 3000) };
-	stress_did(KIND_FILE_WRITE, writev(some_file(dice), parts, 1 + (int)roll(dice, 3)));
+	stress_called(KIND_FILE_WRITE, writev(some_file(dice), parts, 1 + (int)roll(dice, 3)));
 }
 
 static void step_read(struct dice *dice)
 {
 	struct iovec part = { (void *)(uintptr_t)roll_address(dice), roll(dice, 5000) };
 
-	stress_did(KIND_FILE_READ, readv(some_file(dice), &part, 1));
+	patience(1 + roll(dice, 4000));
+	stress_called(KIND_FILE_READ, readv(some_file(dice), &part, 1));
 }
 
 static void step_poll(struct dice *dice)
@@ -128,12 +116,12 @@ static void step_poll(struct dice *dice)
 
 	for (int i = 0; i < 4; i++)
 		polls[i] = (struct pollfd){ some_file(dice), (short)roll(dice, 64), 0 };
-	stress_did(KIND_POLL, poll(polls, 4, (int)roll(dice, 2)));
+	stress_called(KIND_POLL, poll(polls, 4, (int)roll(dice, 2)));
 	if (!one_in(dice, 8))
 		return;
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	epoll_ctl(epoll, EPOLL_CTL_ADD, some_file(dice), &event);
-	stress_did(KIND_POLL, epoll_wait(epoll, &event, 1, 1));
+	stress_called(KIND_POLL, epoll_wait(epoll, &event, 1, 1));
 	close(epoll);
 }
 
@@ -176,7 +164,7 @@ static void step_other(struct dice *dice)
 		close(pipes[1]);
 	}
 	}
-	stress_did(KIND_FILE_OTHER, r);
+	stress_called(KIND_FILE_OTHER, r);
 }
 
 /* A child has the files and the memory; it uses them, runs another program, or is killed. */
@@ -186,7 +174,7 @@ static void step_fork(struct dice *dice)
 	const uint32_t what = roll(dice, 4);
 	const pid_t child = fork();
 
-	stress_did(KIND_FORK, child < 0 ? -errno : 0);
+	stress_called(KIND_FORK, child);
 	if (child == 0) {
 		alarm(1);
 		for (int i = 0; i < 5; i++)
@@ -205,7 +193,9 @@ static void step(struct dice *dice, struct ring *ring)
 {
 	const uint32_t what = roll(dice, 100);
 
-	if (what < 50)
+	if (what < 30)
+		well_step(dice, some_file(dice));
+	else if (what < 56)
 		step_ioctl(dice);
 	else if (what < 70)
 		ring_step(dice, ring, some_file(dice), false);
@@ -225,7 +215,7 @@ static void step(struct dice *dice, struct ring *ring)
 		step_other(dice);
 	else if (what < 99)
 		step_memfd(dice);
-	else if (one_in(dice, 8))
+	else if (one_in(dice, 2))
 		step_fork(dice);
 }
 
@@ -234,6 +224,7 @@ static void *thread_main(void *arg)
 	struct dice dice = { (uint64_t)(uintptr_t)arg };
 	struct ring *ring = ring_make();
 
+	patience_make();
 	while (ring && !atomic_load(&stress->stop))
 		step(&dice, ring);
 	if (ring)
@@ -247,7 +238,6 @@ void client_main(struct dice *dice)
 	int count = 0;
 
 	arena_make();
-	start_alarm();
 	for (uint32_t i = 0; i < FILES; i++)
 		atomic_store(&files[i], open("/dev/llm", O_RDWR | (i % 2 ? O_NONBLOCK : 0)));
 	while (count < THREADS) {

@@ -232,7 +232,8 @@ unsigned int command_server(struct dice *dice, union command *command, enum stre
 			.region = one_in(dice, 8) ? (uint32_t)roll_number(dice) : 0,
 			.bytes = one_in(dice, 8) ? roll_number(dice) : 4096 * (1 + roll(dice, 64)),
 		};
-		*ret_kind = KIND_CHARGE;
+		*ret_kind = cmd == LLM_IOC_UNCHARGE ? KIND_UNCHARGE :
+			    command->charge.flags & LLM_CHARGE_KEEP ? KIND_KEEP : KIND_CHARGE;
 	}
 	if (one_in(dice, 6))
 		spoil(dice, command, command->size < sizeof(*command) && command->size ?
@@ -248,4 +249,8 @@ void command_took(unsigned int cmd, const union command *command)
 		known_id(command->submit_read.submit.id);
 	else if (cmd == LLM_IOC_REGISTER)
 		known_buffer(command->registration.buffer);
+	else if (cmd == LLM_IOC_FETCH)
+		holder_leave(command->fetch.buf);
+	else if (cmd == LLM_IOC_COMMIT_AND_FETCH)
+		holder_leave(command->commit.fetch_buf);
 }

@@ -2,8 +2,11 @@
 /* Chance, counts, and memory that comes and goes: see stress.h. */
 #include "stress.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE		ARENA_PAGE
@@ -17,15 +20,46 @@ static uint8_t *arena;
 _Thread_local uint32_t stress_file;
 static _Atomic uint64_t own_ids[STRESS_FILES][OWN], own_buffers[STRESS_FILES][OWN];
 static _Atomic uint32_t own_count;
+static _Thread_local timer_t alarm_clock;
 
 long stress_did(enum stress_kind kind, long result)
 {
 	atomic_fetch_add(&stress->tried[kind], 1);
 	if (result >= 0)
 		atomic_fetch_add(&stress->worked[kind], 1);
+	else
+		atomic_fetch_add(&stress->refused[kind][result > -STRESS_ERRNOS ? -result : 0], 1);
 	if (atomic_fetch_add(&stress->done, 1) + 1 >= stress->target)
 		atomic_store(&stress->stop, true);
 	return result;
+}
+
+long stress_called(enum stress_kind kind, long result)
+{
+	return stress_did(kind, result < 0 ? -errno : result);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+void patience_make(void)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
+
+	event._sigev_un._tid = gettid();
+	if (sigaction(SIGALRM, &action, NULL) || timer_create(CLOCK_MONOTONIC, &event, &alarm_clock))
+		_exit(3);
+}
+
+/* Again and again, for the first one may come before there is anything to stop. */
+void patience(uint32_t us)
+{
+	const struct itimerspec often = { { 0, 20000000 }, { 0, us * 1000L } };
+
+	timer_settime(alarm_clock, 0, &often, NULL);
 }
 
 uint32_t roll(struct dice *dice, uint32_t below)
@@ -46,9 +80,39 @@ uint64_t roll_number(struct dice *dice)
 				 roll(dice, 1U << (1 + roll(dice, 18)));
 }
 
+/* One of those that are there, or 0. */
+static uint64_t own_pick(struct dice *dice, _Atomic uint64_t *own)
+{
+	const uint32_t first = roll(dice, OWN);
+	uint64_t id = 0;
+
+	for (uint32_t i = 0; i < OWN && !id; i++)
+		id = atomic_load(&own[(first + i) % OWN]);
+	return id;
+}
+
+static void own_forget(_Atomic uint64_t *own, uint64_t id)
+{
+	for (uint32_t i = 0; i < OWN; i++) {
+		uint64_t expected = id;
+
+		atomic_compare_exchange_strong(&own[i], &expected, 0);
+	}
+}
+
+uint64_t roll_own_id(struct dice *dice)
+{
+	return own_pick(dice, own_ids[stress_file]);
+}
+
+void forget_id(uint64_t id)
+{
+	own_forget(own_ids[stress_file], id);
+}
+
 uint64_t roll_id(struct dice *dice)
 {
-	uint64_t id = one_in(dice, 4) ? 0 : atomic_load(&own_ids[stress_file][roll(dice, OWN)]);
+	uint64_t id = one_in(dice, 4) ? 0 : roll_own_id(dice);
 
 	if (one_in(dice, 16))
 		return roll_number(dice);
@@ -63,10 +127,19 @@ void known_id(uint64_t id)
 	atomic_store(&stress->ids[atomic_fetch_add(&stress->next_id, 1) % STRESS_IDS], id);
 }
 
+uint64_t roll_own_buffer(struct dice *dice)
+{
+	return own_pick(dice, own_buffers[stress_file]);
+}
+
+void forget_buffer(uint64_t id)
+{
+	own_forget(own_buffers[stress_file], id);
+}
+
 uint64_t roll_buffer(struct dice *dice)
 {
-	return one_in(dice, 16) ? roll_number(dice) :
-				  atomic_load(&own_buffers[stress_file][roll(dice, OWN)]);
+	return one_in(dice, 16) ? roll_number(dice) : roll_own_buffer(dice);
 }
 
 void known_buffer(uint64_t id)
@@ -151,5 +224,5 @@ void arena_change(struct dice *dice)
 		r = mmap(arena, (size_t)ARENA_PAGES * PAGE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ? -1 : 0;
 	}
-	stress_did(KIND_MEMORY, r);
+	stress_called(KIND_MEMORY, r);
 }

@@ -13,19 +13,31 @@
 
 #include "tests/uapi/uapi_netlink.h"
 
-static void drain(int fd)
+/* Takes what has come. Return: what the last message was answered with; EAGAIN: nothing yet. */
+static int drain(int fd)
 {
-	static char bytes[65536];
+	static char bytes[65536] __attribute__((aligned(8)));
+	int error = -EAGAIN;
+	ssize_t n;
 
-	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
+	while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+		const struct nlmsghdr *head = (const struct nlmsghdr *)bytes;
+
+		for (size_t left = (size_t)n; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left))
+			if (head->nlmsg_type == NLMSG_ERROR || head->nlmsg_type == NLMSG_DONE)
+				memcpy(&error, NLMSG_DATA(head), sizeof(error));
+	}
+	return error;
 }
 
-static void send_message(enum stress_kind kind, int fd, const struct nl_msg *msg)
+/* A full socket is a case of its own, so what is answered is not always looked at. */
+static void send_message(struct dice *dice, enum stress_kind kind, int fd, struct nl_msg *msg)
 {
-	const ssize_t n = send(fd, msg, msg->head.nlmsg_len, MSG_DONTWAIT);
-
-	stress_did(kind, n < 0 ? -errno : 0);
+	msg->head.nlmsg_flags |= NLM_F_ACK;
+	if (send(fd, msg, msg->head.nlmsg_len, MSG_DONTWAIT) < 0)
+		stress_called(kind, -1);
+	else
+		stress_did(kind, one_in(dice, 10) ? -EINPROGRESS : drain(fd));
 }
 
 static uint64_t some_cgroup(struct dice *dice)
@@ -39,40 +51,61 @@ static uint64_t some_cgroup(struct dice *dice)
 	return cgroup_id_of(name);
 }
 
-/* Limits that bite, but none that would stop everything for good. */
+/* A limit: mostly one that somebody notices now and then, sometimes none or nothing at all. */
+static uint64_t some_limit(struct dice *dice, uint32_t usual)
+{
+	return one_in(dice, 12) ? roll_number(dice) : usual + roll(dice, usual);
+}
+
+static void put_limits(struct dice *dice, struct nl_msg *msg)
+{
+	if (one_in(dice, 2))
+		nl_put_u32(msg, LLM_NL_A_QUOTA_WEIGHT, 1 + roll(dice, 10000));
+	if (one_in(dice, 4))
+		nl_put_u32(msg, LLM_NL_A_QUOTA_IN_FLIGHT, (uint32_t)some_limit(dice, 12));
+	if (one_in(dice, 4))
+		nl_put_u32(msg, LLM_NL_A_QUOTA_QUEUED, (uint32_t)some_limit(dice, 40));
+	if (one_in(dice, 4))
+		nl_put_u64(msg, LLM_NL_A_QUOTA_RATE, some_limit(dice, 1000000));
+	if (one_in(dice, 4))
+		nl_put_u64(msg, LLM_NL_A_QUOTA_COMPUTE, some_limit(dice, 100000000));
+	if (one_in(dice, 8))
+		nl_put_u64(msg, LLM_NL_A_QUOTA_PERIOD, some_limit(dice, 50000000));
+	if (one_in(dice, 8))
+		nl_put_u8(msg, LLM_NL_A_QUOTA_SHARE_CACHE, (uint8_t)roll(dice, 3));
+	if (one_in(dice, 4)) {
+		const size_t memory = nl_nest(msg, LLM_NL_A_QUOTA_MEMORY);
+
+		nl_put(msg, LLM_NL_A_MEMORY_REGION, "host", 5);
+		nl_put_u64(msg, LLM_NL_A_MEMORY_BYTES, 4096ULL * roll(dice, 500));
+		nl_nest_end(msg, memory);
+	}
+}
+
 static void send_quota(struct dice *dice, int fd)
 {
 	static struct nl_msg msg;
 	size_t nest;
 
-	nl_begin(&msg, one_in(dice, 4) ? LLM_NL_CMD_QUOTA_RESET : LLM_NL_CMD_QUOTA_SET, 0);
+	nl_begin(&msg, LLM_NL_CMD_QUOTA_SET, 0);
 	nl_put_u64(&msg, LLM_NL_A_CGROUP, some_cgroup(dice));
 	nest = nl_nest(&msg, LLM_NL_A_QUOTA);
-	if (one_in(dice, 2))
-		nl_put_u32(&msg, LLM_NL_A_QUOTA_WEIGHT, 1 + roll(dice, 10000));
-	if (one_in(dice, 4))
-		nl_put_u32(&msg, LLM_NL_A_QUOTA_IN_FLIGHT, roll(dice, 20));
-	if (one_in(dice, 4))
-		nl_put_u32(&msg, LLM_NL_A_QUOTA_QUEUED, roll(dice, 50));
-	if (one_in(dice, 4))
-		nl_put_u64(&msg, LLM_NL_A_QUOTA_RATE, roll_number(dice));
-	if (one_in(dice, 4))
-		nl_put_u64(&msg, LLM_NL_A_QUOTA_COMPUTE, roll_number(dice));
-	if (one_in(dice, 8))
-		nl_put_u64(&msg, LLM_NL_A_QUOTA_PERIOD, roll_number(dice));
-	if (one_in(dice, 8))
-		nl_put_u8(&msg, LLM_NL_A_QUOTA_SHARE_CACHE, (uint8_t)roll(dice, 3));
-	if (one_in(dice, 4)) {
-		const size_t memory = nl_nest(&msg, LLM_NL_A_QUOTA_MEMORY);
-
-		nl_put(&msg, LLM_NL_A_MEMORY_REGION, "host", 5);
-		nl_put_u64(&msg, LLM_NL_A_MEMORY_BYTES, 4096ULL * roll(dice, 500));
-		nl_nest_end(&msg, memory);
-	}
+	put_limits(dice, &msg);
 	nl_nest_end(&msg, nest);
 	if (one_in(dice, 8))
 		spoil(dice, msg.bytes + NLMSG_HDRLEN, msg.head.nlmsg_len - NLMSG_HDRLEN);
-	send_message(KIND_QUOTA, fd, &msg);
+	send_message(dice, KIND_QUOTA, fd, &msg);
+}
+
+/* One of them or all, so that nothing stops everything for good. */
+static void send_reset(struct dice *dice, int fd)
+{
+	static struct nl_msg msg;
+
+	nl_begin(&msg, LLM_NL_CMD_QUOTA_RESET, 0);
+	if (!one_in(dice, 3))
+		nl_put_u64(&msg, LLM_NL_A_CGROUP, some_cgroup(dice));
+	send_message(dice, KIND_QUOTA, fd, &msg);
 }
 
 static void send_get(struct dice *dice, int fd)
@@ -83,7 +116,7 @@ static void send_get(struct dice *dice, int fd)
 		 one_in(dice, 2) ? NLM_F_DUMP : 0);
 	if (one_in(dice, 2))
 		nl_put_u64(&msg, LLM_NL_A_CGROUP, some_cgroup(dice));
-	send_message(KIND_NETLINK, fd, &msg);
+	send_message(dice, KIND_NETLINK, fd, &msg);
 }
 
 static void send_watch(struct dice *dice, int fd)
@@ -97,7 +130,7 @@ static void send_watch(struct dice *dice, int fd)
 	nl_put_u64(&msg, LLM_NL_A_WATCH_STALL, roll_number(dice));
 	nl_put_u64(&msg, LLM_NL_A_WATCH_WINDOW, 500000000ULL + roll_number(dice));
 	nl_nest_end(&msg, nest);
-	send_message(KIND_NETLINK, fd, &msg);
+	send_message(dice, KIND_NETLINK, fd, &msg);
 }
 
 /* Attributes of random types and lengths, nested at random. */
@@ -124,7 +157,7 @@ static void send_garbage(struct dice *dice, int fd)
 		nl_nest_end(&msg, nests[--depth]);
 	if (one_in(dice, 3))
 		spoil(dice, msg.bytes + NLMSG_HDRLEN, msg.head.nlmsg_len - NLMSG_HDRLEN);
-	send_message(KIND_NETLINK, fd, &msg);
+	send_message(dice, KIND_NETLINK, fd, &msg);
 }
 
 void netlink_main(struct dice *dice, bool admin)
@@ -146,17 +179,16 @@ void netlink_main(struct dice *dice, bool admin)
 			if (one_in(dice, 2))
 				nl_join(fd);
 		}
-		if (what < 30)
+		if (what < 20)
 			send_quota(dice, fd);
+		else if (what < 30)
+			send_reset(dice, fd);
 		else if (what < 60)
 			send_get(dice, fd);
 		else if (what < 70)
 			send_watch(dice, fd);
 		else
 			send_garbage(dice, fd);
-		/* a full socket is a case of its own */
-		if (!one_in(dice, 10))
-			drain(fd);
 		if (!admin || one_in(dice, 20))
 			usleep(roll(dice, 2000));
 	}

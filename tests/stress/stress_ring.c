@@ -130,7 +130,7 @@ void ring_step(struct dice *dice, struct ring *ring, int fd, bool server)
 		stress_did(KIND_URING, -EAGAIN);
 		return;
 	}
-	if (one_in(dice, 200)) {
+	if (one_in(dice, 50)) {
 		ring_down(ring);
 		return;
 	}

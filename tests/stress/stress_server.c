@@ -1,51 +1,36 @@
 // SPDX-License-Identifier: MIT
 /*
- * A hostile server: takes requests and breaks its word, by ioctl and io_uring, is away for a while,
- * and now and then does what it should, so that requests get anywhere. See stress.h.
+ * A hostile server, in threads that share its file: it breaks its word by ioctl and io_uring, goes
+ * away and comes back, and beside that answers requests, so that they get anywhere. See stress.h.
  */
 #include "stress.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <string.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <unistd.h>
 
-static void on_alarm(int sig)
-{
-	(void)sig;
-}
-
-static void start_alarm(void)
-{
-	const struct sigaction action = { .sa_handler = on_alarm };
-	const struct itimerval often = { { 0, 2000 }, { 0, 2000 } };
-
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &often, NULL);
-}
-
 /* Mappings of clients' buffers, kept until they are long gone. */
-static struct {
+static _Thread_local struct {
 	void *at;
 	size_t len;
 } maps[8];
-static int sink = -1;
+static _Thread_local int sink = -1;
 
-static void map_buffer(struct dice *dice, int fd, uint64_t offset, uint64_t len)
+void server_map(struct dice *dice, int fd, uint64_t offset, uint64_t len)
 {
 	const uint32_t i = roll(dice, 8);
 	void *at;
 
+	if (stress->calm)
+		return;
 	if (maps[i].at)
 		munmap(maps[i].at, maps[i].len);
 	maps[i].at = NULL;
 	at = mmap(NULL, len, one_in(dice, 2) ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 		  (off_t)offset);
-	if (stress_did(KIND_SERVER_MMAP, at == MAP_FAILED ? -errno : 0) < 0)
+	if (stress_called(KIND_SERVER_MMAP, at == MAP_FAILED ? -1 : 0) < 0)
 		return;
 	maps[i].at = at;
 	maps[i].len = len;
@@ -66,115 +51,116 @@ static void touch_buffers(struct dice *dice)
 		mprotect(maps[i].at, maps[i].len, PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
-/* Fetches one request and answers it, as far as the verdicts allow. */
-static void step_well(struct dice *dice, int fd)
-{
-	static char buf[65536] __attribute__((aligned(8)));
-	struct llm_fetch fetch = {
-		.size = sizeof(fetch),
-		.flags = LLM_FETCH_REQUEST | LLM_FETCH_CONTROL | LLM_FETCH_NONBLOCK,
-		.buf = (uintptr_t)buf,
-		.buf_len = sizeof(buf),
-	};
-	struct llm_commit commit = { .size = sizeof(commit), .data = (uintptr_t)buf };
-	struct llm_event event;
-	int r;
-
-	if (one_in(dice, 3))
-		fetch.flags |= LLM_FETCH_NOTICE;
-	r = ioctl(fd, LLM_IOC_FETCH, &fetch);
-	if (stress_did(KIND_FETCH, r < 0 ? -errno : r) < 0)
-		return;
-	memcpy(&event, buf, sizeof(event));
-	commit.id = event.id;
-	if (event.type != LLM_EVENT_REQUEST) {
-		commit.flags = LLM_COMMIT_END;
-		ioctl(fd, LLM_IOC_COMMIT, &commit);
-		return;
-	}
-	if (event.buffer_len && one_in(dice, 2))
-		map_buffer(dice, fd, event.buffer, event.buffer_len);
-	if (event.answer_buffer_len && one_in(dice, 2))
-		map_buffer(dice, fd, event.answer_buffer, event.answer_buffer_len);
-	if (event.op < LLM_OP_CONTROL && !one_in(dice, 4)) {
-		struct llm_charge charge = { .size = sizeof(charge), .id = event.id,
-					     .bytes = 4096 * (1 + roll(dice, 100)) };
-
-		r = ioctl(fd, LLM_IOC_CHARGE, &charge);
-		stress_did(KIND_CHARGE, r < 0 ? -errno : r);
-	}
-	commit.prompt_tokens = event.prompt_tokens + roll(dice, 20);
-	commit.output_tokens = event.output_tokens;
-	for (uint32_t n = roll(dice, 8); n; n--) {
-		commit.output_tokens += roll(dice, 20);
-		commit.data_len = roll(dice, 2000);
-		r = ioctl(fd, LLM_IOC_COMMIT, &commit);
-		if (stress_did(KIND_COMMIT, r < 0 ? -errno : r) != LLM_VERDICT_CONTINUE)
-			return;
-	}
-	commit.data_len = 0;
-	commit.flags = LLM_COMMIT_END;
-	if (one_in(dice, 2))
-		stress_did(KIND_COMMIT, ioctl(fd, LLM_IOC_COMMIT, &commit));
-}
-
 static void step_badly(struct dice *dice, int fd)
 {
 	union command command;
 	enum stress_kind kind;
 	const unsigned int cmd = command_server(dice, &command, &kind);
-	const int r = ioctl(fd, cmd, &command);
+	int r;
 
-	stress_did(kind, r < 0 ? -errno : r);
+	if (cmd == LLM_IOC_FETCH)
+		patience(1 + roll(dice, 2000));
+	r = ioctl(fd, cmd, &command);
+	stress_called(kind, r);
+	if (r >= 0)
+		command_took(cmd, &command);
 }
 
 static void step_mmap(struct dice *dice, int fd)
 {
 	const size_t len = 4096 * (1 + roll(dice, 8));
-	volatile char *at = mmap(NULL, len, one_in(dice, 2) ? PROT_READ : PROT_READ | PROT_WRITE,
-				 one_in(dice, 8) ? MAP_PRIVATE : MAP_SHARED, fd,
-				 (off_t)(roll_number(dice) & 0xffffff000ULL));
+	const int kind = one_in(dice, 8) ? MAP_PRIVATE : MAP_SHARED;
+	void *at;
 
-	if (stress_did(KIND_SERVER_MMAP, at == MAP_FAILED ? -errno : 0) >= 0)
-		munmap((void *)at, len);
+	if (stress->calm)
+		return;
+	at = mmap(NULL, len, one_in(dice, 2) ? PROT_READ : PROT_READ | PROT_WRITE, kind, fd,
+		  (off_t)(roll_number(dice) & 0xffffff000ULL));
+	if (stress_called(KIND_SERVER_MMAP, at == MAP_FAILED ? -1 : 0) >= 0)
+		munmap(at, len);
 }
 
-static void serve(struct dice *dice, int fd)
+/* One file that all threads of the process serve; the first that has had enough ends it for all. */
+static int served;
+static atomic_bool closing;
+static uint64_t seeds[STRESS_SERVERS];
+
+static void *serve(void *arg)
 {
+	const uint32_t which = (uint32_t)(uintptr_t)arg;
+	struct dice dice = { seeds[which] };
 	struct ring *ring = ring_make();
+	struct holder *holder = holder_make(which);
 
-	while (ring && !atomic_load(&stress->stop) && !one_in(dice, 20000)) {
-		const uint32_t what = roll(dice, 100);
+	patience_make();
+	while (ring && !atomic_load(&stress->stop) && !atomic_load(&closing)) {
+		const uint32_t what = roll(&dice, 100);
 
-		if (what < 40)
-			step_well(dice, fd);
-		else if (what < 75)
-			step_badly(dice, fd);
+		if (what < 60)
+			holder_step(&dice, holder, served);
+		else if (what < 80)
+			step_badly(&dice, served);
+		else if (what < 92)
+			ring_step(&dice, ring, served, true);
 		else if (what < 95)
-			ring_step(dice, ring, fd, true);
-		else if (what < 97)
-			arena_change(dice);
-		else if (what < 99)
-			touch_buffers(dice);
+			arena_change(&dice);
+		else if (what < 98)
+			touch_buffers(&dice);
 		else
-			step_mmap(dice, fd);
+			step_mmap(&dice, served);
+		if (one_in(&dice, 20000))
+			atomic_store(&closing, true);
 	}
 	if (ring)
 		ring_free(ring);
+	return NULL;
+}
+
+static void set_up(struct dice *dice)
+{
+	static const struct llm_region regions[STRESS_REGIONS] = {
+		{ .bytes = 1U << 30, .name = "host" }, { .bytes = 1U << 30, .name = "vram0" },
+	};
+	struct llm_setup setup = {
+		.size = sizeof(setup),
+		.slots = 2 + roll(dice, 8),
+		.regions = (uintptr_t)regions,
+		.region_count = STRESS_REGIONS,
+	};
+
+	setup.sequences = 2 * setup.slots;
+	stress_called(KIND_SETUP, ioctl(served, LLM_IOC_SETUP, &setup));
+}
+
+static void serve_all(struct dice *dice)
+{
+	pthread_t threads[STRESS_SERVERS];
+	uint32_t count = 0;
+
+	atomic_store(&closing, false);
+	if (!one_in(dice, 8))
+		set_up(dice);
+	while (count < STRESS_SERVERS) {
+		seeds[count] = (uint64_t)roll(dice, 1U << 31) << 31 | roll(dice, 1U << 31);
+		if (pthread_create(&threads[count], NULL, serve, (void *)(uintptr_t)count))
+			break;
+		count++;
+	}
+	while (count)
+		pthread_join(threads[--count], NULL);
+	holders_free();
 }
 
 void server_main(struct dice *dice)
 {
 	arena_make();
-	start_alarm();
 	while (!atomic_load(&stress->stop)) {
-		const int fd = open("/dev/llmd", O_RDWR | O_CLOEXEC);
-
-		if (stress_did(KIND_OPEN, fd < 0 ? -errno : 0) < 0) {
+		served = open("/dev/llmd", O_RDWR | O_CLOEXEC);
+		if (stress_called(KIND_OPEN, served) < 0) {
 			usleep(1000);
 			continue;
 		}
-		serve(dice, fd);
-		close(fd);
+		serve_all(dice);
+		close(served);
 	}
 }
