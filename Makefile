@@ -62,7 +62,7 @@ tests		= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/$(1)/$(2)*.c)
 UNIT_TESTS	:= $(call tests,unit,test_)
 NUMERIC_TESTS	:= $(call tests,numeric,test_)
 UAPI_SRCS	:= $(sort $(wildcard tests/uapi/test_*.c))
-UAPI_TESTS	:= $(UAPI_SRCS:tests/%.c=$(O)/tests/%) $(O)/tests/stress/stress
+UAPI_TESTS	:= $(UAPI_SRCS:tests/%.c=$(O)/tests/%) $(O)/tests/stress/stress $(O)/tests/faults/faults
 E2E_TESTS	:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/e2e/*.c)))
 BENCHES		:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 CLI_FAKES	:= $(patsubst tests/%.c,$(O)/tests/%.so,$(wildcard tests/cli/*.c))
@@ -154,6 +154,9 @@ STRESS_OBJS	:= $(call objs,tests/stress/*.c)
 $(O)/tests/stress/stress: $(STRESS_OBJS) $(UAPI_COMMON)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -luring -lpthread
+$(O)/tests/faults/faults: $(O)/tests/faults/faults.o $(UAPI_COMMON)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -luring
 E2E_COMMON	:= $(call objs,tests/e2e/lib/*.c)
 $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(E2E_COMMON) $(O)/libllmos.so.0
 	$(call say,LD,$@)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * stress [-m] [-n OPERATIONS] [-t SECONDS] [-s SEED]: everybody at once is hostile, for so many
- * operations and so long at most; then all of them are killed, and the broker must be as if nothing
+ * stress [-m] [-f PERCENT] [-n OPERATIONS] [-t SECONDS] [-s SEED]: everybody at once is hostile, for
+ * so many operations and so long at most; then all of them are killed, and the broker must be as if nothing
  * had been: no request, nothing charged, and the next client is served. From 20,000 operations on
  * some of each kind go well. What the kernel has to say about it (KASAN, lockdep, a leak) is found
  * by who runs this in a machine. Says TAP; runs as root.
@@ -9,6 +9,9 @@
  * With -m no mapping changes under a command, and none of a buffer is made by the server: User-Mode
  * Linux copies to a page that it has looked up before, and falls if that is the page of zeroes by
  * then; and it walks an address space without its lock when two unmap something of it at once.
+ *
+ * With -f so many in a hundred of what can fail in the kernel does (uapi_fault.h), for everybody but
+ * who tends to them.
  */
 #include "stress.h"
 
@@ -26,6 +29,7 @@
 #include <unistd.h>
 
 #include "tests/uapi/uapi.h"
+#include "tests/uapi/uapi_fault.h"
 #include "tests/uapi/uapi_netlink.h"
 
 #define CLIENTS		5U
@@ -36,6 +40,7 @@
 #define CGROUPS		"/sys/fs/cgroup/stress"
 #define FIRST_UID	2000U
 #define OPERATIONS_A_STEP	40U
+#define IDLE_ROUNDS	100U
 #define FAR_AWAY	((void *)0x155554aaa000)
 
 static const char *const kind_names[KINDS] = {
@@ -67,6 +72,8 @@ static void worker_main(uint32_t which)
 	setpriority(PRIO_PROCESS, 0, which == SERVER ? -5 : 0);
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		sigaction(signals[i], &action, NULL);
+	if (stress->faults)
+		fault_join();
 	if (which < CLIENTS || which == CURIOUS)
 		become_user(FIRST_UID + which % 3);
 	if (which < CLIENTS)
@@ -152,15 +159,25 @@ static void step(void)
 		step_param();
 }
 
-/* The more the others do, the more is done to them, and a little in any case: they may wait for it. */
+/*
+ * The more the others do, the more is done to them; and now and then a little in any case: it may be
+ * what they wait for.
+ */
 static void steps(void)
 {
 	static uint64_t done;
+	static unsigned int idle;
 
-	do {
+	if (++idle >= IDLE_ROUNDS) {
+		step();
+		idle = 0;
+	}
+	while (done < atomic_load(&stress->done) && !atomic_load(&stress->stop)) {
 		step();
 		done += OPERATIONS_A_STEP;
-	} while (done < atomic_load(&stress->done) && !atomic_load(&stress->stop));
+		idle = 0;
+	}
+	workers_tend();
 	usleep(2000);
 }
 
@@ -277,54 +294,91 @@ static void check_kinds(void)
 			ok(atomic_load(&stress->worked[i]), "%s: some went well", kind_names[i]);
 }
 
-static void share(uint64_t target, uint64_t seed, bool calm)
+static void share(void)
 {
 	/* where no address that is a little wrong leads */
 	stress = mmap(FAR_AWAY, sizeof(*stress), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	must(stress != MAP_FAILED, "shared memory");
-	stress->target = target;
-	stress->seed = seed;
-	stress->calm = calm;
-	dice.state = seed;
+	stress->target = 100000;
+	stress->seed = random_seed();
+}
+
+/* Return: they are understood. */
+static bool arguments(int argc, char **argv, uint64_t *ret_seconds)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "mf:n:t:s:")) != -1) {
+		if (option == 'm')
+			stress->calm = true;
+		else if (option == 'f')
+			stress->faults = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (option == 'n')
+			stress->target = strtoull(optarg, NULL, 10);
+		else if (option == 't')
+			*ret_seconds = strtoull(optarg, NULL, 10);
+		else if (option == 's')
+			stress->seed = strtoull(optarg, NULL, 10);
+		else
+			return false;
+	}
+	return optind == argc;
+}
+
+/* What the kernel has allocated, in KiB: from one run to a longer one it must not grow. */
+static unsigned long slab_kib(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128];
+
+	while (file && !kib && fgets(line, sizeof(line), file))
+		sscanf(line, "Slab: %lu kB", &kib);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+static void run(uint64_t seconds)
+{
+	const uint64_t start = now_ns(), until = start + seconds * 1000000000ULL;
+
+	setpriority(PRIO_PROCESS, 0, -10);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		worker_start(i);
+	fault_shower(stress->faults);
+	while (!atomic_load(&stress->stop) && now_ns() < until)
+		steps();
+	fault_shower(0);
+	ok(atomic_load(&stress->done) >= stress->target, "%llu operations in %llu s",
+	   (unsigned long long)atomic_load(&stress->done),
+	   (unsigned long long)(now_ns() - start) / 1000000000);
+	end_all();
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t target = 100000, seconds = 120, seed = 0, until;
-	bool calm = false;
-	int option, nl;
+	const unsigned long slab = slab_kib();
+	uint64_t seconds = 120;
+	int nl;
 
-	while ((option = getopt(argc, argv, "mn:t:s:")) != -1) {
-		if (option == 'm')
-			calm = true;
-		else if (option == 'n')
-			target = strtoull(optarg, NULL, 10);
-		else if (option == 't')
-			seconds = strtoull(optarg, NULL, 10);
-		else if (option == 's')
-			seed = strtoull(optarg, NULL, 10);
-		else
-			return 64;
-	}
-	share(target, seed ? seed : random_seed(), calm);
+	share();
+	if (!arguments(argc, argv, &seconds))
+		return 64;
+	dice.state = stress->seed;
 	tap_note("seed %llu, %llu operations, %llu s at most", (unsigned long long)stress->seed,
-		 (unsigned long long)target, (unsigned long long)seconds);
+		 (unsigned long long)stress->target, (unsigned long long)seconds);
+	must(!stress->faults || fault_begin(), "failures on order");
 	must(!mkdir(CGROUPS, 0755) || errno == EEXIST, CGROUPS);
 	nl = nl_open();
 	must(nl >= 0, "the family \"llm\"");
 	param_set("recover_timeout_s", 5);
-	setpriority(PRIO_PROCESS, 0, -10);
-	for (uint32_t i = 0; i < WORKERS; i++)
-		worker_start(i);
-	until = now_ns() + seconds * 1000000000ULL;
-	while (!atomic_load(&stress->stop) && now_ns() < until)
-		steps();
-	tap_note("%llu operations", (unsigned long long)atomic_load(&stress->done));
-	end_all();
+	run(seconds);
 	ok(eventually(nobody_left()), "no request and no server is left");
 	check_ledger(nl);
 	check_service();
 	check_kinds();
+	tap_note("slab: %lu KiB before, %lu KiB after", slab, slab_kib());
 	return tap_done();
 }

@@ -33,6 +33,7 @@ enum stress_kind {
  * @seed: of the run
  * @target: operations to make
  * @calm: memory stays as it is mapped, and no buffer is mapped into the server
+ * @faults: of what can fail in the kernel for them, so many in a hundred do
  * @done: operations made
  * @tried: of each kind
  * @worked: of those, not refused
@@ -45,6 +46,7 @@ struct stress {
 	uint64_t seed;
 	uint64_t target;
 	bool calm;
+	uint32_t faults;
 	_Atomic uint64_t done;
 	_Atomic uint64_t tried[KINDS];
 	_Atomic uint64_t worked[KINDS];

@@ -17,7 +17,7 @@
 #define HELD	12U
 #define KEPT	8U
 #define ORPHANS	64U
-#define IDLE_US	5000U
+#define IDLE_US	20000U
 
 /* @id, @paused, @cancelled and @asked: also changed by other threads */
 struct held {

@@ -10,5 +10,6 @@ calm=
 case $LLMOS_VEHICLE in
 uml*) calm=-m ;;
 esac
-tap_run stress $((120 + operations / 2000)) "$LLMOS_BUILD/tests/stress/stress" $calm -n "$operations" \
-	-t $((60 + operations / 2000)) ${LLMOS_SEED:+-s "$LLMOS_SEED"}
+# several times as long as it takes on a machine with nothing else to do
+tap_run stress $((180 + operations / 500)) "$LLMOS_BUILD/tests/stress/stress" $calm -n "$operations" \
+	-t $((120 + operations / 500)) ${LLMOS_SEED:+-s "$LLMOS_SEED"}
