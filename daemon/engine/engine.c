@@ -116,6 +116,9 @@ static int check_item(const struct engine_model *model, const struct engine_item
 	if (item->count > seq->page_count * (uint64_t)KV_PAGE_TOKENS - seq->length ||
 	    item->count > model->context - seq->length)
 		return -ENOSPC;
+	/* what is kept is not written: engine_seq_reserve() copies a page that ends within it */
+	if (item->count && seq->length < seq->kept_count * KV_PAGE_TOKENS)
+		return -ENOSPC;
 	for (unsigned int i = 0; i < item->count; i++)
 		if (item->tokens[i] >= model->model->hparams.vocab)
 			return -EINVAL;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine: models in memory, sequences with their key-value cache, and steps that advance many
- * sequences at once. It knows nothing of requests, clients or devices. One thread calls it; it
- * spreads a step over its own pool of threads.
+ * sequences at once, and a store of prefixes that were computed before. It knows nothing of requests,
+ * clients or devices. One thread calls it; it spreads a step over its own pool of threads.
  *
  * Results do not depend on company: the logits of a token are the same bits whatever else is in
  * the step, however a prompt is cut into steps, and whatever the number of threads. A sequence
- * that is recomputed from its tokens continues as it would have.
+ * that is recomputed from its tokens, or begins with pages that another one has computed, continues as
+ * it would have.
  */
 #ifndef LLMOS_ENGINE_ENGINE_H
 #define LLMOS_ENGINE_ENGINE_H
@@ -17,6 +18,7 @@
 
 struct engine;
 struct engine_model;
+struct engine_payer;
 struct engine_seq;
 struct gguf;
 
@@ -33,6 +35,11 @@ struct gguf;
  * @max_seqs: sequences at once
  * @batch_tokens: tokens of one step at most, which bounds how long it takes
  * @logits_rows: rows of logits that one step can return at most
+ * @prefix_bytes: of one model's cache, kept at most for sequences to come; 0: see @prefix_percent
+ * @prefix_percent: of one model's cache, the same; both 0: nothing is kept
+ * @prefix_dropped: told of what is kept no longer, however that came; NULL: nobody wants to know. It
+ *	must not call the engine
+ * @prefix_arg: its argument
  * @progress: called by the thread that steps, once for each layer of a step, or NULL: a step of a
  *	large model on a small machine takes minutes
  * @progress_arg: its argument
@@ -47,6 +54,10 @@ struct engine_config {
 	unsigned int max_seqs;
 	unsigned int batch_tokens;
 	unsigned int logits_rows;
+	size_t prefix_bytes;
+	unsigned int prefix_percent;
+	void (*prefix_dropped)(void *arg, const struct engine_payer *payer, size_t bytes);
+	void *prefix_arg;
 	void (*progress)(void *arg);
 	void *progress_arg;
 };
@@ -82,7 +93,8 @@ struct engine_model_info {
 	uint32_t ff_width;
 	uint32_t vocab;
 	uint32_t kv_pages;
-	uint32_t kv_pages_used;
+	uint32_t kv_pages_used;		/* by sequences; the others can be had */
+	uint32_t kv_pages_kept;		/* of the others, for sequences to come */
 	uint32_t page_tokens;
 	char arch[32];
 	char weights[16];
@@ -109,12 +121,72 @@ unsigned int engine_seq_length(const struct engine_seq *seq);
  * Return: 0; -ENOSPC no pages left now, -E2BIG longer than context_used.
  */
 int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens);
-/** engine_seq_bytes() - of the pages that it holds */
+/** engine_seq_bytes() - of the pages that it has for itself: not those that are kept */
 size_t engine_seq_bytes(const struct engine_seq *seq);
 /** engine_kv_bytes() - of the pages that a sequence of @tokens holds */
 size_t engine_kv_bytes(const struct engine_model *model, unsigned int tokens);
+/** engine_seq_bytes_for() - of those that it will have for itself once it is reserved for @tokens */
+size_t engine_seq_bytes_for(const struct engine_seq *seq, unsigned int tokens);
 /** engine_seq_truncate() - forget all but the first @tokens and give their pages back */
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens);
+
+/* ---- prefixes ---- */
+
+/**
+ * struct engine_domain - who may reuse what was computed for whom: who has the same one
+ *
+ * Compared, never looked into. Nothing that is kept in one domain has an influence on what another
+ * one finds, but for the room that there is for all: see daemon/engine/prefix.h for who loses.
+ */
+struct engine_domain {
+	const void *source;
+	uint64_t group;
+	uint32_t user;
+};
+
+/** struct engine_payer - who is charged for what is kept; as struct engine_domain */
+struct engine_payer {
+	void *source;
+	uint64_t group;
+};
+
+/**
+ * engine_prefix_find() - how much of a prompt is kept
+ * @tokens: the prompt (count)
+ *
+ * Return: tokens of whole pages, @count at most.
+ */
+unsigned int engine_prefix_find(const struct engine_model *model,
+				const struct engine_domain *domain, const uint32_t *tokens,
+				unsigned int count);
+/**
+ * engine_prefix_drop() - give up kept pages that no sequence uses
+ * @payer: who is charged for them
+ * @bytes: so many at least, if there are
+ *
+ * Return: bytes that @payer is not charged for any more.
+ */
+size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer *payer,
+			  size_t bytes);
+/** engine_seq_begin() - let an empty sequence begin with what engine_prefix_find() finds; Return: that */
+unsigned int engine_seq_begin(struct engine_seq *seq, const struct engine_domain *domain,
+			      const uint32_t *tokens, unsigned int count);
+/** engine_seq_kept_bytes() - of the kept pages that it uses; of one payer, or NULL: of all */
+size_t engine_seq_kept_bytes(const struct engine_seq *seq, const struct engine_payer *payer);
+/**
+ * engine_seq_keep() - keep its full pages, which it goes on using
+ * @domain: the same in all calls for this sequence
+ * @payer: who is charged for what is new
+ * @tokens: that are in it (engine_seq_length)
+ *
+ * Where the same pages are kept already, it uses those from now on and its own are free.
+ *
+ * Return: bytes of its own pages that are kept from now on.
+ */
+size_t engine_seq_keep(struct engine_seq *seq, const struct engine_domain *domain,
+		       const struct engine_payer *payer, const uint32_t *tokens);
+/** engine_seq_unkeep() - they are its own again, as engine_seq_keep() just returned them */
+void engine_seq_unkeep(struct engine_seq *seq, size_t bytes);
 
 /* ---- steps ---- */
 

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/kv.h"
+#include "engine/prefix.h"
 #include "engine/rope.h"
 #include "engine/scratch.h"
 #include "engine/threads.h"
@@ -28,6 +29,7 @@ struct engine {
  * @next_free: on that list
  * @pages: (model->seq_pages_max) numbers of its cache pages, in order
  * @page_count: pages it has
+ * @kept_count: of these, the first ones that the prefix store keeps: they are not written
  * @length: tokens in its cache, page_count * KV_PAGE_TOKENS at most
  * @is_used: not on the list
  * @in_step: an item of the step being checked names it
@@ -37,6 +39,7 @@ struct engine_seq {
 	struct engine_seq *next_free;
 	uint32_t *pages;
 	uint32_t page_count;
+	uint32_t kept_count;
 	uint32_t length;
 	bool is_used;
 	bool in_step;
@@ -53,6 +56,7 @@ struct engine_model {
 	uint32_t seq_pages_max;
 	uint64_t token_work;		/* multiplications a token takes, its attention left out */
 	struct kv kv;
+	struct prefix prefix;
 	struct engine_seq *seqs;	/* (config.max_seqs) */
 	struct engine_seq *free_seqs;
 	uint32_t *seq_pages;		/* behind seqs[].pages */

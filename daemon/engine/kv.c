@@ -2,6 +2,7 @@
 /* The arena of the key-value cache: mapped without reserve, handed out in pages from a stack. */
 #include "engine/kv.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 static bool plane_size(size_t *ret, uint32_t head_dim, bool is_f16)
@@ -31,12 +32,15 @@ int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads, u
 		return -EOVERFLOW;
 	new.layer_bytes = new.page_bytes / layers;
 	new.free_pages = calloc(pages, sizeof(*new.free_pages));
-	if (!new.free_pages)
+	new.holders = calloc(pages, sizeof(*new.holders));
+	if (!new.free_pages || !new.holders) {
+		kv_close(&new);
 		return -ENOMEM;
+	}
 	base = mmap(NULL, new.arena_bytes, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED) {
-		free(new.free_pages);
+		kv_close(&new);
 		return -ENOMEM;
 	}
 	/* attention walks through megabytes of it; where there are no huge pages, small ones do */
@@ -54,15 +58,32 @@ void kv_close(struct kv *kv)
 	if (kv->base)
 		munmap(kv->base, kv->arena_bytes);
 	free(kv->free_pages);
+	free(kv->holders);
 	*kv = (struct kv){ 0 };
 }
 
 uint32_t kv_take(struct kv *kv)
 {
-	return kv->free_pages[--kv->free_count];
+	const uint32_t page = kv->free_pages[--kv->free_count];
+
+	kv->holders[page] = 1;
+	return page;
 }
 
-void kv_give(struct kv *kv, uint32_t page)
+uint32_t kv_share(struct kv *kv, uint32_t page)
 {
+	return ++kv->holders[page];
+}
+
+uint32_t kv_give(struct kv *kv, uint32_t page)
+{
+	if (--kv->holders[page])
+		return kv->holders[page];
 	kv->free_pages[kv->free_count++] = page;
+	return 0;
+}
+
+void kv_copy(struct kv *kv, uint32_t to, uint32_t from)
+{
+	memcpy(kv->base + to * kv->page_bytes, kv->base + from * kv->page_bytes, kv->page_bytes);
 }

@@ -6,7 +6,9 @@
  *	(layers, kv_heads, {keys, values}, KV_PAGE_TOKENS, head_dim)
  *
  * so that each head's keys lie together, as kern_attn wants them, and a page is one stretch of
- * memory. Belongs to the thread that steps the model; inside a step its members write disjoint parts.
+ * memory. A page may have several holders: sequences that share it, and the prefix store. It is
+ * written only while it has one. Belongs to the thread that steps the model; inside a step its members
+ * write disjoint parts.
  */
 #ifndef LLMOS_ENGINE_KV_H
 #define LLMOS_ENGINE_KV_H
@@ -14,6 +16,7 @@
 #include "base/util.h"
 
 #define KV_PAGE_TOKENS	32
+#define KV_PAGE_NONE	UINT32_MAX	/* no page */
 
 /**
  * struct kv - see above
@@ -24,6 +27,7 @@
  * @page_count: pages of the arena
  * @free_pages: stack of the numbers of free pages
  * @free_count: height of that stack
+ * @holders: of each page; 0: it is free
  * @is_f16: elements are F16, else float32
  */
 struct kv {
@@ -35,6 +39,7 @@ struct kv {
 	uint32_t page_count;
 	uint32_t *free_pages;
 	uint32_t free_count;
+	uint32_t *holders;
 	bool is_f16;
 };
 
@@ -46,9 +51,14 @@ int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads, u
 	    bool is_f16);
 void kv_close(struct kv *kv);
 
-/** kv_take() - a free page; there must be one */
+/** kv_take() - a free page, with one holder; there must be one */
 uint32_t kv_take(struct kv *kv);
-void kv_give(struct kv *kv, uint32_t page);
+/** kv_share() - one more holder of a page that has some; Return: how many it has now */
+uint32_t kv_share(struct kv *kv, uint32_t page);
+/** kv_give() - one holder less; without any the page is free; Return: how many are left */
+uint32_t kv_give(struct kv *kv, uint32_t page);
+/** kv_copy() - what @from holds is in @to as well */
+void kv_copy(struct kv *kv, uint32_t to, uint32_t from);
 
 /** kv_keys() - (KV_PAGE_TOKENS, head_dim) keys of one head in one page; the values follow */
 static inline char *kv_keys(const struct kv *kv, uint32_t page, uint32_t layer, uint32_t head)

@@ -87,6 +87,17 @@ static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, 
 	return 0;
 }
 
+/* how many pages of the cache may be kept for sequences to come */
+static uint32_t size_prefix(const struct engine_model *m)
+{
+	const struct engine_config *c = &m->engine->config;
+	const uint64_t pages = m->kv.page_count;
+
+	if (c->prefix_bytes)
+		return MIN(pages, c->prefix_bytes / m->kv.page_bytes);
+	return pages * MIN(c->prefix_percent, 100U) / 100;
+}
+
 static int load_cache(struct engine_model *m, struct error *error)
 {
 	const struct model_hparams *p = &m->model->hparams;
@@ -101,6 +112,10 @@ static int load_cache(struct engine_model *m, struct error *error)
 	if (r < 0)
 		return r;
 	r = kv_open(&m->kv, pages, p->layers, p->kv_heads, p->head_dim, is_f16);
+	if (r >= 0)
+		r = prefix_open(&m->prefix, &m->kv, size_prefix(m));
+	m->prefix.dropped = m->engine->config.prefix_dropped;
+	m->prefix.dropped_arg = m->engine->config.prefix_arg;
 	if (r >= 0)
 		r = seq_pool_open(m);
 	if (r < 0)
@@ -165,6 +180,7 @@ void engine_model_free(struct engine_model *m)
 	scratch_close(&m->scratch);
 	rope_close(&m->rope);
 	seq_pool_close(m);
+	prefix_close(&m->prefix);
 	kv_close(&m->kv);
 	tok_free(m->tokenizer);
 	model_free(m->model);
@@ -198,9 +214,10 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	info_of_model(ret, m->model, m->gguf);
 	ret->context_used = m->context;
 	ret->kv_pages = m->kv.page_count;
-	ret->kv_pages_used = m->kv.page_count - m->kv.free_count;
-	ret->memory_bytes = m->kv.arena_bytes + m->scratch.bytes +
-		m->kv.page_count * sizeof(*m->kv.free_pages) +
+	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
+	ret->kv_pages_kept = m->prefix.idle_count;
+	ret->memory_bytes = m->kv.arena_bytes + m->scratch.bytes + prefix_bytes(&m->prefix) +
+		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +
 		m->engine->config.max_seqs *
 			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));
 }
