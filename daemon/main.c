@@ -69,6 +69,8 @@ static const char usage[] =
 	"  --context=N          tokens of one request at most (as the model says)\n"
 	"  --kv-type=TYPE       auto, f32, f16\n"
 	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
+	"  --prefix-cache=no    compute each prompt anew, though it begins as an earlier one\n"
+	"  --prefix-memory=SIZE of each cache, kept at most for that: bytes, or 50%\n"
 	"  --isa=NAME           instruction set to use at most\n"
 	"  --user=NAME          become this user once everything is open\n"
 	"  --log-level=LEVEL    error, warning, notice, info, debug\n"
@@ -93,6 +95,8 @@ static const struct option options[] = {
 	{ "context", required_argument, NULL, OPTION_KEY },
 	{ "kv-type", required_argument, NULL, OPTION_KEY },
 	{ "kv-memory", required_argument, NULL, OPTION_KEY },
+	{ "prefix-cache", required_argument, NULL, OPTION_KEY },
+	{ "prefix-memory", required_argument, NULL, OPTION_KEY },
 	{ "isa", required_argument, NULL, OPTION_KEY },
 	{ "user", required_argument, NULL, OPTION_KEY },
 	{ "log-level", required_argument, NULL, OPTION_KEY },
@@ -467,6 +471,8 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 			.context = config->context,
 			.max_seqs = config->sequences,
 			.batch_tokens = config->batch_tokens,
+			.prefix_bytes = config->prefix_cache ? config->prefix_memory : 0,
+			.prefix_percent = config->prefix_cache ? config->prefix_percent : 0,
 			.progress = watchdog_progress,
 			.progress_arg = daemon,
 		},

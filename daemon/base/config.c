@@ -14,6 +14,7 @@ enum config_type {
 	CONFIG_LISTEN,
 	CONFIG_NUMBER,
 	CONFIG_SIZE,
+	CONFIG_PREFIX,
 	CONFIG_BOOL,
 	CONFIG_LEVEL,
 };
@@ -50,6 +51,9 @@ static const struct config_key {
 	  .offset = offsetof(struct config, context) },
 	{ .name = "kv_memory", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
 	  .offset = offsetof(struct config, kv_memory) },
+	{ .name = "prefix_memory", .type = CONFIG_PREFIX, .max = UINT64_C(1) << 50 },
+	{ .name = "prefix_cache", .type = CONFIG_BOOL,
+	  .offset = offsetof(struct config, prefix_cache) },
 	{ .name = "preload", .type = CONFIG_BOOL, .offset = offsetof(struct config, preload) },
 };
 
@@ -64,6 +68,8 @@ void config_init(struct config *config)
 		.log_level = LOG_INFO,
 		.slots = 16,
 		.batch_tokens = 128,
+		.prefix_percent = 50,
+		.prefix_cache = true,
 	};
 }
 
@@ -130,17 +136,44 @@ static int config_set_number(uint64_t *field, const struct config_key *key, cons
 
 	errno = 0;
 	number = strtoull(value, &end, 10);
-	unit = key->type == CONFIG_SIZE ? config_unit(end) : !*end;
+	unit = key->type == CONFIG_NUMBER ? !*end : config_unit(end);
 	if (!isdigit((unsigned char)*value) || errno || !unit)
-		return config_invalid(key->name, value, key->type == CONFIG_SIZE ?
-				      "is not a number of bytes (K, M, G)" : "is not a number",
-				      error);
+		return config_invalid(key->name, value, key->type == CONFIG_NUMBER ?
+				      "is not a number" : key->type == CONFIG_SIZE ?
+				      "is not a number of bytes (K, M, G)" :
+				      "is neither bytes (K, M, G) nor a percentage", error);
 	if (__builtin_mul_overflow(number, unit, &result) || result < key->min ||
 	    result > key->max)
 		return error_set(error, -EINVAL, "%s: '%s' is not between %llu and %llu",
 				 key->name, value, (unsigned long long)key->min,
 				 (unsigned long long)key->max);
 	*field = result;
+	return 0;
+}
+
+/* bytes, or a percentage of the cache: whichever was said last */
+static int config_set_prefix(struct config *config, const struct config_key *key,
+			     const char *value, struct error *error)
+{
+	char *end;
+	unsigned long percent;
+	uint64_t bytes;
+	int r;
+
+	errno = 0;
+	percent = strtoul(value, &end, 10);
+	if (isdigit((unsigned char)*value) && !errno && !strcmp(end, "%")) {
+		if (percent > 100)
+			return config_invalid(key->name, value, "is more than 100%", error);
+		config->prefix_percent = percent;
+		config->prefix_memory = 0;
+		return 0;
+	}
+	r = config_set_number(&bytes, key, value, error);
+	if (r < 0)
+		return r;
+	config->prefix_percent = 0;
+	config->prefix_memory = bytes;
 	return 0;
 }
 
@@ -195,6 +228,8 @@ int config_set(struct config *config, const char *key, const char *value, struct
 		case CONFIG_NUMBER:
 		case CONFIG_SIZE:
 			return config_set_number(field, known, value, error);
+		case CONFIG_PREFIX:
+			return config_set_prefix(config, known, value, error);
 		case CONFIG_BOOL:
 			return config_set_bool(field, known, value, error);
 		case CONFIG_LEVEL:

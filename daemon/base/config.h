@@ -29,6 +29,9 @@
  * @batch_tokens: of one step
  * @context: of one request, 0: as the model was made for
  * @kv_memory: bytes of one model's cache, 0: as the engine thinks best
+ * @prefix_cache: keep what was computed, for requests that begin in the same way
+ * @prefix_memory: bytes of one model's cache that it may keep, 0: see @prefix_percent
+ * @prefix_percent: of that cache; both 0: none
  * @preload: load the default model at start
  */
 struct config {
@@ -48,6 +51,9 @@ struct config {
 	uint64_t batch_tokens;
 	uint64_t context;
 	uint64_t kv_memory;
+	uint64_t prefix_memory;
+	uint64_t prefix_percent;
+	bool prefix_cache;
 	bool preload;
 };
 

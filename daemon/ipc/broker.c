@@ -22,6 +22,8 @@ struct broker {
 	struct list states[LLM_STATE_ENDED + 1];
 	struct list users;
 	struct tenants tenants;
+	struct llm_ledger kept;		/* for all cgroups together: none has a quota */
+	uint64_t last_file;
 	unsigned int count;
 	unsigned int wanted;		/* requests that need compute the scheduler would take */
 	uint64_t last_id;
@@ -99,9 +101,22 @@ static void broker_request_free(struct broker *broker, struct broker_request *re
 	free(request);
 }
 
-static void broker_fill_event(struct llm_event *event, const struct llm_submit *submit,
-			      const struct peer *peer, uint64_t id)
+/* without a cgroup that is known, what is computed for a connection is for that one alone */
+static void broker_fill_domain(struct llm_event *event, const struct broker_file *file)
 {
+	event->domain_cgroup = file->peer.cgroup_id;
+	event->domain_uid = file->peer.uid;
+	if (event->domain_cgroup)
+		return;
+	event->domain_cgroup = file->number;
+	event->domain_uid = UINT32_MAX;
+}
+
+static void broker_fill_event(struct llm_event *event, const struct llm_submit *submit,
+			      const struct broker_file *file, uint64_t id)
+{
+	const struct peer *peer = &file->peer;
+
 	*event = (struct llm_event){
 		.size = sizeof(*event),
 		.type = LLM_EVENT_REQUEST,
@@ -119,9 +134,8 @@ static void broker_fill_event(struct llm_event *event, const struct llm_submit *
 		.payload_len = submit->payload_len,
 		.data_len = submit->stop_len + submit->payload_len,
 		.sched_class = submit->sched_class,
-		.domain_cgroup = peer->cgroup_id,
-		.domain_uid = peer->uid,
 	};
+	broker_fill_domain(event, file);
 	memcpy(event->model, submit->model, sizeof(event->model));
 }
 
@@ -169,7 +183,7 @@ static struct broker_request *broker_request_new(struct broker *broker, struct b
 	if (!request)
 		return NULL;
 	request->file = file;
-	broker_fill_event(&request->event, submit, &file->peer, broker->last_id + 1);
+	broker_fill_event(&request->event, submit, file, broker->last_id + 1);
 	request->data = broker_copy_data(submit, data);
 	if (!request->data || broker_place(broker, request) < 0) {
 		free(request->data);
@@ -373,12 +387,17 @@ static struct broker_request *broker_payer(struct broker *broker, uint64_t id)
 /* there are no quotas here: what is held is counted, and nobody has to wait */
 static int broker_charge(struct ipc *ipc, const struct llm_charge *charge)
 {
-	struct broker_request *request = broker_payer(to_broker(ipc), charge->id);
+	struct broker *broker = to_broker(ipc);
+	struct broker_request *request = broker_payer(broker, charge->id);
 
 	if (!request)
 		return -ENOENT;
-	if (!request->leaf || charge->region >= LLM_REGIONS_MAX || charge->flags || !charge->bytes)
+	if (!request->leaf || charge->region >= LLM_REGIONS_MAX ||
+	    charge->flags & ~LLM_CHARGE_FLAGS || !charge->bytes)
 		return -EINVAL;
+	if (charge->flags & LLM_CHARGE_KEEP)
+		return llm_ledger_keep(&request->ledger, &broker->kept, charge->region,
+				       charge->bytes) ? LLM_VERDICT_CONTINUE : -EINVAL;
 	if (request->state == LLM_STATE_CANCELLING)
 		return LLM_VERDICT_CANCELLED;
 	if (llm_ledger_charge(&request->ledger, charge->region, charge->bytes, false) !=
@@ -389,12 +408,20 @@ static int broker_charge(struct ipc *ipc, const struct llm_charge *charge)
 
 static int broker_uncharge(struct ipc *ipc, const struct llm_charge *charge)
 {
-	struct broker_request *request = broker_payer(to_broker(ipc), charge->id);
+	struct broker *broker = to_broker(ipc);
+	struct llm_ledger *ledger = &broker->kept;
 
-	if (!request)
-		return -ENOENT;
-	if (!request->leaf || charge->region >= LLM_REGIONS_MAX ||
-	    !llm_ledger_uncharge(&request->ledger, charge->region, charge->bytes))
+	if (charge->id) {
+		struct broker_request *request = broker_payer(broker, charge->id);
+
+		if (!request)
+			return -ENOENT;
+		if (!request->leaf)
+			return -EINVAL;
+		ledger = &request->ledger;
+	}
+	if (charge->region >= LLM_REGIONS_MAX ||
+	    !llm_ledger_uncharge(ledger, charge->region, charge->bytes))
 		return -EINVAL;
 	return 0;
 }
@@ -445,6 +472,7 @@ int broker_new(struct broker **ret, struct ipc_sink *sink)
 	list_init(&broker->all);
 	list_init(&broker->users);
 	tenants_init(&broker->tenants);
+	llm_ledger_init(&broker->kept, &broker->tenants.stage.policy.root, 1, true);
 	*ret = broker;
 	return 0;
 }
@@ -472,8 +500,9 @@ void broker_free(struct broker *broker)
 
 /* ---- towards the clients ---- */
 
-void broker_file_init(struct broker_file *file)
+void broker_file_init(struct broker *broker, struct broker_file *file)
 {
+	file->number = ++broker->last_file;
 	list_init(&file->requests);
 	list_init(&file->leaves);
 	file->count = 0;

@@ -31,6 +31,7 @@ struct broker_request;
  * @requests: its requests, oldest first
  * @count: number of them
  * @leaves: it among those who share the server
+ * @number: no other one has or had it; not 0
  * @peer: who asks
  * @changed: something that a READ or WAIT of this file may wait for has happened to @request
  */
@@ -38,6 +39,7 @@ struct broker_file {
 	struct list requests;
 	unsigned int count;
 	struct list leaves;
+	uint64_t number;
 	struct peer peer;
 	void (*changed)(struct broker_file *file, struct broker_request *request);
 };
@@ -99,7 +101,7 @@ void broker_set_slots(struct broker *broker, unsigned int slots, unsigned int se
 /** broker_free() - also ipc_free(broker_ipc()); its files must be closed */
 void broker_free(struct broker *broker);
 
-void broker_file_init(struct broker_file *file);
+void broker_file_init(struct broker *broker, struct broker_file *file);
 /** broker_file_close() - cancel what it asked for; nobody reads it any more */
 void broker_file_close(struct broker *broker, struct broker_file *file);
 

@@ -216,7 +216,7 @@ int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *lo
 	conn->loop = loop;
 	conn->broker = broker;
 	conn->dirty = dirty;
-	broker_file_init(&conn->file);
+	broker_file_init(broker, &conn->file);
 	conn->file.changed = conn_changed;
 	r = loop_add(loop, &conn->source, EPOLLIN | EPOLLRDHUP);
 	if (r < 0) {

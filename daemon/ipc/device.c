@@ -327,9 +327,8 @@ static void slot_reclaim(struct device_slot *slot)
 	if (event->id)
 		device->ipc.sink->reclaim(device->ipc.sink, &device->ipc, event->id);
 	else
-		log_warning("device: %llu bytes of cgroup %llu are to be given back, none are kept",
-			    (unsigned long long)event->bytes,
-			    (unsigned long long)event->cgroup_id);
+		device->ipc.sink->reclaim_kept(device->ipc.sink, &device->ipc, event->cgroup_id,
+					       event->region, event->bytes);
 }
 
 static void slot_notice(struct device_slot *slot)

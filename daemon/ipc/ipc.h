@@ -24,9 +24,11 @@ struct ipc;
  * @cancelled: stop working on it and commit its end; an id that is not known is ignored
  * @resume: its pause is over
  * @reclaim: somebody waits for memory: give back what this request holds
+ * @reclaim_kept: the same of what is kept for a cgroup: @bytes in @region
  * @committed: result of an ipc_commit() that was pending: LLM_VERDICT_* or -errno
  *
- * None of them calls back into the transport, but for @request, which may commit an end at once.
+ * None of them calls back into the transport, but for @request, which may commit an end at once, and
+ * @reclaim and @reclaim_kept, which uncharge.
  */
 struct ipc_sink {
 	void (*request)(struct ipc_sink *sink, struct ipc *ipc, const struct llm_event *event,
@@ -34,6 +36,8 @@ struct ipc_sink {
 	void (*cancelled)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, uint64_t time_ns);
 	void (*resume)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
 	void (*reclaim)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
+	void (*reclaim_kept)(struct ipc_sink *sink, struct ipc *ipc, uint64_t cgroup_id,
+			     uint32_t region, uint64_t bytes);
 	void (*committed)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result);
 };
 
@@ -44,7 +48,8 @@ struct ipc_sink {
  * @commit: as LLM_IOC_COMMIT; pointers in it stay valid until the result is known, the struct
  *	only during the call
  * @charge: as LLM_IOC_CHARGE: memory is about to be taken; the verdict comes at once, so no commit
- *	of the same request may be pending: one resume could not answer two pauses
+ *	of the same request may be pending: one resume could not answer two pauses. Or it is kept from
+ *	now on, about which there is no verdict
  * @uncharge: as LLM_IOC_UNCHARGE: memory was given back; what a request holds at its end goes with it
  * @view: of the client's memory that an event named by its offset; NULL: there is none
  * @free: close; what it has handed out goes back to where it came from

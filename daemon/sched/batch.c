@@ -67,6 +67,8 @@ static bool batch_evict_paused(struct sched *sched, const struct model *model)
 
 	if (!job)
 		return false;
+	/* it is sequences that are short: his pages may be there yet when he goes on */
+	reuse_keep(job);
 	batch_put_back(sched, job);
 	return true;
 }
@@ -170,6 +172,12 @@ static bool batch_has_room(const struct sched *sched, const struct job *job)
 	return info.kv_pages - info.kv_pages_used >= need;
 }
 
+static void batch_leave_seq(struct job *job)
+{
+	job_drop_seq(job);
+	charge_settle(job);
+}
+
 /* Return: 0; 1: who asked has to wait, or it has failed; -ENOSPC ... there is no room here */
 static int batch_admit_one(struct sched *sched, struct job *job)
 {
@@ -183,15 +191,21 @@ static int batch_admit_one(struct sched *sched, struct job *job)
 		return 1;
 	r = batch_get_seq(sched, job);
 	if (!r) {
+		reuse_begin(sched, job);
+		/* less may be kept than a moment ago */
+		if (!charge_take(sched, job, tokens)) {
+			batch_leave_seq(job);
+			return 1;
+		}
 		do {
 			r = engine_seq_reserve(job->seq, tokens);
 		} while (r == -ENOSPC && batch_shrink_paused(sched, job->model));
 	}
 	if (r < 0) {
-		job_drop_seq(job);
-		charge_settle(job);
+		batch_leave_seq(job);
 		return r;
 	}
+	charge_settle(job);
 	job_move(sched, job, JOB_ACTIVE);
 	return 0;
 }

@@ -2,9 +2,9 @@
 /*
  * Cache pages are taken in the name of whoever asked: charged before, page by page as a sequence
  * grows, and uncharged after they were given back. What a job has been charged is what its sequence
- * holds; between its last step and its end it may be more, because the commit of the end gives all
- * of it back. One system call for each page of a sequence over the device, and none over the
- * socket.
+ * has for itself; between its last step and its end it may be more, because the commit of the end
+ * gives all of it back. One system call for each page of a sequence over the device, and none over
+ * the socket.
  */
 #include <string.h>
 
@@ -46,9 +46,19 @@ static bool charge_told(struct sched *sched, struct job *job, int verdict, unsig
 	}
 }
 
+/* of its own; what it finds in the prefix store is charged already */
+static size_t charge_due(const struct job *job, unsigned int tokens)
+{
+	const struct engine_model *model = job->model->loaded;
+
+	if (job->seq)
+		return engine_seq_bytes_for(job->seq, tokens);
+	return engine_kv_bytes(model, tokens) - engine_kv_bytes(model, reuse_find(job));
+}
+
 bool charge_take(struct sched *sched, struct job *job, unsigned int tokens)
 {
-	size_t bytes = engine_kv_bytes(job->model->loaded, tokens);
+	size_t bytes = charge_due(job, tokens);
 	const struct llm_charge charge = {
 		.size = sizeof(charge),
 		.id = job->event.id,

@@ -85,6 +85,11 @@ static int control_status(struct sched *sched, struct job *job)
 	int r;
 
 	sched_fill_status(sched, &status);
+	/* what is found tells of what others have asked */
+	if (job->event.uid && job->event.uid != geteuid()) {
+		status.kv_pages_kept = 0;
+		status.reused_tokens = 0;
+	}
 	r = control_append(job, &record, record_status(&record, &status));
 	if (!r)
 		job_finish(sched, job, LLM_FINISH_STOP);

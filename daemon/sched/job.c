@@ -124,6 +124,7 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 		job_fail(sched, job, -ENOMEM, NULL);
 		return;
 	}
+	reuse_keep(job);
 	job_drop_seq(job);
 	job->done = true;
 	job->finish = finish;
@@ -144,6 +145,7 @@ void job_fail(struct sched *sched, struct job *job, int r, const struct error *w
 
 void job_cancel(struct sched *sched, struct job *job)
 {
+	reuse_keep(job);
 	job_drop_seq(job);
 	bytes_clear(&job->answer.out);
 	bytes_clear(&job->journal);

@@ -179,13 +179,26 @@ void job_take_row(struct sched *sched, struct job *job, const float *logits);
 /* charge.c: who pays for cache pages */
 
 /**
- * charge_take() - charge what a sequence of @tokens holds, before it does
+ * charge_take() - charge what a sequence of @tokens has for itself, before it does
  *
  * Return: it is charged; false: not now, and the job is paused, failed, or to be asked again.
  */
 bool charge_take(struct sched *sched, struct job *job, unsigned int tokens);
 /** charge_settle() - uncharge what its sequence does not hold, or not any more */
 void charge_settle(struct job *job);
+
+/* reuse.c: what was computed before */
+
+/** reuse_find() - tokens at its beginning that need not be computed, as things are */
+unsigned int reuse_find(const struct job *job);
+/** reuse_begin() - its sequence, which is empty, begins with those */
+void reuse_begin(struct sched *sched, struct job *job);
+/** reuse_keep() - the full pages of its sequence, if it has one, outlive it */
+void reuse_keep(struct job *job);
+/** reuse_dropped() - for struct engine_config: pages are kept no longer, and not charged */
+void reuse_dropped(void *arg, const struct engine_payer *payer, size_t bytes);
+/** reuse_reclaim() - give up pages that are charged to a cgroup, @bytes of them */
+void reuse_reclaim(struct sched *sched, struct ipc *ipc, uint64_t cgroup_id, uint64_t bytes);
 
 /* buffer.c: memory of clients */
 

@@ -102,6 +102,14 @@ static void sched_reclaim(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
 		charge_settle(job);
 }
 
+static void sched_reclaim_kept(struct ipc_sink *sink, struct ipc *ipc, uint64_t cgroup_id,
+			       uint32_t region, uint64_t bytes)
+{
+	/* nothing is kept elsewhere */
+	if (region == 0)
+		reuse_reclaim(to_sched(sink), ipc, cgroup_id, bytes);
+}
+
 static void sched_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result)
 {
 	struct sched *sched = to_sched(sink);
@@ -270,6 +278,7 @@ void sched_fill_status(struct sched *sched, struct llm_status *status)
 		engine_model_info(model->loaded, &info);
 		status->kv_pages += info.kv_pages;
 		status->kv_pages_used += info.kv_pages_used;
+		status->kv_pages_kept += info.kv_pages_kept;
 	}
 }
 
@@ -342,6 +351,7 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 		.cancelled = sched_cancelled,
 		.resume = sched_resume,
 		.reclaim = sched_reclaim,
+		.reclaim_kept = sched_reclaim_kept,
 		.committed = sched_committed,
 	};
 	for (i = 0; i < ARRAY_SIZE(sched->jobs); i++)
@@ -350,6 +360,7 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 		list_init(&sched->table[i]);
 	sched_fill_config(&filled);
 	sched->config = filled.engine;
+	sched->config.prefix_dropped = reuse_dropped;
 	sched->slots = filled.slots;
 	r = sched_init(sched, config, error);
 	if (r < 0) {

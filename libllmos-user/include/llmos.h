@@ -512,6 +512,8 @@ struct llmos_status {
 	uint32_t kv_pages_used;
 	uint32_t threads;
 	uint32_t models_loaded;
+	uint32_t kv_pages_kept;
+	uint64_t reused_tokens;
 };
 
 /**

@@ -95,6 +95,8 @@ static void status_fill_server(struct llmos_status *status, const struct llm_sta
 	status->kv_pages_used = server->kv_pages_used;
 	status->threads = server->threads;
 	status->models_loaded = server->models_loaded;
+	status->kv_pages_kept = server->kv_pages_kept;
+	status->reused_tokens = server->reused_tokens;
 }
 
 int llmos_get_status(struct llmos *llmos, struct llmos_status *status)

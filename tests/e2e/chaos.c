@@ -228,16 +228,35 @@ static void try_fresh(void)
 	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "a fresh daemon ends well (%#x)", end);
 }
 
-/* what llm.ko counts for the daemon, which holds nothing any more */
-static void ledger_check(void)
+/* bytes of a page of the cache: 32 tokens, keys and values of each layer and head in float32 */
+static uint64_t page_bytes(void)
+{
+	struct llmos *llmos = e2e_open();
+	struct llmos_models *models;
+	uint64_t bytes = 0;
+
+	if (llmos_models(llmos, &models) < 0 || !models->count)
+		tap_bail("models: %s", llmos_error(llmos));
+	bytes = (uint64_t)models->models[0].layers * models->models[0].kv_heads * 2 * 32 * 4 *
+		models->models[0].width / models->models[0].heads;
+	llmos_models_free(models);
+	llmos_free(llmos);
+	return bytes;
+}
+
+/* what llm.ko counts for the daemon, against what that has kept: for requests, it holds nothing */
+static void ledger_check(uint64_t pages)
 {
 	struct llm_features features = { .size = sizeof(features) };
+	const uint64_t bytes = pages ? pages * page_bytes() : 0;
 	int fd = open("/dev/llm", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 || ioctl(fd, LLM_IOC_GET_FEATURES, &features) < 0)
 		tap_bail("/dev/llm: %s", strerror(errno));
-	tap_ok(!features.memory_host && !features.memory_device, "%llu bytes are charged",
-	       (unsigned long long)(features.memory_host + features.memory_device));
+	tap_ok(features.memory_host == bytes && !features.memory_device,
+	       "%llu bytes are charged, %llu pages kept",
+	       (unsigned long long)(features.memory_host + features.memory_device),
+	       (unsigned long long)pages);
 	close(fd);
 }
 
@@ -251,8 +270,10 @@ static void aftermath(void)
 	e2e_daemon_wait(daemon_pid);
 	tap_ok(e2e_settled(&status), "nothing is left: %u requests, %u slots, %u pages",
 	       status.requests, status.slots_busy, status.kv_pages_used);
-	if (e2e_device())
-		ledger_check();
+	if (e2e_device()) {
+		tap_ok(status.kv_pages_kept, "%u pages are kept", status.kv_pages_kept);
+		ledger_check(status.kv_pages_kept);
+	}
 	tap_ok(status.cancel_steps_max <= 1, "at most %u step was begun for a cancelled request",
 	       status.cancel_steps_max);
 	/* it may still have to notice that connections were closed */
@@ -261,6 +282,8 @@ static void aftermath(void)
 	       fds_at_first);
 	end = e2e_daemon_end(daemon_pid, SIGTERM);
 	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "the daemon ends well (%#x)", end);
+	if (e2e_device())
+		ledger_check(0);
 	try_fresh();
 }
 

@@ -9,7 +9,7 @@
 
 small_model
 # a prompt of 500 tokens takes more than a hundred steps
-DAEMON_ARGS="--slots=2 --batch-tokens=4"
+DAEMON_ARGS="--slots=2 --batch-tokens=4 --prefix-cache=no"
 daemon_start
 run_prog cancel
 daemon_stop

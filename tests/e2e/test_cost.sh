@@ -10,7 +10,7 @@
 small_model
 # one thread: those that wait for each other spend processor time when there is little of it
 DAEMON_THREADS=--threads=1
-DAEMON_ARGS="--order=\$LLMOS_ORDER"
+DAEMON_ARGS="--prefix-cache=no --order=\$LLMOS_ORDER"
 daemon_command
 run_prog cost
 done_testing

@@ -55,7 +55,7 @@ daemon_stop
 if [ "$LLMOS_SCALE" -ne 1 ]; then
 	skip "time to the first token" "timings mean nothing on this vehicle"
 elif [ -n "$g" ]; then
-	DAEMON_ARGS=--batch-tokens=512
+	DAEMON_ARGS="--batch-tokens=512 --prefix-cache=no"
 	daemon_start
 	run_prog first "$g/a" "$g/b:64:1:1"
 	daemon_stop

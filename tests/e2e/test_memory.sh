@@ -3,7 +3,8 @@
 #
 # Memory is charged to whoever asks: what llm.ko counts for a cgroup is what the daemon says that it
 # holds, page for page, also while clients and the daemon are killed; a quota of it makes requests
-# wait, computes them again, or refuses them, and changes no answer.
+# wait, computes them again, or refuses them, and changes no answer. What is kept for later requests is
+# charged, too, and goes when somebody needs the room.
 #
 # what wait_for calls is not seen to be called
 # shellcheck disable=SC2317
@@ -15,6 +16,7 @@ need_root
 own_cgroup memory
 
 small_model
+DAEMON_ARGS=--prefix-cache=no
 daemon_start
 
 # 32 tokens, keys and values of each layer and head in F32
@@ -38,12 +40,21 @@ charged()
 	echo "${charged_bytes:-0}"
 }
 
+# pages that are taken: by requests, and to be kept
+pages()
+{
+	ctl status --json >"$TMP/status" 2>/dev/null || return 1
+	kept=$(json .kv_pages_kept <"$TMP/status" 2>/dev/null)
+	held=$(json .kv_pages_used <"$TMP/status" 2>/dev/null) || return 1
+	held=$((held + kept))
+}
+
 # agrees LEAST: with at least so many pages taken, what is charged is what is held, and stays so
 agrees()
 {
-	held=$(status .kv_pages_used) && [ "${held:-0}" -ge "$1" ] &&
+	pages && [ "$held" -ge "$1" ] && before=$held &&
 		bytes=$(charged "/$here") && [ "$bytes" = $((held * page)) ] &&
-		[ "$(charged /)" = "$bytes" ] && [ "$(status .kv_pages_used)" = "$held" ]
+		[ "$(charged /)" = "$bytes" ] && pages && [ "$held" = "$before" ]
 }
 
 # ledger LEAST TEXT
@@ -138,5 +149,62 @@ ctl quota reset "/$here"
 same "$TMP/got" "$TMP/want" "without a quota all is as before"
 ledger 0 "in the end nothing is held"
 is "$bytes" 0 "and nothing charged"
+daemon_stop
+
+# ---- what is kept ----
+
+DAEMON_ARGS=
+daemon_start
+# the prompt and 149 tokens fed: four pages are full
+(ask_here -n 150 >"$TMP/got")
+same "$TMP/got" "$TMP/want" "an answer that is kept"
+ledger 4 "it stays charged"
+is "$held $kept" "4 4" "four pages of it"
+(ask_here -n 150 >"$TMP/got")
+same "$TMP/got" "$TMP/want" "again, from what is kept"
+ledger 4 "what is kept twice is charged once"
+is "$held" 4 "still four"
+
+# there is no room for six: what is kept goes first, also while it is used
+ctl quota set "/$here" memory.host=$((8 * page))
+askers=
+for i in 1 2 3 4 5 6; do
+	(ask_here -n 150 >"$TMP/got$i" 2>"$TMP/err$i") &
+	askers="$askers $!"
+done
+E2E_PIDS=$askers
+over=0
+while running; do
+	bytes=$(charged "/$here") || continue
+	[ "$bytes" -le $((8 * page)) ] || over=1
+done
+is "$over" 0 "with what is kept, never is more charged than the quota"
+i=0
+for asker in $askers; do
+	i=$((i + 1))
+	wait "$asker"
+	is $? 0 "answer $i beside what is kept" || note "$(cat "$TMP/err$i")"
+	same "$TMP/got$i" "$TMP/want" "is the undisturbed one"
+done
+ledger 1 "afterwards something is kept"
+# five pages to use, and four are kept: whoever does not wait for a quota does not have to
+ctl quota set "/$here" memory.host=$((5 * page))
+(ask_here -n 150 >"$TMP/got")
+is $? 0 "an answer that needs all there is"
+same "$TMP/got" "$TMP/want" "is the undisturbed one"
+ctl quota set "/$here" memory.host=$((3 * page))
+(ask_here -n 60 >"$TMP/got")
+is $? 0 "less room than is kept"
+begin=$(head -c 80 "$TMP/want")
+is "$(head -c 80 "$TMP/got")" "$begin" "its answer is right"
+at_most "$(charged "/$here")" $((3 * page)) "and there is no more than that"
+ctl quota reset "/$here"
+ledger 1 "without a quota"
+
+# a daemon that is killed keeps nothing
+daemon_end KILL
+daemon_start
+ledger 0 "the daemon is killed"
+is "$bytes" 0 "what it kept is gone"
 daemon_stop
 done_testing

@@ -92,6 +92,17 @@ static void on_reclaim(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
 	check(false, "nobody waits for memory over the socket");
 }
 
+static void on_reclaim_kept(struct ipc_sink *sink, struct ipc *ipc, uint64_t cgroup_id,
+			    uint32_t region, uint64_t bytes)
+{
+	(void)sink;
+	(void)ipc;
+	(void)cgroup_id;
+	(void)region;
+	(void)bytes;
+	check(false, "nobody waits for memory over the socket");
+}
+
 static void on_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result)
 {
 	(void)sink;
@@ -106,6 +117,7 @@ static struct ipc_sink sink = {
 	.cancelled = on_cancelled,
 	.resume = on_resume,
 	.reclaim = on_reclaim,
+	.reclaim_kept = on_reclaim_kept,
 	.committed = on_committed,
 };
 

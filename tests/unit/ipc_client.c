@@ -59,6 +59,17 @@ static void on_reclaim(struct ipc_sink *to, struct ipc *from, uint64_t id)
 	fail_msg("nobody waits for memory over the socket");
 }
 
+static void on_reclaim_kept(struct ipc_sink *to, struct ipc *from, uint64_t cgroup_id,
+			    uint32_t region, uint64_t bytes)
+{
+	(void)to;
+	(void)from;
+	(void)cgroup_id;
+	(void)region;
+	(void)bytes;
+	fail_msg("nobody waits for memory over the socket");
+}
+
 static void on_committed(struct ipc_sink *to, struct ipc *from, uint64_t id, int result)
 {
 	(void)to;
@@ -73,6 +84,7 @@ struct ipc_sink sink = {
 	.cancelled = on_cancelled,
 	.resume = on_resume,
 	.reclaim = on_reclaim,
+	.reclaim_kept = on_reclaim_kept,
 	.committed = on_committed,
 };
 struct loop *loop;

@@ -141,9 +141,19 @@ uint64_t test_held(const struct test_broker *broker)
 	return sum;
 }
 
+uint64_t test_kept(const struct test_broker *broker)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < TEST_GROUPS; i++)
+		sum += broker->kept[i];
+	return sum;
+}
+
 static bool has_room(const struct test_broker *broker, uint64_t bytes)
 {
-	uint64_t sum = test_held(broker);
+	uint64_t sum = test_held(broker) + test_kept(broker);
 	unsigned int i;
 
 	for (i = 0; i < broker->count; i++)
@@ -164,6 +174,21 @@ static int no_room(struct test_request *request, uint64_t bytes)
 	return LLM_VERDICT_PAUSE;
 }
 
+/* what a request holds is its cgroup's, whatever state it is in */
+static int test_keep(struct test_broker *broker, struct test_request *request, uint64_t bytes)
+{
+	int r = broker->keep_error;
+
+	broker->keep_error = 0;
+	if (r)
+		return r;
+	assert_true(bytes <= request->held && request->event.cgroup_id < TEST_GROUPS);
+	request->held -= bytes;
+	broker->kept[request->event.cgroup_id] += bytes;
+	broker->keeps++;
+	return LLM_VERDICT_CONTINUE;
+}
+
 static int test_charge(struct ipc *ipc, const struct llm_charge *charge)
 {
 	struct test_broker *broker = to_broker(ipc);
@@ -175,7 +200,10 @@ static int test_charge(struct ipc *ipc, const struct llm_charge *charge)
 	if (!request)
 		return -ENOENT;
 	assert_int_equal(charge->size, sizeof(*charge));
-	assert_true(charge->bytes && !charge->region && !charge->flags && !charge->cgroup_id);
+	assert_true(charge->bytes && !charge->region && !charge->cgroup_id);
+	if (charge->flags == LLM_CHARGE_KEEP)
+		return test_keep(broker, request, charge->bytes);
+	assert_int_equal(charge->flags, 0);
 	/* its verdict would be one of two, and who waits already does not ask again */
 	assert_false(request->waiting);
 	broker->charges++;
@@ -201,13 +229,36 @@ static int test_uncharge(struct ipc *ipc, const struct llm_charge *charge)
 
 	if (broker->dead)
 		return 0;
+	assert_int_equal(charge->size, sizeof(*charge));
+	if (!charge->id) {
+		assert_true(charge->cgroup_id < TEST_GROUPS && charge->bytes && !charge->flags &&
+			    charge->bytes <= broker->kept[charge->cgroup_id]);
+		broker->kept[charge->cgroup_id] -= charge->bytes;
+		return 0;
+	}
 	if (!request)
 		return -ENOENT;
-	assert_int_equal(charge->size, sizeof(*charge));
 	assert_true(charge->bytes && charge->bytes <= request->held && !charge->flags);
 	request->held -= charge->bytes;
 	broker->uncharges++;
 	return 0;
+}
+
+/* what is kept goes first: as much as is missing, of one cgroup after the other */
+static void reclaim_kept(struct test_broker *broker, uint64_t bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < TEST_GROUPS && bytes; i++) {
+		uint64_t ask = MIN(bytes, broker->kept[i]), before = broker->kept[i];
+
+		if (!ask)
+			continue;
+		broker->kept_reclaims++;
+		broker->ipc.sink->reclaim_kept(broker->ipc.sink, &broker->ipc, i, 0, ask);
+		assert_true(broker->kept[i] + ask <= before);
+		bytes -= ask;
+	}
 }
 
 /* the oldest who waits gets room, if there is some; else the youngest who stands still gives way */
@@ -229,6 +280,8 @@ static void make_room(struct test_broker *broker)
 	if (has_room(broker, oldest->wants)) {
 		oldest->reserve = oldest->wants;
 		oldest->wants = 0;
+	} else if (test_kept(broker)) {
+		reclaim_kept(broker, oldest->wants);
 	} else if (youngest > oldest && !roll(broker, 4)) {
 		broker->reclaims++;
 		broker->ipc.sink->reclaim(broker->ipc.sink, &broker->ipc, youngest->event.id);
@@ -307,6 +360,7 @@ void test_broker_kill(struct test_broker *broker)
 
 	sched_free(broker->sched);
 	broker->sched = NULL;
+	memset(broker->kept, 0, sizeof(broker->kept));
 	for (i = 0; i < broker->count; i++) {
 		struct test_request *request = &broker->requests[i];
 
@@ -467,8 +521,10 @@ bool test_turn(struct test_broker *broker)
 	deliver_due(broker);
 	more = sched_step(broker->sched);
 	if (!broker->dead && !broker->retried)
-		assert_int_equal(test_held(broker),
+		assert_int_equal(test_held(broker) + test_kept(broker),
 				 (uint64_t)fake_counts.pages * FAKE_PAGE_BYTES);
+	if (!broker->dead)
+		assert_int_equal(test_kept(broker), (uint64_t)fake_counts.kept * FAKE_PAGE_BYTES);
 	return (more || due(broker) || is_waiting(broker)) && !broker->dead;
 }
 

@@ -14,6 +14,7 @@
 #include "sched/sched.h"
 
 #define TEST_REQUESTS_MAX	64
+#define TEST_GROUPS		8	/* numbers of cgroups are below it */
 
 struct test_request {
 	struct llm_event event;		/* as the next server gets it */
@@ -54,6 +55,10 @@ struct test_broker {
 	unsigned int pause_in;		/* one commit in so many is told to pause; 0: none */
 	uint64_t memory_max;		/* of all requests together, a quota; 0: none */
 	uint64_t memory_max_each;	/* of one: more is EDQUOT; 0: none */
+	uint64_t kept[TEST_GROUPS];	/* bytes, by cgroup */
+	unsigned int keeps;
+	int keep_error;			/* what the next one gets, once */
+	unsigned int kept_reclaims;
 	unsigned int short_in;		/* one charge in so many is told to pause; 0: none */
 	unsigned int charges;
 	unsigned int uncharges;
@@ -78,8 +83,10 @@ void test_add_stop(struct test_request *request, const char *stop);
 
 /** test_buffer() - the payload of a request is in a buffer, at that offset; before it is delivered */
 void test_buffer(struct test_broker *broker, struct test_request *request, uint64_t offset);
-/** test_held() - bytes charged, in all */
+/** test_held() - bytes charged to requests, in all */
 uint64_t test_held(const struct test_broker *broker);
+/** test_kept() - bytes kept for cgroups, in all */
+uint64_t test_kept(const struct test_broker *broker);
 /** test_turn() - one turn of the loop; Return: there is more to do */
 bool test_turn(struct test_broker *broker);
 /** test_run() - until nothing is left to do */

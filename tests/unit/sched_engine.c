@@ -245,11 +245,28 @@ int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
 
 /* ---- the engine ---- */
 
+#define FAKE_KEPT	256	/* pages kept at most */
+#define FAKE_TEXT	512	/* tokens of a text that is kept, at most */
+
+/* a page that is kept: the text that ends with it */
+struct fake_kept {
+	bool is_kept;
+	struct engine_domain domain;
+	struct engine_payer payer;
+	uint32_t tokens[FAKE_TEXT];
+	uint64_t hash[FAKE_TEXT];
+	unsigned int length;
+	unsigned int users;
+	unsigned int left;		/* when the last one went */
+};
+
 struct engine_seq {
 	struct engine_model *model;
 	bool used;
 	unsigned int length;
-	unsigned int pages;
+	unsigned int pages;		/* of its own */
+	unsigned int kept_count;
+	struct fake_kept *kept[FAKE_KEPT];
 	uint64_t hash[4096];		/* of the tokens so far, by length */
 };
 
@@ -258,7 +275,10 @@ struct engine_model {
 	struct gguf *gguf;
 	char name[64];
 	struct engine_seq *seqs;
-	unsigned int pages_used;
+	unsigned int pages_used;	/* by sequences, each for itself */
+	struct fake_kept kept[FAKE_KEPT];
+	unsigned int kept_count;
+	unsigned int clock;
 	float *logits;
 };
 
@@ -321,6 +341,8 @@ void engine_model_free(struct engine_model *model)
 
 	for (i = 0; i < model->engine->config.max_seqs; i++)
 		fake_counts.broken_promises += model->seqs[i].used;
+	fake_counts.pages -= model->kept_count;
+	fake_counts.kept -= model->kept_count;
 	gguf_free(model->gguf);
 	free(model->seqs);
 	free(model->logits);
@@ -347,12 +369,22 @@ int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, str
 	return 0;
 }
 
+static unsigned int kept_in_use(const struct engine_model *model)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < FAKE_KEPT; i++)
+		count += model->kept[i].is_kept && model->kept[i].users;
+	return count;
+}
+
 void engine_model_info(const struct engine_model *model, struct engine_model_info *ret)
 {
 	engine_file_info(model->gguf, ret, NULL);
 	ret->context_used = model_context(model);
 	ret->kv_pages = model->gguf->pages;
-	ret->kv_pages_used = model->pages_used;
+	ret->kv_pages_used = model->pages_used + kept_in_use(model);
+	ret->kv_pages_kept = model->kept_count - kept_in_use(model);
 	ret->page_tokens = model->gguf->page;
 }
 
@@ -398,12 +430,23 @@ static void seq_set_pages(struct engine_seq *seq, unsigned int pages)
 	seq->pages = pages;
 }
 
+static void seq_leave_kept(struct engine_seq *seq, unsigned int keep)
+{
+	while (seq->kept_count > keep) {
+		struct fake_kept *kept = seq->kept[--seq->kept_count];
+
+		if (!--kept->users)
+			kept->left = ++seq->model->clock;
+	}
+}
+
 void engine_seq_free(struct engine_seq *seq)
 {
 	if (!seq)
 		return;
 	fake_counts.broken_promises += !seq->used;
 	seq_set_pages(seq, 0);
+	seq_leave_kept(seq, 0);
 	seq->length = 0;
 	seq->used = false;
 	fake_counts.seqs--;
@@ -414,16 +457,73 @@ unsigned int engine_seq_length(const struct engine_seq *seq)
 	return seq->length;
 }
 
+static void kept_forget(struct engine_model *model, struct fake_kept *kept, bool tell)
+{
+	const struct engine_config *config = &model->engine->config;
+
+	kept->is_kept = false;
+	model->kept_count--;
+	fake_counts.kept--;
+	if (!tell)
+		return;
+	fake_counts.pages--;
+	config->prefix_dropped(config->prefix_arg, &kept->payer, FAKE_PAGE_BYTES);
+}
+
+/* the one that has been idle for longest: the end of a text is left before its beginning */
+static struct fake_kept *kept_idle(struct engine_model *model, const struct engine_payer *payer)
+{
+	struct fake_kept *found = NULL;
+	unsigned int i;
+
+	for (i = 0; i < FAKE_KEPT; i++) {
+		struct fake_kept *kept = &model->kept[i];
+
+		if (kept->is_kept && !kept->users && (!found || kept->left < found->left) &&
+		    (!payer || (kept->payer.source == payer->source &&
+				kept->payer.group == payer->group)))
+			found = kept;
+	}
+	return found;
+}
+
+static bool kept_is_behind(const struct fake_kept *kept, const struct fake_kept *front)
+{
+	return kept->is_kept && kept->length > front->length &&
+	       kept->domain.source == front->domain.source &&
+	       kept->domain.group == front->domain.group &&
+	       kept->domain.user == front->domain.user &&
+	       !memcmp(kept->tokens, front->tokens, front->length * sizeof(*front->tokens));
+}
+
+/* with what is behind it */
+static bool evict(struct engine_model *model, const struct engine_payer *payer)
+{
+	struct fake_kept *kept = kept_idle(model, payer);
+	unsigned int i;
+
+	for (i = 0; kept && i < FAKE_KEPT; i++)
+		if (kept_is_behind(&model->kept[i], kept))
+			kept_forget(model, &model->kept[i], true);
+	if (kept)
+		kept_forget(model, kept, true);
+	return kept;
+}
+
 int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens)
 {
 	unsigned int page = seq->model->gguf->page, want = (tokens + page - 1) / page;
+	struct engine_model *model = seq->model;
 
-	if (tokens > model_context(seq->model))
+	if (tokens > model_context(model))
 		return -E2BIG;
+	want -= MIN(want, seq->kept_count);
 	if (want <= seq->pages)
 		return 0;
-	if (want - seq->pages > seq->model->gguf->pages - seq->model->pages_used)
+	if (want - seq->pages > model->gguf->pages - model->pages_used - kept_in_use(model))
 		return -ENOSPC;
+	while (want - seq->pages > model->gguf->pages - model->pages_used - model->kept_count)
+		evict(model, NULL);
 	seq_set_pages(seq, want);
 	return 0;
 }
@@ -440,15 +540,154 @@ size_t engine_kv_bytes(const struct engine_model *model, unsigned int tokens)
 	return (size_t)((tokens + page - 1) / page) * FAKE_PAGE_BYTES;
 }
 
+size_t engine_seq_bytes_for(const struct engine_seq *seq, unsigned int tokens)
+{
+	size_t all = engine_kv_bytes(seq->model, tokens) / FAKE_PAGE_BYTES;
+
+	return (MAX(all, (size_t)seq->pages + seq->kept_count) - seq->kept_count) *
+	       FAKE_PAGE_BYTES;
+}
+
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 {
 	unsigned int page = seq->model->gguf->page, keep;
 
 	fake_counts.truncates++;
+	/* the engine would copy a page that is kept and cut; no caller needs that */
+	fake_counts.broken_promises += tokens < seq->kept_count * page && tokens % page;
 	seq->length = tokens < seq->length ? tokens : seq->length;
 	keep = (seq->length + page - 1) / page;
+	seq_leave_kept(seq, MIN(keep, seq->kept_count));
+	keep -= seq->kept_count;
 	if (keep < seq->pages)
 		seq_set_pages(seq, keep);
+}
+
+/* ---- prefixes ---- */
+
+static struct fake_kept *kept_find(const struct engine_model *model,
+				   const struct engine_domain *domain, const uint32_t *tokens,
+				   unsigned int length)
+{
+	unsigned int i;
+
+	for (i = 0; i < FAKE_KEPT; i++) {
+		const struct fake_kept *kept = &model->kept[i];
+
+		if (kept->is_kept && kept->domain.source == domain->source &&
+		    kept->domain.group == domain->group && kept->domain.user == domain->user &&
+		    kept->length == length &&
+		    !memcmp(kept->tokens, tokens, length * sizeof(*tokens)))
+			return (struct fake_kept *)kept;
+	}
+	return NULL;
+}
+
+unsigned int engine_prefix_find(const struct engine_model *model,
+				const struct engine_domain *domain, const uint32_t *tokens,
+				unsigned int count)
+{
+	unsigned int page = model->gguf->page, at = 0;
+
+	while (at + page <= count && kept_find(model, domain, tokens, at + page))
+		at += page;
+	return at;
+}
+
+size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer *payer,
+			  size_t bytes)
+{
+	size_t dropped = 0;
+
+	while (dropped < bytes && evict(model, payer))
+		dropped += FAKE_PAGE_BYTES;
+	return dropped;
+}
+
+unsigned int engine_seq_begin(struct engine_seq *seq, const struct engine_domain *domain,
+			      const uint32_t *tokens, unsigned int count)
+{
+	unsigned int page = seq->model->gguf->page;
+	struct fake_kept *kept;
+
+	fake_counts.broken_promises += seq->pages || seq->length;
+	while (seq->length + page <= count &&
+	       (kept = kept_find(seq->model, domain, tokens, seq->length + page))) {
+		kept->users++;
+		seq->kept[seq->kept_count++] = kept;
+		seq->length += page;
+		memcpy(seq->hash, kept->hash, seq->length * sizeof(*seq->hash));
+	}
+	fake_counts.reused += seq->length;
+	return seq->length;
+}
+
+size_t engine_seq_kept_bytes(const struct engine_seq *seq, const struct engine_payer *payer)
+{
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < seq->kept_count; i++)
+		if (!payer || (seq->kept[i]->payer.source == payer->source &&
+			       seq->kept[i]->payer.group == payer->group))
+			bytes += FAKE_PAGE_BYTES;
+	return bytes;
+}
+
+static struct fake_kept *kept_new(struct engine_model *model, unsigned int length)
+{
+	const unsigned int max = model->gguf->pages * model->engine->config.prefix_percent / 100;
+	unsigned int i;
+
+	if (length > FAKE_TEXT || (model->kept_count >= max && !evict(model, NULL)))
+		return NULL;
+	for (i = 0; i < FAKE_KEPT && model->kept_count < max; i++)
+		if (!model->kept[i].is_kept)
+			return &model->kept[i];
+	return NULL;
+}
+
+size_t engine_seq_keep(struct engine_seq *seq, const struct engine_domain *domain,
+		       const struct engine_payer *payer, const uint32_t *tokens)
+{
+	struct engine_model *model = seq->model;
+	unsigned int page = model->gguf->page;
+	size_t bytes = 0;
+
+	while ((seq->kept_count + 1) * page <= seq->length) {
+		unsigned int length = (seq->kept_count + 1) * page;
+		struct fake_kept *kept = kept_find(model, domain, tokens, length);
+
+		if (kept) {
+			seq_set_pages(seq, seq->pages - 1);
+		} else {
+			kept = kept_new(model, length);
+			if (!kept)
+				break;
+			*kept = (struct fake_kept){ .is_kept = true, .domain = *domain,
+						    .payer = *payer, .length = length };
+			memcpy(kept->tokens, tokens, length * sizeof(*tokens));
+			memcpy(kept->hash, seq->hash, length * sizeof(*kept->hash));
+			model->kept_count++;
+			/* a page of its own becomes one of the store's */
+			fake_counts.kept++;
+			model->pages_used--;
+			seq->pages--;
+			bytes += FAKE_PAGE_BYTES;
+		}
+		kept->users++;
+		seq->kept[seq->kept_count++] = kept;
+	}
+	return bytes;
+}
+
+void engine_seq_unkeep(struct engine_seq *seq, size_t bytes)
+{
+	for (; bytes; bytes -= FAKE_PAGE_BYTES) {
+		kept_forget(seq->model, seq->kept[--seq->kept_count], false);
+		seq->model->pages_used++;
+		seq->pages++;
+	}
 }
 
 /* ---- steps ---- */
@@ -480,7 +719,8 @@ static bool item_is_good(const struct engine_model *model, const struct engine_i
 	unsigned int i;
 
 	if (!item->count || item->logits_from > item->count || seq->model != model || !seq->used ||
-	    seq->length + item->count > seq->pages * model->gguf->page)
+	    seq->length < seq->kept_count * model->gguf->page ||
+	    seq->length + item->count > (seq->kept_count + seq->pages) * model->gguf->page)
 		return false;
 	for (i = 0; i < item->count; i++)
 		if (item->tokens[i] >= FAKE_VOCAB)

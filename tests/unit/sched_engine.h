@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An engine small enough to reason about, for tests of the scheduler: its "models" are text files,
- * its logits a hash of the tokens so far, its cache pages a counter. It keeps the promises of
- * engine.h, and counts each time that a caller does not keep its own.
+ * its logits a hash of the tokens so far, its cache pages a counter, its prefix store a list of whole
+ * texts. It keeps the promises of engine.h, and counts each time that a caller does not keep its own.
  */
 #ifndef TESTS_SCHED_ENGINE_H
 #define TESTS_SCHED_ENGINE_H
@@ -29,7 +29,9 @@ struct fake_counts {
 	unsigned int truncates;
 	unsigned int tokens;		/* fed, in all steps */
 	unsigned int seqs;		/* that exist */
-	unsigned int pages;		/* that are taken */
+	unsigned int pages;		/* that are taken, by sequences or to be kept */
+	unsigned int kept;		/* of these, to be kept */
+	unsigned int reused;		/* tokens with which sequences began */
 	char models[256];		/* first letter of each step's model, the last 255 */
 };
 

@@ -65,6 +65,8 @@ static void test_all_keys(void **state)
 				   "batch_tokens = 99\n"
 				   "context = 2048\n"
 				   "kv_memory = 3G\n"
+				   "prefix_cache = no\n"
+				   "prefix_memory = 25%\n"
 				   "preload = yes\n", &error), 0);
 	assert_string_equal(config.models, "/srv/models");
 	assert_string_equal(config.default_model, "small");
@@ -83,6 +85,9 @@ static void test_all_keys(void **state)
 	assert_int_equal(config.batch_tokens, 99);
 	assert_int_equal(config.context, 2048);
 	assert_true(config.kv_memory == UINT64_C(3) << 30);
+	assert_false(config.prefix_cache);
+	assert_int_equal(config.prefix_percent, 25);
+	assert_int_equal(config.prefix_memory, 0);
 	assert_true(config.preload);
 }
 
@@ -99,6 +104,16 @@ static void test_defaults(void **state)
 	assert_string_equal(config.order, "fair");
 	assert_int_equal(config.listen_count, 0);
 	assert_false(config.preload);
+	assert_true(config.prefix_cache);
+	assert_int_equal(config.prefix_percent, 50);
+	assert_int_equal(config.prefix_memory, 0);
+	/* of bytes and a percentage the last one counts */
+	assert_int_equal(read_text(&config, "[daemon]\nprefix_memory = 7M\n", &error), 0);
+	assert_int_equal(config.prefix_memory, 7 << 20);
+	assert_int_equal(config.prefix_percent, 0);
+	assert_int_equal(config_set(&config, "prefix_memory", "100%", &error), 0);
+	assert_int_equal(config.prefix_memory, 0);
+	assert_int_equal(config.prefix_percent, 100);
 }
 
 static void test_mistakes(void **state)
@@ -118,6 +133,12 @@ static void test_mistakes(void **state)
 		{ "[daemon]\nslots = 0\n", 2, "between 1 and" },
 		{ "[daemon]\nkv_memory = 3T\n", 2, "'3T' is not a number of bytes" },
 		{ "[daemon]\nkv_memory = 99999999999G\n", 2, "'99999999999G'" },
+		{ "[daemon]\nprefix_memory = 101%\n", 2, "'101%' is more than 100%" },
+		{ "[daemon]\nprefix_memory = -1%\n", 2, "'-1%' is neither bytes" },
+		{ "[daemon]\nprefix_memory = 5 %\n", 2, "'5 %' is neither bytes" },
+		{ "[daemon]\nprefix_memory = %\n", 2, "'%' is neither bytes" },
+		{ "[daemon]\nprefix_memory = 2097152G\n", 2, "'2097152G'" },
+		{ "[daemon]\nprefix_cache = maybe\n", 2, "'maybe' is neither yes nor no" },
 		{ "[daemon]\nsequences = 4097\n", 2, "between 0 and 4096" },
 		{ "[daemon]\norder = random\n", 2, "order: 'random' is none of fair arrival" },
 		{ "[daemon]\nkv_type = q8\n", 2, "kv_type: 'q8' is none of auto f32 f16" },

@@ -383,6 +383,77 @@ static void test_memory(void **state)
 	assert_charged(a, 0, 0);
 }
 
+static int keep(uint64_t id, uint64_t bytes)
+{
+	return ipc->ops->charge(ipc, &(struct llm_charge){ .size = sizeof(struct llm_charge),
+							   .flags = LLM_CHARGE_KEEP, .id = id,
+							   .bytes = bytes });
+}
+
+static int uncharge_kept(uint64_t bytes)
+{
+	return ipc->ops->uncharge(ipc, &(struct llm_charge){ .size = sizeof(struct llm_charge),
+							     .cgroup_id = 1, .bytes = bytes });
+}
+
+/* what is kept outlives its request, in the books as well */
+static void test_kept(void **state)
+{
+	uint64_t a;
+
+	(void)state;
+	client = client_connect();
+	ipc->ops->want(ipc, 1);
+	a = submit(client, "a");
+	assert_int_equal(charge(a, 1000), LLM_VERDICT_CONTINUE);
+	assert_int_equal(keep(a, 1001), -EINVAL);
+	assert_int_equal(keep(a, 600), LLM_VERDICT_CONTINUE);
+	assert_charged(a, 1000, 400);
+	assert_int_equal(uncharge(a, 401), -EINVAL);
+	assert_int_equal(uncharge_kept(601), -EINVAL);
+	assert_int_equal(uncharge_kept(50), 0);
+	assert_charged(a, 950, 400);
+	assert_int_equal(server_commit(a, "a", LLM_COMMIT_END, 0), LLM_VERDICT_CONTINUE);
+	assert_charged(a, 550, 0);
+	assert_int_equal(keep(a, 1), -ENOENT);
+	assert_int_equal(uncharge_kept(550), 0);
+	assert_charged(a, 0, 0);
+	assert_int_equal(uncharge_kept(1), -EINVAL);
+}
+
+/* a cache domain is a user of a cgroup; where no cgroup is known, a connection */
+static void test_domains(void **state)
+{
+	const struct llm_event *a, *b, *c;
+	int other;
+
+	(void)state;
+	client = client_connect();
+	other = client_connect();
+	ipc->ops->want(ipc, 3);
+	submit(client, "a");
+	a = &held[0].event;
+	submit(client, "b");
+	b = &held[1].event;
+	submit(other, "c");
+	c = &held[2].event;
+	assert_int_equal(held_count, 3);
+	assert_true(a->domain_cgroup > 0);
+	assert_int_equal(a->domain_cgroup, b->domain_cgroup);
+	assert_int_equal(a->domain_uid, b->domain_uid);
+	if (a->cgroup_id) {
+		assert_int_equal(a->domain_cgroup, a->cgroup_id);
+		assert_int_equal(a->domain_uid, getuid());
+		assert_int_equal(c->domain_cgroup, a->domain_cgroup);
+		assert_int_equal(c->domain_uid, a->domain_uid);
+	} else {
+		assert_int_equal(a->domain_uid, UINT32_MAX);
+		assert_int_not_equal(a->domain_cgroup, c->domain_cgroup);
+	}
+	close(other);
+	client_turn();
+}
+
 static void test_strangers(void **state)
 {
 	uint64_t id;
@@ -427,6 +498,7 @@ int main(void)
 		TEST(test_submit_and_read), TEST(test_stop_strings_first), TEST(test_pause),
 		TEST(test_wait), TEST(test_wait_deadline), TEST(test_cancel),
 		TEST(test_cancel_all), TEST(test_list), TEST(test_memory),
+		TEST(test_kept), TEST(test_domains),
 		TEST(test_strangers), TEST(test_hang_up),
 	};
 

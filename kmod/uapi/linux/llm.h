@@ -1157,7 +1157,10 @@ struct llm_model_info {
  * @kv_pages_used: of those, taken
  * @threads: that compute
  * @models_loaded: number of them
- * @pad: zero
+ * @kv_pages_kept: of the pages that are not taken, those that hold a prefix for requests to come; only
+ *	the administrator is told
+ * @reused_tokens: of @prompt_tokens, those that were found in such pages; only the administrator is
+ *	told
  */
 struct llm_status {
 	__u32 size;
@@ -1181,7 +1184,8 @@ struct llm_status {
 	__u32 kv_pages_used;
 	__u32 threads;
 	__u32 models_loaded;
-	__u32 pad;
+	__u32 kv_pages_kept;
+	__u64 reused_tokens;
 };
 
 #endif /* _UAPI_LINUX_LLM_H */

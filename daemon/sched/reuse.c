@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a job has computed and somebody may want again: the pages that its sequence has filled are
+ * kept when it ends, and a later job of the same cache domain that begins with the same tokens begins
+ * with them. The broker says what a domain is; the transport is a part of it.
+ *
+ * Kept pages are charged to the cgroup of whoever had them computed, until they are dropped. Who uses
+ * them is not charged for them again, so a job has its own pages in its books, and a cgroup those that
+ * are kept, which is what the engine says that each of them holds.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "sched/job.h"
+
+#define REUSE_OVERFLOW_UID	65534U
+
+/* false: it shares with nobody */
+static bool reuse_domain(const struct job *job, struct engine_domain *ret)
+{
+	const struct llm_event *event = &job->event;
+
+	/* a broker that says nothing, and users whom this server's user namespace does not know */
+	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID)
+		return false;
+	*ret = (struct engine_domain){
+		.source = job->ipc,
+		.group = event->domain_cgroup,
+		.user = event->domain_uid,
+	};
+	return true;
+}
+
+/* tokens of it that need no row of logits */
+static unsigned int reuse_max(const struct job *job)
+{
+	return MIN(job_next_row(job), job->tokens.count);
+}
+
+unsigned int reuse_find(const struct job *job)
+{
+	struct engine_domain domain;
+
+	if (!reuse_domain(job, &domain))
+		return 0;
+	return engine_prefix_find(job->model->loaded, &domain, job->tokens.ids, reuse_max(job));
+}
+
+void reuse_begin(struct sched *sched, struct job *job)
+{
+	struct engine_domain domain;
+	unsigned int found;
+
+	if (!reuse_domain(job, &domain))
+		return;
+	found = engine_seq_begin(job->seq, &domain, job->tokens.ids, reuse_max(job));
+	/* what anybody may read does not tell found from computed */
+	sched->totals.prompt_tokens += MIN(found, job->prompt_count);
+	sched->totals.reused_tokens += MIN(found, job->prompt_count);
+}
+
+/* from its books to its cgroup's */
+static int reuse_charge(struct job *job, size_t bytes)
+{
+	const struct llm_charge charge = {
+		.size = sizeof(charge),
+		.flags = LLM_CHARGE_KEEP,
+		.id = job->event.id,
+		.bytes = bytes,
+	};
+
+	return job->ipc->ops->charge(job->ipc, &charge);
+}
+
+void reuse_keep(struct job *job)
+{
+	const struct engine_payer payer = { job->ipc, job->event.cgroup_id };
+	struct engine_domain domain;
+	size_t bytes;
+	int r;
+
+	if (!job->seq || !reuse_domain(job, &domain))
+		return;
+	bytes = engine_seq_keep(job->seq, &domain, &payer, job->tokens.ids);
+	if (!bytes)
+		return;
+	r = reuse_charge(job, bytes);
+	if (r == LLM_VERDICT_CONTINUE) {
+		job->charged_bytes -= bytes;
+		return;
+	}
+	engine_seq_unkeep(job->seq, bytes);
+	/* who is no longer this server's keeps nothing */
+	if (r != -ENOENT)
+		log_debug("request %llu: %zu bytes can not be kept: %s",
+			  (unsigned long long)job->event.id, bytes, strerror(r < 0 ? -r : EPROTO));
+}
+
+void reuse_dropped(void *arg, const struct engine_payer *payer, size_t bytes)
+{
+	struct ipc *ipc = payer->source;
+	const struct llm_charge charge = {
+		.size = sizeof(charge),
+		.cgroup_id = payer->group,
+		.bytes = bytes,
+	};
+	int r = ipc->ops->uncharge(ipc, &charge);
+
+	(void)arg;
+	if (r < 0 && r != -ENOENT)
+		log_error("%s: %zu bytes kept for cgroup %llu can not be uncharged: %s", ipc->name,
+			  bytes, (unsigned long long)payer->group, strerror(-r));
+}
+
+/* ---- giving back ---- */
+
+static size_t reuse_drop(struct sched *sched, const struct engine_payer *payer, size_t bytes)
+{
+	struct model *model;
+	size_t dropped = 0;
+
+	list_each(model, models_list(sched->models), link)
+		if (model->loaded && dropped < bytes)
+			dropped += engine_prefix_drop(model->loaded, payer, bytes - dropped);
+	return dropped;
+}
+
+/* the youngest who uses pages that this one is charged for */
+static struct job *reuse_find_user(const struct sched *sched, const struct engine_payer *payer)
+{
+	struct job *job, *found = NULL;
+
+	list_each(job, &sched->jobs[JOB_ACTIVE], link)
+		if (job->seq && engine_seq_kept_bytes(job->seq, payer))
+			found = job;
+	return found;
+}
+
+void reuse_reclaim(struct sched *sched, struct ipc *ipc, uint64_t cgroup_id, uint64_t bytes)
+{
+	const struct engine_payer payer = { ipc, cgroup_id };
+	struct job *job;
+	uint64_t given = reuse_drop(sched, &payer, bytes);
+
+	/* who waits for it may himself be using it: he is computed again */
+	while (given < bytes && (job = reuse_find_user(sched, &payer))) {
+		batch_put_back(sched, job);
+		given += reuse_drop(sched, &payer, bytes - given);
+	}
+}
