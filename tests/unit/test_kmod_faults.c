@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * One story of a request, told again and again: each time another allocation or another copy
+ * Stories of requests, told again and again: each time another allocation or another copy
  * fails, until none does. Every command that fails must leave all as it was, and nothing may be left
  * in the end. Then calls that sleep: what wakes them, and what they return otherwise.
  */
@@ -156,6 +156,139 @@ static void story(void)
 	llm_server_close(server);
 }
 
+static u8 pages[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+static int charge(u64 id, u64 cgroup_id, u32 flags, bool back)
+{
+	struct llm_charge arg = {
+		.size = sizeof(arg), .id = id, .cgroup_id = cgroup_id, .flags = flags, .region = 1,
+		.bytes = 4096,
+	};
+
+	return make(back ? LLM_IOC_UNCHARGE : LLM_IOC_CHARGE, &arg, false);
+}
+
+static int setup(void)
+{
+	struct llm_region regions[2] = { { .name = "host" }, { .name = "vram0" } };
+	struct llm_setup arg = {
+		.size = sizeof(arg), .slots = 2, .sequences = 4, .regions = (uintptr_t)regions,
+		.region_count = 2,
+	};
+
+	return make(LLM_IOC_SETUP, &arg, false);
+}
+
+static int register_pages(u64 *ret_buffer)
+{
+	struct llm_register arg = {
+		.size = sizeof(arg), .flags = LLM_BUFFER_WRITE, .addr = (uintptr_t)pages,
+		.len = sizeof(pages),
+	};
+	const int rc = make(LLM_IOC_REGISTER, &arg, false);
+
+	*ret_buffer = arg.buffer;
+	return rc;
+}
+
+static int unregister_pages(u64 buffer)
+{
+	struct llm_unregister arg = { .size = sizeof(arg), .buffer = buffer };
+
+	return make(LLM_IOC_UNREGISTER, &arg, false);
+}
+
+static int submit_in_buffer(u64 buffer)
+{
+	struct llm_submit arg = {
+		.size = sizeof(arg), .flags = LLM_SUBMIT_BUFFER, .buffer = buffer, .payload = 1,
+		.payload_len = 5000, .answer_buffer = buffer, .answer_len = 100,
+	};
+
+	return make(LLM_IOC_SUBMIT, &arg, false);
+}
+
+static int pull(u64 id, char *buf, u32 len)
+{
+	struct llm_pull arg = {
+		.size = sizeof(arg), .id = id, .buf = (uintptr_t)buf, .buf_len = len,
+	};
+
+	return make(LLM_IOC_PULL, &arg, false);
+}
+
+static int list(struct llm_request_info *ret_info, u32 *ret_count)
+{
+	struct llm_list arg = {
+		.size = sizeof(arg), .buf = (uintptr_t)ret_info, .entry_size = sizeof(*ret_info),
+		.capacity = 1,
+	};
+	const int rc = make(LLM_IOC_LIST, &arg, false);
+
+	*ret_count = arg.count;
+	return rc;
+}
+
+static int wait_nonblock(u64 *ret_id)
+{
+	struct llm_wait arg = { .size = sizeof(arg), .flags = LLM_WAIT_NONBLOCK };
+	const int rc = make(LLM_IOC_WAIT, &arg, false);
+
+	*ret_id = arg.id;
+	return rc;
+}
+
+static int cancel(u64 id, u32 flags)
+{
+	struct llm_cancel arg = { .size = sizeof(arg), .id = id, .flags = flags };
+
+	return make(LLM_IOC_CANCEL, &arg, false);
+}
+
+/* A request in a buffer, for which memory is charged and kept; and who looks on. */
+static void story_of_memory(void)
+{
+	static char data[8192];
+	struct llm_request_info info;
+	struct llm_event event;
+	u64 buffer, id;
+	u32 count;
+
+	memset(pages, 'p', sizeof(pages));
+	client = client_make();
+	STEP(llm_server_open(&server));
+	STEP(setup());
+	STEP(register_pages(&buffer));
+	STEP(submit_in_buffer(buffer));
+	if (unregister_pages(buffer) != -EBUSY) {
+		failed++;
+		assert_int_equal(unregister_pages(buffer), -EBUSY);
+	}
+	STEP(fetch(&event, NULL));
+	assert_int_equal(event.buffer, buffer);
+	STEP(pull(event.id, data, sizeof(data)));
+	assert_memory_equal(data, pages, 5000);
+	STEP(charge(event.id, 0, 0, false));
+	STEP(charge(event.id, 0, 0, false));
+	STEP(charge(event.id, 0, LLM_CHARGE_KEEP, false));
+	STEP(list(&info, &count));
+	assert_int_equal(count, 1);
+	assert_int_equal(info.id, event.id);
+	assert_int_equal(info.memory_device, 4096);
+	STEP(charge(event.id, 0, 0, true));
+	STEP(charge(0, event.cgroup_id, 0, true));
+	STEP(commit(event.id, "text", 4, 0));
+	STEP(wait_nonblock(&id));
+	assert_int_equal(id, event.id);
+	STEP(cancel(id, LLM_CANCEL_FORGET));
+	STEP(fetch(&event, NULL));
+	assert_int_equal(event.type, LLM_EVENT_CANCEL);
+	STEP(commit(event.id, NULL, 0, LLM_COMMIT_END));
+	STEP(unregister_pages(buffer));
+	llm_client_destroy(client);
+	llm_server_close(server);
+}
+
 static void begin(void)
 {
 	memset(&llm_broker, 0, sizeof(llm_broker));
@@ -174,7 +307,7 @@ static void end(void)
 	assert_int_equal(current->mm->memcg->refs, 1);
 }
 
-static void sweep(int *countdown, int error)
+static void sweep(void (*tell)(void), int *countdown, int error)
 {
 	int points = 0;
 
@@ -183,7 +316,7 @@ static void sweep(int *countdown, int error)
 		begin();
 		failed = 0;
 		*countdown = points;
-		story();
+		tell();
 		end();
 		if (!failed)
 			break;
@@ -199,13 +332,25 @@ static void sweep(int *countdown, int error)
 static void test_allocations(void **state)
 {
 	(void)state;
-	sweep(&kshim_fail_alloc, -ENOMEM);
+	sweep(story, &kshim_fail_alloc, -ENOMEM);
 }
 
 static void test_copies(void **state)
 {
 	(void)state;
-	sweep(&kshim_fail_copy, -EFAULT);
+	sweep(story, &kshim_fail_copy, -EFAULT);
+}
+
+static void test_memory_allocations(void **state)
+{
+	(void)state;
+	sweep(story_of_memory, &kshim_fail_alloc, -ENOMEM);
+}
+
+static void test_memory_copies(void **state)
+{
+	(void)state;
+	sweep(story_of_memory, &kshim_fail_copy, -EFAULT);
 }
 
 /* ---- calls that sleep ---- */
@@ -324,6 +469,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_allocations),
 		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_memory_allocations),
+		cmocka_unit_test(test_memory_copies),
 		cmocka_unit_test(test_sleep),
 	};
 

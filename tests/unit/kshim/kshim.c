@@ -140,6 +140,8 @@ unsigned long copy_from_user(void *to, const void *from, size_t len)
 
 unsigned long copy_to_user(void *to, const void *from, size_t len)
 {
+	if (!len)
+		return 0;
 	if (!kshim_user_ok(to, len))
 		return len;
 	memcpy(to, from, len);
@@ -148,6 +150,8 @@ unsigned long copy_to_user(void *to, const void *from, size_t len)
 
 unsigned long clear_user(void *to, size_t len)
 {
+	if (!len)
+		return 0;
 	if (!kshim_user_ok(to, len))
 		return len;
 	memset(to, 0, len);
