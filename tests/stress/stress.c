@@ -39,7 +39,6 @@
 #define WORKERS		(CLIENTS + 3)
 #define CGROUPS		"/sys/fs/cgroup/stress"
 #define FIRST_UID	2000U
-#define OPERATIONS_A_STEP	40U
 #define IDLE_ROUNDS	100U
 #define FAR_AWAY	((void *)0x155554aaa000)
 
@@ -160,6 +159,17 @@ static void step(void)
 }
 
 /*
+ * Of the others, to one of ours: seldom in a long run, for to start a process anew takes as long as
+ * hundreds of them.
+ */
+static uint64_t operations_a_step(void)
+{
+	const uint64_t some = stress->target / 1000;
+
+	return some < 40 ? 40 : some > 200 ? 200 : some;
+}
+
+/*
  * The more the others do, the more is done to them; and now and then a little in any case: it may be
  * what they wait for.
  */
@@ -174,7 +184,7 @@ static void steps(void)
 	}
 	while (done < atomic_load(&stress->done) && !atomic_load(&stress->stop)) {
 		step();
-		done += OPERATIONS_A_STEP;
+		done += operations_a_step();
 		idle = 0;
 	}
 	workers_tend();
@@ -343,13 +353,18 @@ static unsigned long slab_kib(void)
 static void run(uint64_t seconds)
 {
 	const uint64_t start = now_ns(), until = start + seconds * 1000000000ULL;
+	uint64_t millions = 0;
 
 	setpriority(PRIO_PROCESS, 0, -10);
 	for (uint32_t i = 0; i < WORKERS; i++)
 		worker_start(i);
 	fault_shower(stress->faults);
-	while (!atomic_load(&stress->stop) && now_ns() < until)
+	while (!atomic_load(&stress->stop) && now_ns() < until) {
 		steps();
+		if (atomic_load(&stress->done) / 1000000 > millions)
+			tap_note("%llu000000 operations after %llu s", (unsigned long long)++millions,
+				 (unsigned long long)(now_ns() - start) / 1000000000);
+	}
 	fault_shower(0);
 	ok(atomic_load(&stress->done) >= stress->target, "%llu operations in %llu s",
 	   (unsigned long long)atomic_load(&stress->done),

@@ -34,7 +34,10 @@ bool fault_has_copies(void)
 	return access(FAULTS "/fail_usercopy", F_OK) == 0;
 }
 
-/* Where the kernel can tell who calls, only what the module calls fails at random. */
+/*
+ * Where the kernel can tell who calls, what fails at random is what the module calls, and that for
+ * everybody: also where its own work does.
+ */
 static void only_module(const char *kind)
 {
 	FILE *file = fopen("/sys/module/llm/sections/.text", "re");
@@ -48,7 +51,8 @@ static void only_module(const char *kind)
 		put(kind, "require-start", text);
 		/* no other module is near */
 		snprintf(text, sizeof(text), "%#lx", start + (1UL << 20));
-		put(kind, "require-end", text);
+		if (put(kind, "require-end", text))
+			put(kind, "task-filter", "N");
 	}
 	fclose(file);
 }
