@@ -134,19 +134,19 @@ static void llm_queue_offer_control(struct llm_request *req)
 	llm_waiter_wake(&call->waiter);
 }
 
-static void llm_queue_wait(struct llm_request *req)
+static void llm_queue_wait(struct llm_request *req, u64 now_ns)
 {
-	llm_ticket_wait(&llm_broker.stage, &req->ticket, ktime_get_ns());
+	llm_ticket_wait(&llm_broker.stage, &req->ticket, now_ns);
 	llm_throttle_waits(req);
 }
 
 /* A new request goes straight to a FETCH where nobody else wants anything. Return: it did. */
-static bool llm_queue_begin(struct llm_request *req)
+static bool llm_queue_begin(struct llm_request *req, u64 now_ns)
 {
 	struct llm_call *call = llm_queue_fetcher(LLM_FETCH_REQUEST);
 
 	if (!call || llm_broker.server->gone ||
-	    !llm_ticket_begin(&llm_broker.stage, &req->ticket, req->submit_ns))
+	    !llm_ticket_begin(&llm_broker.stage, &req->ticket, now_ns))
 		return false;
 	llm_queue_hand(req, call);
 	llm_waiter_wake(&call->waiter);
@@ -154,15 +154,19 @@ static bool llm_queue_begin(struct llm_request *req)
 	return true;
 }
 
-/** llm_queue_offer() - hands a request to a FETCH that waits for it, or queues it */
-void llm_queue_offer(struct llm_request *req)
+/**
+ * llm_queue_offer() - hands a request to a FETCH that waits for it, or queues it
+ * @req: new, or not delivered
+ * @now_ns: the time, which may be long after its submission
+ */
+void llm_queue_offer(struct llm_request *req, u64 now_ns)
 {
 	lockdep_assert_held(&llm_broker.lock);
 	llm_request_set_state(req, LLM_STATE_QUEUED);
 	if (llm_request_kind(req) == LLM_KIND_CONTROL) {
 		llm_queue_offer_control(req);
-	} else if (!llm_queue_begin(req)) {
-		llm_queue_wait(req);
+	} else if (!llm_queue_begin(req, now_ns)) {
+		llm_queue_wait(req, now_ns);
 		llm_queue_run();
 	}
 	if (!llm_broker.server)
@@ -176,7 +180,7 @@ void llm_queue_go_on(struct llm_request *req)
 	if (llm_request_kind(req) == LLM_KIND_CONTROL) {
 		llm_queue_resume(req);
 	} else {
-		llm_queue_wait(req);
+		llm_queue_wait(req, ktime_get_ns());
 		llm_queue_run();
 	}
 }
@@ -380,10 +384,12 @@ void llm_queue_return(struct llm_call *call)
 	if (moot)
 		return;
 	if (req) {
+		const u64 now_ns = ktime_get_ns();
+
 		req->handed_to = NULL;
 		req->server = NULL;
-		llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
-		llm_queue_offer(req);
+		llm_ticket_end(&llm_broker.stage, &req->ticket, now_ns);
+		llm_queue_offer(req, now_ns);
 	} else {
 		llm_queue_post(llm_request_find(call->event.id), type, call->event.time_ns, true);
 	}
@@ -396,6 +402,8 @@ void llm_queue_return(struct llm_call *call)
  */
 void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
 {
+	const u64 now_ns = ktime_get_ns();
+
 	lockdep_assert_held(&llm_broker.lock);
 	if (req->state == LLM_STATE_CANCELLING) {
 		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
@@ -406,14 +414,14 @@ void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
 		trace_llm_requeue(req);
 	}
 	llm_queue_drop_notice(req);
-	llm_ticket_end(&llm_broker.stage, &req->ticket, ktime_get_ns());
+	llm_ticket_end(&llm_broker.stage, &req->ticket, now_ns);
 	req->waits_for_reader = false;
 	llm_charge_release(req);
 	req->server = NULL;
 	req->handed_to = NULL;
 	llm_request_set_state(req, LLM_STATE_QUEUED);
 	if (llm_request_kind(req) == LLM_KIND_COMPUTE)
-		llm_queue_wait(req);
+		llm_queue_wait(req, now_ns);
 	llm_throttle_run();
 }
 

@@ -16,7 +16,7 @@ struct llm_call;
 struct work_struct;
 
 void llm_queue_insert(struct llm_request *req);
-void llm_queue_offer(struct llm_request *req);
+void llm_queue_offer(struct llm_request *req, u64 now_ns);
 void llm_queue_go_on(struct llm_request *req);
 bool llm_queue_may_start(void);
 void llm_queue_run(void);

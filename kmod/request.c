@@ -237,7 +237,7 @@ int llm_request_publish(struct llm_request *req, u64 *ret_id)
 	llm_request_enter(req);
 	trace_llm_submit(req);
 	*ret_id = req->id;
-	llm_queue_offer(req);
+	llm_queue_offer(req, req->submit_ns);
 	return 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Stories of requests, told again and again: each time another allocation or another copy
  * fails, until none does. Every command that fails must leave all as it was, and nothing may be left
- * in the end. Then calls that sleep: what wakes them, and what they return otherwise.
+ * in the end. Then calls that sleep: what wakes them, and what they return otherwise; and a request
+ * that could not be delivered.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +15,10 @@
 #include "kmod/call.h"
 #include "kmod/client.h"
 #include "kmod/commands.h"
+#include "kmod/group.h"
 #include "kmod/limits.h"
 #include "kmod/queue.h"
+#include "kmod/quota.h"
 #include "kmod/request.h"
 #include "kmod/server.h"
 #include "kmod/stream.h"
@@ -464,6 +467,81 @@ static void test_sleep(void **state)
 	end();
 }
 
+/* ---- a request that comes back long after it was submitted ---- */
+
+static void fetcher_wake(struct llm_waiter *waiter)
+{
+	(void)waiter;
+}
+
+/* A FETCH that waits, as one by io_uring does. */
+static void fetcher_park(struct llm_call *call, struct llm_fetch *arg)
+{
+	static struct llm_event event;
+	const struct llm_command *command =
+		llm_command_find(llm_server_commands, LLM_SERVER_COMMANDS, LLM_IOC_FETCH);
+
+	*arg = (struct llm_fetch) {
+		.size = sizeof(*arg), .flags = LLM_FETCH_REQUEST, .buf = (uintptr_t)&event,
+		.buf_len = sizeof(event),
+	};
+	llm_call_init(call, command, NULL, server, arg);
+	call->waiter.wake = fetcher_wake;
+	assert_int_equal(llm_call_begin(call), 0);
+	assert_int_equal(command->attempt(call, true), -EIOCBQUEUED);
+}
+
+static const struct llm_usage *usage_of(u64 cgroup)
+{
+	struct llm_group *group;
+
+	spin_lock(&llm_broker.lock);
+	group = llm_group_find(cgroup);
+	spin_unlock(&llm_broker.lock);
+	assert_non_null(group);
+	return &group->tenant.usage;
+}
+
+/*
+ * It is handed out, an hour passes, the server's memory is gone when it comes to take it, and
+ * another FETCH is there: the request begins now and not when it was submitted, or its cgroup's
+ * quota would have kept it out for an hour that was counted before.
+ */
+static void test_return(void **state)
+{
+	const struct llm_quota_change change = {
+		.fields = BIT(LLM_QUOTA_RATE) | BIT(LLM_QUOTA_BURST),
+		.quota = { .rate = 1000, .burst = 16000 },
+	};
+	const u64 cgroup = task_dfl_cgroup(current)->id, start_ns = kshim_now_ns;
+	struct llm_call first, second;
+	struct llm_fetch args[2];
+	u64 id;
+
+	(void)state;
+	begin();
+	kshim_cgroups = task_dfl_cgroup(current);
+	kshim_cgroup_count = 1;
+	client = llm_client_create();
+	assert_int_equal(llm_server_open(&server), 0);
+	assert_int_equal(llm_quota_change(cgroup, &change), 0);
+	fetcher_park(&first, &args[0]);
+	assert_int_equal(submit(&id), 0);
+	assert_non_null(first.event.req);
+	fetcher_park(&second, &args[1]);
+	kshim_now_ns += 3600 * (u64)NSEC_PER_SEC;
+	kshim_fail_copy = 0;
+	assert_int_equal(first.command->attempt(&first, false), -EFAULT);
+	assert_non_null(second.event.req);
+	assert_int_equal(second.command->attempt(&second, false), args[1].buf_len);
+	assert_int_equal(commit(id, "x", 1, LLM_COMMIT_END), LLM_VERDICT_CONTINUE);
+	assert_true(usage_of(cgroup)->throttled_ns <= kshim_now_ns - start_ns);
+	llm_client_destroy(client);
+	llm_server_close(server);
+	end();
+	kshim_cgroup_count = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_memory_allocations),
 		cmocka_unit_test(test_memory_copies),
 		cmocka_unit_test(test_sleep),
+		cmocka_unit_test(test_return),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
