@@ -13,6 +13,7 @@
 #include "group.h"
 #include "netlink_ops.h"
 #include "policy/quota.h"
+#include "policy/stock.h"
 #include "region.h"
 
 /* A group as it is shown. */
@@ -32,6 +33,7 @@ static void llm_group_show(struct llm_group *group, struct llm_group_view *ret_v
 	struct llm_tenant *tenant = &group->tenant;
 	const u64 now_ns = ktime_get_ns();
 
+	llm_stock_drain(tenant->policy);
 	llm_pressure_update(&tenant->pressure, now_ns);
 	ret_view->id = group->id;
 	ret_view->parent = group->parent ? group->parent->id : 0;

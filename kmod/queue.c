@@ -69,8 +69,11 @@ static void llm_queue_hand(struct llm_request *req, struct llm_call *call)
 /* Who has been given a slot: to be handed out, or told to go on. NULL: nobody. */
 static struct llm_request *llm_queue_next(bool may_start)
 {
-	struct llm_ticket *ticket = llm_stage_next(&llm_broker.stage, may_start, ktime_get_ns());
+	struct llm_ticket *ticket;
 
+	if (!llm_broker.stage.waiting)
+		return NULL;
+	ticket = llm_stage_next(&llm_broker.stage, may_start, ktime_get_ns());
 	/* what it was granted may have used up its quota */
 	llm_throttle_run();
 	return ticket ? container_of(ticket, struct llm_request, ticket) : NULL;

@@ -18,6 +18,7 @@
 #include "group.h"
 #include "netlink.h"
 #include "policy/quota.h"
+#include "policy/stock.h"
 #include "queue.h"
 #include "quota.h"
 #include "request.h"
@@ -336,6 +337,8 @@ int llm_quota_admit(struct llm_request *req)
 	if (!req->leaf)
 		return 0;
 	leaf = &req->leaf->share.tenant;
+	if (llm_stock_of(leaf))
+		return 0;
 	keeper = llm_tenant_never(leaf) ?: llm_tenant_full(leaf);
 	if (!keeper && req->spec.flags & LLM_SUBMIT_EDQUOT)
 		keeper = llm_tenant_kept(leaf, LLM_WANT_START);

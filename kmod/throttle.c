@@ -146,11 +146,14 @@ static bool llm_throttle_due(const struct llm_throttle *throttle)
 void llm_throttle_run(void)
 {
 	struct llm_throttle *throttle = &llm_broker.throttle;
-	const u64 next_ns = llm_policy_next_ns(&llm_broker.stage.policy);
+	u64 next_ns;
 
 	lockdep_assert_held(&llm_broker.lock);
 	if (llm_throttle_due(throttle))
 		queue_work(system_highpri_wq, &throttle->work);
+	if (llm_tree_empty(&llm_broker.stage.policy.asleep))
+		return;
+	next_ns = llm_policy_next_ns(&llm_broker.stage.policy);
 	if (next_ns >= throttle->due_ns)
 		return;
 	throttle->due_ns = next_ns;

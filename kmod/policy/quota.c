@@ -3,6 +3,7 @@
  * Rates, compute time and counts of a tenant: see quota.h.
  */
 #include "quota.h"
+#include "stock.h"
 
 #define LLM_NS_PER_S	1000000000ULL
 #define LLM_DEBT_MAX	(1LL << 60)	/* units; more is forgiven */
@@ -166,6 +167,52 @@ u64 llm_quota_room(struct llm_tenant *tenant, u64 units, u64 now_ns)
 	return tenant->level - (u32)tenant->level % LLM_COST_UNIT;
 }
 
+/**
+ * llm_quota_spare() - how many requests could begin without coming near a tenant's own quota
+ * @tenant: an ancestor of a leaf, or the leaf
+ * @units: that each would be granted
+ * @now_ns: the time
+ *
+ * Return: as many; not even with all of them is a limit reached, or the bucket empty.
+ */
+u32 llm_quota_spare(struct llm_tenant *tenant, u64 units, u64 now_ns)
+{
+	const struct llm_quota *quota = &tenant->quota;
+	u64 grants;
+	u32 spare;
+
+	if (llm_tree_has(&tenant->asleep) || !quota->queued ||
+	    tenant->usage.in_flight >= quota->in_flight)
+		return 0;
+	llm_quota_refill(tenant, now_ns);
+	llm_quota_period(tenant, now_ns);
+	if (llm_quota_spent(tenant))
+		return 0;
+	spare = quota->in_flight - tenant->usage.in_flight - 1;
+	if (!llm_quota_has_rate(tenant))
+		return spare;
+	if (tenant->level < (s64)LLM_COST_UNIT)
+		return 0;
+	grants = div64_u64(tenant->level - LLM_COST_UNIT, units);
+	return grants < spare ? grants : spare;
+}
+
+/**
+ * llm_quota_owe() - grants that llm_quota_spare() allowed were made, and others given back
+ * @tenant: as given to it
+ * @out: units granted, less those given back
+ * @now_ns: when that was known; nothing that flows in before is kept for it
+ */
+void llm_quota_owe(struct llm_tenant *tenant, s64 out, u64 now_ns)
+{
+	if (!llm_quota_has_rate(tenant))
+		return;
+	llm_quota_refill(tenant, now_ns);
+	tenant->level -= out;
+	if (tenant->level > (s64)tenant->quota.burst)
+		tenant->level = tenant->quota.burst;
+}
+
 /** llm_quota_use() - a grant that llm_quota_room() allowed is made */
 void llm_quota_use(struct llm_tenant *tenant, u64 units, u64 now_ns)
 {
@@ -224,6 +271,7 @@ void llm_quota_set(struct llm_tenant *tenant, const struct llm_quota *quota, u64
  */
 struct llm_tenant *llm_tenant_full(struct llm_tenant *leaf)
 {
+	llm_stock_drain(leaf->policy);
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 		if (tenant->usage.queued >= tenant->quota.queued)
 			return tenant;
@@ -256,6 +304,7 @@ struct llm_tenant *llm_tenant_never(struct llm_tenant *leaf)
  */
 struct llm_tenant *llm_tenant_kept(struct llm_tenant *leaf, enum llm_want want)
 {
+	llm_stock_drain(leaf->policy);
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 		if (llm_tree_has(&tenant->asleep) ||
 		    (want == LLM_WANT_START && tenant->usage.in_flight >= tenant->quota.in_flight))

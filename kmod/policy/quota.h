@@ -31,6 +31,8 @@ static inline u64 llm_sum(u64 a, u64 b)
 
 bool llm_quota_valid(const struct llm_quota *quota);
 void llm_quota_set(struct llm_tenant *tenant, const struct llm_quota *quota, u64 now_ns);
+u32 llm_quota_spare(struct llm_tenant *tenant, u64 units, u64 now_ns);
+void llm_quota_owe(struct llm_tenant *tenant, s64 out, u64 now_ns);
 u64 llm_quota_room(struct llm_tenant *tenant, u64 units, u64 now_ns);
 void llm_quota_use(struct llm_tenant *tenant, u64 units, u64 now_ns);
 void llm_quota_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_ns);

@@ -3,6 +3,7 @@
  * Who is stepped: see stage.h.
  */
 #include "stage.h"
+#include "stock.h"
 
 #define LLM_GRANT	(16 * LLM_COST_UNIT)
 
@@ -87,9 +88,10 @@ static void llm_ticket_queue_up(struct llm_stage *stage, struct llm_ticket *tick
 /* Tells all that are above it how many more wait and run. */
 static void llm_ticket_press(const struct llm_ticket *ticket, int waiting, int running, u64 now_ns)
 {
-	struct llm_tenant *tenant;
+	struct llm_tenant *tenant = &ticket->share->tenant;
 
-	for (tenant = &ticket->share->tenant; tenant; tenant = tenant->parent)
+	llm_stock_drain(tenant->policy);
+	for (; tenant; tenant = tenant->parent)
 		llm_pressure_change(&tenant->pressure, waiting, running, now_ns);
 }
 
@@ -134,24 +136,30 @@ void llm_ticket_wait(struct llm_stage *stage, struct llm_ticket *ticket, u64 now
  * @ticket: away, and has never run; somebody could hand it out
  * @now_ns: the time
  *
- * The same as llm_ticket_wait() and llm_stage_next(), without the way through the trees.
+ * The same as llm_ticket_wait() and llm_stage_next(), without the way through the trees. Whose
+ * requests come one after the other has no way to go at all: see stock.h.
  *
- * Return: it runs now; false: it has to wait.
+ * Return: it runs now; false: it has to wait, or some quota wants to be asked in more words.
  */
 bool llm_ticket_begin(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
+	struct llm_policy *policy = &stage->policy;
+	struct llm_tenant *leaf = &ticket->share->tenant;
+	const enum llm_band band = ticket->band;
+
 	if (stage->waiting || stage->running >= stage->slots || ticket->begun ||
-	    stage->policy.root.usage.in_flight >= stage->sequences)
+	    policy->root.usage.in_flight + policy->stock.in_flight >= stage->sequences)
 		return false;
-	ticket->granted = llm_tenant_start(&ticket->share->tenant, ticket->band, stage->grant,
-					   now_ns);
-	if (!ticket->granted)
-		return false;
-	llm_ticket_unstall(ticket, now_ns);
+	if (!llm_stock_begin(leaf, band, stage->grant, now_ns)) {
+		llm_stock_drain(policy);
+		if (!llm_stock_open(policy, leaf, band, stage->grant, now_ns) ||
+		    !llm_stock_begin(leaf, band, stage->grant, now_ns))
+			return false;
+	}
+	ticket->granted = stage->grant;
 	ticket->state = LLM_TICKET_RUNS;
 	ticket->begun = true;
 	stage->running++;
-	llm_ticket_press(ticket, 0, 1, now_ns);
 	return true;
 }
 
@@ -272,6 +280,9 @@ void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prom
 	struct llm_tally tally = { .refused = 0 };
 	u64 units;
 
+	if (!compute_ns && prompt_tokens <= ticket->prompt_tokens &&
+	    output_tokens <= ticket->output_tokens)
+		return;
 	if (prompt_tokens > ticket->prompt_tokens) {
 		tally.prompt_tokens = prompt_tokens - ticket->prompt_tokens;
 		ticket->prompt_tokens = prompt_tokens;
@@ -339,6 +350,14 @@ void llm_ticket_leave(struct llm_stage *stage, struct llm_ticket *ticket, u64 no
 /** llm_ticket_end() - a request has ended, wherever it was: see llm_ticket_leave() */
 void llm_ticket_end(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
+	if (ticket->state == LLM_TICKET_RUNS && !ticket->used &&
+	    llm_stock_end(&ticket->share->tenant, ticket->band, ticket->granted, now_ns)) {
+		stage->running--;
+		ticket->granted = 0;
+		ticket->state = LLM_TICKET_AWAY;
+		ticket->begun = false;
+		return;
+	}
 	llm_ticket_leave(stage, ticket, now_ns);
 	if (ticket->begun)
 		llm_tenant_end(&ticket->share->tenant);

@@ -3,6 +3,7 @@
  * The tree of tenants and who of them is served next: see tenant.h.
  */
 #include "quota.h"
+#include "stock.h"
 #include "tenant.h"
 
 #define LLM_TAG_SCALE	(1U << 14)	/* virtual time of a unit at weight 1 */
@@ -120,6 +121,31 @@ static void llm_tenant_advance(struct llm_tenant *leaf, enum llm_band band, u64 
 	}
 }
 
+/**
+ * llm_tenant_owe() - what came of the grants of a stock
+ * @tenant: its leaf, or above it; called from there upwards. It is in no tree, nor is anybody else.
+ * @stock: of which this has not heard
+ *
+ * The same as if each grant had advanced the tenant, and moved it back when it was given up: nothing
+ * was used, so the first one brought it to where it was all along.
+ */
+void llm_tenant_owe(struct llm_tenant *tenant, const struct llm_stock *stock)
+{
+	struct llm_entity *entity = &tenant->bands[stock->band];
+	struct llm_entity *parent;
+
+	if (!tenant->parent)
+		return;
+	parent = &tenant->parent->bands[stock->band];
+	if (stock->began) {
+		entity->start = llm_entity_return(tenant, stock->band);
+		parent->vtime = llm_key_max(parent->vtime, entity->start -
+					    llm_tenant_tag(tenant, entity->out));
+	}
+	entity->start += stock->in_flight * (s64)llm_tenant_tag(tenant, stock->units);
+	entity->out += stock->in_flight * (s64)stock->units;
+}
+
 /* What it has under way moved its tag by as much as it did, so that has to follow its weight. */
 static void llm_tenant_reweigh(struct llm_tenant *tenant)
 {
@@ -140,6 +166,7 @@ void llm_tenant_set_quota(struct llm_tenant *tenant, const struct llm_quota *quo
 {
 	const u32 old_weight = tenant->quota.weight;
 
+	llm_stock_drain(tenant->policy);
 	llm_quota_set(tenant, quota, now_ns);
 	if (quota->weight != old_weight)
 		llm_tenant_reweigh(tenant);
@@ -183,6 +210,7 @@ void llm_tenant_init(struct llm_tenant *tenant, struct llm_tenant *parent, u32 w
  */
 void llm_tenant_exit(struct llm_tenant *tenant)
 {
+	llm_stock_drain(tenant->policy);
 	llm_tree_remove(&tenant->policy->asleep, &tenant->asleep);
 	for (int band = 0; band < LLM_BANDS; band++)
 		for (int want = 0; want < LLM_WANTS; want++)
@@ -198,6 +226,7 @@ void llm_tenant_exit(struct llm_tenant *tenant)
  */
 void llm_tenant_want(struct llm_tenant *leaf, enum llm_band band, enum llm_want want)
 {
+	llm_stock_drain(leaf->policy);
 	if (want == LLM_WANT_START)
 		for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 			tenant->usage.queued++;
@@ -213,6 +242,7 @@ void llm_tenant_want(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
  */
 void llm_tenant_unwant(struct llm_tenant *leaf, enum llm_band band, enum llm_want want)
 {
+	llm_stock_drain(leaf->policy);
 	if (want == LLM_WANT_START)
 		for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 			tenant->usage.queued--;
@@ -287,6 +317,7 @@ struct llm_tenant *llm_policy_pick(struct llm_policy *policy, bool may_start,
  */
 u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns)
 {
+	llm_stock_drain(leaf->policy);
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 		units = llm_quota_room(tenant, units, now_ns);
 	if (!units)
@@ -330,30 +361,12 @@ u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want 
 }
 
 /**
- * llm_tenant_start() - a request of a leaf begins, without having wanted to before
- * @leaf: whose; nobody else of the tree wants anything
- * @band: where it competes
- * @units: as for llm_tenant_grant()
- * @now_ns: the time
- *
- * Return: its budget; 0: a quota keeps it out, and nothing has changed.
- */
-u64 llm_tenant_start(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns)
-{
-	if (llm_tenant_kept(leaf, LLM_WANT_START))
-		return 0;
-	units = llm_tenant_grant(leaf, band, units, now_ns);
-	if (units)
-		llm_tenant_fly(leaf);
-	return units;
-}
-
-/**
  * llm_tenant_end() - a request that had begun has ended
  * @leaf: whose; its last grant was settled
  */
 void llm_tenant_end(struct llm_tenant *leaf)
 {
+	llm_stock_drain(leaf->policy);
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 		if (tenant->usage.in_flight-- == tenant->quota.in_flight)
 			llm_tenant_update(tenant);
@@ -370,6 +383,7 @@ void llm_tenant_end(struct llm_tenant *leaf)
 void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted, u64 used,
 		       u64 now_ns)
 {
+	llm_stock_drain(leaf->policy);
 	if (used > LLM_USE_MAX)
 		used = LLM_USE_MAX;
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
@@ -393,10 +407,22 @@ void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted,
  */
 void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns)
 {
+	llm_stock_drain(leaf->policy);
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
 		tenant->usage.compute_ns = llm_sum(tenant->usage.compute_ns, compute_ns);
 		llm_quota_computed(tenant, compute_ns, now_ns);
 	}
+}
+
+static void llm_tally_add(struct llm_tally *tally, const struct llm_tally *more)
+{
+	tally->prompt_tokens += more->prompt_tokens;
+	tally->output_tokens += more->output_tokens;
+	tally->submitted += more->submitted;
+	tally->dispatched += more->dispatched;
+	tally->ended += more->ended;
+	tally->refused += more->refused;
+	tally->queued_ns += more->queued_ns;
 }
 
 /**
@@ -406,15 +432,12 @@ void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns)
  */
 void llm_tenant_tally(struct llm_tenant *leaf, const struct llm_tally *more)
 {
-	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent) {
-		struct llm_tally *tally = &tenant->usage.tally;
+	struct llm_stock *stock = &leaf->policy->stock;
 
-		tally->prompt_tokens += more->prompt_tokens;
-		tally->output_tokens += more->output_tokens;
-		tally->submitted += more->submitted;
-		tally->dispatched += more->dispatched;
-		tally->ended += more->ended;
-		tally->refused += more->refused;
-		tally->queued_ns += more->queued_ns;
+	if (stock->leaf == leaf) {
+		llm_tally_add(&stock->tally, more);
+		return;
 	}
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		llm_tally_add(&tenant->usage.tally, more);
 }

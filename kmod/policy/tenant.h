@@ -139,8 +139,8 @@ struct llm_usage {
  * @parent: NULL: the root
  * @policy: the tree it belongs to
  * @quota: set by llm_tenant_set_quota()
- * @usage: of it and all below
- * @pressure: on all below
+ * @usage: of it and all below, but for what is in the policy's stock
+ * @pressure: on all below, with the same exception
  * @bands: as a child of its parent, in each band
  * @level: units it may use now; negative is a debt
  * @level_ns: when @level was right
@@ -169,8 +169,31 @@ struct llm_tenant {
 };
 
 /**
+ * struct llm_stock - what a leaf's requests did and the tenants above it have yet to hear: stock.h
+ * @leaf: whose; NULL: there is none, @in_flight is 0 and nothing else counts
+ * @band: where its requests compete
+ * @units: that each is granted
+ * @room: how many more may begin before a limit is near
+ * @began: one has, since it was opened
+ * @in_flight: requests that began, less those that ended
+ * @at_ns: when that last changed
+ * @tally: to be added
+ */
+struct llm_stock {
+	struct llm_tenant *leaf;
+	enum llm_band band;
+	u64 units;
+	u32 room;
+	bool began;
+	s32 in_flight;
+	u64 at_ns;
+	struct llm_tally tally;
+};
+
+/**
  * struct llm_policy - a tree of tenants
  * @root: of it; its quota binds everybody
+ * @stock: of the leaf whose requests come one after the other
  * @asleep: tenants kept out by their quotas, by when that ends
  * @barred: how often a quota has begun to keep somebody out
  * @freed: how often one has ceased to, because time has passed or units were given back
@@ -181,6 +204,7 @@ struct llm_tenant {
  */
 struct llm_policy {
 	struct llm_tenant root;
+	struct llm_stock stock;
 	struct llm_tree asleep;
 	u64 barred;
 	u64 freed;
@@ -207,13 +231,13 @@ struct llm_tenant *llm_policy_pick(struct llm_policy *policy, bool may_start,
 				   enum llm_band *ret_band, enum llm_want *ret_want);
 u64 llm_tenant_begin(struct llm_tenant *leaf, enum llm_band band, enum llm_want want, u64 units,
 		     u64 now_ns);
-u64 llm_tenant_start(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns);
 u64 llm_tenant_grant(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns);
 void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted, u64 used,
 		       u64 now_ns);
 void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns);
 
 void llm_tenant_tally(struct llm_tenant *leaf, const struct llm_tally *more);
+void llm_tenant_owe(struct llm_tenant *tenant, const struct llm_stock *stock);
 
 u64 llm_policy_wake(struct llm_policy *policy, u64 now_ns);
 u64 llm_policy_wake_some(struct llm_policy *policy, u32 most, u64 now_ns);

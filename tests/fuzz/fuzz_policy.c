@@ -13,6 +13,7 @@
 #include "kmod/policy/memory.h"
 #include "kmod/policy/quota.h"
 #include "kmod/policy/stage.h"
+#include "kmod/policy/stock.h"
 
 #define TENANTS		10
 #define SHARES		12
@@ -117,6 +118,14 @@ static void check_sums(const struct llm_tenant *tenant)
 	      "tokens are not those of the children");
 }
 
+/* Requests that a tenant has in flight, with those it has yet to hear of. */
+static u32 in_flight(const struct llm_tenant *tenant)
+{
+	const struct llm_stock *stock = &stage.policy.stock;
+
+	return tenant->usage.in_flight + (is_below(stock->leaf, tenant) ? stock->in_flight : 0);
+}
+
 static void check_counts(const struct llm_tenant *tenant)
 {
 	u32 waiting = 0, running = 0, begun = 0, queued = 0;
@@ -132,8 +141,9 @@ static void check_counts(const struct llm_tenant *tenant)
 		queued += !ticket->begun && ticket->state == LLM_TICKET_WAITS;
 	}
 	check(tenant->pressure.waiting == waiting, "pressure: who waits");
-	check(tenant->pressure.running == running, "pressure: who runs");
-	check(tenant->usage.in_flight == begun, "in flight is not who has begun");
+	check(tenant->pressure.running + in_flight(tenant) - tenant->usage.in_flight == running,
+	      "pressure: who runs");
+	check(in_flight(tenant) == begun, "in flight is not who has begun");
 	check(tenant->usage.queued == queued, "queued is not who waits to begin");
 }
 
@@ -167,11 +177,12 @@ static void check_limits(struct fuzz_tenant *at)
 {
 	const struct llm_usage *usage = &at->tenant.usage;
 	const struct llm_quota *quota = &at->tenant.quota;
+	const u32 flying = in_flight(&at->tenant);
 
-	check(usage->in_flight <= quota->in_flight || usage->in_flight <= at->in_flight_most,
+	check(flying <= quota->in_flight || flying <= at->in_flight_most,
 	      "more in flight than the limit");
-	if (usage->in_flight < at->in_flight_most)
-		at->in_flight_most = usage->in_flight;
+	if (flying < at->in_flight_most)
+		at->in_flight_most = flying;
 	for (unsigned int region = 0; region < REGIONS; region++) {
 		check(usage->memory[region] <= quota->memory[region] ||
 		      usage->memory[region] <= at->memory_most[region],
@@ -214,7 +225,7 @@ static bool servable(const struct llm_ticket *ticket)
 		return false;
 	for (const struct llm_tenant *at = &ticket->share->tenant; at; at = at->parent)
 		if (llm_tree_has(&at->asleep) ||
-		    (!ticket->begun && at->usage.in_flight >= at->quota.in_flight))
+		    (!ticket->begun && in_flight(at) >= at->quota.in_flight))
 			return false;
 	return true;
 }
@@ -271,7 +282,7 @@ static void set_quota(struct fuzz_tenant *at)
 		quota.queued = below(6);
 	check(llm_quota_valid(&quota), "a quota is not valid");
 	llm_tenant_set_quota(&at->tenant, &quota, now_ns);
-	at->in_flight_most = at->tenant.usage.in_flight;
+	at->in_flight_most = in_flight(&at->tenant);
 	for (unsigned int region = 0; region < REGIONS; region++)
 		at->memory_most[region] = at->tenant.usage.memory[region];
 }
@@ -467,6 +478,7 @@ static void finish(void)
 		llm_ledger_release(&tenants[i].kept);
 	check_all();
 	check(!stage.running && !stage.waiting, "somebody is left on the stage");
+	llm_stock_drain(&stage.policy);
 	check(!stage.policy.root.usage.in_flight && !stage.policy.root.usage.queued,
 	      "somebody is left in the tree");
 	for (unsigned int region = 0; region < REGIONS; region++)

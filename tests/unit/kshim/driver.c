@@ -320,6 +320,7 @@ static void check_stage(void)
 {
 	const struct llm_usage *usage = &llm_broker.stage.policy.root.usage;
 	const struct llm_pressure *pressure = &llm_broker.stage.policy.root.pressure;
+	const struct llm_stock *stock = &llm_broker.stage.policy.stock;
 	u32 running = 0, waiting = 0, begun = 0, queued = 0, members = 0, quotas = 0;
 	const struct llm_group *group;
 
@@ -334,9 +335,10 @@ static void check_stage(void)
 		waiting += req->ticket.state == LLM_TICKET_WAITS || req->ticket.stalled;
 		id = req->id;
 	}
-	WARN_ON(running != llm_broker.stage.running || begun != usage->in_flight ||
-		queued != usage->queued);
-	WARN_ON(pressure->running != running || pressure->waiting != waiting);
+	WARN_ON(running != llm_broker.stage.running || queued != usage->queued ||
+		begun != usage->in_flight + stock->in_flight);
+	WARN_ON(pressure->running + stock->in_flight != running || pressure->waiting != waiting);
+	WARN_ON(!stock->leaf ? stock->in_flight : waiting);
 	for (int i = 0; i < LLM_MEMBER_BUCKETS; i++)
 		members += !hlist_empty(&llm_broker.members[i]);
 	list_for_each_entry(group, &llm_broker.quotas, quota_node)
