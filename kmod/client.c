@@ -27,6 +27,7 @@ struct llm_client *llm_client_create(void)
 	if (!client)
 		return NULL;
 	INIT_LIST_HEAD(&client->requests);
+	INIT_LIST_HEAD(&client->spares);
 	INIT_LIST_HEAD(&client->leaves);
 	INIT_LIST_HEAD(&client->buffers);
 	INIT_LIST_HEAD(&client->waiters);
@@ -74,11 +75,14 @@ void llm_client_destroy(struct llm_client *client)
 {
 	while (llm_client_empty(client))
 		;
+	llm_requests_free(&client->spares);
 	llm_buffers_close(client);
 	spin_lock(&llm_broker.lock);
 	if (client->prompt_user)
 		llm_user_uncharge_bytes(client->prompt_user, client->prompt.len);
 	llm_user_put(client->prompt_user);
+	llm_user_put(client->user);
+	llm_leaf_put(client->leaf);
 	llm_leaves_orphan(client);
 	WARN_ON_ONCE(client->admitted || client->parked || !list_empty(&client->waiters));
 	spin_unlock(&llm_broker.lock);

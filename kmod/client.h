@@ -17,6 +17,7 @@
 #include "uring.h"
 
 struct llm_call;
+struct llm_leaf;
 struct llm_request;
 struct llm_trash;
 struct llm_user;
@@ -24,7 +25,12 @@ struct llm_user;
 /**
  * struct llm_client - an open file; the broker's lock protects what no other comment claims
  * @requests: that are published and not forgotten, in the order of their ids
+ * @spares: forgotten ones, whose memory the next take; linked by their state_node
+ * @spare_count: of them
  * @leaves: who asks by it
+ * @leaf: of them, the one that had the last request that competes, with a reference, so that it is
+ *	there when the next one comes; or NULL
+ * @user: who asked last, with a reference for the same reason; or NULL
  * @buffers: that are registered
  * @buffer_count: of them, and of those that are just being registered
  * @admitted: requests that have a place here
@@ -43,7 +49,11 @@ struct llm_user;
  */
 struct llm_client {
 	struct list_head requests;
+	struct list_head spares;
+	u32 spare_count;
 	struct list_head leaves;
+	struct llm_leaf *leaf;
+	struct llm_user *user;
 	struct list_head buffers;
 	u32 buffer_count;
 	u32 admitted;

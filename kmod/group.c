@@ -216,14 +216,20 @@ static struct llm_member *llm_member_attach(struct llm_spares *spares, struct ll
 	return member;
 }
 
+/** llm_leaf_is() - Return: it is the leaf of who asks so from a cgroup; NULL is nobody's */
+bool llm_leaf_is(const struct llm_leaf *leaf, kuid_t uid, u32 sched_class, u64 cgroup)
+{
+	return leaf && uid_eq(leaf->member->uid, uid) && leaf->sched_class == sched_class &&
+	       leaf->member->group->id == cgroup;
+}
+
 static struct llm_leaf *llm_leaf_find(struct llm_client *client, kuid_t uid, u32 sched_class,
 				      u64 id)
 {
 	struct llm_leaf *leaf;
 
 	list_for_each_entry(leaf, &client->leaves, node)
-		if (uid_eq(leaf->member->uid, uid) && leaf->sched_class == sched_class &&
-		    leaf->member->group->id == id)
+		if (llm_leaf_is(leaf, uid, sched_class, id))
 			return leaf;
 	return NULL;
 }

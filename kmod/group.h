@@ -2,8 +2,9 @@
 /*
  * Who shares the server, as the kernel knows it: cgroups as they are nested, in each the users
  * whose processes ask directly from it, and below a user one leaf for each open file and class.
- * They exist while something below them does, or while they have a quota, and are named by id: no
- * reference to a cgroup is kept, so a request outlives the cgroup it came from.
+ * They exist while something below them does, or while they have a quota; a leaf while it has
+ * requests, and while it was the last to ask by its file. They are named by id: no reference to a
+ * cgroup is kept, so a request outlives the cgroup it came from.
  */
 #ifndef LLM_GROUP_H
 #define LLM_GROUP_H
@@ -88,7 +89,7 @@ struct llm_member {
  * @member: he
  * @sched_class: enum llm_class
  * @node: in llm_client.leaves, while the file is open
- * @refs: requests
+ * @refs: requests, and the file where it was the last to ask
  */
 struct llm_leaf {
 	struct llm_share share;
@@ -110,6 +111,7 @@ void llm_group_put(struct llm_group *group);
 
 int llm_leaf_get(struct llm_client *client, kuid_t uid, u32 sched_class,
 		 const struct llm_lineage *lineage, struct llm_leaf **ret_leaf);
+bool llm_leaf_is(const struct llm_leaf *leaf, kuid_t uid, u32 sched_class, u64 cgroup);
 void llm_leaf_put(struct llm_leaf *leaf);
 void llm_leaves_orphan(struct llm_client *client);
 

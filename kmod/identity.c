@@ -13,12 +13,21 @@
 
 #include "identity.h"
 
+/** llm_identity_cgroup() - Return: the id of the current task's cgroup in the default hierarchy */
+u64 llm_identity_cgroup(void)
+{
+	u64 id;
+
+	rcu_read_lock();
+	id = cgroup_id(task_dfl_cgroup(current));
+	rcu_read_unlock();
+	return id;
+}
+
 /** llm_identity_take() - notes down the current task; undone by llm_identity_drop() */
 void llm_identity_take(struct llm_identity *ret_who)
 {
-	rcu_read_lock();
-	ret_who->cgroup_id = cgroup_id(task_dfl_cgroup(current));
-	rcu_read_unlock();
+	ret_who->cgroup_id = llm_identity_cgroup();
 	ret_who->pid = get_pid(task_tgid(current));
 	ret_who->memcg = get_mem_cgroup_from_mm(current->mm);
 	ret_who->uid = current_euid();

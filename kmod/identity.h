@@ -28,6 +28,7 @@ struct llm_identity {
 	kuid_t uid;
 };
 
+u64 llm_identity_cgroup(void);
 void llm_identity_take(struct llm_identity *ret_who);
 void llm_identity_drop(struct llm_identity *who);
 u32 llm_pid_for_reader(struct pid *pid);

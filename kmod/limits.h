@@ -52,7 +52,7 @@ extern struct llm_limits llm_limits;
  * struct llm_user - one who has requests or prompts
  * @node: in llm_broker.users
  * @uid: who
- * @refs: requests and clients that point here
+ * @refs: requests and clients that point here, and files where he was the last to ask
  * @requests: admitted and not freed
  * @bytes: of prompts
  * @watches: of pressure

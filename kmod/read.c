@@ -56,7 +56,8 @@ static void llm_answer_resume(struct llm_request *req)
 
 /**
  * llm_answer_finish() - bytes have been copied, or not
- * @answer: from llm_answer_detach(); whoever called that still has to put the request
+ * @answer: from llm_answer_detach(); its reference is given back, unless the request was forgotten
+ *	meanwhile: then it still names it, and the caller has to put it
  * @taken: they have; else they are put back
  * @forget: and that was the end of it
  * @trash: takes what is left over
@@ -73,6 +74,9 @@ void llm_answer_finish(struct llm_answer *answer, bool taken, bool forget,
 		llm_bytes_trash(&answer->bytes, &trash->chunks);
 		return;
 	}
+	/* the broker has one */
+	refcount_dec(&req->refs);
+	answer->req = NULL;
 	if (taken) {
 		llm_bytes_skip(&answer->bytes, answer->len, &trash->chunks);
 		req->unread -= answer->len;

@@ -8,6 +8,7 @@
 #include <linux/errno.h>
 #include <linux/lockdep.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 
 #include "buffer.h"
@@ -19,6 +20,9 @@
 #include "quota.h"
 #include "request.h"
 #include "trace.h"
+
+/* A file keeps the memory of so many requests for its next ones. */
+#define LLM_REQUEST_SPARES	64
 
 static struct kmem_cache *llm_request_cache;
 
@@ -52,15 +56,25 @@ void llm_trash_empty(struct llm_trash *trash)
 		llm_buffers_free(&trash->buffers);
 }
 
+/** llm_requests_free() - frees what was kept for requests to come */
+void llm_requests_free(struct list_head *requests)
+{
+	struct llm_request *req, *next;
+
+	list_for_each_entry_safe(req, next, requests, state_node)
+		kmem_cache_free(llm_request_cache, req);
+	INIT_LIST_HEAD(requests);
+}
+
 void llm_request_get(struct llm_request *req)
 {
 	refcount_inc(&req->refs);
 }
 
-/** llm_request_put() - returns a reference; the last one frees the memory. Without the lock. */
+/** llm_request_put() - returns a reference, if any; the last one frees. Without the lock. */
 void llm_request_put(struct llm_request *req)
 {
-	if (!refcount_dec_and_test(&req->refs))
+	if (!req || !refcount_dec_and_test(&req->refs))
 		return;
 	llm_bytes_free(&req->prompt);
 	llm_bytes_free(&req->journal);
@@ -69,23 +83,25 @@ void llm_request_put(struct llm_request *req)
 	kmem_cache_free(llm_request_cache, req);
 }
 
-static u32 llm_request_bytes(const struct llm_request *req)
+/* What counts as a prompt of it. */
+static u32 llm_spec_bytes(const struct llm_submit *spec)
 {
-	const u32 payload_len = req->spec.flags & LLM_SUBMIT_BUFFER ? 0 : req->spec.payload_len;
+	const u32 payload_len = spec->flags & LLM_SUBMIT_BUFFER ? 0 : spec->payload_len;
 
 	/* Each is bounded by a limit far below a quarter of the range. */
-	return payload_len + req->spec.stop_len;
+	return payload_len + spec->stop_len;
 }
 
-static struct llm_request *llm_request_alloc(const struct llm_client *client,
-					     const struct llm_submit *spec)
+static enum llm_kind llm_spec_kind(const struct llm_submit *spec)
 {
-	struct llm_request *req = kmem_cache_zalloc(llm_request_cache, GFP_KERNEL);
+	return spec->op < LLM_OP_CONTROL ? LLM_KIND_COMPUTE : LLM_KIND_CONTROL;
+}
 
-	if (!req)
-		return NULL;
+/* As it is when nobody has seen it yet; what publication fills in is left as it is. */
+static void llm_request_setup(struct llm_request *req, struct llm_client *client,
+			      const struct llm_submit *spec, kuid_t uid)
+{
 	refcount_set(&req->refs, 1);
-	RB_CLEAR_NODE(&req->by_id);
 	INIT_LIST_HEAD(&req->state_node);
 	INIT_LIST_HEAD(&req->client_node);
 	INIT_LIST_HEAD(&req->waiters);
@@ -94,24 +110,143 @@ static struct llm_request *llm_request_alloc(const struct llm_client *client,
 	llm_bytes_init(&req->prompt);
 	llm_bytes_init(&req->journal);
 	llm_bytes_init(&req->output);
-	llm_identity_take(&req->who);
-	/*
-	 * A privileged program reads and writes what it was given as standard input without a
-	 * thought: that must not ask in its name.
-	 */
-	if (spec->flags & LLM_SUBMIT_FILE)
-		req->who.uid = client->uid;
+	memset_startat(req, 0, state);
+	req->client = client;
 	req->spec = *spec;
+	llm_identity_take(&req->who);
+	req->who.uid = uid;
+}
+
+/*
+ * Who asks: a privileged program reads and writes what it was given as standard input without a
+ * thought, and that must not ask in its name.
+ */
+static kuid_t llm_request_uid(const struct llm_client *client, const struct llm_submit *spec)
+{
+	return spec->flags & LLM_SUBMIT_FILE ? client->uid : current_euid();
+}
+
+/**
+ * struct llm_admission - a request on its way in
+ * @client: by which file
+ * @spec: what it asks for
+ * @uid: who asks
+ * @user: the same, with a reference
+ * @leaf: among whom it competes, with a reference; NULL: for nothing
+ * @spare: memory for it, or NULL
+ */
+struct llm_admission {
+	struct llm_client *client;
+	const struct llm_submit *spec;
+	kuid_t uid;
+	struct llm_user *user;
+	struct llm_leaf *leaf;
+	struct llm_request *spare;
+};
+
+static struct llm_request *llm_request_spare(struct llm_client *client)
+{
+	struct llm_request *req;
+
+	req = list_first_entry_or_null(&client->spares, struct llm_request, state_node);
+	if (req) {
+		list_del(&req->state_node);
+		client->spare_count--;
+	}
 	return req;
 }
 
-/* Finds out among whom it competes, from where it is. Return: 0; ENOMEM. */
-static noinline int llm_request_place(struct llm_request *req, struct llm_client *client)
+/* Under the lock. Return: 0; EBUSY a limit is reached. */
+static int llm_admission_take(struct llm_admission *admission)
 {
+	struct llm_client *client = admission->client;
+	int err;
+
+	err = llm_limits_admit(client, admission->user, llm_spec_bytes(admission->spec));
+	if (!err)
+		admission->spare = llm_request_spare(client);
+	return err;
+}
+
+/* Who asks is mostly who asked last. Return: 0; EBUSY; ENOENT: it is somebody else. */
+static int llm_admission_again(struct llm_admission *admission)
+{
+	const struct llm_submit *spec = admission->spec;
+	struct llm_client *client = admission->client;
+	const bool competes = llm_spec_kind(spec) == LLM_KIND_COMPUTE;
+	const u64 cgroup = competes ? llm_identity_cgroup() : 0;
+	int err = -ENOENT;
+
+	spin_lock(&llm_broker.lock);
+	if (client->user && uid_eq(client->user->uid, admission->uid) &&
+	    (!competes || llm_leaf_is(client->leaf, admission->uid, spec->sched_class, cgroup))) {
+		admission->user = client->user;
+		err = llm_admission_take(admission);
+	}
+	if (!err) {
+		admission->user->refs++;
+		admission->leaf = competes ? client->leaf : NULL;
+		if (competes)
+			admission->leaf->refs++;
+	}
+	spin_unlock(&llm_broker.lock);
+	return err;
+}
+
+/* Finds out among whom it competes, from where it is. Return: 0; ENOMEM. */
+static noinline int llm_admission_place(struct llm_admission *admission)
+{
+	const struct llm_submit *spec = admission->spec;
 	struct llm_lineage lineage;
 
+	if (llm_spec_kind(spec) != LLM_KIND_COMPUTE)
+		return 0;
 	llm_lineage_take(&lineage);
-	return llm_leaf_get(client, req->who.uid, req->spec.sched_class, &lineage, &req->leaf);
+	return llm_leaf_get(admission->client, admission->uid, spec->sched_class, &lineage,
+			    &admission->leaf);
+}
+
+/* The next one will ask whether he is it. */
+static void llm_admission_remember(struct llm_admission *admission)
+{
+	struct llm_client *client = admission->client;
+
+	admission->user->refs++;
+	llm_user_put(client->user);
+	client->user = admission->user;
+	if (!admission->leaf)
+		return;
+	admission->leaf->refs++;
+	llm_leaf_put(client->leaf);
+	client->leaf = admission->leaf;
+}
+
+/* Return: 0; EBUSY, ENOMEM. */
+static int llm_admission_first(struct llm_admission *admission)
+{
+	int err = llm_admission_place(admission);
+
+	if (!err)
+		err = llm_user_get(admission->uid, &admission->user);
+	spin_lock(&llm_broker.lock);
+	if (!err)
+		err = llm_admission_take(admission);
+	if (!err) {
+		llm_admission_remember(admission);
+	} else {
+		llm_user_put(admission->user);
+		llm_leaf_put(admission->leaf);
+	}
+	spin_unlock(&llm_broker.lock);
+	return err;
+}
+
+/* Under the lock; gives back all but the place on the file. */
+static void llm_admission_return(struct llm_user *user, struct llm_leaf *leaf, u32 bytes)
+{
+	llm_limits_dismiss(user, bytes);
+	llm_user_put(user);
+	llm_leaf_put(leaf);
 }
 
 /**
@@ -126,39 +261,38 @@ static noinline int llm_request_place(struct llm_request *req, struct llm_client
 int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		       struct llm_request **ret_req)
 {
-	struct llm_request *req = llm_request_alloc(client, spec);
-	int err = 0;
+	struct llm_admission admission = {
+		.client = client,
+		.spec = spec,
+		.uid = llm_request_uid(client, spec),
+	};
+	struct llm_request *req;
+	int err;
 
-	if (!req)
-		return -ENOMEM;
-	if (llm_request_kind(req) == LLM_KIND_COMPUTE)
-		err = llm_request_place(req, client);
-	if (!err)
-		err = llm_user_get(req->who.uid, &req->user);
-	spin_lock(&llm_broker.lock);
-	if (!err)
-		err = llm_limits_admit(client, req->user, llm_request_bytes(req));
-	if (err) {
-		llm_user_put(req->user);
-		llm_leaf_put(req->leaf);
-	}
-	spin_unlock(&llm_broker.lock);
+	err = llm_admission_again(&admission);
+	if (err == -ENOENT)
+		err = llm_admission_first(&admission);
 	if (err)
-		goto out;
-	req->client = client;
+		return err;
+	req = admission.spare ?: kmem_cache_alloc(llm_request_cache, GFP_KERNEL);
+	if (!req) {
+		spin_lock(&llm_broker.lock);
+		client->admitted--;
+		llm_admission_return(admission.user, admission.leaf, llm_spec_bytes(spec));
+		spin_unlock(&llm_broker.lock);
+		return -ENOMEM;
+	}
+	llm_request_setup(req, client, spec, admission.uid);
+	req->user = admission.user;
+	req->leaf = admission.leaf;
 	*ret_req = req;
 	return 0;
-out:
-	llm_request_put(req);
-	return err;
 }
 
 /* Gives back what a request took from the limits. */
 static void llm_request_dismiss(struct llm_request *req)
 {
-	llm_limits_dismiss(req->user, llm_request_bytes(req));
-	llm_user_put(req->user);
-	llm_leaf_put(req->leaf);
+	llm_admission_return(req->user, req->leaf, llm_spec_bytes(&req->spec));
 	req->user = NULL;
 	req->leaf = NULL;
 }
@@ -200,6 +334,8 @@ static void llm_request_enter(struct llm_request *req)
 
 	req->domain_cgroup = req->who.cgroup_id;
 	llm_ledger_init(&req->ledger, req->leaf ? &req->leaf->share.tenant : NULL, req->id, false);
+	llm_ticket_init(&req->ticket, req->leaf ? &req->leaf->share : NULL,
+			idle ? LLM_BAND_IDLE : LLM_BAND_FAIR, req->id);
 	if (!req->leaf)
 		return;
 	domain = llm_quota_domain(req->leaf->member->group);
@@ -207,8 +343,6 @@ static void llm_request_enter(struct llm_request *req)
 	if (domain)
 		req->domain_cgroup = domain;
 	llm_tenant_tally(&req->leaf->share.tenant, &once);
-	llm_ticket_init(&req->ticket, &req->leaf->share, idle ? LLM_BAND_IDLE : LLM_BAND_FAIR,
-			req->id);
 	llm_throttle_join(req);
 }
 
@@ -279,7 +413,7 @@ struct llm_request *llm_request_after(u64 id)
 
 enum llm_kind llm_request_kind(const struct llm_request *req)
 {
-	return req->spec.op < LLM_OP_CONTROL ? LLM_KIND_COMPUTE : LLM_KIND_CONTROL;
+	return llm_spec_kind(&req->spec);
 }
 
 /* What may follow what; the first state of a request is LLM_STATE_QUEUED. */
@@ -365,15 +499,24 @@ void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash)
 	llm_request_drop_buffers(req, trash);
 }
 
-/* Forgets a request that neither client nor server has. */
-static void llm_request_settle(struct llm_request *req, struct llm_trash *trash)
+/*
+ * Forgets a request that neither client nor server has. Its memory waits for the next one of @client,
+ * which may be NULL, unless somebody still looks at it.
+ */
+static void llm_request_settle(struct llm_request *req, struct llm_client *client,
+			       struct llm_trash *trash)
 {
 	if (req->client || req->state != LLM_STATE_ENDED)
 		return;
 	rb_erase(&req->by_id, &llm_broker.by_id);
-	RB_CLEAR_NODE(&req->by_id);
 	llm_request_dismiss(req);
-	list_move_tail(&req->state_node, &trash->requests);
+	if (client && client->spare_count < LLM_REQUEST_SPARES && refcount_read(&req->refs) == 1) {
+		llm_identity_drop(&req->who);
+		list_move(&req->state_node, &client->spares);
+		client->spare_count++;
+	} else {
+		list_move_tail(&req->state_node, &trash->requests);
+	}
 }
 
 /**
@@ -412,7 +555,7 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm
 	llm_request_drop_data(req, trash);
 	llm_request_drop_buffers(req, trash);
 	llm_request_wake(req, trash);
-	llm_request_settle(req, trash);
+	llm_request_settle(req, NULL, trash);
 	if (competes)
 		llm_queue_run();
 }
@@ -479,7 +622,7 @@ void llm_request_detach(struct llm_request *req, struct llm_trash *trash)
 	llm_waiters_wake(&req->waiters);
 	llm_client_wake(client, trash);
 	if (req->state == LLM_STATE_ENDED)
-		llm_request_settle(req, trash);
+		llm_request_settle(req, client, trash);
 	else
 		llm_request_cancel(req, trash);
 }

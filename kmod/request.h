@@ -56,36 +56,36 @@ enum llm_pause_reason {
  * @refs: the broker's and those of who copies from or to it just now
  * @id: constant; its name
  * @by_id: in llm_broker.by_id
- * @state: where it is, and so which list @state_node is in
  * @state_node: in a list of the broker: of a state, or of a kind while it is queued
  * @client: whose it is; NULL once nobody will read it
  * @client_node: in llm_client.requests
- * @server: who has it
- * @handed_to: the FETCH that is on its way to tell the server; NULL once the server knows
  * @waiters: calls that wait for this request
- * @notice: what the server has yet to hear (LLM_EVENT_CANCEL, LLM_EVENT_RESUME,
- *	LLM_EVENT_RECLAIM), or 0
- * @notice_ns: since when
  * @notice_node: in llm_broker.notices
- * @notice_region: LLM_EVENT_RECLAIM: where memory is short
+ * @impatient_node: in llm_throttle.impatient
  * @who: constant; who asked
  * @user: constant; who pays
  * @leaf: constant; among whom it competes; NULL: for nothing
  * @ticket: how it stands there
  * @ledger: memory that its server holds for it
- * @impatient_node: in llm_throttle.impatient
+ * @spec: constant; as submitted, checked
+ * @prompt: stop strings and payload; constant while @data_users
+ * @journal: what its servers keep of it; only grows while @data_users
+ * @output: the unread part of the answer, but for what @reading took
+ * @state: where it is, and so which list @state_node is in
+ * @server: who has it
+ * @handed_to: the FETCH that is on its way to tell the server; NULL once the server knows
+ * @notice: what the server has yet to hear (LLM_EVENT_CANCEL, LLM_EVENT_RESUME,
+ *	LLM_EVENT_RECLAIM), or 0
+ * @notice_ns: since when
+ * @notice_region: LLM_EVENT_RECLAIM: where memory is short
  * @domain_cgroup: constant; with all below it, or else with its user there, it may share what was
  *	computed
  * @domain_shared: constant; with all below it
  * @told_ns: when its server last told what it did for it, or had it handed out
  * @waits_for_reader: it is paused because its answer is not read
- * @spec: constant; as submitted, checked
- * @prompt: stop strings and payload; constant while @data_users
- * @journal: what its servers keep of it; only grows while @data_users
  * @buffer: has the payload, if @prompt has it not; constant while @data_users or it has not ended
  * @answer_buffer: where its server may write; NULL: nowhere
  * @data_users: who copies from @prompt or @journal just now, without the lock
- * @output: the unread part of the answer, but for what @reading took
  * @unread: bytes of it, with what @reading took
  * @reading: a READ has detached some of @output
  * @output_bytes: committed, ever
@@ -104,34 +104,35 @@ struct llm_request {
 	refcount_t refs;
 	u64 id;
 	struct rb_node by_id;
-	enum llm_state state;
 	struct list_head state_node;
 	struct llm_client *client;
 	struct list_head client_node;
-	struct llm_server *server;
-	struct llm_call *handed_to;
 	struct list_head waiters;
-	u32 notice;
-	u64 notice_ns;
 	struct list_head notice_node;
-	u32 notice_region;
+	struct list_head impatient_node;
 	struct llm_identity who;
 	struct llm_user *user;
 	struct llm_leaf *leaf;
 	struct llm_ticket ticket;
 	struct llm_ledger ledger;
-	struct list_head impatient_node;
+	struct llm_submit spec;
+	struct llm_bytes prompt;
+	struct llm_bytes journal;
+	struct llm_bytes output;
+	/* from here on all is zero at first */
+	enum llm_state state;
+	struct llm_server *server;
+	struct llm_call *handed_to;
+	u32 notice;
+	u64 notice_ns;
+	u32 notice_region;
 	u64 domain_cgroup;
 	bool domain_shared;
 	u64 told_ns;
 	bool waits_for_reader;
-	struct llm_submit spec;
-	struct llm_bytes prompt;
-	struct llm_bytes journal;
 	struct llm_buffer *buffer;
 	struct llm_buffer *answer_buffer;
 	u32 data_users;
-	struct llm_bytes output;
 	u32 unread;
 	bool reading;
 	u64 output_bytes;
@@ -176,6 +177,7 @@ void llm_request_exit(void);
 int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		       struct llm_request **ret_req);
 void llm_request_discard(struct llm_request *req);
+void llm_requests_free(struct list_head *requests);
 int llm_request_publish(struct llm_request *req, u64 *ret_id);
 
 struct llm_request *llm_request_find(u64 id);

@@ -98,9 +98,11 @@ void kmem_cache_destroy(struct kmem_cache *cache)
 	free(cache);
 }
 
-void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t flags)
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t flags)
 {
-	return kzalloc(cache->size, flags);
+	void *object = kzalloc(cache->size, flags);
+
+	return object ? memset(object, 0x5a, cache->size) : NULL;
 }
 
 void kmem_cache_free(struct kmem_cache *cache, void *object)

@@ -60,6 +60,9 @@ typedef unsigned int __poll_t;
 #define container_of(ptr, type, member) \
 	((type *)((char *)(ptr) - offsetof(type, member)))
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+#define memset_startat(object, value, member)						\
+	memset((char *)(object) + offsetof(__typeof__(*(object)), member), (value),	\
+	       sizeof(*(object)) - offsetof(__typeof__(*(object)), member))
 #define get_unaligned(ptr) \
 	({ const struct { __typeof__(*(ptr)) value; } __attribute__((packed)) *at_ =	\
 		   (const void *)(ptr);						\
@@ -225,6 +228,12 @@ static inline void list_del_init(struct list_head *node)
 	INIT_LIST_HEAD(node);
 }
 
+static inline void list_move(struct list_head *node, struct list_head *head)
+{
+	list_del(node);
+	list_add(node, head);
+}
+
 static inline void list_move_tail(struct list_head *node, struct list_head *head)
 {
 	list_del(node);
@@ -344,7 +353,8 @@ struct kmem_cache {
 struct kmem_cache *kmem_cache_create(const char *name, size_t size, unsigned int align, int flags,
 				     void (*construct)(void *));
 void kmem_cache_destroy(struct kmem_cache *cache);
-void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t flags);
+/* Full of what nobody has put there. */
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t flags);
 void kmem_cache_free(struct kmem_cache *cache, void *object);
 
 /* ---- user memory: everything but what lies below kshim_user_min ---- */
@@ -507,6 +517,14 @@ static inline void refcount_inc(refcount_t *ref)
 {
 	WARN_ON(ref->count < 1);
 	ref->count++;
+}
+
+#define refcount_read(ref)	((ref)->count)
+
+static inline void refcount_dec(refcount_t *ref)
+{
+	WARN_ON(ref->count < 2);
+	ref->count--;
 }
 
 static inline bool refcount_dec_and_test(refcount_t *ref)
