@@ -29,9 +29,9 @@ struct llm_server;
  * @cmd: LLM_IOC_*; its size bits are not looked at
  * @size: of the struct
  * @restart: may be made again as a whole after a signal
- * @parks: there is hardly ever something for it at once
  * @fixed: its bytes may be in a buffer that is registered with an io_uring
  * @start: checks, does what needs no waiting; an error ends the call
+ * @parks: there is hardly something for it at once; NULL: there may well be
  * @attempt: NULL if @start's result is the call's. With @park: finishes, or parks and returns
  *	-EIOCBQUEUED; after that the call is not the caller's. Without: -EAGAIN instead.
  * @abandon: gives back what the call was handed and can no longer take; may be NULL
@@ -40,9 +40,9 @@ struct llm_command {
 	unsigned int cmd;
 	size_t size;
 	bool restart;
-	bool parks;
 	bool fixed;
 	int (*start)(struct llm_call *call);
+	bool (*parks)(const struct llm_call *call);
 	int (*attempt)(struct llm_call *call, bool park);
 	void (*abandon)(struct llm_call *call);
 };

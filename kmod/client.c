@@ -163,8 +163,8 @@ const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS] = {
 		.cmd = LLM_IOC_SUBMIT_AND_READ,
 		.size = sizeof(struct llm_submit_read),
 		.fixed = true,
-		.parks = true,
 		.start = llm_submit_read_start,
+		.parks = llm_submit_read_parks,
 		.attempt = llm_read_attempt,
 	}, {
 		.cmd = LLM_IOC_SUBMIT,

@@ -24,6 +24,7 @@ int llm_list_start(struct llm_call *call);
 
 int llm_submit_start(struct llm_call *call);
 int llm_submit_read_start(struct llm_call *call);
+bool llm_submit_read_parks(const struct llm_call *call);
 int llm_submit_prompt(struct llm_client *client, struct llm_bytes *prompt, u64 *ret_id);
 
 int llm_read_start(struct llm_call *call);
@@ -36,6 +37,8 @@ int llm_register_start(struct llm_call *call);
 int llm_unregister_start(struct llm_call *call);
 
 int llm_fetch_start(struct llm_call *call);
+void llm_fetch_begin(struct llm_call *call);
+bool llm_fetch_parks(const struct llm_call *call);
 int llm_fetch_attempt(struct llm_call *call, bool park);
 void llm_fetch_abandon(struct llm_call *call);
 int llm_pull_start(struct llm_call *call);

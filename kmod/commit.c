@@ -108,10 +108,9 @@ static void llm_commit_account(const struct llm_commit *commit, struct llm_reque
 
 /* Takes effect; under the lock. */
 static int llm_commit_apply(const struct llm_commit *commit, struct llm_request *req,
-			    struct llm_bytes *data, struct llm_bytes *journal,
+			    struct llm_bytes *data, struct llm_bytes *journal, u64 now_ns,
 			    struct llm_trash *trash)
 {
-	const u64 now_ns = ktime_get_ns();
 	int verdict = LLM_VERDICT_CONTINUE;
 
 	if (commit->data_len && !req->first_ns) {
@@ -129,7 +128,7 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 	llm_charge_pass(req);
 	trace_llm_commit(req, commit->data_len, commit->compute_ns);
 	if (commit->flags & LLM_COMMIT_END) {
-		llm_request_end(req, commit->status, commit->finish, trash);
+		llm_request_end(req, commit->status, commit->finish, now_ns, trash);
 		return verdict;
 	}
 	verdict = llm_commit_verdict(req, now_ns);
@@ -145,18 +144,19 @@ static int llm_commit_locked(struct llm_call *call, struct llm_bytes *data,
 {
 	const struct llm_commit *commit = &call->args.commit;
 	struct llm_request *req = llm_server_find(call->server, commit->id);
+	const u64 now_ns = ktime_get_ns();
 	int err;
 
 	if (!req)
 		return -ENOENT;
 	if (req->state == LLM_STATE_CANCELLING) {
-		llm_commit_account(commit, req, ktime_get_ns());
+		llm_commit_account(commit, req, now_ns);
 		if (commit->flags & LLM_COMMIT_END)
-			llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
+			llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, now_ns, trash);
 		return LLM_VERDICT_CANCELLED;
 	}
 	err = llm_commit_fits(commit, req);
-	return err ?: llm_commit_apply(commit, req, data, journal, trash);
+	return err ?: llm_commit_apply(commit, req, data, journal, now_ns, trash);
 }
 
 /* The request's owner, to be charged; with a reference to the request. */
@@ -172,41 +172,45 @@ static struct llm_request *llm_commit_find(struct llm_call *call)
 	return req;
 }
 
-static int llm_commit_copy(const struct llm_commit *commit, const struct llm_request *req,
-			   struct llm_bytes *data, struct llm_bytes *journal)
+/* Copies what it brings, charged to the request's owner. Return: 0; ENOENT, ENOMEM, EFAULT. */
+static int llm_commit_copy(struct llm_call *call, struct llm_bytes *data,
+			   struct llm_bytes *journal)
 {
-	struct mem_cgroup *old = set_active_memcg(req->who.memcg);
+	const struct llm_commit *commit = &call->args.commit;
+	struct llm_request *req = llm_commit_find(call);
+	struct mem_cgroup *old;
 	int err;
 
+	if (!req)
+		return -ENOENT;
+	old = set_active_memcg(req->who.memcg);
 	err = llm_bytes_read_user(data, u64_to_user_ptr(commit->data), commit->data_len) ?:
 	      llm_bytes_read_user(journal, u64_to_user_ptr(commit->journal), commit->journal_len);
 	set_active_memcg(old);
+	llm_request_put(req);
 	return err;
 }
 
 static int llm_commit_run(struct llm_call *call)
 {
-	struct llm_request *req = llm_commit_find(call);
+	const struct llm_commit *commit = &call->args.commit;
 	struct llm_bytes data, journal;
 	LLM_DEFINE_TRASH(trash);
-	int rc;
+	int rc = 0;
 
-	if (!req)
-		return -ENOENT;
 	llm_bytes_init(&data);
 	llm_bytes_init(&journal);
-	rc = llm_commit_copy(&call->args.commit, req, &data, &journal);
+	if (commit->data_len || commit->journal_len)
+		rc = llm_commit_copy(call, &data, &journal);
 	if (!rc) {
 		spin_lock(&llm_broker.lock);
 		rc = llm_commit_locked(call, &data, &journal, &trash);
-		if (req->leaf)
-			llm_throttle_run();
+		llm_throttle_run();
 		spin_unlock(&llm_broker.lock);
 	}
 	llm_bytes_free(&data);
 	llm_bytes_free(&journal);
 	llm_trash_empty(&trash);
-	llm_request_put(req);
 	return rc;
 }
 
@@ -237,5 +241,8 @@ int llm_commit_fetch_start(struct llm_call *call)
 	if (rc)
 		return rc;
 	rc = llm_commit_run(call);
-	return rc < 0 ? rc : llm_fetch_start(call);
+	if (rc < 0)
+		return rc;
+	llm_fetch_begin(call);
+	return 0;
 }

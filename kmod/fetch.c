@@ -41,18 +41,33 @@ static struct llm_fetch llm_fetch_args(const struct llm_call *call)
 	};
 }
 
-int llm_fetch_start(struct llm_call *call)
+static u32 llm_fetch_flags(const struct llm_call *call)
 {
-	const struct llm_fetch fetch = llm_fetch_args(call);
-	int err;
+	return call->command->cmd == LLM_IOC_FETCH ? call->args.fetch.flags :
+						     call->args.commit.fetch_flags;
+}
 
-	err = llm_fetch_check(&fetch);
-	if (err)
-		return err;
-	if (fetch.flags & LLM_FETCH_NONBLOCK)
+/** llm_fetch_begin() - what was checked is to be carried out */
+void llm_fetch_begin(struct llm_call *call)
+{
+	if (llm_fetch_flags(call) & LLM_FETCH_NONBLOCK)
 		call->nonblock = true;
 	llm_server_adopt(call->server);
-	return 0;
+}
+
+int llm_fetch_start(struct llm_call *call)
+{
+	int err = llm_fetch_check(&call->args.fetch);
+
+	if (!err)
+		llm_fetch_begin(call);
+	return err;
+}
+
+/** llm_fetch_parks() - a server that is waited for looks first; one that waits need not */
+bool llm_fetch_parks(const struct llm_call *call)
+{
+	return llm_queue_quiet();
 }
 
 static u64 llm_data_len(const struct llm_request *req)
@@ -175,10 +190,11 @@ static int llm_fetch_look(struct llm_call *call, bool park, u32 mask)
 }
 
 /* Writes the event, and the data there is room for. Return: bytes written; EFAULT. */
-static noinline int llm_fetch_copy(const struct llm_call *call, const struct llm_fetch *fetch)
+static noinline int llm_fetch_copy(const struct llm_call *call)
 {
+	const struct llm_fetch fetch = llm_fetch_args(call);
 	const struct llm_request *req = call->event.req;
-	void __user *buf = u64_to_user_ptr(fetch->buf);
+	void __user *buf = u64_to_user_ptr(fetch.buf);
 	struct llm_event event = {
 		.size = sizeof(event),
 		.type = call->event.type,
@@ -190,7 +206,7 @@ static noinline int llm_fetch_copy(const struct llm_call *call, const struct llm
 
 	if (req) {
 		llm_event_fill(&event, req);
-		event.data_len = min_t(u64, fetch->buf_len - sizeof(event),
+		event.data_len = min_t(u64, fetch.buf_len - sizeof(event),
 				       llm_event_data(&event));
 	} else if (event.type == LLM_EVENT_RECLAIM) {
 		event.cgroup_id = call->event.cgroup_id;
@@ -234,12 +250,12 @@ static bool llm_fetch_settle(struct llm_call *call, bool copied)
 
 int llm_fetch_attempt(struct llm_call *call, bool park)
 {
-	const struct llm_fetch fetch = llm_fetch_args(call);
+	const u32 flags = llm_fetch_flags(call);
 	int rc;
 
 	for (;;) {
 		spin_lock(&llm_broker.lock);
-		rc = llm_fetch_look(call, park, fetch.flags);
+		rc = llm_fetch_look(call, park, flags);
 		spin_unlock(&llm_broker.lock);
 		if (rc == -ESTALE || rc == -ESHUTDOWN)
 			llm_fetch_abandon(call);
@@ -247,7 +263,7 @@ int llm_fetch_attempt(struct llm_call *call, bool park)
 			continue;
 		if (rc)
 			return rc;
-		rc = llm_fetch_copy(call, &fetch);
+		rc = llm_fetch_copy(call);
 		if (llm_fetch_settle(call, rc >= 0))
 			return rc;
 	}

@@ -24,13 +24,18 @@ u64 llm_identity_cgroup(void)
 	return id;
 }
 
-/** llm_identity_take() - notes down the current task; undone by llm_identity_drop() */
-void llm_identity_take(struct llm_identity *ret_who)
+/**
+ * llm_identity_take() - notes down the current task; undone by llm_identity_drop()
+ * @ret_who: it
+ * @uid: in whose name it asks
+ * @cgroup: what llm_identity_cgroup() said
+ */
+void llm_identity_take(struct llm_identity *ret_who, kuid_t uid, u64 cgroup)
 {
-	ret_who->cgroup_id = llm_identity_cgroup();
+	ret_who->cgroup_id = cgroup;
 	ret_who->pid = get_pid(task_tgid(current));
 	ret_who->memcg = get_mem_cgroup_from_mm(current->mm);
-	ret_who->uid = current_euid();
+	ret_who->uid = uid;
 }
 
 void llm_identity_drop(struct llm_identity *who)

@@ -29,7 +29,7 @@ struct llm_identity {
 };
 
 u64 llm_identity_cgroup(void);
-void llm_identity_take(struct llm_identity *ret_who);
+void llm_identity_take(struct llm_identity *ret_who, kuid_t uid, u64 cgroup);
 void llm_identity_drop(struct llm_identity *who);
 u32 llm_pid_for_reader(struct pid *pid);
 u32 llm_uid_for_reader(kuid_t uid);

@@ -109,7 +109,7 @@ void llm_queue_run(void)
 {
 	lockdep_assert_held(&llm_broker.lock);
 	llm_throttle_served();
-	while (llm_broker.server && !llm_broker.server->gone) {
+	while (llm_broker.stage.waiting && llm_broker.server && !llm_broker.server->gone) {
 		struct llm_call *call = llm_queue_fetcher(LLM_FETCH_REQUEST);
 		struct llm_request *req = llm_queue_next(call);
 
@@ -164,13 +164,20 @@ static bool llm_queue_begin(struct llm_request *req, u64 now_ns)
  */
 void llm_queue_offer(struct llm_request *req, u64 now_ns)
 {
+	const bool competes = llm_request_kind(req) == LLM_KIND_COMPUTE;
+
 	lockdep_assert_held(&llm_broker.lock);
-	llm_request_set_state(req, LLM_STATE_QUEUED);
-	if (llm_request_kind(req) == LLM_KIND_CONTROL) {
-		llm_queue_offer_control(req);
-	} else if (!llm_queue_begin(req, now_ns)) {
+	if (req->state != LLM_STATE_QUEUED)
+		llm_request_set_state(req, LLM_STATE_QUEUED);
+	if (competes && llm_queue_begin(req, now_ns))
+		return;
+	if (list_empty(&req->state_node))
+		llm_queue_insert(req);
+	if (competes) {
 		llm_queue_wait(req, now_ns);
 		llm_queue_run();
+	} else {
+		llm_queue_offer_control(req);
 	}
 	if (!llm_broker.server)
 		llm_queue_timeout_start();
@@ -409,7 +416,7 @@ void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
 
 	lockdep_assert_held(&llm_broker.lock);
 	if (req->state == LLM_STATE_CANCELLING) {
-		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, trash);
+		llm_request_end(req, -ECANCELED, LLM_FINISH_NONE, now_ns, trash);
 		return;
 	}
 	if (!req->handed_to) {
@@ -458,7 +465,7 @@ static u64 llm_queue_expire_batch(struct llm_trash *trash)
 		while ((req = llm_queue_overdue(kind, now_ns, &next_ns))) {
 			if (n++ == LLM_BATCH)
 				return now_ns;
-			llm_request_end(req, -ECONNRESET, LLM_FINISH_NONE, trash);
+			llm_request_end(req, -ECONNRESET, LLM_FINISH_NONE, now_ns, trash);
 		}
 	}
 	return next_ns;

@@ -10,10 +10,19 @@
 
 #include <linux/types.h>
 
+#include "broker.h"
 #include "request.h"
 
 struct llm_call;
 struct work_struct;
+
+/** llm_queue_quiet() - Return: nothing seems to be due; without the lock, so it may just become so */
+static inline bool llm_queue_quiet(void)
+{
+	return !READ_ONCE(llm_broker.stage.waiting) && list_empty(&llm_broker.notices) &&
+	       list_empty(&llm_broker.reclaims) &&
+	       list_empty(&llm_broker.queues[LLM_KIND_CONTROL]);
+}
 
 void llm_queue_insert(struct llm_request *req);
 void llm_queue_offer(struct llm_request *req, u64 now_ns);

@@ -40,8 +40,8 @@ void llm_request_exit(void)
 	kmem_cache_destroy(llm_request_cache);
 }
 
-/** llm_trash_empty() - wakes and frees what was left; without the lock */
-void llm_trash_empty(struct llm_trash *trash)
+/** llm_trash_clear() - see llm_trash_empty() */
+void llm_trash_clear(struct llm_trash *trash)
 {
 	struct llm_request *req, *next;
 
@@ -97,9 +97,28 @@ static enum llm_kind llm_spec_kind(const struct llm_submit *spec)
 	return spec->op < LLM_OP_CONTROL ? LLM_KIND_COMPUTE : LLM_KIND_CONTROL;
 }
 
+/**
+ * struct llm_admission - a request on its way in
+ * @client: by which file
+ * @spec: what it asks for
+ * @uid: who asks
+ * @cgroup: from where
+ * @user: who, with a reference
+ * @leaf: among whom it competes, with a reference; NULL: for nothing
+ * @spare: memory for it, or NULL
+ */
+struct llm_admission {
+	struct llm_client *client;
+	const struct llm_submit *spec;
+	kuid_t uid;
+	u64 cgroup;
+	struct llm_user *user;
+	struct llm_leaf *leaf;
+	struct llm_request *spare;
+};
+
 /* As it is when nobody has seen it yet; what publication fills in is left as it is. */
-static void llm_request_setup(struct llm_request *req, struct llm_client *client,
-			      const struct llm_submit *spec, kuid_t uid)
+static void llm_request_setup(struct llm_request *req, const struct llm_admission *admission)
 {
 	refcount_set(&req->refs, 1);
 	INIT_LIST_HEAD(&req->state_node);
@@ -111,10 +130,11 @@ static void llm_request_setup(struct llm_request *req, struct llm_client *client
 	llm_bytes_init(&req->journal);
 	llm_bytes_init(&req->output);
 	memset_startat(req, 0, state);
-	req->client = client;
-	req->spec = *spec;
-	llm_identity_take(&req->who);
-	req->who.uid = uid;
+	req->client = admission->client;
+	req->spec = *admission->spec;
+	req->user = admission->user;
+	req->leaf = admission->leaf;
+	llm_identity_take(&req->who, admission->uid, admission->cgroup);
 }
 
 /*
@@ -125,24 +145,6 @@ static kuid_t llm_request_uid(const struct llm_client *client, const struct llm_
 {
 	return spec->flags & LLM_SUBMIT_FILE ? client->uid : current_euid();
 }
-
-/**
- * struct llm_admission - a request on its way in
- * @client: by which file
- * @spec: what it asks for
- * @uid: who asks
- * @user: the same, with a reference
- * @leaf: among whom it competes, with a reference; NULL: for nothing
- * @spare: memory for it, or NULL
- */
-struct llm_admission {
-	struct llm_client *client;
-	const struct llm_submit *spec;
-	kuid_t uid;
-	struct llm_user *user;
-	struct llm_leaf *leaf;
-	struct llm_request *spare;
-};
 
 static struct llm_request *llm_request_spare(struct llm_client *client)
 {
@@ -174,12 +176,12 @@ static int llm_admission_again(struct llm_admission *admission)
 	const struct llm_submit *spec = admission->spec;
 	struct llm_client *client = admission->client;
 	const bool competes = llm_spec_kind(spec) == LLM_KIND_COMPUTE;
-	const u64 cgroup = competes ? llm_identity_cgroup() : 0;
 	int err = -ENOENT;
 
 	spin_lock(&llm_broker.lock);
 	if (client->user && uid_eq(client->user->uid, admission->uid) &&
-	    (!competes || llm_leaf_is(client->leaf, admission->uid, spec->sched_class, cgroup))) {
+	    (!competes || llm_leaf_is(client->leaf, admission->uid, spec->sched_class,
+					 admission->cgroup))) {
 		admission->user = client->user;
 		err = llm_admission_take(admission);
 	}
@@ -265,6 +267,7 @@ int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		.client = client,
 		.spec = spec,
 		.uid = llm_request_uid(client, spec),
+		.cgroup = llm_identity_cgroup(),
 	};
 	struct llm_request *req;
 	int err;
@@ -282,9 +285,7 @@ int llm_request_create(struct llm_client *client, const struct llm_submit *spec,
 		spin_unlock(&llm_broker.lock);
 		return -ENOMEM;
 	}
-	llm_request_setup(req, client, spec, admission.uid);
-	req->user = admission.user;
-	req->leaf = admission.leaf;
+	llm_request_setup(req, &admission);
 	*ret_req = req;
 	return 0;
 }
@@ -524,13 +525,14 @@ static void llm_request_settle(struct llm_request *req, struct llm_client *clien
  * @req: the request
  * @status: 0 or -errno; what a cancel said before stands
  * @finish: enum llm_finish
+ * @now_ns: the time
  * @trash: may take the request, if nobody is left who would read it
  */
-void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm_trash *trash)
+void llm_request_end(struct llm_request *req, int status, u32 finish, u64 now_ns,
+		     struct llm_trash *trash)
 {
 	struct llm_tally once = { .ended = 1 };
 	const bool competes = req->leaf;
-	const u64 now_ns = ktime_get_ns();
 
 	lockdep_assert_held(&llm_broker.lock);
 	if (!llm_request_over(req)) {
@@ -568,17 +570,19 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm
  */
 void llm_request_abort(struct llm_request *req, int status, struct llm_trash *trash)
 {
+	const u64 now_ns = ktime_get_ns();
+
 	lockdep_assert_held(&llm_broker.lock);
 	trace_llm_cancel(req);
 	if (req->state == LLM_STATE_QUEUED || req->handed_to) {
 		/* No server has heard of it. */
-		llm_request_end(req, status, LLM_FINISH_NONE, trash);
+		llm_request_end(req, status, LLM_FINISH_NONE, now_ns, trash);
 		return;
 	}
 	req->status = status;
-	req->end_ns = ktime_get_ns();
+	req->end_ns = now_ns;
 	llm_throttle_leave(req);
-	llm_ticket_leave(&llm_broker.stage, &req->ticket, req->end_ns);
+	llm_ticket_leave(&llm_broker.stage, &req->ticket, now_ns);
 	llm_request_set_state(req, LLM_STATE_CANCELLING);
 	llm_charge_withdraw(req);
 	llm_request_drop_data(req, trash);

@@ -170,7 +170,15 @@ struct llm_trash {
 		.buffers = LIST_HEAD_INIT(name.buffers),		\
 	}
 
-void llm_trash_empty(struct llm_trash *trash);
+void llm_trash_clear(struct llm_trash *trash);
+
+/** llm_trash_empty() - wakes and frees what was left, which mostly is nothing; without the lock */
+static inline void llm_trash_empty(struct llm_trash *trash)
+{
+	if (!list_empty(&trash->chunks) || !list_empty(&trash->requests) ||
+	    !list_empty(&trash->clients) || !list_empty(&trash->buffers))
+		llm_trash_clear(trash);
+}
 
 int llm_request_init(void);
 void llm_request_exit(void);
@@ -189,7 +197,8 @@ void llm_request_set_state(struct llm_request *req, enum llm_state state);
 bool llm_request_over(const struct llm_request *req);
 bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only);
 enum llm_kind llm_request_kind(const struct llm_request *req);
-void llm_request_end(struct llm_request *req, int status, u32 finish, struct llm_trash *trash);
+void llm_request_end(struct llm_request *req, int status, u32 finish, u64 now_ns,
+		     struct llm_trash *trash);
 void llm_request_abort(struct llm_request *req, int status, struct llm_trash *trash);
 void llm_request_cancel(struct llm_request *req, struct llm_trash *trash);
 void llm_request_detach(struct llm_request *req, struct llm_trash *trash);

@@ -155,11 +155,14 @@ void llm_server_adopt(struct llm_server *server)
 {
 	struct pid *old = NULL;
 
+	/* whoever sees himself here stays, for only he could change it to himself */
+	if (READ_ONCE(server->pid) == task_tgid(current))
+		return;
 	spin_lock(&llm_broker.lock);
 	/* one that is gone stays whose it was */
 	if (!server->gone && server->pid != task_tgid(current)) {
 		old = server->pid;
-		server->pid = get_pid(task_tgid(current));
+		WRITE_ONCE(server->pid, get_pid(task_tgid(current)));
 	}
 	spin_unlock(&llm_broker.lock);
 	if (!old)
@@ -250,6 +253,7 @@ const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS] = {
 		.cmd = LLM_IOC_COMMIT_AND_FETCH,
 		.size = sizeof(struct llm_commit),
 		.start = llm_commit_fetch_start,
+		.parks = llm_fetch_parks,
 		.attempt = llm_fetch_attempt,
 		.abandon = llm_fetch_abandon,
 	}, {
@@ -261,6 +265,7 @@ const struct llm_command llm_server_commands[LLM_SERVER_COMMANDS] = {
 		.size = sizeof(struct llm_fetch),
 		.restart = true,
 		.start = llm_fetch_start,
+		.parks = llm_fetch_parks,
 		.attempt = llm_fetch_attempt,
 		.abandon = llm_fetch_abandon,
 	}, {

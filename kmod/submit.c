@@ -167,6 +167,21 @@ int llm_submit_start(struct llm_call *call)
 	return err;
 }
 
+/* Says which request it is, in both places. Return: 0; EFAULT. */
+static int llm_submit_tell(const struct llm_call *call)
+{
+	struct llm_submit_read __user *arg = call->arg;
+	const u64 id = call->args.submit_read.submit.id;
+
+	/* from the older of its parts on, which is what its size announces */
+	if (call->size < sizeof(*arg))
+		return llm_args_write_part(call, offsetof(struct llm_submit_read, submit.id),
+					   offsetofend(struct llm_submit_read, submit.id)) ?:
+		       llm_args_write_part(call, offsetof(struct llm_submit_read, read.id),
+					   offsetofend(struct llm_submit_read, read.id));
+	return put_user(id, &arg->submit.id) ?: put_user(id, &arg->read.id);
+}
+
 int llm_submit_read_start(struct llm_call *call)
 {
 	struct llm_submit *submit = &call->args.submit_read.submit;
@@ -180,13 +195,16 @@ int llm_submit_read_start(struct llm_call *call)
 		return err;
 	read->id = submit->id;
 	/* The rest goes out with what READ has to say, if it has anything to say. */
-	err = llm_args_write_part(call, offsetof(struct llm_submit_read, submit.id),
-				  offsetofend(struct llm_submit_read, submit.id)) ?:
-	      llm_args_write_part(call, offsetof(struct llm_submit_read, read.id),
-				  offsetofend(struct llm_submit_read, read.id));
+	err = llm_submit_tell(call);
 	if (err)
 		llm_submit_revoke(call->client, submit->id);
 	return err;
+}
+
+/** llm_submit_read_parks() - what was submitted just now has hardly been answered */
+bool llm_submit_read_parks(const struct llm_call *call)
+{
+	return true;
 }
 
 static int llm_submit_publish_prompt(struct llm_request *req, struct llm_bytes *prompt, u64 *ret_id)

@@ -257,7 +257,7 @@ static int llm_uring_issue_waiting(struct io_uring_cmd *cmd, unsigned int issue_
 	call->waiter.wake = llm_uring_wake;
 	ucall->cmd = cmd;
 	rc = llm_uring_begin(call, arg_len);
-	if (rc >= 0 && call->command->parks && !call->nonblock)
+	if (rc >= 0 && !call->nonblock && call->command->parks && call->command->parks(call))
 		return llm_uring_park(ucall, issue_flags);
 	if (rc >= 0) {
 		call->probe = !call->nonblock;

@@ -270,12 +270,12 @@ bool llm_ledger_keep(struct llm_ledger *ledger, struct llm_ledger *kept, unsigne
 /** llm_ledger_involved() - Return: something is held or waited for, or its request stands still */
 bool llm_ledger_involved(const struct llm_ledger *ledger)
 {
-	bool held = false;
+	u64 held = 0;
 
 	if (!ledger->payer)
 		return false;
 	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++)
-		held = held || ledger->held[region];
+		held |= ledger->held[region];
 	return held || ledger->waits || ledger->reserve || ledger->idle;
 }
 

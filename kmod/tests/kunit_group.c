@@ -116,9 +116,10 @@ static void llm_group_test_identity(struct kunit *test)
 	const unsigned int refs = refcount_read(&pid->count);
 	struct llm_identity who;
 
-	llm_identity_take(&who);
+	llm_identity_take(&who, current_euid(), llm_identity_cgroup());
 	KUNIT_EXPECT_PTR_EQ(test, who.pid, pid);
 	KUNIT_EXPECT_TRUE(test, uid_eq(who.uid, current_euid()));
+	KUNIT_EXPECT_EQ(test, who.cgroup_id, llm_identity_cgroup());
 	KUNIT_EXPECT_EQ(test, refcount_read(&pid->count), refs + 1);
 	KUNIT_EXPECT_EQ(test, llm_pid_for_reader(who.pid), (u32)task_tgid_nr(current));
 	llm_identity_drop(&who);

@@ -388,6 +388,8 @@ unsigned long copy_from_user(void *to, const void *from, size_t len);
 unsigned long copy_to_user(void *to, const void *from, size_t len);
 unsigned long clear_user(void *to, size_t len);
 
+#define put_user(x, ptr)							\
+	(kshim_user_ok(ptr, sizeof(*(ptr))) ? (memcpy(ptr, &(x), sizeof(*(ptr))), 0) : -EFAULT)
 #define get_user(x, ptr)							\
 	(kshim_user_ok(ptr, sizeof(*(ptr))) ? (memcpy(&(x), ptr, sizeof(*(ptr))), 0) : -EFAULT)
 
