@@ -40,9 +40,20 @@ static int llm_commit_check(const struct llm_commit *commit)
 }
 
 /*
- * Is there room, and does the server not go back on its word? A server that stops when it is told
- * to pause never meets the bound on unread bytes.
+ * Is there room for more? A server that stops when it is told to pause never meets the bound on
+ * unread bytes, also where that is lowered meanwhile: what it adds before it is told so is taken.
  */
+static bool llm_commit_has_room(const struct llm_commit *commit, const struct llm_request *req)
+{
+	if (commit->data_len && req->state == LLM_STATE_PAUSED &&
+	    (u64)req->unread + commit->data_len >
+	    (u64)llm_limit(max_unread_bytes) + 2 * LLM_COMMIT_BYTES_MAX)
+		return false;
+	return !commit->journal_len ||
+	       (u64)req->journal.len + commit->journal_len <= llm_limit(max_journal_bytes);
+}
+
+/* Is there room, and does the server not go back on its word? */
 static int llm_commit_fits(const struct llm_commit *commit, const struct llm_request *req)
 {
 	if (commit->prompt_tokens < req->prompt_tokens ||
@@ -50,11 +61,7 @@ static int llm_commit_fits(const struct llm_commit *commit, const struct llm_req
 	    (commit->answer_bytes && (commit->answer_bytes < req->answer_bytes ||
 				      commit->answer_bytes > req->spec.answer_len)))
 		return -EINVAL;
-	if ((u64)req->unread + commit->data_len >
-	    (u64)llm_limit(max_unread_bytes) + 2 * LLM_COMMIT_BYTES_MAX ||
-	    (u64)req->journal.len + commit->journal_len > llm_limit(max_journal_bytes))
-		return -E2BIG;
-	return 0;
+	return llm_commit_has_room(commit, req) ? 0 : -E2BIG;
 }
 
 /* What it may do now: its reader comes first, then those it shares the server with. */

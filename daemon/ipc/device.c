@@ -369,13 +369,33 @@ static void slot_fetched(struct device_slot *slot, int res)
 	}
 }
 
-/* a last COMMIT that was not taken is made again; else only the FETCH failed */
+/* nothing that it carries can be why it is refused */
+static bool end_is_bare(const struct llm_commit *end)
+{
+	return !end->data_len && !end->journal_len && end->status == -EPROTO;
+}
+
+/*
+ * A last COMMIT that was not taken is made again, one that never will be without what it carries:
+ * a request whose end is not told stays here for ever. Else only the FETCH failed.
+ */
 static void slot_end_failed(struct device_slot *slot, int r)
 {
+	struct llm_commit *end = &slot->commit;
+	enum slot_use use = r == -ENOMEM ? SLOT_END_FAILED : SLOT_FAILED;
+
 	if (r != -ENOENT && r != -ECANCELED && r != -EINTR && r != -ENOMEM)
 		log_error("device: request %llu: its end was refused: %s",
-			  (unsigned long long)slot->commit.id, strerror(-r));
-	slot_failed(slot, r == -ENOMEM ? SLOT_END_FAILED : SLOT_FAILED);
+			  (unsigned long long)end->id, strerror(-r));
+	if ((r == -E2BIG || r == -EINVAL || r == -EFAULT) && !end_is_bare(end)) {
+		end->data_len = 0;
+		end->journal_len = 0;
+		end->answer_bytes = 0;
+		end->finish = 0;
+		end->status = -EPROTO;
+		use = SLOT_END_FAILED;
+	}
+	slot_failed(slot, use);
 }
 
 static void slot_done(struct loop_op *op, int res)

@@ -38,8 +38,8 @@ int peer_cgroup_path(char *text, const char **ret_path)
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (strncmp(line, "0::/", 4))
 			continue;
-		/* outside of our cgroup namespace, or removed: it has no number here */
-		if (!strncmp(line + 3, "/..", 3) || strstr(line, " (deleted)"))
+		/* outside of our cgroup namespace: it has no number here */
+		if (!strncmp(line + 3, "/../", 4) || !strcmp(line + 3, "/.."))
 			return -ENOENT;
 		*ret_path = line + 3;
 		return 0;
@@ -89,6 +89,14 @@ void peer_lineage_of(struct peer_lineage *ret, const char *mount, const char *pa
 	}
 }
 
+/* a cgroup that is not known is one below the topmost, with the number 0: all of them are */
+static void peer_lineage_unknown(struct peer_lineage *ret, const char *mount)
+{
+	peer_lineage_of(ret, mount, "/");
+	if (ret->depth)
+		ret->ids[ret->depth++] = 0;
+}
+
 static void peer_find_cgroup(struct peer *peer)
 {
 	const char *mount = peer_cgroup_mount(), *path;
@@ -96,13 +104,16 @@ static void peer_find_cgroup(struct peer *peer)
 
 	peer->cgroup_id = 0;
 	peer->lineage.depth = 0;
-	if (!mount || peer->proc_fd < 0 || peer_read_cgroup(peer->proc_fd, text, sizeof(text)) < 0)
+	if (!mount)
 		return;
-	if (peer_cgroup_path(text, &path) < 0)
-		return;
-	peer_lineage_of(&peer->lineage, mount, path);
+	/* one that was removed has another path than any there is */
+	if (peer->proc_fd >= 0 && peer_read_cgroup(peer->proc_fd, text, sizeof(text)) >= 0 &&
+	    peer_cgroup_path(text, &path) == 0)
+		peer_lineage_of(&peer->lineage, mount, path);
 	if (peer->lineage.depth)
 		peer->cgroup_id = peer->lineage.ids[peer->lineage.depth - 1];
+	else
+		peer_lineage_unknown(&peer->lineage, mount);
 }
 
 static bool peer_alive(int pidfd)
@@ -184,7 +195,6 @@ void peer_refresh(struct peer *peer)
 		peer_close(peer);
 	peer->pid = 0;
 	peer->cgroup_id = 0;
-	peer->lineage.depth = 0;
 }
 
 void peer_close(struct peer *peer)

@@ -13,8 +13,8 @@
 
 /**
  * struct peer_lineage - a cgroup and those above it, as far as this process sees them
- * @depth: of @ids; 0: not known
- * @ids: the topmost first
+ * @depth: of @ids; 0: there are no cgroups here
+ * @ids: the topmost first; 0 below that: not known
  */
 struct peer_lineage {
 	unsigned int depth;
@@ -36,8 +36,9 @@ int peer_identify(struct peer *ret, int fd);
 /**
  * peer_refresh() - look up its cgroup again
  *
- * A process that is gone keeps its user but has no pid and no cgroup any more: whoever holds its
- * connection now is not the one that was identified.
+ * A process that is gone has no pid and no cgroup any more: whoever holds its connection now is not
+ * the one that was identified. It keeps its user, and its lineage: what is asked there counts for
+ * those who paid for it so far.
  */
 void peer_refresh(struct peer *peer);
 void peer_close(struct peer *peer);
@@ -48,7 +49,13 @@ void peer_close(struct peer *peer);
  * @path: below it, begins with a slash
  */
 void peer_lineage_of(struct peer_lineage *ret, const char *mount, const char *path);
-/** peer_cgroup_path() - the path behind "0::" in the text of /proc/PID/cgroup; 0 or -ENOENT */
+/**
+ * peer_cgroup_path() - the path behind "0::" in the text of /proc/PID/cgroup
+ *
+ * Where that cgroup was removed, " (deleted)" is at its end; a cgroup may also be called so.
+ *
+ * Return: 0; -ENOENT none, or outside of this process's cgroup namespace.
+ */
 int peer_cgroup_path(char *text, const char **ret_path);
 
 #endif /* LLMOS_IPC_PEER_H */

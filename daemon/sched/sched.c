@@ -30,16 +30,21 @@ static struct job *sched_find(struct sched *sched, const struct ipc *ipc, uint64
 }
 
 /* no memory even to remember it: its end is all that can be said */
-static void sched_refuse(struct ipc *ipc, uint64_t id, int r)
+static void sched_refuse(struct ipc *ipc, const struct llm_event *event, int status)
 {
 	const struct llm_commit commit = {
 		.size = sizeof(commit),
 		.flags = LLM_COMMIT_END,
-		.id = id,
-		.status = r,
+		.id = event->id,
+		.status = status,
+		.prompt_tokens = event->prompt_tokens,
+		.output_tokens = event->output_tokens,
 	};
+	int r = ipc->ops->commit(ipc, &commit);
 
-	ipc->ops->commit(ipc, &commit);
+	if (r < 0 && r != IPC_PENDING)
+		log_error("request %llu: its end can not be told: %s",
+			  (unsigned long long)event->id, strerror(-r));
 }
 
 static void sched_request(struct ipc_sink *sink, struct ipc *ipc, const struct llm_event *event,
@@ -48,7 +53,7 @@ static void sched_request(struct ipc_sink *sink, struct ipc *ipc, const struct l
 	if (job_new(to_sched(sink), ipc, event, data))
 		return;
 	free(data);
-	sched_refuse(ipc, event->id, -ENOMEM);
+	sched_refuse(ipc, event, -ENOMEM);
 }
 
 /* how many steps were begun for it after that moment */

@@ -168,6 +168,42 @@ static void test_bound_shrinks(void)
 	param_set("max_unread_bytes", bound);
 }
 
+/* Bounds that are lowered below what a request has: it goes on, adds no more, and ends. */
+static void test_bounds_lowered(void)
+{
+	const unsigned long journal = param_get("max_journal_bytes");
+	uint64_t id = submit_text(client, "x");
+	struct llm_commit arg = commit_init(id, "data", 4);
+	struct llm_read read;
+	struct event event;
+	char *answer = malloc(bound + 2 * most);
+
+	must(answer != NULL, "malloc");
+	fetch(server, LLM_FETCH_REQUEST, &event);
+	arg.journal = (uintptr_t)data;
+	arg.journal_len = most;
+	is(ioctl(server, LLM_IOC_COMMIT, &arg), LLM_VERDICT_CONTINUE, "a journal");
+	param_set("max_journal_bytes", 4096);
+	arg.journal_len = 1;
+	fails(ioctl(server, LLM_IOC_COMMIT, &arg), E2BIG, "its bound is lowered: no more of it");
+	is(commit(server, id, "more", 0), LLM_VERDICT_CONTINUE, "the answer goes on without");
+	is(commit(server, id, "end", LLM_COMMIT_END), LLM_VERDICT_CONTINUE, "to its end");
+	is(read_all(client, id, answer, most, &read), 11, "and is read");
+	param_set("max_journal_bytes", journal);
+
+	id = submit_text(client, "x");
+	fetch(server, LLM_FETCH_REQUEST, &event);
+	is(commit_bytes(id, bound - 1, 0), LLM_VERDICT_CONTINUE, "almost as much as may be unread");
+	param_set("max_unread_bytes", 4096);
+	is(commit_bytes(id, most, 0), LLM_VERDICT_PAUSE, "its bound is lowered: taken, and paused");
+	fails(commit_bytes(id, most, 0), E2BIG, "the server goes on all the same");
+	is(commit_bytes(id, 0, LLM_COMMIT_END), LLM_VERDICT_CONTINUE, "it ends");
+	is(read_all(client, id, answer, bound + 2 * most, &read), bound - 1 + most,
+	   "the reader has what was taken");
+	param_set("max_unread_bytes", bound);
+	free(answer);
+}
+
 /* All the way through, with a server that honours the verdicts and readers of three kinds. */
 static void test_flow(void)
 {
@@ -221,6 +257,7 @@ int main(void)
 	test_superseded();
 	test_journal_bound();
 	test_bound_shrinks();
+	test_bounds_lowered();
 	close(server);
 	test_flow();
 	is(features(client).requests, 0, "nothing is left");

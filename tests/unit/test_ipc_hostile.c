@@ -425,6 +425,7 @@ static void test_peer_text(void **state)
 {
 	char good[] = "12:memory:/x\n0::/a.slice/b.service\n", root[] = "0::/\n";
 	char outside[] = "0::/../other\n", gone[] = "0::/a (deleted)\n", none[] = "1:name=x:/a\n";
+	char dots[] = "0::/..x\n";
 	const char *path;
 
 	(void)state;
@@ -433,7 +434,11 @@ static void test_peer_text(void **state)
 	assert_int_equal(peer_cgroup_path(root, &path), 0);
 	assert_string_equal(path, "/");
 	assert_int_equal(peer_cgroup_path(outside, &path), -ENOENT);
-	assert_int_equal(peer_cgroup_path(gone, &path), -ENOENT);
+	assert_int_equal(peer_cgroup_path(dots, &path), 0);
+	assert_string_equal(path, "/..x");
+	/* removed, or called so: only one of them is there */
+	assert_int_equal(peer_cgroup_path(gone, &path), 0);
+	assert_string_equal(path, "/a (deleted)");
 	assert_int_equal(peer_cgroup_path(none, &path), -ENOENT);
 }
 
@@ -441,7 +446,9 @@ static void test_peer_text(void **state)
 static void test_peer_gone(void **state)
 {
 	struct peer peer;
-	int fds[2], status;
+	struct peer_lineage lineage;
+	int fds[2], hold[2], status;
+	char byte;
 	pid_t pid;
 
 	(void)state;
@@ -454,20 +461,32 @@ static void test_peer_gone(void **state)
 	assert_int_equal(listen(listener, 1), 0);
 	len = sizeof(address);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(pipe(hold), 0);
 	fds[0] = socket(AF_UNIX, SOCK_STREAM, 0);
 	pid = fork();
-	if (!pid)
-		_exit(connect(fds[0], (struct sockaddr *)&address, len) ? 1 : 0);
+	if (!pid) {
+		close(hold[1]);
+		if (connect(fds[0], (struct sockaddr *)&address, len))
+			_exit(1);
+		_exit(read(hold[0], &byte, 1) ? 1 : 0);
+	}
 	fds[1] = accept(listener, NULL, NULL);
 	assert_true(fds[1] >= 0);
 	assert_int_equal(peer_identify(&peer, fds[1]), 0);
 	assert_int_equal(peer.pid, pid);
+	lineage = peer.lineage;
+	close(hold[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	peer_refresh(&peer);
 	assert_int_equal(peer.pid, 0);
 	assert_int_equal(peer.cgroup_id, 0);
 	assert_int_equal(peer.uid, getuid());
+	/* what is asked by way of it still counts where it did */
+	assert_int_equal(peer.lineage.depth, lineage.depth);
+	assert_memory_equal(peer.lineage.ids, lineage.ids, lineage.depth * sizeof(lineage.ids[0]));
 	peer_close(&peer);
+	close(hold[0]);
 	close(fds[0]);
 	close(fds[1]);
 	close(listener);

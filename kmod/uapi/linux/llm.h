@@ -903,8 +903,9 @@ struct llm_pull {
  * Data counts against the bound on unread bytes: who goes on after LLM_VERDICT_PAUSE may commit
  * max_commit_bytes more.
  *
- * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data, journal or their sum over
- * its limit, EINVAL, EFAULT, ENOMEM: nothing was taken. COMMIT_AND_FETCH: an error of the commit,
+ * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data or journal over its limit
+ * (also where that has been lowered; one without them is never too big), EINVAL, EFAULT, ENOMEM:
+ * nothing was taken. COMMIT_AND_FETCH: an error of the commit,
  * else as FETCH; EINTR is the FETCH's.
  */
 struct llm_commit {
