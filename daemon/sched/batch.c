@@ -157,9 +157,9 @@ static int batch_get_seq(struct sched *sched, struct job *job)
 
 /*
  * Pages for all that is known, and one for each neighbour to grow into: who is admitted should
- * not push out another at the next step.
+ * not push out another at the next step. Those that can be had: the free ones, and @more.
  */
-static bool batch_has_room(const struct sched *sched, const struct job *job)
+static bool batch_has_room(const struct sched *sched, const struct job *job, uint64_t more)
 {
 	unsigned int active = batch_active(sched, job->model), page_tokens, need;
 	struct engine_model_info info;
@@ -169,7 +169,20 @@ static bool batch_has_room(const struct sched *sched, const struct job *job)
 	engine_model_info(job->model->loaded, &info);
 	page_tokens = MAX(info.page_tokens, 1U);
 	need = (job->tokens.count + page_tokens) / page_tokens + active;
-	return info.kv_pages - info.kv_pages_used >= need;
+	return info.kv_pages - info.kv_pages_used + more >= need;
+}
+
+/* pages of those who are paused, which nobody else has a part in */
+static uint64_t batch_paused_pages(const struct sched *sched, const struct model *model)
+{
+	const size_t page_bytes = engine_kv_bytes(model->loaded, batch_page_tokens(model));
+	const struct job *job;
+	uint64_t bytes = 0;
+
+	list_each(job, &sched->jobs[JOB_ACTIVE], link)
+		if (job->model == model && job->paused)
+			bytes += engine_seq_bytes(job->seq);
+	return page_bytes ? bytes / page_bytes : 0;
 }
 
 static void batch_leave_seq(struct job *job)
@@ -184,11 +197,17 @@ static int batch_admit_one(struct sched *sched, struct job *job)
 	unsigned int tokens = MIN(job->tokens.count, (size_t)job->model->info.context_used);
 	int r;
 
-	while (!batch_has_room(sched, job))
-		if (!batch_shrink_paused(sched, job->model))
-			return -ENOSPC;
+	/* nobody loses pages for one who gets in neither way, or who may not have them */
+	if (!batch_has_room(sched, job, batch_paused_pages(sched, job->model)))
+		return -ENOSPC;
 	if (!charge_take(sched, job, tokens))
 		return 1;
+	while (!batch_has_room(sched, job, 0)) {
+		if (!batch_shrink_paused(sched, job->model)) {
+			batch_leave_seq(job);
+			return -ENOSPC;
+		}
+	}
 	r = batch_get_seq(sched, job);
 	if (!r) {
 		reuse_begin(sched, job);

@@ -65,8 +65,11 @@ bool charge_take(struct sched *sched, struct job *job, unsigned int tokens)
 		.bytes = bytes - job->charged_bytes,
 	};
 
-	if (bytes <= job->charged_bytes)
+	if (bytes <= job->charged_bytes) {
+		/* what it was short of it does not need after all */
+		job->is_short = false;
 		return true;
+	}
 	/* its verdict may be to pause as well: one resume would have to answer both */
 	if (job->committing)
 		return false;

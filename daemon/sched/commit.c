@@ -11,6 +11,8 @@
 #include "sched/job.h"
 #include "sched/record.h"
 
+#define COMMIT_COMPUTE_NS	100000000ULL
+
 /* move the first @len bytes of @from into @to, which is empty */
 static int commit_take(struct bytes *to, struct bytes *from, size_t len)
 {
@@ -57,6 +59,14 @@ static uint32_t commit_output_tokens(const struct job *job)
 	return MAX((size_t)job->sent_output_tokens, count);
 }
 
+/* something has become more, or so much was computed again that it is time for a verdict */
+static bool commit_has_news(const struct job *job)
+{
+	return commit_prompt_tokens(job) != job->sent_prompt_tokens ||
+	       commit_output_tokens(job) != job->sent_output_tokens ||
+	       job->compute_ns >= COMMIT_COMPUTE_NS;
+}
+
 /* choose what goes; false: there is nothing to say */
 static bool commit_gather(struct job *job)
 {
@@ -65,9 +75,7 @@ static bool commit_gather(struct job *job)
 
 	job->sent_end = job->done && data_len == job->answer.out.len &&
 			journal_len == job->journal.len;
-	if (!data_len && !journal_len && !job->sent_end &&
-	    commit_prompt_tokens(job) == job->sent_prompt_tokens &&
-	    commit_output_tokens(job) == job->sent_output_tokens)
+	if (!data_len && !journal_len && !job->sent_end && !commit_has_news(job))
 		return false;
 	if (commit_take(&job->sent_journal, &job->journal, journal_len) < 0)
 		return false;
@@ -86,7 +94,7 @@ static int commit_send(struct job *job)
 		.data_len = job->sent_data.len,
 		.journal_len = job->sent_journal.len,
 		.journal = job->sent_journal.len ? (uintptr_t)bytes_data(&job->sent_journal) : 0,
-		.compute_ns = job->compute_ns,
+		.compute_ns = job->sent_compute_ns,
 		.prompt_tokens = job->sent_prompt_tokens,
 		.output_tokens = job->sent_output_tokens,
 		.status = job->sent_end ? job->status : 0,
@@ -123,6 +131,7 @@ void job_flush(struct sched *sched, struct job *job)
 		job->sent_prompt_tokens = commit_prompt_tokens(job);
 		job->sent_output_tokens = commit_output_tokens(job);
 	}
+	job->sent_compute_ns = job->compute_ns;
 	r = commit_send(job);
 	if (r == IPC_PENDING)
 		job->committing = true;
@@ -178,7 +187,7 @@ void job_committed(struct sched *sched, struct job *job, int result)
 		return;
 	bytes_clear(&job->sent_data);
 	bytes_clear(&job->sent_journal);
-	job->compute_ns = 0;
+	job->compute_ns -= job->sent_compute_ns;
 	if (result == LLM_VERDICT_PAUSE && !job->resumed)
 		job_pause(sched, job);
 	job->resumed = false;

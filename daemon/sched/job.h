@@ -72,7 +72,8 @@ enum job_state {
  * @status, @finish: of the end
  * @sent_data, @sent_journal, @sent_end: the commit that is awaited
  * @sent_prompt_tokens, @sent_output_tokens: as last committed
- * @compute_ns: since the last commit
+ * @compute_ns: not told yet
+ * @sent_compute_ns: of these, in the commit that is under way
  *
  * @steps: when its last steps began; @step_count: how many there were
  */
@@ -119,6 +120,7 @@ struct job {
 	uint32_t sent_prompt_tokens;
 	uint32_t sent_output_tokens;
 	uint64_t compute_ns;
+	uint64_t sent_compute_ns;
 
 	uint64_t steps[JOB_STEPS_KEPT];
 	unsigned int step_count;

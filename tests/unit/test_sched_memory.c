@@ -280,6 +280,43 @@ static void test_never(void **state)
 	assert_int_equal(answer->event.output_tokens, 32 - 11 + 1);
 }
 
+/* who is refused what he asks for takes nothing from those who are paused */
+static void test_refused_harms_nobody(void **state)
+{
+	static const char text[60];
+	unsigned int seed, i, paused = 0;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=17");
+	broker.pause_in = 2;
+	broker.memory_max_each = 15 * FAKE_PAGE_BYTES;
+	test_broker_serve(&broker, &config);
+	for (seed = 1; seed <= TEST_REQUESTS_MAX / 3; seed++) {
+		struct test_request *asks[2], *greedy;
+		uint64_t held;
+
+		broker.dice = seed;
+		for (i = 0; i < 2; i++) {
+			asks[i] = test_ask(&broker, "0123456789");
+			asks[i]->event.max_tokens = 12;
+			asks[i]->event.flags = LLM_SUBMIT_IGNORE_EOS;
+		}
+		for (i = 0; i < 100 && asks[0]->paused == asks[1]->paused; i++)
+			test_turn(&broker);
+		held = asks[0]->held + asks[1]->held;
+		greedy = test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_RAW, text, sizeof(text));
+		for (i = 0; i < 100 && !greedy->ended && !asks[0]->ended && !asks[1]->ended; i++)
+			test_turn(&broker);
+		if (greedy->ended && !asks[0]->ended && !asks[1]->ended) {
+			assert_int_equal(greedy->status, -EDQUOT);
+			assert_true(asks[0]->held + asks[1]->held >= held);
+			paused++;
+		}
+		test_run(&broker);
+	}
+	assert_true(paused > 0);
+}
+
 /* cancelled while it waits for memory */
 static void test_cancel_short(void **state)
 {
@@ -575,7 +612,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_page_by_page), TEST(test_quota), TEST(test_quota_and_turns),
 		TEST(test_short_now_and_then), TEST(test_small_cache), TEST(test_deaths),
-		TEST(test_no_wait), TEST(test_never), TEST(test_cancel_short),
+		TEST(test_no_wait), TEST(test_never), TEST(test_refused_harms_nobody),
+		TEST(test_cancel_short),
 		TEST(test_paused_end), TEST(test_payloads), TEST(test_payload_again),
 		TEST(test_long_payloads), TEST(test_lost_payload), TEST(test_scores),
 		TEST(test_scores_again), TEST(test_bad_score_buffers),

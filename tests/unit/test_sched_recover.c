@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -450,6 +451,44 @@ static void test_foreign_journal(void **state)
 	bytes_free(&want.output);
 }
 
+static void step_slowly(void)
+{
+	usleep(30000);
+}
+
+/*
+ * What is computed again brings nothing new for as long as that takes, but the broker hears of it
+ * now and then: compute time counts, and others may have a better claim to the slot.
+ */
+static void test_recomputing_is_told(void **state)
+{
+	struct test_request *request;
+	unsigned int commits, tokens;
+
+	(void)state;
+	config.engine.batch_tokens = 4;
+	test_broker_init(&broker);
+	request = test_ask(&broker, "01234567890123456789012345678901234567890123456789");
+	request->event.max_tokens = 12;
+	request->event.flags = LLM_SUBMIT_IGNORE_EOS;
+	test_broker_serve(&broker, &config);
+	while (request->event.output_tokens < 4)
+		assert_true(test_turn(&broker));
+	test_broker_kill(&broker);
+	commits = request->commits;
+	tokens = request->event.output_tokens;
+	test_broker_serve(&broker, &config);
+	fake_on_step = step_slowly;
+	/* 54 tokens by 4 a step */
+	while (request->event.output_tokens == tokens)
+		assert_true(test_turn(&broker));
+	fake_on_step = NULL;
+	assert_in_range(request->commits - commits, 3, 6);
+	test_run(&broker);
+	assert_int_equal(request->status, 0);
+	test_broker_free(&broker);
+}
+
 /* ids past the vocabulary are no reason to read past a table */
 static void test_wild_ids(void **state)
 {
@@ -473,7 +512,7 @@ int main(void)
 		TEST(test_logprobs), TEST(test_to_the_end), TEST(test_score),
 		TEST(test_control), TEST(test_crowd), TEST(test_every_third_commit),
 		TEST(test_chosen_seed), TEST(test_model_replaced), TEST(test_default_changed),
-		TEST(test_foreign_journal), TEST(test_wild_ids),
+		TEST(test_foreign_journal), TEST(test_recomputing_is_told), TEST(test_wild_ids),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
