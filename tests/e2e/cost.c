@@ -17,7 +17,7 @@
 #include "lib/tap.h"
 
 #define ROUNDS		9
-#define ROUNDS_MAX	45
+#define ROUNDS_TIMED	45
 #define LEAST		0.97
 #define LEAST_NOISY	0.75
 #define LIMIT_S		60
@@ -83,7 +83,7 @@ static struct cost run(int order)
 
 static double median(const struct cost *costs, unsigned int count, size_t field)
 {
-	double values[ROUNDS_MAX];
+	double values[ROUNDS_TIMED];
 
 	for (unsigned int i = 0; i < count; i++)
 		values[i] = *(const double *)((const char *)&costs[i] + field);
@@ -91,12 +91,12 @@ static double median(const struct cost *costs, unsigned int count, size_t field)
 	return values[count / 2];
 }
 
-static double ratio(struct cost costs[ORDERS][ROUNDS_MAX], unsigned int rounds, size_t field)
+static double ratio(struct cost costs[ORDERS][ROUNDS_TIMED], unsigned int rounds, size_t field)
 {
 	return median(costs[FAIR], rounds, field) / median(costs[ARRIVAL], rounds, field);
 }
 
-static void report(struct cost costs[ORDERS][ROUNDS_MAX], unsigned int rounds, size_t field,
+static void report(struct cost costs[ORDERS][ROUNDS_TIMED], unsigned int rounds, size_t field,
 		   const char *what)
 {
 	tap_note("%s: fair %.1f, in order of arrival %.1f (medians of %u): %.1f %%", what,
@@ -108,18 +108,14 @@ int main(void)
 {
 	const size_t cpu = offsetof(struct cost, per_cpu_second);
 	const size_t step = offsetof(struct cost, per_step);
-	static struct cost costs[ORDERS][ROUNDS_MAX];
+	static struct cost costs[ORDERS][ROUNDS_TIMED];
 	const bool timed = getenv("LLMOS_TIMED") && *getenv("LLMOS_TIMED");
-	unsigned int rounds = 0;
+	const unsigned int rounds = timed ? ROUNDS_TIMED : ROUNDS;
 
-	/* as many as the noise of this machine needs */
-	while (rounds < ROUNDS ||
-	       (timed && rounds < ROUNDS_MAX && ratio(costs, rounds, cpu) < LEAST)) {
-		/* who comes first takes turns, too */
+	/* who comes first takes turns, too */
+	for (unsigned int i = 0; i < rounds; i++)
 		for (unsigned int j = 0; j < ORDERS; j++)
-			costs[(rounds + j) % ORDERS][rounds] = run((rounds + j) % ORDERS);
-		rounds++;
-	}
+			costs[(i + j) % ORDERS][i] = run((i + j) % ORDERS);
 	report(costs, rounds, offsetof(struct cost, per_second), "tokens a second");
 	report(costs, rounds, cpu, "tokens a second of processor time");
 	report(costs, rounds, step, "tokens a step");
