@@ -53,6 +53,7 @@ enum llm_kind {
  * @serverless_ns: since when there is no server
  * @stage: whose compute the server steps
  * @claims: tries charges that wait for memory, and asks for some back
+ * @orphans: asks for what was kept for cgroups that were removed
  * @reclaims: cgroups that are asked for kept memory, of which the server has yet to hear
  * @buffers: registered ones and those in use, by their pages' numbers
  * @last_page: the highest of those that were ever given out
@@ -88,6 +89,7 @@ struct llm_broker {
 	u64 serverless_ns;
 	struct llm_stage stage;
 	struct delayed_work claims;
+	struct delayed_work orphans;
 	struct list_head reclaims;
 	struct rb_root buffers;
 	u64 last_page;

@@ -23,6 +23,8 @@
 #include "request.h"
 #include "server.h"
 
+#define LLM_ORPHANS_LOOK_S	2	/* after so long removed cgroups are looked for again */
+
 static struct llm_request *llm_request_of(struct llm_ledger *ledger)
 {
 	return container_of(ledger, struct llm_request, ledger);
@@ -180,6 +182,72 @@ static void llm_charge_work(struct work_struct *work)
 	} while (claim);
 }
 
+/* ---- what was kept for cgroups that are no more ---- */
+
+/* Under the lock, as all that starts the work. */
+static void llm_charge_look_later(void)
+{
+	schedule_delayed_work(&llm_broker.orphans, LLM_ORPHANS_LOOK_S * HZ);
+}
+
+/* A removed cgroup is asked for all that is kept for it: nobody will be charged there any more. */
+static void llm_charge_orphan(struct llm_group *group)
+{
+	struct llm_ledger *kept = &group->kept;
+	bool more = false;
+
+	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++) {
+		const u64 bytes = kept->held[region] - kept->asked[region];
+
+		if (!bytes)
+			continue;
+		llm_ledger_ask(kept, region, bytes);
+		more = true;
+	}
+	if (more)
+		llm_charge_tell(group);
+}
+
+/* The cgroup that has been keeping memory for longest of those younger than @age; 0: none. */
+static u64 llm_charge_keeper_after(u64 *age)
+{
+	struct llm_ledger *kept;
+	u64 cgroup = 0;
+
+	spin_lock(&llm_broker.lock);
+	kept = llm_policy_kept_after(llm_charge_policy(), *age);
+	if (kept) {
+		*age = kept->age;
+		cgroup = container_of(kept, struct llm_group, kept)->id;
+	}
+	spin_unlock(&llm_broker.lock);
+	return cgroup;
+}
+
+/* Looks once for each cgroup that keeps memory whether it is still there. */
+static void llm_charge_look(struct work_struct *work)
+{
+	struct llm_lineage lineage;
+	struct llm_group *group;
+	u64 cgroup, age = 0;
+
+	while ((cgroup = llm_charge_keeper_after(&age))) {
+		cond_resched();
+		/* a kernel thread sees all cgroups */
+		if (llm_lineage_find(cgroup, &lineage) != -ENOENT)
+			continue;
+		spin_lock(&llm_broker.lock);
+		group = llm_group_find(cgroup);
+		if (group)
+			llm_charge_orphan(group);
+		spin_unlock(&llm_broker.lock);
+	}
+	spin_lock(&llm_broker.lock);
+	if (llm_policy_kept_after(llm_charge_policy(), 0))
+		llm_charge_look_later();
+	spin_unlock(&llm_broker.lock);
+}
+
 /* ---- what the server is told of cgroups ---- */
 
 static struct llm_group *llm_charge_first_notice(void)
@@ -293,7 +361,7 @@ static int llm_charge_take(struct llm_request *req, unsigned int region, u64 byt
 	case LLM_CHARGE_FULL:
 		break;
 	}
-	if (wait)
+	if (req->ledger.waits)
 		return llm_charge_pause(req);
 	llm_quota_refused_memory(req, region, bytes);
 	llm_request_abort(req, -EDQUOT, trash);
@@ -306,10 +374,12 @@ static void llm_charge_kept_changed(struct llm_group *group, bool was_empty)
 	const bool empty = llm_ledger_empty(&group->kept);
 
 	llm_charge_settle_notice(group);
-	if (was_empty && !empty)
+	if (was_empty && !empty) {
 		llm_group_get(group);
-	else if (!was_empty && empty)
+		llm_charge_look_later();
+	} else if (!was_empty && empty) {
 		llm_group_put(group);
+	}
 }
 
 static int llm_charge_keep(struct llm_request *req, unsigned int region, u64 bytes)
@@ -317,6 +387,9 @@ static int llm_charge_keep(struct llm_request *req, unsigned int region, u64 byt
 	struct llm_group *group = req->leaf->member->group;
 	const bool was_empty = llm_ledger_empty(&group->kept);
 
+	/* It moved while it asked, or is nested too deep: the server would name another one. */
+	if (group->id != req->who.cgroup_id)
+		return -EINVAL;
 	if (was_empty)
 		group->kept.age = ++llm_broker.last_kept;
 	if (!llm_ledger_keep(&req->ledger, &group->kept, region, bytes))
@@ -491,9 +564,11 @@ void llm_charge_init(void)
 {
 	INIT_LIST_HEAD(&llm_broker.reclaims);
 	INIT_DELAYED_WORK(&llm_broker.claims, llm_charge_work);
+	INIT_DELAYED_WORK(&llm_broker.orphans, llm_charge_look);
 }
 
 void llm_charge_exit(void)
 {
 	cancel_delayed_work_sync(&llm_broker.claims);
+	cancel_delayed_work_sync(&llm_broker.orphans);
 }

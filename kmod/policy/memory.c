@@ -87,6 +87,12 @@ static void llm_tenant_sub_memory(struct llm_tenant *payer, const struct llm_ten
 		tenant->usage.memory[region] -= bytes;
 }
 
+static void llm_tenant_sub_kept(struct llm_tenant *payer, unsigned int region, u64 bytes)
+{
+	for (struct llm_tenant *tenant = payer; tenant; tenant = tenant->parent)
+		tenant->kept[region] -= bytes;
+}
+
 /* Whether a request older than that stands in line. */
 static bool llm_tenant_has_line(const struct llm_tenant *tenant, unsigned int region, u64 age)
 {
@@ -95,24 +101,37 @@ static bool llm_tenant_has_line(const struct llm_tenant *tenant, unsigned int re
 	return first && llm_key_before(first->key, age);
 }
 
+/**
+ * struct llm_obstacle - why there is no room
+ * @full: the topmost tenant where there is none
+ * @others: it is not only what is kept that is in the way, somewhere
+ */
+struct llm_obstacle {
+	struct llm_tenant *full;
+	bool others;
+};
+
 /* Takes room for a charge at its payer and all above, if there is. */
 static enum llm_charge_result llm_ledger_take(struct llm_ledger *ledger, unsigned int region,
-					      u64 bytes, struct llm_tenant **ret_full)
+					      u64 bytes, struct llm_obstacle *ret_obstacle)
 {
 	const u64 held = ledger->held[region];
-	struct llm_tenant *full = NULL;
+	struct llm_obstacle obstacle = { .full = NULL };
 
 	for (struct llm_tenant *tenant = ledger->payer; tenant; tenant = tenant->parent) {
+		const bool line = !held && llm_tenant_has_line(tenant, region, ledger->age);
 		const u64 limit = tenant->quota.memory[region];
+		const u64 used = tenant->usage.memory[region];
 
 		if (bytes > limit || held > limit - bytes)
 			return LLM_CHARGE_NEVER;
-		if (tenant->usage.memory[region] > limit - bytes ||
-		    (!held && llm_tenant_has_line(tenant, region, ledger->age)))
-			full = tenant;
+		if (used > limit - bytes || line)
+			obstacle.full = tenant;
+		if (used - tenant->kept[region] > limit - bytes || line)
+			obstacle.others = true;
 	}
-	if (full) {
-		*ret_full = full;
+	if (obstacle.full) {
+		*ret_obstacle = obstacle;
 		return LLM_CHARGE_FULL;
 	}
 	llm_tenant_add_memory(ledger->payer, NULL, region, bytes);
@@ -158,30 +177,32 @@ static bool llm_ledger_use_reserve(struct llm_ledger *ledger, unsigned int regio
  * @ledger: whose; a charge of it that waited is given up first, and what was reserved used
  * @region: where, below LLM_REGIONS_MAX
  * @bytes: how much
- * @wait: where there is no room now, wait for it
+ * @wait: where there is no room now, wait for it; else only where there is but for what is kept
  *
- * Return: what became of it; unless it is LLM_CHARGE_DONE, no more is held than before.
+ * Return: what became of it; unless it is LLM_CHARGE_DONE, no more is held than before. Whether it waits
+ * is in @ledger.
  */
 enum llm_charge_result llm_ledger_charge(struct llm_ledger *ledger, unsigned int region, u64 bytes,
 					 bool wait)
 {
 	enum llm_charge_result result = LLM_CHARGE_DONE;
-	struct llm_tenant *full;
+	struct llm_obstacle obstacle;
 	bool reserved;
 
 	llm_ledger_open(ledger);
 	reserved = llm_ledger_use_reserve(ledger, region, bytes);
 	llm_ledger_drop_claim(ledger);
 	if (!reserved)
-		result = llm_ledger_take(ledger, region, bytes, &full);
+		result = llm_ledger_take(ledger, region, bytes, &obstacle);
 	if (result == LLM_CHARGE_DONE) {
 		ledger->held[region] += reserved ? 0 : bytes;
-	} else if (result == LLM_CHARGE_FULL && wait) {
+	} else if (result == LLM_CHARGE_FULL && (wait || !obstacle.others)) {
 		ledger->region = region;
 		ledger->bytes = bytes;
 		ledger->waits = true;
+		ledger->patient = wait;
 		llm_tree_insert(&ledger->payer->policy->claims, &ledger->waiting, ledger->age);
-		llm_ledger_line_up(ledger, full);
+		llm_ledger_line_up(ledger, obstacle.full);
 	}
 	llm_ledger_close(ledger);
 	return result;
@@ -191,26 +212,28 @@ enum llm_charge_result llm_ledger_charge(struct llm_ledger *ledger, unsigned int
  * llm_ledger_retry() - there may be room for a charge that waits
  * @ledger: whose charge
  *
- * Return: it waits no more: what it asked for is reserved, or it can never have it; it is to ask
- * again.
+ * Return: it waits no more: what it asked for is reserved, or it can never have it, or would have to wait
+ * for what it does not want to; it is to ask again.
  */
 bool llm_ledger_retry(struct llm_ledger *ledger)
 {
-	struct llm_tenant *full;
+	struct llm_obstacle obstacle;
 	enum llm_charge_result result;
+	bool on;
 
 	llm_ledger_open(ledger);
 	llm_ledger_step_out(ledger);
-	result = llm_ledger_take(ledger, ledger->region, ledger->bytes, &full);
-	if (result == LLM_CHARGE_FULL) {
-		llm_ledger_line_up(ledger, full);
+	result = llm_ledger_take(ledger, ledger->region, ledger->bytes, &obstacle);
+	on = result == LLM_CHARGE_FULL && (ledger->patient || !obstacle.others);
+	if (on) {
+		llm_ledger_line_up(ledger, obstacle.full);
 	} else {
 		llm_tree_remove(&ledger->payer->policy->claims, &ledger->waiting);
 		ledger->waits = false;
 		ledger->reserve = result == LLM_CHARGE_DONE ? ledger->bytes : 0;
 	}
 	llm_ledger_close(ledger);
-	return result != LLM_CHARGE_FULL;
+	return !on;
 }
 
 /** llm_ledger_withdraw() - does not wait for memory any more, and needs no reserve */
@@ -239,6 +262,8 @@ bool llm_ledger_uncharge(struct llm_ledger *ledger, unsigned int region, u64 byt
 	ledger->held[region] -= bytes;
 	ledger->asked[region] -= bytes < ledger->asked[region] ? bytes : ledger->asked[region];
 	llm_tenant_sub_memory(ledger->payer, NULL, region, bytes);
+	if (ledger->kept)
+		llm_tenant_sub_kept(ledger->payer, region, bytes);
 	llm_ledger_close(ledger);
 	return true;
 }
@@ -262,6 +287,8 @@ bool llm_ledger_keep(struct llm_ledger *ledger, struct llm_ledger *kept, unsigne
 	ledger->held[region] -= bytes;
 	kept->held[region] += bytes;
 	llm_tenant_sub_memory(ledger->payer, kept->payer, region, bytes);
+	for (struct llm_tenant *tenant = kept->payer; tenant; tenant = tenant->parent)
+		tenant->kept[region] += bytes;
 	llm_ledger_close(ledger);
 	llm_ledger_close(kept);
 	return true;
@@ -288,6 +315,8 @@ void llm_ledger_release(struct llm_ledger *ledger)
 	llm_ledger_drop_claim(ledger);
 	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++) {
 		llm_tenant_sub_memory(ledger->payer, NULL, region, ledger->held[region]);
+		if (ledger->kept)
+			llm_tenant_sub_kept(ledger->payer, region, ledger->held[region]);
 		ledger->held[region] = 0;
 	}
 	ledger->idle = false;

@@ -9,6 +9,9 @@
  * because it is on its way to giving back. When there is room it is taken at once, as a reserve,
  * and the request is to ask again, which turns the reserve into what it asks for.
  *
+ * Who does not want to wait for a quota does wait where all that is in the way is kept for later requests:
+ * that is asked back, and no quota would have kept him out but for it.
+ *
  * Nobody waits for ever: kept memory is asked back as soon as somebody waits for room above it; and
  * where all that is held below a full tenant is held by requests that themselves stand still (they
  * wait for memory or for their reader), the youngest of those is asked to give back what it has,
@@ -30,6 +33,7 @@
  * @asked: of these, to be given back; stands until they are, or until it goes on
  * @node: in the policy's @kept or @stuck, while it stands still and holds something
  * @waits: a charge waits for room
+ * @patient: it does so also for what others hold, not only for what is kept
  * @region: of that charge
  * @bytes: of that charge
  * @reserve: bytes of it that were charged on its behalf, before it asks again
@@ -47,6 +51,7 @@ struct llm_ledger {
 	u64 asked[LLM_REGIONS_MAX];
 	struct llm_tree_node node;
 	bool waits;
+	bool patient;
 	unsigned int region;
 	u64 bytes;
 	u64 reserve;

@@ -149,6 +149,7 @@ struct llm_usage {
  * @asleep: kept out by its own quota until the time that is the key
  * @asleep_ns: since when
  * @stuck: of the memory charged, bytes that nobody gives back before he is asked to, by region
+ * @kept: of the memory charged, bytes that are kept for later requests, by region
  * @lines: charges that wait for room in the quota of this tenant, by age, for each region
  */
 struct llm_tenant {
@@ -165,6 +166,7 @@ struct llm_tenant {
 	struct llm_tree_node asleep;
 	u64 asleep_ns;
 	u64 stuck[LLM_REGIONS_MAX];
+	u64 kept[LLM_REGIONS_MAX];
 	struct llm_tree lines[LLM_REGIONS_MAX];
 };
 

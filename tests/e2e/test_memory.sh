@@ -201,9 +201,9 @@ for asker in $askers; do
 	same "$TMP/got$i" "$TMP/want" "is the undisturbed one"
 done
 ledger 1 "afterwards something is kept"
-# five pages to use, and four are kept: whoever does not wait for a quota does not have to
+# five pages to use, and some are kept: whoever does not want to wait for a quota does not have to
 ctl quota set "/$here" memory.host=$((5 * page))
-(ask_here -n 150 >"$TMP/got")
+(ask_here -n 150 --no-wait >"$TMP/got")
 is $? 0 "an answer that needs all there is"
 same "$TMP/got" "$TMP/want" "is the undisturbed one"
 ctl quota set "/$here" memory.host=$((3 * page))
@@ -214,6 +214,22 @@ is "$(head -c 80 "$TMP/got")" "$begin" "its answer is right"
 at_most "$(charged "/$here")" $((3 * page)) "and there is no more than that"
 ctl quota reset "/$here"
 ledger 1 "without a quota"
+
+# what was kept for a cgroup goes with it
+mkdir "$mount/$here/gone"
+("$E2E/as" -g "$mount/$here/gone" - "$LLMOS_BUILD/llmctl" ask --raw 'A cat' --ignore-eos -n 150 \
+	</dev/null >"$TMP/got")
+is $? 0 "an answer for a cgroup below"
+pages
+more=$kept
+wait_for 10 rmdir "$mount/$here/gone"
+fewer()
+{
+	pages && [ "$kept" -le $((more - 4)) ]
+}
+wait_for 20 fewer
+ok $? "it is removed, and what was kept for it: $more pages, then $kept"
+ledger 1 "the others are still kept"
 
 # a daemon that is killed keeps nothing
 daemon_end KILL

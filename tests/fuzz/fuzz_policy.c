@@ -149,7 +149,7 @@ static void check_counts(const struct llm_tenant *tenant)
 
 static void check_memory(const struct llm_tenant *tenant, unsigned int region)
 {
-	u64 held = 0, stuck = 0;
+	u64 held = 0, stuck = 0, kept = 0;
 
 	for (unsigned int i = 0; i < TICKETS; i++) {
 		const struct llm_ledger *ledger = &tickets[i].ledger;
@@ -166,10 +166,12 @@ static void check_memory(const struct llm_tenant *tenant, unsigned int region)
 		if (!is_below(ledger->payer, tenant))
 			continue;
 		held += ledger->held[region];
+		kept += ledger->held[region];
 		stuck += ledger->stuck ? ledger->held[region] : 0;
 		check(ledger->asked[region] <= ledger->held[region], "asked for more than is kept");
 	}
 	check(tenant->usage.memory[region] == held, "charged is not what is held");
+	check(tenant->kept[region] == kept, "kept is not what is held for later");
 	check(tenant->stuck[region] == stuck, "stuck is not what stands still");
 }
 
@@ -389,7 +391,9 @@ static void charge(struct llm_ledger *ledger, unsigned int region, u64 amount, b
 	}
 	check(ledger->held[region] == held, "more is held than before");
 	check((result == LLM_CHARGE_NEVER) == never, "it is never to be, or can be");
-	check(ledger->waits == (wait && result == LLM_CHARGE_FULL), "it waits, or does not");
+	check(!ledger->waits || result == LLM_CHARGE_FULL, "it waits for what it has, or can not");
+	/* who would not wait does, for what is kept */
+	check(ledger->waits || !wait || result != LLM_CHARGE_FULL, "it does not wait");
 }
 
 static void memory_act(struct llm_ledger *ledger)

@@ -17,6 +17,7 @@
 #define TOP	"llm-charge"
 #define A	TOP "/a"
 #define B	TOP "/b"
+#define DEPTH	66	/* levels of cgroups, more than llm.ko counts */
 
 static int client, server, nl;
 static uint64_t top, a, b;
@@ -181,6 +182,109 @@ static void test_kept(void)
 	end(y);
 	is(uncharge_kept(a, 50), 0, "what was kept");
 	is(usage(top), 0, "is gone");
+}
+
+/* what is kept does not make a quota stand in the way of who does not want to wait for one */
+static void test_impatient_kept(void)
+{
+	const uint64_t x = begin(A, 0), y = begin(B, LLM_SUBMIT_EDQUOT),
+		       z = begin(B, LLM_SUBMIT_EDQUOT);
+	struct llm_event event;
+	struct llm_read read;
+	char buf[8];
+
+	is(charge(x, 90), 0, "90 of 100");
+	is(keep(x, 60), 0, "of which 60 are kept");
+	is(charge(y, 70), LLM_VERDICT_PAUSE, "there is room but for what is kept");
+	event = news();
+	ok(event.type == LLM_EVENT_RECLAIM && event.cgroup_id == a && event.bytes == 60,
+	   "which is asked back");
+	is(charge(z, 71), LLM_VERDICT_CANCELLED, "where that would not do, it ends at once");
+	is(read_all(client, z, buf, sizeof(buf), &read), 0, "he reads");
+	is(read.status, -EDQUOT, "why");
+	ok(news().id == z, "the server is to let go");
+	is(commit_status(server, z, 0), LLM_VERDICT_CANCELLED, "and does");
+	is(uncharge_kept(a, 60), 0, "what was kept is given back");
+	ok(resumes(y), "who waited for it goes on");
+	is(charge(y, 70), 0, "and has what he asked for");
+	end(y);
+	end(x);
+	is(usage(top), 0, "all is given back");
+}
+
+/* ... but if somebody else takes the room before it is given back, one does */
+static void test_impatient_late(void)
+{
+	const uint64_t x = begin(A, 0), y = begin(B, LLM_SUBMIT_EDQUOT);
+	struct llm_event event;
+	struct llm_read read;
+	char buf[8];
+
+	is(charge(x, 30), 0, "30 of 100");
+	is(keep(x, 20), 0, "of which 20 are kept");
+	is(charge(y, 80), LLM_VERDICT_PAUSE, "there is room but for what is kept");
+	event = news();
+	ok(event.type == LLM_EVENT_RECLAIM && event.bytes == 10, "which is asked back");
+	is(charge(x, 15), 0, "an older one grows");
+	ok(resumes(y), "who waited is to ask again");
+	is(charge(y, 80), LLM_VERDICT_CANCELLED, "and it ends");
+	is(read_all(client, y, buf, sizeof(buf), &read), 0, "he reads");
+	is(read.status, -EDQUOT, "why");
+	ok(news().id == y, "the server is to let go");
+	is(commit_status(server, y, 0), LLM_VERDICT_CANCELLED, "and does");
+	is(uncharge_kept(a, 20), 0, "what was kept is given back");
+	end(x);
+	is(usage(top), 0, "and all the rest");
+}
+
+/* a cgroup that is removed is asked for all that is kept for it */
+static void test_orphan(void)
+{
+	const char *const name = TOP "/orphan";
+	const uint64_t id = cgroup_make(name);
+	struct llm_event event;
+	uint64_t x;
+
+	must(id != 0, "a cgroup");
+	x = begin(name, 0);
+	is(charge(x, 20), 0, "20 of 100");
+	is(keep(x, 20), 0, "are kept");
+	end(x);
+	ok(no_news(), "as long as it is there");
+	ok(cgroup_remove(name), "it is removed");
+	event = news();
+	ok(event.type == LLM_EVENT_RECLAIM && !event.id && event.cgroup_id == id &&
+	   event.bytes == 20, "all of it is asked back");
+	is(usage(top), 20, "until then it is charged above");
+	is(uncharge_kept(id, 20), 0, "it is given back");
+	is(usage(top), 0, "and nothing is left");
+	fails(uncharge_kept(id, 1), ENOENT, "nor the cgroup");
+}
+
+/* deeper than is counted, a request belongs to a cgroup above it, for which it can not keep */
+static void test_too_deep(void)
+{
+	char name[256] = TOP;
+	int depth;
+	uint64_t x;
+
+	for (depth = 0; depth < DEPTH; depth++) {
+		strcat(name, "/d");
+		if (!cgroup_make(name))
+			break;
+	}
+	if (depth == DEPTH) {
+		x = begin(name, 0);
+		is(charge(x, 20), 0, "a request from %d levels down is charged", DEPTH);
+		fails(keep(x, 20), EINVAL, "and keeps nothing");
+		is(usage(top), 20, "it still has it");
+		end(x);
+		is(usage(top), 0, "until it ends");
+	} else {
+		tap_skip("a cgroup that is nested too deep", strerror(errno));
+	}
+	for (; strlen(name) > strlen(TOP); name[strlen(name) - 2] = '\0')
+		must(cgroup_remove(name), "rmdir");
 }
 
 static void test_wedge(void)
@@ -521,6 +625,10 @@ int main(void)
 	test_limit();
 	test_impatient();
 	test_kept();
+	test_impatient_kept();
+	test_impatient_late();
+	test_orphan();
+	test_too_deep();
 	test_wedge();
 	test_reader();
 	test_changed();

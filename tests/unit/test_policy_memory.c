@@ -30,6 +30,7 @@ struct request {
 	u64 bytes;
 	bool dropped;		/* was made to give back all it had, and needs it again */
 	bool unread;		/* its reader is slow */
+	bool hasty;		/* waits for what is kept alone */
 	bool over;
 	u64 lost[REGIONS];
 };
@@ -40,7 +41,7 @@ static int parents[TENANTS];
 static struct llm_ledger kept[TENANTS];
 static struct request requests[REQUESTS];
 static u64 seed, age;
-static unsigned long waited, asked, refused, keeps;
+static unsigned long waited, asked, refused, keeps, refused_now, waited_for_kept;
 
 static u64 random_below(u64 n)
 {
@@ -70,15 +71,18 @@ static void add(u64 *sum, u64 *stuck, const struct llm_ledger *ledger, unsigned 
 
 static void check_tenant(const struct llm_tenant *tenant, unsigned int index, unsigned int region)
 {
-	u64 sum = 0, stuck = 0;
+	u64 sum = 0, stuck = 0, keeping = 0;
 
 	for (unsigned int i = 0; i < REQUESTS; i++)
 		if (requests[i].ledger.payer &&
 		    (tenant == &policy.root || below(requests[i].leaf, index)))
 			add(&sum, &stuck, &requests[i].ledger, region);
 	for (unsigned int i = 0; i < TENANTS; i++)
-		if (tenant == &policy.root || below(i, index))
+		if (tenant == &policy.root || below(i, index)) {
 			add(&sum, &stuck, &kept[i], region);
+			keeping += kept[i].held[region];
+		}
+	assert_int_equal(tenant->kept[region], keeping);
 	assert_int_equal(tenant->usage.memory[region], sum);
 	assert_int_equal(tenant->stuck[region], stuck);
 }
@@ -197,16 +201,43 @@ static void answer_asks(void)
 						random_below(kept[i].asked[region])));
 }
 
+/* Return: others, and not only what is kept, are in the way of a charge */
+static bool used_by_others(const struct request *request, unsigned int region, u64 bytes)
+{
+	const struct llm_ledger *own = &request->ledger;
+	const u64 reserve = own->region == region ? own->reserve : 0;
+
+	for (const struct llm_tenant *at = own->payer; at; at = at->parent) {
+		const u64 used = at->usage.memory[region] - reserve - at->kept[region];
+		const struct llm_tree_node *first = llm_tree_first(&at->lines[region]);
+
+		if (bytes > at->quota.memory[region] || used > at->quota.memory[region] - bytes)
+			return true;
+		if (!own->held[region] && first && first->key < own->age)
+			return true;
+	}
+	return false;
+}
+
 /* Return: it could not be charged now, or ever, and the request has to do something about it. */
 static bool charge(struct request *request, unsigned int region, u64 bytes)
 {
-	switch (llm_ledger_charge(&request->ledger, region, bytes, true)) {
+	const u64 used = used_by_others(request, region, bytes);
+
+	switch (llm_ledger_charge(&request->ledger, region, bytes, !request->hasty)) {
 	case LLM_CHARGE_DONE:
 		assert_false(request->ledger.waits);
 		return false;
 	case LLM_CHARGE_FULL:
-		assert_true(request->ledger.waits);
+		assert_int_equal(request->ledger.waits, !request->hasty || !used);
+		if (!request->ledger.waits) {
+			llm_ledger_release(&request->ledger);
+			request->over = true;
+			refused_now++;
+			return true;
+		}
 		waited++;
+		waited_for_kept += request->hasty;
 		return true;
 	case LLM_CHARGE_NEVER:
 		llm_ledger_release(&request->ledger);
@@ -240,7 +271,7 @@ static void step(struct request *request)
 	}
 	if (random_below(2)) {
 		const unsigned int region = (unsigned int)random_below(REGIONS);
-		const u64 bytes = request->ledger.held[region] / 2;
+		const u64 bytes = request->ledger.held[region] / (1 + random_below(2));
 		const unsigned int to = parents[request->leaf] < 0 ? request->leaf :
 				       (unsigned int)parents[request->leaf];
 
@@ -283,6 +314,7 @@ static void make_request(struct request *request)
 		.steps = (unsigned int)random_below(6),
 		.region = (unsigned int)random_below(REGIONS),
 		.bytes = 1 + random_below(60),
+		.hasty = !random_below(4),
 	};
 	llm_ledger_init(&request->ledger, &tenants[request->leaf], ++age, false);
 }
@@ -342,9 +374,11 @@ static void test_random(void **state)
 		for (unsigned int region = 0; region < REGIONS; region++)
 			assert_int_equal(policy.root.usage.memory[region], 0);
 	}
-	print_message("# %lu charges waited, %lu were never to be, %lu times something was asked "
-		      "back, %lu times kept\n", waited, refused, asked, keeps);
+	print_message("# %lu charges waited, %lu of them for what is kept alone, %lu were never to "
+		      "be, %lu not to be at once, %lu times something was asked back, %lu times kept\n",
+		      waited, waited_for_kept, refused, refused_now, asked, keeps);
 	assert_true(waited > 100 && refused > 100 && asked > 100 && keeps > 100);
+	assert_true(waited_for_kept > 0 && refused_now > 100);
 }
 
 static struct llm_ledger a, b, c;
@@ -471,6 +505,38 @@ static void test_kept(void **state)
 	assert_null(llm_policy_kept_after(&policy, 0));
 }
 
+/* who does not wait for others waits for what is kept, as long as that is all */
+static void test_hasty(void **state)
+{
+	struct llm_ledger prefix;
+
+	(void)state;
+	llm_ledger_init(&prefix, &tenants[0], 1, true);
+	assert_int_equal(llm_ledger_charge(&a, 1, 90, true), LLM_CHARGE_DONE);
+	assert_true(llm_ledger_keep(&a, &prefix, 1, 60));
+	assert_int_equal(tenants[0].kept[1], 60);
+	assert_int_equal(policy.root.kept[1], 60);
+	assert_int_equal(tenants[1].kept[1], 0);
+	assert_int_equal(llm_ledger_charge(&b, 1, 71, false), LLM_CHARGE_FULL);
+	assert_false(b.waits);
+	assert_int_equal(llm_ledger_charge(&b, 1, 70, false), LLM_CHARGE_FULL);
+	assert_true(b.waits);
+	assert_false(llm_ledger_retry(&b));
+	/* a younger one does not pass, and would have to wait for b */
+	assert_int_equal(llm_ledger_charge(&c, 1, 5, false), LLM_CHARGE_FULL);
+	assert_false(c.waits);
+	assert_true(llm_ledger_uncharge(&prefix, 1, 20));
+	assert_false(llm_ledger_retry(&b));
+	/* who holds something may, and then b would have to wait for him */
+	assert_int_equal(llm_ledger_charge(&a, 1, 1, true), LLM_CHARGE_DONE);
+	assert_true(llm_ledger_retry(&b));
+	assert_int_equal(b.reserve, 0);
+	assert_int_equal(llm_ledger_charge(&b, 1, 70, false), LLM_CHARGE_FULL);
+	assert_false(b.waits);
+	llm_ledger_release(&prefix);
+	assert_int_equal(policy.root.kept[1], 0);
+}
+
 static void test_lowered(void **state)
 {
 	(void)state;
@@ -491,6 +557,7 @@ int main(void)
 		cmocka_unit_test_setup(test_wedge, setup),
 		cmocka_unit_test_setup(test_reader, setup),
 		cmocka_unit_test_setup(test_kept, setup),
+		cmocka_unit_test_setup(test_hasty, setup),
 		cmocka_unit_test_setup(test_lowered, setup),
 		cmocka_unit_test(test_random),
 	};

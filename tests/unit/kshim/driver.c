@@ -1148,6 +1148,7 @@ static void step_time(void)
 	kshim_now_ns += (u64)next(5000) * 1000000;
 	kshim_run_work(&llm_broker.expiry);
 	kshim_run_work(&llm_broker.claims);
+	kshim_run_work(&llm_broker.orphans);
 	kshim_run_work(&llm_broker.collection);
 	kshim_run_work(&llm_broker.telling);
 	kshim_run_timer(&llm_broker.throttle.timer);
