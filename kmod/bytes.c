@@ -19,12 +19,6 @@
  */
 #define LLM_CHUNK_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-void llm_bytes_init(struct llm_bytes *bytes)
-{
-	INIT_LIST_HEAD(&bytes->chunks);
-	bytes->len = 0;
-}
-
 /** llm_chunks_free() - frees a list of chunks, whoever they belonged to */
 void llm_chunks_free(struct list_head *chunks)
 {

@@ -37,7 +37,6 @@ struct llm_bytes {
 	u32 len;
 };
 
-void llm_bytes_init(struct llm_bytes *bytes);
 int llm_bytes_read_iter(struct llm_bytes *bytes, struct iov_iter *from, size_t len);
 int llm_bytes_copy_user(struct llm_bytes *bytes, const void __user *from, size_t len);
 size_t llm_bytes_write_iter(const struct llm_bytes *bytes, size_t offset, size_t len,
@@ -49,6 +48,12 @@ void llm_bytes_skip(struct llm_bytes *bytes, size_t len, struct list_head *trash
 void llm_bytes_attach(struct llm_bytes *bytes, struct llm_bytes *head);
 void llm_bytes_trash(struct llm_bytes *bytes, struct list_head *trash);
 void llm_chunks_free(struct list_head *chunks);
+
+static inline void llm_bytes_init(struct llm_bytes *bytes)
+{
+	INIT_LIST_HEAD(&bytes->chunks);
+	bytes->len = 0;
+}
 
 /** llm_bytes_free() - empties a string */
 static inline void llm_bytes_free(struct llm_bytes *bytes)

@@ -129,8 +129,10 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 	req->prompt_tokens = commit->prompt_tokens;
 	req->output_tokens = commit->output_tokens;
 	req->answer_bytes = max(req->answer_bytes, commit->answer_bytes);
-	llm_bytes_append(&req->output, data);
-	llm_bytes_append(&req->journal, journal);
+	if (data->len)
+		llm_bytes_append(&req->output, data);
+	if (journal->len)
+		llm_bytes_append(&req->journal, journal);
 	llm_commit_account(commit, req, now_ns);
 	llm_charge_pass(req);
 	trace_llm_commit(req, commit->data_len, commit->compute_ns);

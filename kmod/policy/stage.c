@@ -264,25 +264,15 @@ static bool llm_ticket_due(struct llm_stage *stage, const struct llm_ticket *tic
 	return ticket->used >= ticket->granted || llm_tenant_spent(&ticket->share->tenant);
 }
 
-/**
- * llm_ticket_use() - what was done for a request since it was last told
- * @stage: where it competes
- * @ticket: it; one that does not run any more pays as well
- * @prompt_tokens: processed in all; what is less than before is not believed
- * @output_tokens: generated in all; the same
- * @compute_ns: compute time since then
- * @now_ns: the time
- */
-void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prompt_tokens,
-		    u32 output_tokens, u64 compute_ns, u64 now_ns)
+/* Something was done for a request: see llm_ticket_use(). */
+static void llm_ticket_count(struct llm_stage *stage, struct llm_ticket *ticket,
+				      u32 prompt_tokens, u32 output_tokens, u64 compute_ns,
+				      u64 now_ns)
 {
 	struct llm_tenant *leaf = &ticket->share->tenant;
 	struct llm_tally tally = { .refused = 0 };
 	u64 units;
 
-	if (!compute_ns && prompt_tokens <= ticket->prompt_tokens &&
-	    output_tokens <= ticket->output_tokens)
-		return;
 	if (prompt_tokens > ticket->prompt_tokens) {
 		tally.prompt_tokens = prompt_tokens - ticket->prompt_tokens;
 		ticket->prompt_tokens = prompt_tokens;
@@ -300,6 +290,23 @@ void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prom
 		llm_tenant_settle(leaf, ticket->band, 0, units, now_ns);
 	if (compute_ns)
 		llm_tenant_computed(leaf, compute_ns, now_ns);
+}
+
+/**
+ * llm_ticket_use() - what was done for a request since it was last told
+ * @stage: where it competes
+ * @ticket: it; one that does not run any more pays as well
+ * @prompt_tokens: processed in all; what is less than before is not believed
+ * @output_tokens: generated in all; the same
+ * @compute_ns: compute time since then
+ * @now_ns: the time
+ */
+void llm_ticket_use(struct llm_stage *stage, struct llm_ticket *ticket, u32 prompt_tokens,
+		    u32 output_tokens, u64 compute_ns, u64 now_ns)
+{
+	if (compute_ns || prompt_tokens > ticket->prompt_tokens ||
+	    output_tokens > ticket->output_tokens)
+		llm_ticket_count(stage, ticket, prompt_tokens, output_tokens, compute_ns, now_ns);
 }
 
 /**
