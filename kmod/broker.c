@@ -36,7 +36,7 @@ void llm_broker_init(void)
 	llm_broker.groups = RB_ROOT;
 	llm_broker.buffers = RB_ROOT;
 	for (int i = 0; i < LLM_KINDS; i++)
-		INIT_LIST_HEAD(&llm_broker.queues[i]);
+		llm_broker.queues[i] = (struct llm_tree){ .root = NULL };
 	for (int i = 0; i <= LLM_STATE_ENDED; i++)
 		INIT_LIST_HEAD(&llm_broker.states[i]);
 	INIT_LIST_HEAD(&llm_broker.notices);

@@ -46,7 +46,7 @@ enum llm_kind {
  * @lock: protects all that follows
  * @last_id: of the youngest request
  * @by_id: every request that was submitted and is not forgotten
- * @queues: the requests in LLM_STATE_QUEUED, oldest first; those of each kind
+ * @queues: the requests in LLM_STATE_QUEUED by their ids; those of each kind
  * @states: the requests in each other state, in the order they came there
  * @notices: requests whose server has yet to hear that they were cancelled or read
  * @server: who answers; NULL: nobody
@@ -82,7 +82,7 @@ struct llm_broker {
 	spinlock_t lock; /* see above */
 	u64 last_id;
 	struct rb_root by_id;
-	struct list_head queues[LLM_KINDS];
+	struct llm_tree queues[LLM_KINDS];
 	struct list_head states[LLM_STATE_ENDED + 1];
 	struct list_head notices;
 	struct llm_server *server;

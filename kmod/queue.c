@@ -35,23 +35,28 @@ static struct llm_call *llm_queue_fetcher(u32 event)
 
 /**
  * llm_queue_insert() - puts a request into the queue of its kind, at its place by age
- * @req: the youngest go to the end and recovered ones near the front, so this takes few steps
+ * @req: in no queue
  */
 void llm_queue_insert(struct llm_request *req)
 {
-	struct list_head *queue = &llm_broker.queues[llm_request_kind(req)];
-	struct llm_request *next;
+	lockdep_assert_held(&llm_broker.lock);
+	llm_tree_insert(&llm_broker.queues[llm_request_kind(req)], &req->queue_node, req->id);
+}
+
+/** llm_queue_remove() - takes a request out of its queue, if it is in there */
+void llm_queue_remove(struct llm_request *req)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	llm_tree_remove(&llm_broker.queues[llm_request_kind(req)], &req->queue_node);
+}
+
+/** llm_queue_first() - Return: the oldest request that is queued, or NULL */
+struct llm_request *llm_queue_first(enum llm_kind kind)
+{
+	struct llm_tree_node *node = llm_tree_first(&llm_broker.queues[kind]);
 
 	lockdep_assert_held(&llm_broker.lock);
-	if (list_empty(queue) ||
-	    list_last_entry(queue, struct llm_request, state_node)->id < req->id) {
-		list_add_tail(&req->state_node, queue);
-		return;
-	}
-	list_for_each_entry(next, queue, state_node)
-		if (next->id > req->id)
-			break;
-	list_add_tail(&req->state_node, &next->state_node);
+	return node ? container_of(node, struct llm_request, queue_node) : NULL;
 }
 
 static void llm_queue_hand(struct llm_request *req, struct llm_call *call)
@@ -126,15 +131,16 @@ void llm_queue_run(void)
 	llm_throttle_run();
 }
 
-/* A control request waits for nobody but the server. */
-static void llm_queue_offer_control(struct llm_request *req)
+/* A control request waits for nobody but the server. Return: it is on its way there. */
+static bool llm_queue_begin_control(struct llm_request *req)
 {
 	struct llm_call *call = llm_queue_fetcher(LLM_FETCH_CONTROL);
 
 	if (!call)
-		return;
+		return false;
 	llm_queue_hand(req, call);
 	llm_waiter_wake(&call->waiter);
+	return true;
 }
 
 static void llm_queue_wait(struct llm_request *req, u64 now_ns)
@@ -169,15 +175,13 @@ void llm_queue_offer(struct llm_request *req, u64 now_ns)
 	lockdep_assert_held(&llm_broker.lock);
 	if (req->state != LLM_STATE_QUEUED)
 		llm_request_set_state(req, LLM_STATE_QUEUED);
-	if (competes && llm_queue_begin(req, now_ns))
+	if (competes ? llm_queue_begin(req, now_ns) : llm_queue_begin_control(req))
 		return;
-	if (list_empty(&req->state_node))
+	if (!llm_tree_has(&req->queue_node))
 		llm_queue_insert(req);
 	if (competes) {
 		llm_queue_wait(req, now_ns);
 		llm_queue_run();
-	} else {
-		llm_queue_offer_control(req);
 	}
 	if (!llm_broker.server)
 		llm_queue_timeout_start();
@@ -254,12 +258,6 @@ void llm_queue_tell(void)
 		llm_waiter_wake(&call->waiter);
 }
 
-static struct llm_request *llm_queue_first_control(void)
-{
-	return list_first_entry_or_null(&llm_broker.queues[LLM_KIND_CONTROL], struct llm_request,
-					state_node);
-}
-
 /**
  * llm_queue_take() - hands a FETCH what is due
  * @call: has no event; not parked
@@ -281,7 +279,7 @@ bool llm_queue_take(struct llm_call *call, u32 mask)
 		}
 		if (mask & LLM_FETCH_NOTICE && llm_charge_take_notice(call))
 			return true;
-		req = mask & LLM_FETCH_CONTROL ? llm_queue_first_control() : NULL;
+		req = mask & LLM_FETCH_CONTROL ? llm_queue_first(LLM_KIND_CONTROL) : NULL;
 		if (!req && mask & LLM_FETCH_REQUEST)
 			req = llm_queue_next(true);
 		if (!req && mask & LLM_FETCH_REQUEST)
@@ -439,8 +437,7 @@ void llm_queue_recover(struct llm_request *req, struct llm_trash *trash)
 static struct llm_request *llm_queue_overdue(int kind, u64 now_ns, u64 *next_ns)
 {
 	const u64 timeout_ns = llm_limit(recover_timeout_s) * (u64)NSEC_PER_SEC;
-	struct llm_request *req = list_first_entry_or_null(&llm_broker.queues[kind],
-							   struct llm_request, state_node);
+	struct llm_request *req = llm_queue_first(kind);
 	u64 due_ns;
 
 	if (!req)

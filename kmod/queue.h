@@ -21,10 +21,12 @@ static inline bool llm_queue_quiet(void)
 {
 	return !READ_ONCE(llm_broker.stage.waiting) && list_empty(&llm_broker.notices) &&
 	       list_empty(&llm_broker.reclaims) &&
-	       list_empty(&llm_broker.queues[LLM_KIND_CONTROL]);
+	       !READ_ONCE(llm_broker.queues[LLM_KIND_CONTROL].root);
 }
 
 void llm_queue_insert(struct llm_request *req);
+void llm_queue_remove(struct llm_request *req);
+struct llm_request *llm_queue_first(enum llm_kind kind);
 void llm_queue_offer(struct llm_request *req, u64 now_ns);
 void llm_queue_go_on(struct llm_request *req);
 bool llm_queue_may_start(void);

@@ -440,6 +440,7 @@ void llm_request_set_state(struct llm_request *req, enum llm_state state)
 	WARN_ON_ONCE(!(llm_state_next[req->state] & BIT(state)));
 
 	list_del_init(&req->state_node);
+	llm_queue_remove(req);
 	req->state = state;
 	if (state == LLM_STATE_QUEUED)
 		llm_queue_insert(req);

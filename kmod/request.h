@@ -56,7 +56,7 @@ enum llm_pause_reason {
  * @refs: the broker's and those of who copies from or to it just now
  * @id: constant; its name
  * @by_id: in llm_broker.by_id
- * @state_node: in a list of the broker: of a state, or of a kind while it is queued
+ * @state_node: in the list of its state, unless it is queued
  * @client: whose it is; NULL once nobody will read it
  * @client_node: in llm_client.requests
  * @waiters: calls that wait for this request
@@ -72,6 +72,7 @@ enum llm_pause_reason {
  * @journal: what its servers keep of it; only grows while @data_users
  * @output: the unread part of the answer, but for what @reading took
  * @state: where it is, and so which list @state_node is in
+ * @queue_node: in llm_broker.queues, while it is queued
  * @server: who has it
  * @handed_to: the FETCH that is on its way to tell the server; NULL once the server knows
  * @notice: what the server has yet to hear (LLM_EVENT_CANCEL, LLM_EVENT_RESUME,
@@ -121,6 +122,7 @@ struct llm_request {
 	struct llm_bytes output;
 	/* from here on all is zero at first */
 	enum llm_state state;
+	struct llm_tree_node queue_node;
 	struct llm_server *server;
 	struct llm_call *handed_to;
 	u32 notice;

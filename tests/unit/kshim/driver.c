@@ -219,13 +219,22 @@ static u32 check_tree(const struct rb_node *node, u64 low, u64 high)
 	       check_tree(node->rb_right, req->id, high);
 }
 
+/* The one that is queued after another, or NULL. */
+static const struct llm_request *queued_after(int kind, u64 id)
+{
+	const struct llm_tree_node *node = llm_tree_after(&llm_broker.queues[kind], id);
+
+	return node ? container_of(node, const struct llm_request, queue_node) : NULL;
+}
+
 static u32 check_queue(int kind)
 {
 	const struct llm_request *req;
 	u64 last = 0;
 	u32 n = 0;
 
-	list_for_each_entry(req, &llm_broker.queues[kind], state_node) {
+	while ((req = queued_after(kind, last))) {
+		WARN_ON(!list_empty(&req->state_node));
 		WARN_ON(req->state != LLM_STATE_QUEUED || req->id <= last);
 		WARN_ON((int)llm_request_kind(req) != kind);
 		last = req->id;
@@ -264,9 +273,9 @@ static const struct llm_request *request_after(u64 id)
 /* Those that are queued although they could be handed out are kept back by a quota. */
 static void check_kept(void)
 {
-	const struct llm_request *req;
+	const struct llm_request *req = NULL;
 
-	list_for_each_entry(req, &llm_broker.queues[LLM_KIND_COMPUTE], state_node)
+	while ((req = queued_after(LLM_KIND_COMPUTE, req ? req->id : 0)))
 		WARN_ON(!llm_tenant_kept(&req->leaf->share.tenant, LLM_WANT_START));
 }
 
@@ -308,7 +317,7 @@ static void check_fetchers(void)
 		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices));
 		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.reclaims));
 		WARN_ON(mask & LLM_FETCH_CONTROL &&
-			!list_empty(&llm_broker.queues[LLM_KIND_CONTROL]));
+			!llm_tree_empty(&llm_broker.queues[LLM_KIND_CONTROL]));
 		if (mask & LLM_FETCH_REQUEST && stage->running < stage->slots &&
 		    !llm_broker.throttle.work.pending)
 			check_kept();
@@ -502,8 +511,7 @@ static void result_read(const struct llm_read *read)
  */
 static void result_fetch(const struct llm_event *event, int rc, bool handed)
 {
-	const struct list_head *queue;
-	const struct llm_request *req, *other;
+	const struct llm_request *req, *other = NULL;
 
 	WARN_ON(rc < (int)sizeof(*event) || event->size != sizeof(*event));
 	WARN_ON(rc != (int)(sizeof(*event) + event->data_len));
@@ -524,8 +532,7 @@ static void result_fetch(const struct llm_event *event, int rc, bool handed)
 	WARN_ON(event->output_bytes != req->output_bytes);
 	for (u32 i = 0; i < event->stop_len && i < event->data_len; i++)
 		WARN_ON(((const char *)(event + 1))[i] != 's' * (i + 1 != event->stop_len));
-	queue = &llm_broker.queues[llm_request_kind(req)];
-	list_for_each_entry(other, queue, state_node)
+	while ((other = queued_after(llm_request_kind(req), other ? other->id : 0)))
 		WARN_ON(!handed && other->leaf == req->leaf && other->id < event->id);
 }
 
