@@ -107,6 +107,7 @@ void llm_throttle_join(struct llm_request *req)
 		return;
 	list_add_tail(&req->impatient_node, &llm_broker.throttle.impatient);
 	llm_broker.throttle.impatient_count++;
+	llm_tenant_hurry(&req->leaf->share.tenant, 1);
 }
 
 /** llm_throttle_leave() - a request has ended for its reader */
@@ -116,6 +117,7 @@ void llm_throttle_leave(struct llm_request *req)
 		return;
 	list_del_init(&req->impatient_node);
 	llm_broker.throttle.impatient_count--;
+	llm_tenant_hurry(&req->leaf->share.tenant, -1);
 }
 
 /** llm_throttle_waits() - a request waits for its turn from now on */

@@ -138,7 +138,7 @@ static void llm_quota_rest(struct llm_tenant *tenant, u64 now_ns)
 		return;
 	tenant->asleep_ns = now_ns;
 	llm_tenant_update(tenant);
-	tenant->policy->barred++;
+	llm_tenant_bar(tenant);
 	if (tenant->policy->slept)
 		tenant->policy->slept(tenant);
 }

@@ -38,6 +38,13 @@ void llm_quota_use(struct llm_tenant *tenant, u64 units, u64 now_ns);
 void llm_quota_settle(struct llm_tenant *tenant, u64 granted, u64 used, u64 now_ns);
 void llm_quota_computed(struct llm_tenant *tenant, u64 compute_ns, u64 now_ns);
 
+/** llm_tenant_bar() - a tenant's own quota has begun to keep out what is below it */
+static inline void llm_tenant_bar(struct llm_tenant *tenant)
+{
+	if (tenant->impatient)
+		tenant->policy->barred++;
+}
+
 void llm_tenant_update(struct llm_tenant *tenant);
 
 #endif /* LLM_POLICY_QUOTA_H */

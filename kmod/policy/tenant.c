@@ -170,7 +170,7 @@ void llm_tenant_set_quota(struct llm_tenant *tenant, const struct llm_quota *quo
 	llm_quota_set(tenant, quota, now_ns);
 	if (quota->weight != old_weight)
 		llm_tenant_reweigh(tenant);
-	tenant->policy->barred++;
+	llm_tenant_bar(tenant);
 	llm_tenant_update(tenant);
 }
 
@@ -333,7 +333,7 @@ static void llm_tenant_fly(struct llm_tenant *leaf)
 {
 	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
 		if (++tenant->usage.in_flight == tenant->quota.in_flight) {
-			tenant->policy->barred++;
+			llm_tenant_bar(tenant);
 			llm_tenant_update(tenant);
 		}
 }
@@ -412,6 +412,17 @@ void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns)
 		tenant->usage.compute_ns = llm_sum(tenant->usage.compute_ns, compute_ns);
 		llm_quota_computed(tenant, compute_ns, now_ns);
 	}
+}
+
+/**
+ * llm_tenant_hurry() - a leaf has requests that are not to wait for a quota
+ * @leaf: whose
+ * @more: how many more; less than 0: they have ended
+ */
+void llm_tenant_hurry(struct llm_tenant *leaf, int more)
+{
+	for (struct llm_tenant *tenant = leaf; tenant; tenant = tenant->parent)
+		tenant->impatient += more;
 }
 
 static void llm_tally_add(struct llm_tally *tally, const struct llm_tally *more)

@@ -148,6 +148,7 @@ struct llm_usage {
  * @period_used_ns: compute time used in it
  * @asleep: kept out by its own quota until the time that is the key
  * @asleep_ns: since when
+ * @impatient: requests below that are not to wait for a quota
  * @stuck: of the memory charged, bytes that nobody gives back before he is asked to, by region
  * @kept: of the memory charged, bytes that are kept for later requests, by region
  * @lines: charges that wait for room in the quota of this tenant, by age, for each region
@@ -165,6 +166,7 @@ struct llm_tenant {
 	u64 period_used_ns;
 	struct llm_tree_node asleep;
 	u64 asleep_ns;
+	u32 impatient;
 	u64 stuck[LLM_REGIONS_MAX];
 	u64 kept[LLM_REGIONS_MAX];
 	struct llm_tree lines[LLM_REGIONS_MAX];
@@ -197,7 +199,7 @@ struct llm_stock {
  * @root: of it; its quota binds everybody
  * @stock: of the leaf whose requests come one after the other
  * @asleep: tenants kept out by their quotas, by when that ends
- * @barred: how often a quota has begun to keep somebody out
+ * @barred: how often a quota has begun to keep out somebody who is impatient
  * @freed: how often one has ceased to, because time has passed or units were given back
  * @slept: told when a tenant is kept out from now on; may be NULL, calls nothing here
  * @claims: charges that wait for room, by age
@@ -238,6 +240,7 @@ void llm_tenant_settle(struct llm_tenant *leaf, enum llm_band band, u64 granted,
 		       u64 now_ns);
 void llm_tenant_computed(struct llm_tenant *leaf, u64 compute_ns, u64 now_ns);
 
+void llm_tenant_hurry(struct llm_tenant *leaf, int more);
 void llm_tenant_tally(struct llm_tenant *leaf, const struct llm_tally *more);
 void llm_tenant_owe(struct llm_tenant *tenant, const struct llm_stock *stock);
 

@@ -294,6 +294,7 @@ static void check_impatient(void)
 		n++;
 	}
 	WARN_ON(n != llm_broker.throttle.impatient_count);
+	WARN_ON(n != llm_broker.stage.policy.root.impatient);
 }
 
 /* Nothing is due while a FETCH that takes it is parked. */
