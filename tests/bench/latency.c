@@ -2,10 +2,11 @@
 /*
  * latency [-d] [-r ROUNDS] [-n TRIPS] [-w WAY]: the round trip of a request that costs nothing, by
  * each way there is: /dev/llm by io_uring (one at a time, and 32 deep) and by ioctl, each with a
- * request that waits for nobody and with one that competes for the server's slots, against ping-pongs over a Unix socket and over TCP, and HTTP with keep-alive, both on loopback. The ways
+ * request that waits for nobody and with one that competes for the server's slots, against
+ * ping-pongs over a Unix socket and over TCP, and HTTP with keep-alive, both on loopback. The ways
  * take turns, ROUNDS times TRIPS each, or only that WAY (0, 1, ...); printed are the median of the
- * rounds and their spread. The server behind /dev/llm is latency_server, so that the broker is measured; with -d it
- * is whatever server runs already.
+ * rounds and their spread. The server behind /dev/llm is latency_server, so that the broker is
+ * measured; with -d it is whatever server runs already.
  *
  * Says TAP. Where there is no /dev/llm, only the others are measured, and that is said.
  */
@@ -34,7 +35,9 @@
 
 /* ---- the device ---- */
 
-static int device_fd = -1;
+#define FILES		2
+static int device_fds[FILES] = { -1, -1 };
+static unsigned int device_files = 1;	/* used in turn */
 static struct io_uring device_ring;
 static uint32_t device_op = LLM_OP_NOP;
 static struct llm_submit_read commands[DEEP];
@@ -65,9 +68,11 @@ static int command_check(const struct llm_submit_read *command, int r)
 
 static int device_open(void)
 {
-	device_fd = open("/dev/llm", O_RDWR | O_CLOEXEC);
-	if (device_fd < 0)
-		return -errno;
+	for (int i = 0; i < FILES; i++) {
+		device_fds[i] = open("/dev/llm", O_RDWR | O_CLOEXEC);
+		if (device_fds[i] < 0)
+			return -errno;
+	}
 	return io_uring_queue_init(2 * DEEP, &device_ring,
 				   IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 }
@@ -79,7 +84,7 @@ static int ioctl_trips(unsigned int trips)
 	for (unsigned int i = 0; i < trips && r == 0; i++) {
 		struct llm_submit_read *command = command_reset(0);
 
-		r = ioctl(device_fd, LLM_IOC_SUBMIT_AND_READ, command);
+		r = ioctl(device_fds[0], LLM_IOC_SUBMIT_AND_READ, command);
 		r = command_check(command, r < 0 ? -errno : r);
 	}
 	return r;
@@ -95,7 +100,7 @@ static int uring_queue(unsigned int i)
 
 	if (!sqe)
 		return -EBUSY;
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, device_fd, NULL, 0, 0);
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, device_fds[i % device_files], NULL, 0, 0);
 	sqe->cmd_op = LLM_IOC_SUBMIT_AND_READ;
 	memcpy(sqe->cmd, &bytes, sizeof(bytes));
 	io_uring_sqe_set_data64(sqe, i);
@@ -144,6 +149,17 @@ static int uring_one(unsigned int trips)
 static int uring_deep(unsigned int trips)
 {
 	return uring_trips(trips, DEEP);
+}
+
+/* those who ask take turns: no two requests in a row are of the same file */
+static int uring_deep_turns(unsigned int trips)
+{
+	int r;
+
+	device_files = FILES;
+	r = uring_trips(trips, DEEP);
+	device_files = 1;
+	return r;
 }
 
 /* ---- bytes to and fro ---- */
@@ -313,6 +329,8 @@ static struct way {
 	{ .name = "/dev/llm, ioctl", .trips = ioctl_trips, .device = true },
 	{ .name = "the same in fair order", .trips = uring_one, .device = true, .competes = true },
 	{ .name = "and 32 deep", .trips = uring_deep, .device = true, .competes = true },
+	{ .name = "and by two files in turn", .trips = uring_deep_turns, .device = true,
+	  .competes = true },
 	{ .name = "and by ioctl", .trips = ioctl_trips, .device = true, .competes = true },
 	{ .name = "Unix socket, ping-pong", .trips = unix_trips },
 	{ .name = "TCP, ping-pong, loopback", .trips = tcp_trips },
@@ -320,7 +338,7 @@ static struct way {
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
-#define UNIX_WAY 6
+#define UNIX_WAY 7
 
 static uint64_t now_ns(void)
 {
