@@ -665,8 +665,12 @@ LLMOS_API const char *llmos_cgroup_root(const struct llmos_admin *admin);
  * @name: path from the root of the cgroup v2 tree or of its folder ("/user.slice",
  *	"/sys/fs/cgroup/user.slice"), or the name alone where only one cgroup has it ("foo.service")
  *
- * Return: 0; -ENOENT there is none, -ENOTUNIQ several have that name, -EINVAL no name of a cgroup,
- * -EOPNOTSUPP cgroup v2 is not mounted.
+ * Users make cgroups below their own and call them what they like: where it matters whose a cgroup
+ * is, give a path, or look at the owner of the folder that a name led to.
+ *
+ * Return: 0; -ENOENT there is none, -ENOTUNIQ several have that name, -E2BIG the tree is too large
+ * or not readable enough to tell whether several have it, -EINVAL no name of a cgroup, -EOPNOTSUPP
+ * cgroup v2 is not mounted, -EACCES, -errno.
  */
 LLMOS_API int llmos_cgroup_id(struct llmos_admin *admin, uint64_t *ret_id, const char *name);
 /** llmos_cgroup_path() - its path below the mount, to be freed with free(); -ENOENT not found */

@@ -3,10 +3,13 @@
  * Cgroups: finding them and those above, what holds for them, JSON.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "group.h"
+#include "term.h"
 
 const char *group_name(const struct llmos_group *group, char buf[GROUP_NAME_MAX])
 {
@@ -16,15 +19,77 @@ const char *group_name(const struct llmos_group *group, char buf[GROUP_NAME_MAX]
 	return buf;
 }
 
+/* Return: exit code, said what */
+static int group_id(struct llmos_admin *admin, const char *name, uint64_t *ret_id)
+{
+	int r = llmos_cgroup_id(admin, ret_id, name);
+
+	if (!r)
+		return EX_OK;
+	if (r == -E2BIG)
+		return fail(EX_USAGE, "cgroup '%.300s': not all cgroups could be searched for that name "
+			    "(give its path)", name);
+	/* its line names the cgroup */
+	return fail(exit_code(r), "%s%s", llmos_admin_error(admin),
+		    r == -ENOTUNIQ ? " (give its path)" : "");
+}
+
+/* is the folder of that cgroup root's? 1, 0, -errno */
+static int owned_by_root(const struct llmos_admin *admin, const char *path, uint64_t id)
+{
+	char full[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(full, sizeof(full), "%s%s", llmos_cgroup_root(admin), path) >=
+	    (int)sizeof(full))
+		return -ENAMETOOLONG;
+	if (lstat(full, &st) < 0)
+		return -errno;
+	return st.st_ino == id ? !st.st_uid : -ENOENT;
+}
+
+int group_choose(struct llmos_admin *admin, const char *name, uint64_t *ret_id, char **ret_path)
+{
+	_cleanup_free_ char *path = NULL;
+	int code = group_id(admin, name, ret_id), r;
+
+	*ret_path = NULL;
+	if (code || strchr(name, '/'))
+		return code;
+	r = llmos_cgroup_path(admin, &path, *ret_id);
+	if (r < 0)
+		return fail(exit_code(r), "%s", llmos_admin_error(admin));
+	r = owned_by_root(admin, path, *ret_id);
+	if (r < 0)
+		return fail(exit_code(r), "cgroup '%.300s': %s", path, strerror(-r));
+	if (!r)
+		return fail(EX_USAGE, "cgroup '%.100s': the only one of that name is '%.300s', which is "
+			    "not root's (give its path)", name, path);
+	*ret_path = path;
+	path = NULL;
+	return EX_OK;
+}
+
+int group_chosen(const char *path)
+{
+	char shown[4 * PATH_MAX];
+	int r;
+
+	if (!path)
+		return EX_OK;
+	term_clean(shown, sizeof(shown), path, strlen(path));
+	puts(shown);
+	r = term_flush();
+	return r < 0 ? fail(EX_IOERR, "write: %s", strerror(-r)) : EX_OK;
+}
+
 int group_find(struct llmos_admin *admin, const char *name, struct llmos_groups **ret)
 {
 	uint64_t id = 0;
-	int r = llmos_cgroup_id(admin, &id, name);
+	int code = group_id(admin, name, &id), r;
 
-	/* its line names the cgroup */
-	if (r < 0)
-		return fail(exit_code(r), "%s%s", llmos_admin_error(admin),
-			    r == -ENOTUNIQ ? " (give its path)" : "");
+	if (code)
+		return code;
 	r = llmos_group_get(admin, ret, id);
 	return r < 0 ? fail_admin(admin, name, r) : EX_OK;
 }

@@ -17,6 +17,14 @@
 /* its path, or "#ID" where there is none, in @buf */
 const char *group_name(const struct llmos_group *group, char buf[GROUP_NAME_MAX]);
 
+/*
+ * The number of a cgroup that is to be changed. A name without a slash is not to lead to what a user
+ * made and called so: it must be root's, and *ret_path tells which it is, to be freed; NULL: @name
+ * is a path itself. Return: exit code, said what.
+ */
+int group_choose(struct llmos_admin *admin, const char *name, uint64_t *ret_id, char **ret_path);
+/* print which one it was, if that needs to be told; Return: exit code, said what */
+int group_chosen(const char *path);
 /* the cgroup of that name; Return: exit code, said what */
 int group_find(struct llmos_admin *admin, const char *name, struct llmos_groups **ret);
 

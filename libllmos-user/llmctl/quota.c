@@ -40,6 +40,7 @@ static int take_pair(struct llmos_quota *quota, const char *pair)
 
 static int verb_set(struct options *options, struct llmos_admin *admin, int argc, char **argv)
 {
+	_cleanup_free_ char *path = NULL;
 	struct llmos_quota quota = quota_none();
 	uint64_t id = 0;
 	int i, code, r;
@@ -52,29 +53,28 @@ static int verb_set(struct options *options, struct llmos_admin *admin, int argc
 	}
 	if (!admin)
 		return EX_OK;
-	r = llmos_cgroup_id(admin, &id, argv[0]);
-	if (r < 0)
-		return fail(exit_code(r), "%s", llmos_admin_error(admin));
+	code = group_choose(admin, argv[0], &id, &path);
+	if (code)
+		return code;
 	r = llmos_quota_set(admin, id, &quota);
-	return r < 0 ? fail_admin(admin, argv[0], r) : EX_OK;
+	return r < 0 ? fail_admin(admin, argv[0], r) : group_chosen(path);
 }
 
 static int verb_reset(struct options *options, struct llmos_admin *admin, int argc, char **argv)
 {
+	_cleanup_free_ char *path = NULL;
 	uint64_t id = 0;
-	int r;
+	int code, r;
 
 	if (options->all == (argc == 1))
 		return fail_operands("a cgroup or --all expected");
 	if (!admin)
 		return EX_OK;
-	if (argc) {
-		r = llmos_cgroup_id(admin, &id, argv[0]);
-		if (r < 0)
-			return fail(exit_code(r), "%s", llmos_admin_error(admin));
-	}
+	code = argc ? group_choose(admin, argv[0], &id, &path) : EX_OK;
+	if (code)
+		return code;
 	r = llmos_quota_reset(admin, id);
-	return r < 0 ? fail_admin(admin, argc ? argv[0] : NULL, r) : EX_OK;
+	return r < 0 ? fail_admin(admin, argc ? argv[0] : NULL, r) : group_chosen(path);
 }
 
 static int verb_show(struct options *options, struct llmos_admin *admin, int argc, char **argv)

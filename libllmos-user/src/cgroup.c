@@ -2,7 +2,7 @@
 /*
  * Finds cgroups by id in one walk over the folders of the cgroup v2 mount. Entries carry their
  * inode number and type, so nothing but folders is opened. Bounded in depth and number: the tree
- * is other people's.
+ * is other people's. A walk that had to leave something out knows of it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +18,8 @@
 #include "cgroup.h"
 #include "internal.h"
 
-#define CGROUP_DEPTH_MAX	32
+/* names in a path: the broker tells no more levels apart */
+#define CGROUP_DEPTH_MAX	64
 #define CGROUP_FOLDERS_MAX	100000U
 
 /**
@@ -29,6 +30,7 @@
  * @name: what is looked for by name, NULL: nothing
  * @named: the first cgroup of that name
  * @named_count: cgroups of that name
+ * @cut: something was left out: it is too deep, too much, or can not be read
  * @folders: that may still be visited
  * @path: of the current folder, "" for the root
  * @len: bytes of @path
@@ -40,6 +42,7 @@ struct walk {
 	const char *name;
 	uint64_t named;
 	size_t named_count;
+	bool cut;
 	unsigned int folders;
 	char path[PATH_MAX];
 	size_t len;
@@ -90,39 +93,54 @@ static void walk_match_name(struct walk *walk, const char *name, uint64_t id)
 		walk->missing = 0;
 }
 
-/* @fd becomes the walk's to close */
+static void walk_folder(struct walk *walk, int fd, int depth);
+
+/* the folder whose path is the walk's */
+static void walk_enter(struct walk *walk, int parent, const char *name, int depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		walk_folder(walk, fd, depth);
+	else if (errno != ENOENT)
+		walk->cut = true;
+}
+
+static void walk_child(struct walk *walk, int parent, const struct dirent *entry, int depth)
+{
+	size_t len = walk->len, name_len = strlen(entry->d_name);
+
+	if (!walk->folders || depth > CGROUP_DEPTH_MAX || len + name_len + 2 > sizeof(walk->path)) {
+		walk->cut = true;
+		return;
+	}
+	walk->folders--;
+	walk->path[len] = '/';
+	memcpy(walk->path + len + 1, entry->d_name, name_len + 1);
+	walk->len = len + 1 + name_len;
+	walk_match(walk, entry->d_ino);
+	walk_match_name(walk, entry->d_name, entry->d_ino);
+	if (walk->missing)
+		walk_enter(walk, parent, entry->d_name, depth);
+	walk->len = len;
+	walk->path[len] = '\0';
+}
+
+/* @fd becomes the walk's to close; @depth: names in the path of the folder */
 static void walk_folder(struct walk *walk, int fd, int depth)
 {
 	_cleanup_(close_dirp) DIR *dir = fdopendir(fd);
-	size_t len = walk->len;
 	struct dirent *entry;
 
 	if (!dir) {
+		walk->cut = true;
 		close(fd);
 		return;
 	}
-	while (walk->missing && walk->folders && (entry = readdir(dir))) {
-		size_t name_len = strlen(entry->d_name);
-		int child;
-
-		if (entry->d_type != DT_DIR || !strcmp(entry->d_name, ".") ||
-		    !strcmp(entry->d_name, "..") || len + name_len + 2 > sizeof(walk->path))
-			continue;
-		walk->folders--;
-		walk->path[len] = '/';
-		memcpy(walk->path + len + 1, entry->d_name, name_len + 1);
-		walk->len = len + 1 + name_len;
-		walk_match(walk, entry->d_ino);
-		walk_match_name(walk, entry->d_name, entry->d_ino);
-		if (walk->missing && depth < CGROUP_DEPTH_MAX) {
-			child = openat(dirfd(dir), entry->d_name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (child >= 0)
-				walk_folder(walk, child, depth + 1);
-		}
-		walk->len = len;
-		walk->path[len] = '\0';
-	}
+	while (walk->missing && (walk->folders || !walk->cut) && (entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") &&
+		    strcmp(entry->d_name, ".."))
+			walk_child(walk, dirfd(dir), entry, depth + 1);
 }
 
 void llmos_cgroup_resolve(struct llmos_cgroup *cgroups, size_t count, const char *mount)
@@ -164,6 +182,9 @@ static int find_anywhere(const char *mount, const char *name, uint64_t *ret_id)
 	walk_folder(walk, fd, 0);
 	if (walk->named_count > 1)
 		return -ENOTUNIQ;
+	/* what was left out may be called so as well */
+	if (walk->cut)
+		return -E2BIG;
 	if (!walk->named_count)
 		return -ENOENT;
 	*ret_id = walk->named;

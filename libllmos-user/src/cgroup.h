@@ -29,7 +29,7 @@ void llmos_cgroup_resolve(struct llmos_cgroup *cgroups, size_t count, const char
 /*
  * The id of the cgroup of that name: a path below @mount, or from the root of the file system, or a
  * name without a slash that only one cgroup has. Return: 0; -ENOENT; -ENOTUNIQ several have it;
- * -EINVAL no name of a cgroup; -ENAMETOOLONG.
+ * -E2BIG not all of the tree could be searched for it; -EINVAL no name of a cgroup; -ENAMETOOLONG.
  */
 int llmos_cgroup_find(const char *mount, const char *name, uint64_t *ret_id);
 

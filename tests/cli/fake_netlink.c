@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loaded before libllmos (LD_PRELOAD): its netlink sockets lead to fake_netlink.py at the path in
- * $FAKE_NETLINK, and its /proc/self/mountinfo is $FAKE_NETLINK.mountinfo. All else is as it was.
+ * $FAKE_NETLINK, and its /proc/self/mountinfo is $FAKE_NETLINK.mountinfo. Folders are root's, but
+ * for those whose sticky bit is set. All else is as it was.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -125,4 +127,13 @@ EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 		return REAL(fopen)(path, mode);
 	snprintf(own, sizeof(own), "%s.mountinfo", fake);
 	return REAL(fopen)(own, mode);
+}
+
+EXPORT int lstat(const char *restrict path, struct stat *restrict st)
+{
+	int r = REAL(lstat)(path, st);
+
+	if (!r)
+		st->st_uid = st->st_mode & S_ISVTX ? 1000 : 0;
+	return r;
 }

@@ -77,10 +77,32 @@ was_asked '^set /system.slice compute=500000000 cuda0=18446744073709551615 host=
 fctl quota set foo.service compute=50%
 was_asked '^set /system.slice/foo.service compute=500000000 period=1000000000$' \
 	"a unit's name, a percentage"
+is "$(cat "$TMP/out")" /system.slice/foo.service "of a name it tells the path"
 fctl quota set / prompt-cost=0.25
 was_asked '^set / prompt_cost=250$' "the root"
 
 ffails 64 "bar.service.*Name not unique" "a name that two have" quota set bar.service weight=1
+mkdir -p "$ROOT/user.slice/user-1000.slice/batch.service/deep.service"
+chmod +t "$ROOT/user.slice/user-1000.slice/batch.service"
+ffails 64 "'/user.slice/user-1000.slice/batch.service', which is not root's" \
+	"a name that only a user's cgroup has" quota set batch.service weight=7777
+ffails 64 "not root's" "nor is that reset" quota reset batch.service
+fctl quota set /user.slice/user-1000.slice/batch.service weight=9
+is "$? $(cat "$TMP/out")" "0 " "its path says that it is meant"
+fctl quota reset deep.service
+is "$? $(cat "$TMP/out")" "0 /user.slice/user-1000.slice/batch.service/deep.service" \
+	"reset: of a name it tells the path"
+asked weight=7777
+is $? 1 "nothing was set by the name"
+fctl quota reset /user.slice/user-1000.slice/batch.service
+rm -r "$ROOT/user.slice/user-1000.slice/batch.service"
+deep=$ROOT$(printf '/d%.0s' {1..65})
+mkdir -p "$deep"
+ffails 64 "foo.service'.*not all cgroups could be searched.*give its path" \
+	"a name in a tree that is too deep" quota set foo.service weight=7777
+fctl quota set "${deep#"$ROOT"}" weight=9
+is $? 0 "where a path is one all the same"
+rm -r "$ROOT/d"
 ffails 66 "'/nothing'" "no such cgroup" quota set /nothing weight=1
 ffails 64 "'/user.slice/../x'" "a path that goes up" quota set /user.slice/../x weight=1
 ffails 64 "weight" "no value" quota set / weight

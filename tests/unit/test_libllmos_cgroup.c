@@ -2,6 +2,7 @@
 /*
  * Names of cgroups, in a tree of ordinary folders: a walk only looks at inode numbers.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,20 +105,78 @@ static void test_resolve(void **state)
 		free(cgroups[fd].path);
 }
 
-/* deeper than anybody's tree: the walk ends */
+/* a folder of that many levels; Return: number of the last one */
+static uint64_t make_deep(int levels)
+{
+	char below[512] = "";
+	uint64_t id = 0;
+	int i;
+
+	for (i = 0; i < levels; i++) {
+		strcat(below, "/d");
+		id = make(below);
+	}
+	return id;
+}
+
+/* as many levels as the broker tells apart have names, and what is deeper has none */
 static void test_depth(void **state)
 {
 	struct llmos_cgroup cgroup = { 0 };
-	char below[256] = "";
-	int i;
 
 	(void)state;
-	for (i = 0; i < 60; i++) {
-		strcat(below, "/d");
-		cgroup.id = make(below);
-	}
+	cgroup.id = make_deep(64);
+	llmos_cgroup_resolve(&cgroup, 1, root);
+	assert_non_null(cgroup.path);
+	assert_int_equal(strlen(cgroup.path), 128);
+	free(cgroup.path);
+	cgroup.path = NULL;
+	assert_int_equal(teardown(NULL), 0);
+	assert_int_equal(mkdir(root, 0755), 0);
+	cgroup.id = make_deep(65);
 	llmos_cgroup_resolve(&cgroup, 1, root);
 	assert_null(cgroup.path);
+}
+
+static void test_find(void **state)
+{
+	uint64_t foo, id = 0;
+
+	(void)state;
+	make("/system.slice");
+	foo = make("/system.slice/foo.service");
+	assert_int_equal(llmos_cgroup_find(root, "foo.service", &id), 0);
+	assert_int_equal(id, foo);
+	assert_int_equal(llmos_cgroup_find(root, "/system.slice/foo.service", &id), 0);
+	assert_int_equal(llmos_cgroup_find(root, "/foo.service", &id), -ENOENT);
+	assert_int_equal(llmos_cgroup_find(root, "bar.service", &id), -ENOENT);
+	make("/user.slice");
+	make("/user.slice/foo.service");
+	assert_int_equal(llmos_cgroup_find(root, "foo.service", &id), -ENOTUNIQ);
+}
+
+/* a tree that was not searched to its end may have the name once more */
+static void test_find_cut(void **state)
+{
+	uint64_t id = 0;
+
+	(void)state;
+	make("/foo.service");
+	make("/system.slice");
+	make("/system.slice/bar.service");
+	make_deep(64);
+	assert_int_equal(llmos_cgroup_find(root, "bar.service", &id), 0);
+	assert_int_equal(teardown(NULL), 0);
+	assert_int_equal(mkdir(root, 0755), 0);
+	make_deep(65);
+	make("/foo.service");
+	make("/system.slice");
+	make("/system.slice/bar.service");
+	assert_int_equal(llmos_cgroup_find(root, "bar.service", &id), -E2BIG);
+	assert_int_equal(llmos_cgroup_find(root, "none.service", &id), -E2BIG);
+	assert_int_equal(llmos_cgroup_find(root, "foo.service", &id), 0);
+	make("/system.slice/d");
+	assert_int_equal(llmos_cgroup_find(root, "/system.slice/d", &id), 0);
 }
 
 static void test_no_folder(void **state)
@@ -159,6 +218,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_resolve),
 		TEST(test_depth),
+		TEST(test_find),
+		TEST(test_find_cut),
 		TEST(test_no_folder),
 		TEST(test_mount),
 	};
