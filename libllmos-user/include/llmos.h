@@ -749,13 +749,15 @@ LLMOS_API int llmos_events_open(struct llmos_admin *admin);
 /** llmos_watch() - have an event told, once a window at most, when a cgroup was stalled */
 LLMOS_API int llmos_watch(struct llmos_admin *admin, uint64_t id,
 			  const struct llmos_watch_opts *opts);
-/** llmos_events_fd() - a descriptor that polls readable when there is an event; -errno */
+/**
+ * llmos_events_fd() - a descriptor that polls readable while there may be an event to take; -errno
+ *
+ * To be polled only; llmos_admin_free() closes it.
+ */
 LLMOS_API int llmos_events_fd(struct llmos_admin *admin);
 /**
  * llmos_events_next() - the next event
  * @timeout_ms: wait at most this long; 0: do not wait, -1: forever
- *
- * Several may be there when the descriptor polls readable: take them until there is none.
  *
  * Return: 1; 0 none came; -ENOBUFS some were lost (go on), -EINTR a signal handler ran, -ENODEV
  * llm.ko was unloaded: no more will come, -errno.

@@ -67,6 +67,8 @@ int llmos_admin_open(struct llmos_admin **ret)
 	if (!admin)
 		return -ENOMEM;
 	llmos_list_init(&admin->waiting);
+	admin->poll_fd = -1;
+	admin->ready_fd = -1;
 	r = llmos_netlink_open(&admin->calls, no_event, admin);
 	if (r < 0) {
 		llmos_admin_free(admin);

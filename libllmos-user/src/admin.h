@@ -18,6 +18,9 @@
  * @waiting: events that have come and were not taken, oldest first
  * @waiting_count: number of them
  * @dropped: one did not fit among them
+ * @poll_fd: epoll of the socket of the events and of @ready_fd, -1 until it is wanted
+ * @ready_fd: eventfd, -1 until @poll_fd is wanted
+ * @ready: it polls readable: there is something to take that is not in the socket
  * @mount: where cgroup v2 is, NULL: it is not
  * @error: about the last call that failed
  */
@@ -27,6 +30,9 @@ struct llmos_admin {
 	struct llmos_list waiting;
 	size_t waiting_count;
 	bool dropped;
+	int poll_fd;
+	int ready_fd;
+	bool ready;
 	char *mount;
 	char error[LLMOS_ERROR_MAX];
 };
@@ -42,7 +48,7 @@ int llmos_admin_call(struct llmos_admin *admin, struct llmos_netlink *netlink,
 
 /* open the socket of the events. Return: 0, -errno, said what */
 int llmos_admin_events(struct llmos_admin *admin);
-/* forget what was not taken */
+/* forget what was not taken, and close what is polled */
 void llmos_events_drop(struct llmos_admin *admin);
 
 static inline void llmos_groups_freep(struct llmos_groups **groups)

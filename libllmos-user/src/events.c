@@ -2,10 +2,14 @@
 /*
  * Events: what the kernel tells an administrator, and what somebody asked to be told. They come in
  * bursts and between the answers of a call, so they wait in a list, of bounded length, to be taken.
+ * What is polled is the socket and, for what has left it and was not taken yet, an eventfd.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <linux/llm_netlink.h>
 #include <netlink/attr.h>
@@ -32,6 +36,30 @@ void llmos_events_drop(struct llmos_admin *admin)
 		free(waiting);
 	}
 	admin->waiting_count = 0;
+	if (admin->poll_fd >= 0)
+		close(admin->poll_fd);
+	if (admin->ready_fd >= 0)
+		close(admin->ready_fd);
+	admin->poll_fd = -1;
+	admin->ready_fd = -1;
+	admin->ready = false;
+}
+
+/* after whatever reads the socket or takes an event: the eventfd tells what is true now */
+static void ready_update(struct llmos_admin *admin)
+{
+	bool ready = !llmos_list_empty(&admin->waiting) || admin->dropped ||
+		     llmos_netlink_pending(admin->events);
+	eventfd_t value;
+
+	if (admin->ready_fd < 0 || ready == admin->ready)
+		return;
+	/* it counts to one and back: neither waits */
+	if (ready)
+		(void)eventfd_write(admin->ready_fd, 1);
+	else
+		(void)eventfd_read(admin->ready_fd, &value);
+	admin->ready = ready;
 }
 
 static int event_came(void *userdata, unsigned int cmd, struct nlattr *attrs, int len)
@@ -78,6 +106,7 @@ int llmos_events_open(struct llmos_admin *admin)
 	if (r < 0)
 		return r;
 	r = llmos_netlink_join(admin->events, LLM_MCGRP_EVENTS);
+	ready_update(admin);
 	return r < 0 ? llmos_admin_fail(admin, admin->events, r, "events") : 0;
 }
 
@@ -110,14 +139,58 @@ int llmos_watch(struct llmos_admin *admin, uint64_t id, const struct llmos_watch
 	if (!message || nla_put_u64(message, LLM_NL_A_CGROUP, id) < 0 ||
 	    watch_fill(message, &own) < 0)
 		return llmos_admin_fail(admin, NULL, -ENOMEM, "watch");
-	return llmos_admin_call(admin, admin->events, message, NULL, NULL, id);
+	r = llmos_admin_call(admin, admin->events, message, NULL, NULL, id);
+	ready_update(admin);
+	return r;
+}
+
+static void closep(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static int poll_add(int poll_fd, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* Return: 0, -errno */
+static int poll_open(struct llmos_admin *admin)
+{
+	_cleanup_(closep) int poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	_cleanup_(closep) int ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r;
+
+	if (poll_fd < 0 || ready_fd < 0)
+		return -errno;
+	r = poll_add(poll_fd, llmos_netlink_fd(admin->events));
+	if (!r)
+		r = poll_add(poll_fd, ready_fd);
+	if (r < 0)
+		return r;
+	admin->poll_fd = poll_fd;
+	admin->ready_fd = ready_fd;
+	poll_fd = -1;
+	ready_fd = -1;
+	return 0;
 }
 
 int llmos_events_fd(struct llmos_admin *admin)
 {
 	int r = llmos_admin_events(admin);
 
-	return r < 0 ? r : llmos_netlink_fd(admin->events);
+	if (r < 0)
+		return r;
+	if (admin->poll_fd < 0) {
+		r = poll_open(admin);
+		if (r < 0)
+			return llmos_admin_fail(admin, NULL, r, "descriptor of events");
+		ready_update(admin);
+	}
+	return admin->poll_fd;
 }
 
 static int64_t now_ms(void)
@@ -145,14 +218,11 @@ static int events_wait(struct llmos_admin *admin, int timeout_ms)
 	return 0;
 }
 
-int llmos_events_next(struct llmos_admin *admin, struct llmos_event *event, int timeout_ms)
+static int events_take(struct llmos_admin *admin, struct llmos_event *event, int timeout_ms)
 {
 	struct waiting *waiting;
 	int r;
 
-	r = llmos_admin_events(admin);
-	if (r < 0)
-		return r;
 	if (admin->dropped && llmos_list_empty(&admin->waiting)) {
 		admin->dropped = false;
 		r = -ENOBUFS;
@@ -171,4 +241,15 @@ int llmos_events_next(struct llmos_admin *admin, struct llmos_event *event, int 
 	admin->waiting_count--;
 	free(waiting);
 	return 1;
+}
+
+int llmos_events_next(struct llmos_admin *admin, struct llmos_event *event, int timeout_ms)
+{
+	int r = llmos_admin_events(admin);
+
+	if (r < 0)
+		return r;
+	r = events_take(admin, event, timeout_ms);
+	ready_update(admin);
+	return r;
 }

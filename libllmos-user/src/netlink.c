@@ -368,3 +368,8 @@ int llmos_netlink_events(struct llmos_netlink *netlink, int timeout_ms)
 		return 0;
 	return r ? r : none.result;
 }
+
+bool llmos_netlink_pending(const struct llmos_netlink *netlink)
+{
+	return netlink->lost || netlink->gone;
+}

@@ -49,5 +49,7 @@ int llmos_netlink_join(struct llmos_netlink *netlink, const char *group);
  * -errno.
  */
 int llmos_netlink_events(struct llmos_netlink *netlink, int timeout_ms);
+/* llmos_netlink_events() has something to tell that is not in the socket any more */
+bool llmos_netlink_pending(const struct llmos_netlink *netlink);
 
 #endif /* LLMOS_NETLINK_H */

@@ -219,6 +219,8 @@ def answer(client, data):
         print("watch", known[number_of][0], flush=True)
         watch = {kind: value for kind, value in attrs(own[A_WATCH])}
         stall = struct.unpack("<Q", watch[3])[0]
+        if wrong == "early":
+            return [tell(6, number_of, number(10, "Q", stall + 1))] * 2 + [error(0, seq, header)]
         return [tell(6, number_of, number(10, "Q", stall + 1)), error(0, seq, header),
                 tell(6, number_of, number(10, "Q", stall + 2))]
     if cmd in (QUOTA_SET, QUOTA_RESET):

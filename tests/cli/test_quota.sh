@@ -230,6 +230,12 @@ fctl pressure user.slice --watch 150ms/1s --count 2
 is $? 0 "pressure --watch"
 is "$(wc -l <"$TMP/out")" 2 "also the event that came before the answer"
 has 'pressure +/user.slice stalled 150ms$' "how long"
+echo early >"$FAKE_NETLINK.evil"
+LD_PRELOAD=$SHIM timeout -s KILL 60 "$LLMOS_BUILD/tests/e2e/polled" /user.slice 2 2>"$TMP/err"
+ok $? "an event that came before the answer polls readable" || cat "$TMP/err"
+rm "$FAKE_NETLINK.evil"
+LD_PRELOAD=$SHIM timeout -s KILL 60 "$LLMOS_BUILD/tests/e2e/polled" /user.slice 2 2>"$TMP/err"
+ok $? "also with one that comes after it"
 for bad in 1s 1s/100ms 2s/1s 0s/1s x/1s 1s/301s; do
 	ffails 64 "'$bad'" "--watch $bad" pressure --watch "$bad"
 done
