@@ -137,11 +137,17 @@ struct llmos_admin *connect_admin(int *ret_code)
 	return NULL;
 }
 
+int fail_unloaded(void)
+{
+	return fail(EX_UNLOADED, "llm.ko was unloaded");
+}
+
 int fail_admin(const struct llmos_admin *admin, const char *cgroup, int error)
 {
-	if (error == -ENODEV)
-		return fail(EX_UNAVAILABLE, "llm.ko was unloaded");
-	if (error == -ENOENT && cgroup)
+	/* about no cgroup, what is not there is the family */
+	if (error == -ENODEV || (error == -ENOENT && !cgroup))
+		return fail_unloaded();
+	if (error == -ENOENT)
 		return fail(EX_NOINPUT, "cgroup '%.300s': there is none", cgroup);
 	if (cgroup)
 		return fail(exit_code(error), "%.300s: %s", cgroup, llmos_admin_error(admin));

@@ -16,6 +16,8 @@
 
 #include "llmos.h"
 
+/* llm.ko was unloaded while it was needed; the first code behind those of sysexits.h */
+#define EX_UNLOADED	79
 /* exit code of an answer that Ctrl-C ended, as shells have it */
 #define EX_INTERRUPTED	130
 
@@ -149,6 +151,7 @@ struct llmos *connect_llmos(const struct options *options, int *ret_code);
 int fail_operands(const char *wanted);
 /* the same as connect_llmos(), to the kernel's broker; NULL: said why */
 struct llmos_admin *connect_admin(int *ret_code);
+int fail_unloaded(void);
 /* a call of the library about a cgroup failed: its code; @cgroup NULL: about none */
 int fail_admin(const struct llmos_admin *admin, const char *cgroup, int error);
 

@@ -141,7 +141,7 @@ static int watch_loop(struct quota_tree *tree, struct llmos_admin *admin, int si
 		(void)quota_tree_changed(tree);
 		tell(tree, "");
 	}
-	return fail(EX_UNAVAILABLE, "llm.ko was unloaded");
+	return fail_unloaded();
 }
 
 int quota_watch(struct llmos_admin *admin, const char *folder)

@@ -5,7 +5,8 @@
 fake_netlink.py SOCKET ROOT: serves one netlink datagram a message on the SEQPACKET socket; ROOT is
 the tree of folders that stands for cgroups. What it is asked for is printed, one line each. A file
 SOCKET.usage has lines "ID FIELD=NUMBER..." that add to a cgroup's usage with each dump; a file
-SOCKET.evil names one way in which the next answers are wrong.
+SOCKET.evil names one way in which the next answers are wrong, or late, or no; where there is a file
+SOCKET.absent, there is no such family.
 """
 import os
 import selectors
@@ -182,8 +183,13 @@ def answer(client, data):
     cmd, own = data[16], dict(attrs(body))
     known = cgroups()
     number_of = struct.unpack("<Q", own[A_CGROUP])[0] if A_CGROUP in own else 0
+    if os.path.exists(path + ".absent"):
+        return [error(2, seq, header)]
     if wrong == "silent":
         return []
+    if wrong == "full" and cmd == QUOTA_SET:
+        print("full", known[number_of][0], flush=True)
+        return [error(28, seq, header)]
     if wrong == "positive":
         return [error(-5, seq, header)]
     if wrong == "cut":

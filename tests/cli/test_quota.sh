@@ -270,13 +270,25 @@ follows()
 	: >"$FAKE_NETLINK.absent"
 	fctl quota show
 	wait "$pid"
-	is $? 69 "$1: the module goes"
+	is $? 79 "$1: the module goes"
 	is "$(tail -n 1 "$TMP/follow")" "llmctl: $1: llm.ko was unloaded" "$1 tells so"
 	rm "$FAKE_NETLINK.absent"
 }
 follows events
 follows pressure --watch 1s/2s
 follows quota watch --folder "$TMP/nothing"
+
+shown()
+{
+	[[ -s $TMP/top ]]
+}
+LD_PRELOAD=$SHIM timeout -s KILL 60 llmctl top --batch --interval 0.1 >"$TMP/top" 2>"$TMP/err" </dev/null &
+TOP=$!
+wait_for shown
+: >"$FAKE_NETLINK.absent"
+wait "$TOP"
+is "$? $(cat "$TMP/err")" "79 llmctl: top: llm.ko was unloaded" "top: the module goes"
+rm "$FAKE_NETLINK.absent"
 
 # ---- files ----
 
