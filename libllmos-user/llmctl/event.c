@@ -15,6 +15,8 @@
 
 /* the last cgroups that were heard of */
 #define NAMES_KEPT	1024
+/* to look for a name is to walk over all cgroups */
+#define MISSED_NS	UINT64_C(10000000000)
 
 #define TYPE_NAME_MAX	24
 
@@ -24,15 +26,23 @@ struct event_name {
 	char *path;
 };
 
+/** struct event_missed - a cgroup that has no name; @until_ns: CLOCK_MONOTONIC, not looked for before */
+struct event_missed {
+	uint64_t id;
+	uint64_t until_ns;
+};
+
 /**
  * struct event_names - names of cgroups
  * @admin: finds paths
  * @kept: by id modulo their number; a new one takes an old one's place
+ * @missed: the same of those that were not found
  * @number: text for a cgroup without a name
  */
 struct event_names {
 	struct llmos_admin *admin;
 	struct event_name kept[NAMES_KEPT];
+	struct event_missed missed[NAMES_KEPT];
 	char number[32];
 };
 
@@ -73,19 +83,41 @@ void event_names_free(struct event_names *names)
 	free(names);
 }
 
-const char *event_names_get(struct event_names *names, uint64_t id)
+static uint64_t now_ns(void)
 {
-	struct event_name *place = &names->kept[id % NAMES_KEPT];
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
+/* look for it, unless that failed a moment ago; NULL: it has no name */
+static const char *names_find(struct event_names *names, uint64_t id)
+{
+	struct event_missed *missed = &names->missed[id % NAMES_KEPT];
+	uint64_t now = now_ns();
 	char *path = NULL;
 
-	if (!id)
-		return "";
-	if (place->id == id && place->path)
-		return place->path;
+	if (missed->id == id && now < missed->until_ns)
+		return NULL;
 	if (!llmos_cgroup_path(names->admin, &path, id)) {
 		names_keep(names, id, path);
 		return path;
 	}
+	*missed = (struct event_missed){ id, now + MISSED_NS };
+	return NULL;
+}
+
+const char *event_names_get(struct event_names *names, uint64_t id)
+{
+	struct event_name *place = &names->kept[id % NAMES_KEPT];
+	const char *path;
+
+	if (!id)
+		return "";
+	path = place->id == id && place->path ? place->path : names_find(names, id);
+	if (path)
+		return path;
 	snprintf(names->number, sizeof(names->number), "#%" PRIu64, id);
 	return names->number;
 }

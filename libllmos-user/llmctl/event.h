@@ -13,7 +13,10 @@ struct event_names;
 /* @admin: finds paths; NULL: no memory */
 struct event_names *event_names_new(struct llmos_admin *admin);
 void event_names_free(struct event_names *names);
-/* what a cgroup is called, "" for none; valid until the next call */
+/*
+ * What a cgroup is called, "" for none, "#ID" where it has no name; then it is not looked for again
+ * for some seconds. Valid until the next call.
+ */
 const char *event_names_get(struct event_names *names, uint64_t id);
 
 /* one line, without its newline */
