@@ -14,25 +14,11 @@
 #include <unistd.h>
 
 #include "llmctl.h"
+#include "quota_given.h"
 #include "quota_key.h"
 #include "quota_tree.h"
 
-#define GIVEN_MAX	100000U
 #define EVENT_BYTES	(64U * (sizeof(struct inotify_event) + NAME_MAX + 1))
-
-/**
- * struct given - a cgroup and what it was given
- * @path: below the mount
- * @id: of the cgroup, which another one of that path would not have
- * @quota: what was set
- * @round: of the application that last saw it
- */
-struct given {
-	char *path;
-	uint64_t id;
-	struct llmos_quota quota;
-	unsigned int round;
-};
 
 /** struct watched - a folder whose children are noted; @wd: inotify's number of it */
 struct watched {
@@ -45,92 +31,43 @@ struct watched {
  * @admin: sets quotas; not owned
  * @root: where the tree is mounted
  * @rules: what is to be given
- * @watch: what appears is noted
  * @notify: inotify, -1: nothing is noted
  * @watched: by number
  * @watched_count: number of them
- * @given: by path
- * @given_count: number of them
+ * @given: what each has by the rules, or is owed
  * @round: number of this application of the rules
  * @code: exit code of the first failure
+ * @quiet: a repeated try: what fails was told
+ * @again: something that is no cgroup's failed, and may go well another time
+ * @stale: what is watched and given may not be what is there
  * @lost: the broker is gone
  */
 struct quota_tree {
 	struct llmos_admin *admin;
 	const char *root;
 	struct quota_rules rules;
-	bool watch;
 	int notify;
 	struct watched *watched;
 	size_t watched_count;
-	struct given *given;
-	size_t given_count;
+	struct given_list given;
 	unsigned int round;
 	int code;
+	bool quiet;
+	bool again;
+	bool stale;
 	bool lost;
 };
 
-static void tree_fail(struct quota_tree *tree, int code)
+/* @path: what it is about */
+static void tree_fail(struct quota_tree *tree, int code, const char *path, const char *why)
 {
+	if (!tree->quiet)
+		fail(code, "%s: %s", path, why);
 	if (!tree->code)
 		tree->code = code;
 }
 
 /* ---- what was given ---- */
-
-/* where the path is among them, or would be */
-static size_t given_place(const struct quota_tree *tree, const char *path, bool *ret_there)
-{
-	size_t low = 0, high = tree->given_count, middle;
-	int order;
-
-	*ret_there = false;
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		order = strcmp(path, tree->given[middle].path);
-		if (!order) {
-			*ret_there = true;
-			return middle;
-		}
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-static void given_remove(struct quota_tree *tree, size_t place)
-{
-	free(tree->given[place].path);
-	tree->given_count--;
-	memmove(&tree->given[place], &tree->given[place + 1],
-		(tree->given_count - place) * sizeof(*tree->given));
-}
-
-static int given_insert(struct quota_tree *tree, size_t place, const char *path)
-{
-	struct given *grown;
-	char *copy;
-
-	if (tree->given_count == GIVEN_MAX)
-		return -E2BIG;
-	if (!(tree->given_count & (tree->given_count - 1))) {
-		grown = reallocarray(tree->given, tree->given_count ? tree->given_count * 2 : 1,
-				     sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		tree->given = grown;
-	}
-	copy = strdup(path);
-	if (!copy)
-		return -ENOMEM;
-	memmove(&tree->given[place + 1], &tree->given[place],
-		(tree->given_count - place) * sizeof(*tree->given));
-	tree->given[place] = (struct given){ .path = copy, .quota = quota_none() };
-	tree->given_count++;
-	return 0;
-}
 
 /* @quota, and the defaults for what @before has and it has not */
 static struct llmos_quota with_defaults(const struct llmos_quota *before,
@@ -147,86 +84,148 @@ static struct llmos_quota with_defaults(const struct llmos_quota *before,
 	return all;
 }
 
-/* is the cgroup still there, under that number? */
-static bool still_there(const struct quota_tree *tree, const char *path, uint64_t id)
+/* is the cgroup still there, under that number? 0; -ENOENT no; -errno nobody can tell */
+static int look(const struct quota_tree *tree, const struct given *given)
 {
 	uint64_t now = 0;
+	int r = llmos_cgroup_id(tree->admin, &now, given->path);
 
-	return !llmos_cgroup_id(tree->admin, &now, path) && now == id;
+	return !r && now != given->id ? -ENOENT : r;
 }
 
-/* Return: 0 it has it; -ENOENT the cgroup is gone; another error was told */
-static int send_quota(struct quota_tree *tree, const char *path, uint64_t id,
+/* it was not given, or not taken back: told once for each reason; the library's line has it */
+static void owe(struct quota_tree *tree, struct given *given, int error)
+{
+	if (given->error != error)
+		fail_admin(tree->admin, given->path, error);
+	if (!tree->code)
+		tree->code = exit_code(error);
+	given_result(&tree->given, given, error);
+}
+
+/* Return: 0 it has it; -ENOENT the cgroup is gone; -errno it is owed that */
+static int send_quota(struct quota_tree *tree, struct given *given,
 		      const struct llmos_quota *quota)
 {
-	int r = llmos_quota_set(tree->admin, id, quota);
+	int r = llmos_quota_set(tree->admin, given->id, quota);
 
-	if (!r)
-		return 0;
-	if (r == -ENOENT && !still_there(tree, path, id))
-		return r;
+	if (r == -ENOENT) {
+		r = look(tree, given);
+		if (r == -ENOENT)
+			return r;
+		if (!r) {
+			tree->lost = true;
+			return -ENODEV;
+		}
+	}
+	if (r < 0)
+		owe(tree, given, r);
+	else
+		given_result(&tree->given, given, 0);
+	return r;
+}
+
+/* the cgroup that is there now is to have @quota by this round */
+static void give_to(struct quota_tree *tree, struct given *given, uint64_t id,
+		    const struct llmos_quota *quota)
+{
+	struct llmos_quota all;
+	int r;
+
+	if (given->id == id && given->round == tree->round && (!given->error || !given_owed(given)))
+		return;
+	if (given->id != id)
+		given->quota = quota_none();
+	all = with_defaults(&given->quota, quota);
+	given->id = id;
+	given->round = tree->round;
+	r = send_quota(tree, given, &all);
 	if (r == -ENOENT)
-		tree->lost = true;
-	tree_fail(tree, fail_admin(tree->admin, path, r));
-	return -EIO;
+		given_remove(&tree->given, given);
+	else
+		/* without an answer it may have either */
+		given->quota = r ? all : *quota;
 }
 
 /* a cgroup that is there: what the rules have for it, unless it has that already */
 static void give(struct quota_tree *tree, const char *path)
 {
-	struct llmos_quota quota, all;
+	struct llmos_quota quota;
 	struct given *given;
 	uint64_t id = 0;
-	size_t place;
-	bool there;
+	char why[40];
 	int r;
 
 	r = quota_rules_match(&tree->rules, path, &quota);
-	if (!r)
-		return;
 	if (r < 0) {
-		tree_fail(tree, fail(exit_code(r), "%s: more than %d regions", path,
-				     LLMOS_REGIONS_MAX));
+		snprintf(why, sizeof(why), "more than %d regions", LLMOS_REGIONS_MAX);
+		tree_fail(tree, exit_code(r), path, why);
+	}
+	if (r <= 0)
+		return;
+	r = llmos_cgroup_id(tree->admin, &id, path);
+	given = given_find(&tree->given, path);
+	if (r == -ENOENT) {
+		if (given)
+			given_remove(&tree->given, given);
 		return;
 	}
-	/* gone already */
-	if (llmos_cgroup_id(tree->admin, &id, path) < 0)
-		return;
-	place = given_place(tree, path, &there);
-	if (!there && given_insert(tree, place, path) < 0) {
-		tree_fail(tree, fail(EX_OSERR, "%s: too many cgroups", path));
+	if (!given && given_add(&tree->given, path, &given) < 0) {
+		tree->again = true;
+		tree_fail(tree, EX_OSERR, path, "too many cgroups");
 		return;
 	}
-	given = &tree->given[place];
-	if (given->id == id && given->round == tree->round)
+	if (r < 0) {
+		given->round = tree->round;
+		owe(tree, given, r);
 		return;
-	if (given->id != id)
-		given->quota = quota_none();
-	all = with_defaults(&given->quota, &quota);
-	given->id = id;
-	given->round = tree->round;
-	given->quota = quota;
-	if (send_quota(tree, path, id, &all) == -ENOENT)
-		given_remove(tree, place);
+	}
+	give_to(tree, given, id, &quota);
+}
+
+/* Return: there is no more to be done about it */
+static bool take_back_from(struct quota_tree *tree, struct given *given)
+{
+	const struct llmos_quota none = quota_none();
+	struct llmos_quota all = with_defaults(&given->quota, &none);
+	int r = look(tree, given);
+
+	if (r == -ENOENT || (!all.fields && !all.memory_count))
+		return true;
+	if (r < 0)
+		owe(tree, given, r);
+	else
+		r = send_quota(tree, given, &all);
+	return !r || r == -ENOENT || !given_owed(given);
 }
 
 /* what no rule is about any more goes back to the defaults */
 static void take_back(struct quota_tree *tree)
 {
-	const struct llmos_quota none = quota_none();
 	size_t i = 0;
 
-	while (i < tree->given_count) {
-		struct given *given = &tree->given[i];
-		struct llmos_quota all = with_defaults(&given->quota, &none);
+	while (i < tree->given.count && !tree->lost) {
+		struct given *given = &tree->given.given[i];
 
-		if (given->round == tree->round) {
+		if (given->round != tree->round && take_back_from(tree, given))
+			given_remove(&tree->given, given);
+		else
 			i++;
-			continue;
-		}
-		if (still_there(tree, given->path, given->id))
-			(void)send_quota(tree, given->path, given->id, &all);
-		given_remove(tree, i);
+	}
+}
+
+/* those whose end was not heard of */
+static void forget_gone(struct quota_tree *tree)
+{
+	size_t i = 0;
+
+	while (i < tree->given.count) {
+		struct given *given = &tree->given.given[i];
+
+		if (look(tree, given) == -ENOENT)
+			given_remove(&tree->given, given);
+		else
+			i++;
 	}
 }
 
@@ -326,16 +325,20 @@ static void walk_children(struct quota_tree *tree, const char *path)
 	fd = open(full, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
-		if (errno != ENOENT)
-			tree_fail(tree, fail(exit_code(-errno), "%s: %s", path, strerror(errno)));
+		if (errno != ENOENT && errno != ENOTDIR) {
+			tree->again = true;
+			tree_fail(tree, exit_code(-errno), path, strerror(errno));
+		}
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
 	r = watch_folder(tree, fd, path);
-	if (r < 0)
-		tree_fail(tree, fail(EX_OSERR, "%s: it can not be watched: %s", path,
-				     strerror(-r)));
+	if (r < 0) {
+		tree->again = true;
+		snprintf(full, sizeof(full), "it can not be watched: %s", strerror(-r));
+		tree_fail(tree, EX_OSERR, path, full);
+	}
 	while ((entry = readdir(dir)))
 		if (entry->d_type == DT_DIR)
 			walk_child(tree, path, entry->d_name);
@@ -365,7 +368,6 @@ int quota_tree_new(struct quota_tree **ret, struct llmos_admin *admin, bool watc
 		return -ENOMEM;
 	tree->admin = admin;
 	tree->root = llmos_cgroup_root(admin);
-	tree->watch = watch;
 	tree->notify = watch ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
 	if (watch && tree->notify < 0) {
 		int r = -errno;
@@ -385,9 +387,7 @@ void quota_tree_free(struct quota_tree *tree)
 		close(tree->notify);
 	watched_forget(tree);
 	free(tree->watched);
-	while (tree->given_count)
-		given_remove(tree, tree->given_count - 1);
-	free(tree->given);
+	given_done(&tree->given);
 	quota_rules_done(&tree->rules);
 	free(tree);
 }
@@ -399,7 +399,17 @@ int quota_tree_fd(const struct quota_tree *tree)
 
 size_t quota_tree_count(const struct quota_tree *tree)
 {
-	return tree->given_count;
+	return tree->given.count - tree->given.failed;
+}
+
+size_t quota_tree_failed(const struct quota_tree *tree)
+{
+	return tree->given.failed;
+}
+
+bool quota_tree_owes(const struct quota_tree *tree)
+{
+	return tree->given.owed || tree->again || tree->stale;
 }
 
 bool quota_tree_lost(const struct quota_tree *tree)
@@ -416,27 +426,51 @@ static int notify_renew(struct quota_tree *tree)
 		return -errno;
 	r = dup3(fd, tree->notify, O_CLOEXEC) < 0 ? -errno : 0;
 	close(fd);
-	watched_forget(tree);
+	if (!r)
+		watched_forget(tree);
 	return r;
+}
+
+/* what is watched and remembered is brought to what is there */
+static void refresh(struct quota_tree *tree)
+{
+	int r = tree->notify < 0 ? 0 : notify_renew(tree);
+
+	if (r < 0) {
+		tree_fail(tree, EX_OSERR, "inotify", strerror(-r));
+		return;
+	}
+	tree->stale = false;
+	forget_gone(tree);
+}
+
+/* all that are there. Return: 0, or the exit code of the first failure */
+static int pass(struct quota_tree *tree, bool quiet)
+{
+	tree->code = 0;
+	tree->again = false;
+	tree->quiet = quiet;
+	if (tree->stale)
+		refresh(tree);
+	walk(tree, "/");
+	take_back(tree);
+	tree->quiet = false;
+	return tree->code;
 }
 
 int quota_tree_apply(struct quota_tree *tree, struct quota_rules *rules)
 {
-	int r;
-
 	quota_rules_done(&tree->rules);
 	tree->rules = *rules;
 	*rules = (struct quota_rules){ 0 };
-	tree->code = 0;
 	tree->round++;
-	if (tree->watch) {
-		r = notify_renew(tree);
-		if (r < 0)
-			return fail(EX_OSERR, "inotify: %s", strerror(-r));
-	}
-	walk(tree, "/");
-	take_back(tree);
-	return tree->code;
+	tree->stale = true;
+	return pass(tree, false);
+}
+
+int quota_tree_again(struct quota_tree *tree)
+{
+	return pass(tree, true);
 }
 
 /* a child of a watched folder has appeared or gone */
@@ -444,8 +478,7 @@ static void child_changed(struct quota_tree *tree, const struct inotify_event *e
 {
 	struct watched *watched = watched_find(tree, event->wd);
 	char path[PATH_MAX];
-	size_t place;
-	bool there;
+	struct given *given;
 
 	if (!watched)
 		return;
@@ -458,9 +491,9 @@ static void child_changed(struct quota_tree *tree, const struct inotify_event *e
 	if (event->mask & IN_DELETE) {
 		snprintf(path, sizeof(path), "%.*s/%.255s", PATH_MAX - 300,
 			 watched->path[1] ? watched->path : "", event->name);
-		place = given_place(tree, path, &there);
-		if (there && !still_there(tree, path, tree->given[place].id))
-			given_remove(tree, place);
+		given = given_find(&tree->given, path);
+		if (given && look(tree, given) == -ENOENT)
+			given_remove(&tree->given, given);
 		return;
 	}
 	walk_child(tree, watched->path, event->name);
@@ -469,7 +502,6 @@ static void child_changed(struct quota_tree *tree, const struct inotify_event *e
 int quota_tree_changed(struct quota_tree *tree)
 {
 	_Alignas(struct inotify_event) char buf[EVENT_BYTES];
-	bool missed = false;
 	ssize_t n, at;
 
 	tree->code = 0;
@@ -477,12 +509,10 @@ int quota_tree_changed(struct quota_tree *tree)
 		for (at = 0; at < n;) {
 			const struct inotify_event *event = (const void *)(buf + at);
 
-			missed |= event->mask & IN_Q_OVERFLOW;
+			tree->stale |= event->mask & IN_Q_OVERFLOW;
 			child_changed(tree, event);
 			at += sizeof(*event) + event->len;
 		}
 	}
-	if (missed)
-		walk(tree, "/");
-	return tree->code;
+	return tree->stale ? pass(tree, false) : tree->code;
 }

@@ -27,8 +27,16 @@ int quota_tree_fd(const struct quota_tree *tree);
 int quota_tree_apply(struct quota_tree *tree, struct quota_rules *rules);
 /* look at what has appeared and gone. Return: 0, or the exit code of the first failure */
 int quota_tree_changed(struct quota_tree *tree);
-/* cgroups that have a quota by it */
+/* something failed that may go well another time: quota_tree_again() is to be called, not at once */
+bool quota_tree_owes(const struct quota_tree *tree);
+/*
+ * Try again what failed, and tell of it what was not told.
+ * Return: 0, or the exit code of the first failure.
+ */
+int quota_tree_again(struct quota_tree *tree);
+/* cgroups that have a quota by it, and that should have and have not */
 size_t quota_tree_count(const struct quota_tree *tree);
+size_t quota_tree_failed(const struct quota_tree *tree);
 /* the broker is gone: nothing can be set any more */
 bool quota_tree_lost(const struct quota_tree *tree);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * llmctl quota apply and watch: the files of llmos-quota.d(5) at work. watch is what
- * llmos-quota.service runs: SIGHUP has it read the files again, SIGTERM ends it.
+ * llmos-quota.service runs: SIGHUP has it read the files again, SIGTERM ends it. What fails is tried again,
+ * at growing distances.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +17,9 @@
 #include "quota.h"
 #include "quota_file.h"
 #include "quota_tree.h"
+
+#define AGAIN_FIRST_MS	1000
+#define AGAIN_MAX_MS	300000
 
 static void tree_freep(struct quota_tree **tree)
 {
@@ -58,7 +62,10 @@ int quota_apply(struct llmos_admin *admin, const char *folder)
 
 	if (!code)
 		code = new_tree(&tree, admin, false);
-	return code ? code : quota_tree_apply(tree, &rules);
+	if (code)
+		return code;
+	code = quota_tree_apply(tree, &rules);
+	return quota_tree_lost(tree) ? fail_unloaded() : code;
 }
 
 /* ---- for as long as it runs ---- */
@@ -78,8 +85,55 @@ static int signals_open(void)
 
 static void tell(const struct quota_tree *tree, const char *ready)
 {
-	notify_manager("%sSTATUS=%zu cgroups have a quota by files", ready,
-		       quota_tree_count(tree));
+	char failed[64] = "";
+
+	if (quota_tree_failed(tree))
+		snprintf(failed, sizeof(failed), ", %zu could not be given theirs",
+			 quota_tree_failed(tree));
+	notify_manager("%sSTATUS=%zu cgroups have a quota by files%s", ready,
+		       quota_tree_count(tree), failed);
+}
+
+/**
+ * struct again - when what failed is tried again
+ * @wait_ms: from one try to the next
+ * @at_ms: CLOCK_MONOTONIC of the next one, 0: not set
+ */
+struct again {
+	int wait_ms;
+	int64_t at_ms;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Return: for poll(2) */
+static int again_timeout(struct again *again, const struct quota_tree *tree)
+{
+	int64_t now = now_ms();
+
+	if (!quota_tree_owes(tree)) {
+		*again = (struct again){ .wait_ms = AGAIN_FIRST_MS };
+		return -1;
+	}
+	if (!again->at_ms)
+		again->at_ms = now + again->wait_ms;
+	return again->at_ms > now ? (int)(again->at_ms - now) : 0;
+}
+
+static void again_try(struct again *again, struct quota_tree *tree)
+{
+	if (!again->at_ms || now_ms() < again->at_ms)
+		return;
+	(void)quota_tree_again(tree);
+	tell(tree, "");
+	again->at_ms = 0;
+	again->wait_ms = again->wait_ms > AGAIN_MAX_MS / 2 ? AGAIN_MAX_MS : again->wait_ms * 2;
 }
 
 /* with a file that is wrong all stays as it was */
@@ -126,8 +180,14 @@ static int watch_loop(struct quota_tree *tree, struct llmos_admin *admin, int si
 		{ .fd = llmos_events_fd(admin), .events = POLLIN },
 	};
 
+	struct again again = { .wait_ms = AGAIN_FIRST_MS };
+	int r;
+
 	while (!quota_tree_lost(tree)) {
-		if (poll(fds, 3, -1) < 0)
+		r = poll(fds, 3, again_timeout(&again, tree));
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
 			return fail(EX_OSERR, "poll: %s", strerror(errno));
 		if (fds[2].revents && module_gone(admin))
 			break;
@@ -135,11 +195,12 @@ static int watch_loop(struct quota_tree *tree, struct llmos_admin *admin, int si
 			notify_manager("STOPPING=1");
 			return EX_OK;
 		}
-		if (!fds[1].revents)
-			continue;
-		/* one cgroup's failure was told and is not the others' */
-		(void)quota_tree_changed(tree);
-		tell(tree, "");
+		if (fds[1].revents) {
+			/* one cgroup's failure was told and is not the others' */
+			(void)quota_tree_changed(tree);
+			tell(tree, "");
+		}
+		again_try(&again, tree);
 	}
 	return fail_unloaded();
 }

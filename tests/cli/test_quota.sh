@@ -22,6 +22,7 @@ FAKE=
 stop_fake()
 {
 	[[ -z $FAKE ]] || kill "$FAKE" 2>/dev/null
+	[[ -z ${MANAGER:-} ]] || kill "$MANAGER" 2>/dev/null
 	[[ -z ${WATCH:-} ]] || kill "$WATCH" 2>/dev/null
 	cleanup
 }
@@ -46,6 +47,12 @@ was_asked()
 asked_times()
 {
 	[[ $(grep -cE -- "$1" "$TMP/fake") == "$2" ]]
+}
+
+# asked_often PATTERN COUNT: so many times at least
+asked_often()
+{
+	(($(grep -cE -- "$1" "$TMP/fake") >= $2))
 }
 
 fctl()
@@ -340,9 +347,47 @@ printf '[%s]\nweight = 9\n' "$long" >"$TMP/bad.d/x.conf"
 fctl quota apply --folder "$TMP/bad.d"
 was_asked "^set $long weight=9\$" "a long name is not cut"
 
+# what can not be given is told of, and is the exit code
+echo full >"$FAKE_NETLINK.evil"
+fctl quota apply --folder "$conf"
+is "$? $(grep -c 'No space left on device' "$TMP/err")" "74 2" "apply: the kernel has no room"
+rm "$FAKE_NETLINK.evil"
+# closed FOLDER COMMAND...: it may be listed, but what is in it not be looked at, as for who has not
+# CAP_DAC_READ_SEARCH
+closed()
+{
+	local folder=$1 none='-dac_override,-dac_read_search'
+	local -a as=()
+	shift
+	((EUID)) ||
+		as=(setpriv "--bounding-set=$none" "--inh-caps=$none")
+	chmod 444 "$folder"
+	LD_PRELOAD=$SHIM timeout -s KILL 60 "${as[@]}" llmctl "$@" >"$TMP/out" 2>"$TMP/err" </dev/null
+	set -- $?
+	chmod 755 "$folder"
+	return "$1"
+}
+closed "$ROOT/user.slice" quota apply --folder "$conf"
+is "$?" 77 "apply: a folder that is closed"
+is "$(grep -c '/user.slice/user-1000.slice.*Permission denied' "$TMP/err")" 1 "what can not be given is told of"
+
 # watch: what appears gets its quota, also a second time
 : >"$TMP/fake"
-LD_PRELOAD=$SHIM timeout -s KILL 60 llmctl quota watch --folder "$conf" >"$TMP/watch" 2>&1 </dev/null &
+# what the service manager is told, a line each
+python3 -c 'import socket, sys
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind(sys.argv[1])
+print("ready", flush=True)
+while True:
+    print(manager.recv(4096).decode().replace("\n", " "), flush=True)' "$TMP/manager.socket" >"$TMP/manager" &
+MANAGER=$!
+managed()
+{
+	tail -n 1 "$TMP/manager" | grep -qE -- "$1"
+}
+wait_for managed ready
+NOTIFY_SOCKET=$TMP/manager.socket LD_PRELOAD=$SHIM timeout -s KILL 240 llmctl quota watch --folder "$conf" \
+	>"$TMP/watch" 2>&1 </dev/null &
 WATCH=$!
 was_asked '^set /user.slice/user-1000.slice in_flight=3 weight=60$' "watch gives what is there its quota"
 mkdir "$ROOT/user.slice/user-1001.slice"
@@ -371,10 +416,62 @@ wait_for told
 ok $? "a wrong file is told of"
 mkdir "$ROOT/user.slice/user-1002.slice"
 was_asked '^set /user.slice/user-1002.slice weight=50$' "and the rules stay as they were"
+
+# what was not given is given later, and told of once
+rm "$conf/30-wrong.conf"
+echo full >"$FAKE_NETLINK.evil"
+mkdir "$ROOT/user.slice/user-1003.slice"
+wait_for asked_often '^full /user.slice/user-1003.slice$' 2
+ok $? "what the kernel has no room for is tried again"
+managed 'STATUS=3 cgroups have a quota by files, 1 could not be given theirs$'
+ok $? "the manager is told how many have none"
+rm "$FAKE_NETLINK.evil"
+was_asked '^set /user.slice/user-1003.slice weight=50$' "and is given when there is"
+is "$(grep -c 'user-1003.slice: .*No space left on device' "$TMP/watch")" 1 "it was told of once"
+wait_for managed 'STATUS=4 cgroups have a quota by files$'
+ok $? "the manager is told that they have"
+echo full >"$FAKE_NETLINK.evil"
+printf '[/user.slice/user-1000.slice]\nweight = 70\n' >"$conf/10-first.conf"
+pkill -HUP -P "$WATCH" -x llmctl
+wait_for asked_often '^full /user.slice/user-1003.slice$' 3
+rm "$FAKE_NETLINK.evil"
+was_asked '^set /user.slice/user-1003.slice weight=100$' "what could not be taken back is taken back later"
+wait_for managed 'STATUS=1 cgroups have a quota by files$'
+ok $? "and forgotten"
+
+# more comes and goes than inotify keeps
+lose_events()
+{
+	local kept
+	kept=$(</proc/sys/fs/inotify/max_queued_events)
+	if ((kept > 100000)); then
+		TAP_COUNT=$((TAP_COUNT + 1))
+		echo "ok $TAP_COUNT - events are lost # SKIP $kept of them are kept"
+		return
+	fi
+	pkill -STOP -P "$WATCH" -x llmctl
+	python3 -c 'import os, sys
+for i in range(int(sys.argv[2]) // 2 + 100):
+    os.symlink("x", sys.argv[1])
+    os.unlink(sys.argv[1])' "$ROOT/user.slice/link" "$kept"
+	rmdir "$ROOT/user.slice/user-1001.slice"
+	mkdir "$ROOT/user.slice/user-1004.slice"
+	pkill -CONT -P "$WATCH" -x llmctl
+	was_asked '^set /user.slice/user-1004.slice weight=51$' "events are lost: what appeared is found"
+	wait_for managed 'STATUS=4 cgroups have a quota by files$'
+	ok $? "and what is gone is forgotten" || tail -n 1 "$TMP/manager"
+	mkdir "$ROOT/user.slice/user-1005.slice"
+	was_asked '^set /user.slice/user-1005.slice weight=51$' "and what appears later is seen"
+}
+printf '[/user.slice/user-*.slice]\nweight = 51\n' >"$conf/10-first.conf"
+rm "$conf/20-second.conf"
+pkill -HUP -P "$WATCH" -x llmctl
+was_asked '^set /user.slice/user-1003.slice weight=51$' "(there are rules again)"
+lose_events
 pkill -TERM -P "$WATCH" -x llmctl
 wait "$WATCH"
 is $? 0 "SIGTERM ends it well"
 WATCH=
-is "$(grep -vc '30-wrong.conf:1' "$TMP/watch")" 0 "it said nothing else"
+is "$(grep -vcE '30-wrong.conf:1|No space left' "$TMP/watch")" 0 "it said nothing else"
 
 done_testing
