@@ -373,6 +373,7 @@ is "$(grep -c '/user.slice/user-1000.slice.*Permission denied' "$TMP/err")" 1 "w
 
 # watch: what appears gets its quota, also a second time
 : >"$TMP/fake"
+: >"$TMP/manager"
 # what the service manager is told, a line each
 python3 -c 'import socket, sys
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

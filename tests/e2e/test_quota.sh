@@ -37,7 +37,7 @@ ctl quota show "/$here/below" >"$TMP/show"
 has "$TMP/show" "^in-flight +max +7 +/$here +0\$" "a cgroup below: the limit in effect, and whose it is"
 ctl quota show >"$TMP/show"
 has "$TMP/show" "^/$here +300 +1000.5 +2000 +7 +9 +900ms/1s +host=2G\$" "it is listed"
-ctl quota reset "$here"
+is "$(ctl quota reset "$here")" "/$here" "quota reset by name tells the path"
 ctl quota show --json "$mount/$here" >"$TMP/show"
 is "$(json .quota.weight <"$TMP/show") $(json .quota.in_flight <"$TMP/show")" "100 null" "quota reset"
 ctl quota set / prompt-cost=0.5
@@ -198,6 +198,14 @@ if have_user mallory; then
 	is $? 0 "but sees the quotas"
 	as mallory "$LLMOS_BUILD/llmctl" top --count 1 --interval 0.1 >"$TMP/top"
 	is $? 0 "and the usage"
+	mkdir "$mount/$here/user.service"
+	chown mallory "$mount/$here/user.service"
+	ctl quota set user.service weight=1 2>"$TMP/err"
+	is $? 64 "a name that only a user's cgroup has is no service's"
+	has "$TMP/err" "'/$here/user.service', which is not root's" "and the line tells whose it was"
+	ctl quota set "/$here/user.service" weight=1
+	ok $? "its path is that cgroup"
+	rmdir "$mount/$here/user.service"
 else
 	skip "somebody else" "no user mallory here"
 fi
