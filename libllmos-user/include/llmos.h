@@ -586,6 +586,20 @@ struct llmos_quota {
 	struct llmos_memory memory[LLMOS_REGIONS_MAX];
 };
 
+/** LLMOS_QUOTA_DEFAULTS - initialises a struct llmos_quota: what holds where nothing was set */
+#define LLMOS_QUOTA_DEFAULTS					\
+	{							\
+		.size = sizeof(struct llmos_quota),		\
+		.weight = 100,					\
+		.in_flight = UINT32_MAX,			\
+		.queued = UINT32_MAX,				\
+		.prompt_cost = 250,				\
+		.rate = UINT64_MAX,				\
+		.burst = UINT64_MAX,				\
+		.compute_ns = UINT64_MAX,			\
+		.period_ns = UINT64_C(1000000000),		\
+	}
+
 /** struct llmos_stall - time stalled, and averages over 10, 60, 300 s in hundredths of a percent */
 struct llmos_stall {
 	uint64_t total_ns;

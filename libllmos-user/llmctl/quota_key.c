@@ -89,17 +89,7 @@ struct llmos_quota quota_none(void)
 
 struct llmos_quota quota_defaults(void)
 {
-	return (struct llmos_quota){
-		.size = sizeof(struct llmos_quota),
-		.weight = 100,
-		.in_flight = UINT32_MAX,
-		.queued = UINT32_MAX,
-		.prompt_cost = 250,
-		.rate = UINT64_MAX,
-		.burst = UINT64_MAX,
-		.compute_ns = UINT64_MAX,
-		.period_ns = SECOND_NS,
-	};
+	return (struct llmos_quota)LLMOS_QUOTA_DEFAULTS;
 }
 
 /* ---- reading ---- */

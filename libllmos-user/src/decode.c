@@ -175,22 +175,6 @@ static int regions_read(struct nlattr *nest, int type, struct llmos_memory *memo
 	return 0;
 }
 
-/* what is no limit, and the other defaults, of an attribute that is not sent */
-static void quota_init(struct llmos_quota *quota)
-{
-	*quota = (struct llmos_quota){
-		.size = sizeof(*quota),
-		.weight = 100,
-		.in_flight = UINT32_MAX,
-		.queued = UINT32_MAX,
-		.prompt_cost = 250,
-		.rate = UINT64_MAX,
-		.burst = UINT64_MAX,
-		.compute_ns = UINT64_MAX,
-		.period_ns = UINT64_C(1000000000),
-	};
-}
-
 static int quota_read(struct nlattr *nest, struct llmos_quota *quota)
 {
 	int r = nest_read(nest, quota_fields, FIELDS(quota_fields), quota, &quota->fields);
@@ -210,10 +194,10 @@ static int usage_read(struct nlattr *nest, struct llmos_group *group)
 int llmos_decode_group(struct nlattr *head, int len, struct llmos_group *ret)
 {
 	struct nlattr *attrs[LLM_NL_A_MAX + 1];
-	struct llmos_group group = { .path = "" };
+	/* of an attribute that is not sent */
+	struct llmos_group group = { .path = "", .quota = LLMOS_QUOTA_DEFAULTS };
 	int r = 0;
 
-	quota_init(&group.quota);
 	if (nla_parse(attrs, LLM_NL_A_MAX, head, len, NULL) < 0 || !attrs[LLM_NL_A_CGROUP] ||
 	    nla_len(attrs[LLM_NL_A_CGROUP]) < (int)sizeof(uint64_t))
 		return -EPROTO;
