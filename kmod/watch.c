@@ -5,8 +5,10 @@
  */
 #include <linux/cred.h>
 #include <linux/errno.h>
+#include <linux/hash.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/netlink.h>
 #include <linux/notifier.h>
@@ -24,11 +26,12 @@
 #define LLM_WATCHES_MAX		4096
 #define LLM_WATCHES_USER_MAX	64
 #define LLM_WATCH_LOOKS		10	/* in a window */
+#define LLM_WATCH_BUCKETS	256
 
 /**
  * struct llm_watch - a watch
  * @spec: what it is for
- * @node: in llm_watches.all
+ * @node: in llm_watches.by_port
  * @due: in llm_watches.due, by when to look next
  * @user: who asked; pays for it
  * @start_ns: when the window began
@@ -38,7 +41,7 @@
  */
 struct llm_watch {
 	struct llm_watch_spec spec;
-	struct list_head node;
+	struct hlist_node node;
 	struct llm_tree_node due;
 	struct llm_user *user;
 	u64 start_ns;
@@ -47,13 +50,18 @@ struct llm_watch {
 	u64 next_tell_ns;
 };
 
-/* All watches. */
+/* All watches: by their sockets, and by when to look next. */
 static struct {
-	struct list_head all;
+	struct hlist_head by_port[LLM_WATCH_BUCKETS];
 	struct llm_tree due;
 	u32 count;
 	struct delayed_work work;
 } llm_watches;
+
+static struct hlist_head *llm_watch_bucket(u32 portid)
+{
+	return &llm_watches.by_port[hash_32(portid, ilog2(LLM_WATCH_BUCKETS))];
+}
 
 static u64 llm_watch_stalled(const struct llm_watch *watch, u64 now_ns)
 {
@@ -177,7 +185,7 @@ static int llm_watch_admit(struct llm_watch *watch)
 	watch->user->watches++;
 	watch->start_ns = ktime_get_ns();
 	watch->start_stall_ns = llm_watch_stalled(watch, watch->start_ns);
-	list_add(&watch->node, &llm_watches.all);
+	hlist_add_head(&watch->node, llm_watch_bucket(watch->spec.portid));
 	llm_watch_look_later(watch, watch->start_ns);
 	llm_watch_schedule();
 	return 0;
@@ -216,7 +224,7 @@ int llm_watch_add(const struct llm_watch_spec *spec)
 
 static void llm_watch_remove(struct llm_watch *watch)
 {
-	list_del(&watch->node);
+	hlist_del(&watch->node);
 	llm_tree_remove(&llm_watches.due, &watch->due);
 	llm_watches.count--;
 	watch->user->watches--;
@@ -224,17 +232,20 @@ static void llm_watch_remove(struct llm_watch *watch)
 	kfree(watch);
 }
 
-/* A socket is released. */
+/* A socket is released: any of the machine's, most of which never had a watch. */
 static int llm_watch_released(struct notifier_block *block, unsigned long event, void *data)
 {
 	const struct netlink_notify *notify = data;
-	struct llm_watch *watch, *next;
+	struct llm_watch *watch;
+	struct hlist_node *next;
 
+	/* its own watches were added before by its own messages, so they are seen without the lock */
 	if (event != NETLINK_URELEASE || notify->protocol != NETLINK_GENERIC ||
-	    !net_eq(notify->net, &init_net) || !READ_ONCE(llm_watches.count))
+	    !net_eq(notify->net, &init_net) ||
+	    hlist_empty(llm_watch_bucket(notify->portid)))
 		return NOTIFY_DONE;
 	spin_lock(&llm_broker.lock);
-	list_for_each_entry_safe(watch, next, &llm_watches.all, node)
+	hlist_for_each_entry_safe(watch, next, llm_watch_bucket(notify->portid), node)
 		if (watch->spec.portid == notify->portid)
 			llm_watch_remove(watch);
 	spin_unlock(&llm_broker.lock);
@@ -248,7 +259,6 @@ static struct notifier_block llm_watch_notifier = {
 /** llm_watch_init() - before the family comes. Return: 0; an error. */
 int __init llm_watch_init(void)
 {
-	INIT_LIST_HEAD(&llm_watches.all);
 	INIT_DELAYED_WORK(&llm_watches.work, llm_watch_work);
 	return netlink_register_notifier(&llm_watch_notifier);
 }
@@ -256,12 +266,14 @@ int __init llm_watch_init(void)
 /** llm_watch_exit() - after the family has gone: sockets that are still open are not told any more */
 void llm_watch_exit(void)
 {
-	struct llm_watch *watch, *next;
+	struct llm_watch *watch;
+	struct hlist_node *next;
 
 	netlink_unregister_notifier(&llm_watch_notifier);
 	spin_lock(&llm_broker.lock);
-	list_for_each_entry_safe(watch, next, &llm_watches.all, node)
-		llm_watch_remove(watch);
+	for (int i = 0; i < LLM_WATCH_BUCKETS; i++)
+		hlist_for_each_entry_safe(watch, next, &llm_watches.by_port[i], node)
+			llm_watch_remove(watch);
 	spin_unlock(&llm_broker.lock);
 	cancel_delayed_work_sync(&llm_watches.work);
 }

@@ -108,6 +108,9 @@ static void test_watch(void)
 	is(nl_watch(watcher, b, true, 100 * MS, 500 * MS), 0, "100 ms of 500");
 	is(nl_watch(other, a, false, 1 * MS, 500 * MS), 0, "a watch on who runs");
 	is(nl_watch(closed, b, true, 100 * MS, 500 * MS), 0, "one whose socket is closed");
+	/* others', that come and go, have nothing to do with it */
+	for (int i = 0; i < 1000; i++)
+		close(nl_open());
 	close(closed);
 	is(poll(&poll_fd, 1, 20000), 1, "the socket becomes readable");
 	is(nl_event(watcher, 0, &event), LLM_NL_EVENT_PRESSURE, "told of pressure");
