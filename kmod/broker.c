@@ -13,6 +13,7 @@
 
 #include "broker.h"
 #include "charge.h"
+#include "dmem.h"
 #include "news.h"
 #include "queue.h"
 #include "quota.h"
@@ -46,6 +47,7 @@ void llm_broker_init(void)
 	INIT_DELAYED_WORK(&llm_broker.collection, llm_quota_collect);
 	INIT_DELAYED_WORK(&llm_broker.telling, llm_news_tell);
 	llm_charge_init();
+	llm_dmem_init();
 	llm_broker.serverless_ns = ktime_get_ns();
 	llm_stage_init(&llm_broker.stage, U32_MAX, llm_broker.serverless_ns);
 	llm_broker.stage.policy.slept = llm_broker_slept;
@@ -62,6 +64,7 @@ void llm_broker_exit(void)
 	llm_broker.ready = false;
 	kernel_param_unlock(THIS_MODULE);
 	cancel_delayed_work_sync(&llm_broker.expiry);
+	llm_dmem_exit();
 	llm_charge_exit();
 	llm_quota_reset_all();
 	cancel_delayed_work_sync(&llm_broker.collection);

@@ -17,6 +17,7 @@
 #include "call.h"
 #include "charge.h"
 #include "commands.h"
+#include "dmem.h"
 #include "group.h"
 #include "queue.h"
 #include "quota.h"
@@ -52,8 +53,10 @@ static void llm_charge_go_on(struct llm_request *req)
 
 static void llm_charge_retry(struct llm_ledger *claim)
 {
-	if (llm_ledger_retry(claim))
-		llm_charge_go_on(llm_request_of(claim));
+	struct llm_request *req = llm_request_of(claim);
+
+	if (llm_dmem_may_retry(req) && llm_ledger_retry(claim))
+		llm_charge_go_on(req);
 }
 
 /**
@@ -355,8 +358,12 @@ static int llm_charge_take(struct llm_request *req, unsigned int region, u64 byt
 		llm_charge_go_on(req);
 	switch (result) {
 	case LLM_CHARGE_DONE:
-		return 0;
+		if (llm_dmem_covers(req, region, trash))
+			return 0;
+		llm_dmem_defer(req, region, bytes, trash);
+		return llm_charge_pause(req);
 	case LLM_CHARGE_NEVER:
+		llm_quota_refused_memory(req, region, bytes);
 		return -EDQUOT;
 	case LLM_CHARGE_FULL:
 		break;
@@ -374,6 +381,7 @@ static void llm_charge_kept_changed(struct llm_group *group, bool was_empty)
 	const bool empty = llm_ledger_empty(&group->kept);
 
 	llm_charge_settle_notice(group);
+	llm_dmem_settle(group);
 	if (was_empty && !empty) {
 		llm_group_get(group);
 		llm_charge_look_later();
@@ -466,6 +474,7 @@ static int llm_uncharge_request(struct llm_server *server, u64 id, unsigned int 
 	if (!llm_ledger_uncharge(&req->ledger, region, bytes))
 		return -EINVAL;
 	llm_charge_settle(req);
+	llm_dmem_settle(req->leaf->member->group);
 	return 0;
 }
 
@@ -506,9 +515,11 @@ int llm_uncharge_start(struct llm_call *call)
 void llm_charge_release(struct llm_request *req)
 {
 	lockdep_assert_held(&llm_broker.lock);
+	llm_dmem_forgive(req);
 	if (!llm_ledger_involved(&req->ledger))
 		return;
 	llm_ledger_release(&req->ledger);
+	llm_dmem_settle(req->leaf->member->group);
 	llm_charge_run();
 }
 

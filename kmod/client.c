@@ -31,6 +31,7 @@ struct llm_client *llm_client_create(void)
 	INIT_LIST_HEAD(&client->leaves);
 	INIT_LIST_HEAD(&client->buffers);
 	INIT_LIST_HEAD(&client->waiters);
+	INIT_LIST_HEAD(&client->dues);
 	INIT_LIST_HEAD(&client->wake_node);
 	refcount_set(&client->refs, 1);
 	init_waitqueue_head(&client->poll);

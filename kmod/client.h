@@ -37,6 +37,7 @@ struct llm_user;
  * @parked: calls that wait
  * @waiters: calls that wait for any request
  * @poll: poll() and read() sleep here
+ * @dues: requests that somebody who waits here has to pay for: see dmem.h
  * @wake_node: in a struct llm_trash, with a reference, while somebody is about to wake @poll
  * @refs: keep the memory, nothing else; the file's and those of who wakes @poll
  * @last_waited: the request that WAIT named last
@@ -60,6 +61,7 @@ struct llm_client {
 	u32 parked;
 	struct list_head waiters;
 	wait_queue_head_t poll;
+	struct list_head dues;
 	struct list_head wake_node;
 	refcount_t refs;
 	u64 last_waited;

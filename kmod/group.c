@@ -16,6 +16,7 @@
 #include "broker.h"
 #include "client.h"
 #include "group.h"
+#include "quota.h"
 
 /**
  * struct llm_spares - allocated for what may be missing
@@ -141,6 +142,7 @@ static struct llm_group *llm_group_add(struct llm_spares *spares, struct llm_gro
 	llm_tenant_init(&group->tenant, llm_group_above(group), LLM_WEIGHT_DEFAULT, now_ns);
 	llm_tenant_init(&group->own, &group->tenant, LLM_WEIGHT_DEFAULT, now_ns);
 	llm_ledger_init(&group->kept, &group->own, 0, true);
+	llm_dmem_account_init(&group->dmem);
 	INIT_LIST_HEAD(&group->notice_node);
 	llm_group_link(group);
 	if (parent)
@@ -165,6 +167,7 @@ void llm_group_put(struct llm_group *group)
 		llm_tenant_exit(&group->own);
 		llm_tenant_exit(&group->tenant);
 		llm_news_drop(group->news);
+		llm_quota_release(&group->tenant.quota);
 		rb_erase(&group->by_id, &llm_broker.groups);
 		kfree(group);
 		group = parent;

@@ -14,6 +14,7 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
+#include "dmem.h"
 #include "news.h"
 #include "policy/memory.h"
 #include "policy/stage.h"
@@ -43,6 +44,7 @@ struct llm_lineage {
  * @id: its cgroup's
  * @by_id: in llm_broker.groups
  * @kept: memory that a server keeps for its requests to come; its own processes pay
+ * @dmem: what the kernel's own ledger has of what its own processes hold
  * @told: of what is asked of that, bytes that the server knows of
  * @notice_node: in llm_broker.reclaims, while there is more that is asked
  * @refs: its children and members, one for its quota, one for what is kept, and who is at work on it
@@ -58,6 +60,7 @@ struct llm_group {
 	u64 id;
 	struct rb_node by_id;
 	struct llm_ledger kept;
+	struct llm_dmem_account dmem;
 	u64 told[LLM_REGIONS_MAX];
 	struct list_head notice_node;
 	u32 refs;

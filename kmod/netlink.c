@@ -44,7 +44,7 @@ static int llm_netlink_explain(struct genl_info *info, int err)
 				    "the cgroup is nested too deep");
 		break;
 	case -ENOSPC:
-		NL_SET_ERR_MSG(info->extack, "too many cgroups have a quota");
+		NL_SET_ERR_MSG(info->extack, "too many cgroups have a quota, or too many regions");
 		break;
 	}
 	return err;

@@ -25,6 +25,7 @@ struct llm_group_view {
 	struct llm_quota quota;
 	struct llm_usage usage;
 	struct llm_pressure pressure;
+	struct llm_region_names names;
 };
 
 /* Under the lock. */
@@ -45,6 +46,7 @@ static void llm_group_show(struct llm_group *group, struct llm_group_view *ret_v
 	if (llm_tree_has(&tenant->asleep))
 		ret_view->usage.throttled_ns += now_ns - tenant->asleep_ns;
 	ret_view->pressure = tenant->pressure;
+	llm_region_names_take(&ret_view->names);
 }
 
 /* A cgroup that nobody has asked from and that has no quota. */
@@ -78,19 +80,19 @@ static int llm_netlink_tally_put(struct sk_buff *msg, const struct llm_tally *ta
 	return 0;
 }
 
-static int llm_netlink_charged_put(struct sk_buff *msg, const struct llm_usage *usage)
+static int llm_netlink_charged_put(struct sk_buff *msg, const struct llm_usage *usage,
+				   const struct llm_region_names *names)
 {
-	const char *name;
-
-	for (unsigned int region = 0; (name = llm_region_name(region)); region++)
+	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++)
 		if (usage->memory[region] &&
-		    llm_netlink_memory_put(msg, LLM_NL_A_USAGE_MEMORY, name,
+		    llm_netlink_memory_put(msg, LLM_NL_A_USAGE_MEMORY, names->of[region],
 					   usage->memory[region]))
 			return -EMSGSIZE;
 	return 0;
 }
 
-static int llm_netlink_usage_put(struct sk_buff *msg, const struct llm_usage *usage, u32 running)
+static int llm_netlink_usage_put(struct sk_buff *msg, const struct llm_usage *usage,
+				 const struct llm_region_names *names, u32 running)
 {
 	struct nlattr *nest = nla_nest_start(msg, LLM_NL_A_USAGE);
 
@@ -102,7 +104,7 @@ static int llm_netlink_usage_put(struct sk_buff *msg, const struct llm_usage *us
 			      LLM_NL_A_USAGE_PAD) ||
 	    nla_put_u64_64bit(msg, LLM_NL_A_USAGE_THROTTLED, usage->throttled_ns,
 			      LLM_NL_A_USAGE_PAD) ||
-	    llm_netlink_tally_put(msg, &usage->tally) || llm_netlink_charged_put(msg, usage))
+	    llm_netlink_tally_put(msg, &usage->tally) || llm_netlink_charged_put(msg, usage, names))
 		return -EMSGSIZE;
 	nla_nest_end(msg, nest);
 	return 0;
@@ -144,8 +146,9 @@ static int llm_netlink_view_put(struct sk_buff *msg, const struct genl_info *inf
 		return -EMSGSIZE;
 	if (nla_put_u64_64bit(msg, LLM_NL_A_CGROUP, view->id, LLM_NL_A_PAD) ||
 	    nla_put_u64_64bit(msg, LLM_NL_A_PARENT, view->parent, LLM_NL_A_PAD) ||
-	    llm_netlink_quota_put(msg, &view->quota, view->share_cache, view->prompt_cost) ||
-	    llm_netlink_usage_put(msg, &view->usage, view->pressure.running) ||
+	    llm_netlink_quota_put(msg, &view->quota, &view->names, view->share_cache,
+				  view->prompt_cost) ||
+	    llm_netlink_usage_put(msg, &view->usage, &view->names, view->pressure.running) ||
 	    llm_netlink_pressure_put(msg, &view->pressure)) {
 		genlmsg_cancel(msg, head);
 		return -EMSGSIZE;

@@ -5,6 +5,7 @@
  */
 #include <linux/bits.h>
 #include <linux/errno.h>
+#include <linux/string.h>
 #include <net/genetlink.h>
 #include <linux/llm_netlink.h>
 
@@ -76,37 +77,47 @@ static int llm_netlink_quota_bounds(struct genl_info *info, struct nlattr **attr
 	return 0;
 }
 
-static int llm_netlink_region(struct genl_info *info, struct nlattr *attr)
+/* The limit on a region, which is named twice if it was there. Return: it; NULL: too many. */
+static struct llm_quota_memory *llm_netlink_limit(struct llm_quota_change *change,
+						  const char *region)
 {
-	int region;
+	struct llm_quota_memory *limit;
 
-	spin_lock(&llm_broker.lock);
-	region = llm_region_take(nla_data(attr));
-	spin_unlock(&llm_broker.lock);
-	if (region == -ENOSPC)
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "too many regions");
-	else if (region < 0)
-		NL_SET_ERR_MSG_ATTR(info->extack, attr, "not the name of a region");
-	return region;
+	for (u32 i = 0; i < change->memory_count; i++)
+		if (!strcmp(change->memory[i].region, region))
+			return &change->memory[i];
+	if (change->memory_count == LLM_REGIONS_MAX)
+		return NULL;
+	limit = &change->memory[change->memory_count++];
+	strscpy(limit->region, region, sizeof(limit->region));
+	return limit;
 }
 
 static int llm_netlink_quota_memory(struct genl_info *info, struct nlattr *memory,
 				    struct llm_quota_change *change)
 {
 	struct nlattr *attrs[LLM_NL_A_MEMORY_MAX + 1];
-	int region;
+	struct llm_quota_memory *limit;
+	int err;
 
-	region = nla_parse_nested(attrs, LLM_NL_A_MEMORY_MAX, memory, NULL, NULL);
-	if (region)
-		return region;
+	err = nla_parse_nested(attrs, LLM_NL_A_MEMORY_MAX, memory, NULL, NULL);
+	if (err)
+		return err;
 	if (NL_REQ_ATTR_CHECK(info->extack, memory, attrs, LLM_NL_A_MEMORY_REGION) ||
 	    NL_REQ_ATTR_CHECK(info->extack, memory, attrs, LLM_NL_A_MEMORY_BYTES))
 		return -EINVAL;
-	region = llm_netlink_region(info, attrs[LLM_NL_A_MEMORY_REGION]);
-	if (region < 0)
-		return region;
-	change->regions |= BIT(region);
-	change->quota.memory[region] = nla_get_u64(attrs[LLM_NL_A_MEMORY_BYTES]);
+	if (!llm_region_valid(nla_data(attrs[LLM_NL_A_MEMORY_REGION]))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attrs[LLM_NL_A_MEMORY_REGION],
+				    "not the name of a region");
+		return -EINVAL;
+	}
+	limit = llm_netlink_limit(change, nla_data(attrs[LLM_NL_A_MEMORY_REGION]));
+	if (!limit) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attrs[LLM_NL_A_MEMORY_REGION],
+				    "too many regions");
+		return -ENOSPC;
+	}
+	limit->bytes = nla_get_u64(attrs[LLM_NL_A_MEMORY_BYTES]);
 	return 0;
 }
 
@@ -167,13 +178,12 @@ int llm_netlink_memory_put(struct sk_buff *msg, int type, const char *region, u6
 	return 0;
 }
 
-static int llm_netlink_limits_put(struct sk_buff *msg, const struct llm_quota *quota)
+static int llm_netlink_limits_put(struct sk_buff *msg, const struct llm_quota *quota,
+				  const struct llm_region_names *names)
 {
-	const char *name;
-
-	for (unsigned int region = 0; (name = llm_region_name(region)); region++)
+	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++)
 		if (quota->memory[region] != U64_MAX &&
-		    llm_netlink_memory_put(msg, LLM_NL_A_QUOTA_MEMORY, name,
+		    llm_netlink_memory_put(msg, LLM_NL_A_QUOTA_MEMORY, names->of[region],
 					   quota->memory[region]))
 			return -EMSGSIZE;
 	return 0;
@@ -183,13 +193,14 @@ static int llm_netlink_limits_put(struct sk_buff *msg, const struct llm_quota *q
  * llm_netlink_quota_put() - a quota as attributes
  * @msg: to be added to
  * @quota: with the burst as it was set
+ * @names: of regions, when @quota was looked at
  * @share_cache: as struct llm_group has it
  * @prompt_cost: of the root; U32_MAX: it is not the root
  *
  * Return: 0; EMSGSIZE.
  */
-int llm_netlink_quota_put(struct sk_buff *msg, const struct llm_quota *quota, bool share_cache,
-			  u32 prompt_cost)
+int llm_netlink_quota_put(struct sk_buff *msg, const struct llm_quota *quota,
+			  const struct llm_region_names *names, bool share_cache, u32 prompt_cost)
 {
 	struct nlattr *nest = nla_nest_start(msg, LLM_NL_A_QUOTA);
 
@@ -202,7 +213,7 @@ int llm_netlink_quota_put(struct sk_buff *msg, const struct llm_quota *quota, bo
 			      LLM_NL_A_QUOTA_PAD) ||
 	    nla_put_u64_64bit(msg, LLM_NL_A_QUOTA_PERIOD, quota->period_ns, LLM_NL_A_QUOTA_PAD) ||
 	    nla_put_u8(msg, LLM_NL_A_QUOTA_SHARE_CACHE, share_cache) ||
-	    llm_netlink_limits_put(msg, quota))
+	    llm_netlink_limits_put(msg, quota, names))
 		return -EMSGSIZE;
 	if (prompt_cost != U32_MAX && nla_put_u32(msg, LLM_NL_A_QUOTA_PROMPT_COST, prompt_cost))
 		return -EMSGSIZE;

@@ -21,6 +21,7 @@
 #include "policy/stock.h"
 #include "queue.h"
 #include "quota.h"
+#include "region.h"
 #include "request.h"
 
 #define LLM_QUOTA_LOOK_S	2	/* after so long removed cgroups are looked for again */
@@ -67,13 +68,6 @@ static void llm_quota_remember(struct llm_group *group, bool remember)
 	}
 }
 
-static void llm_quota_merge_memory(struct llm_quota *quota, const struct llm_quota_change *change)
-{
-	for (int region = 0; region < LLM_REGIONS_MAX; region++)
-		if (change->regions & BIT(region))
-			quota->memory[region] = change->quota.memory[region];
-}
-
 /* What the quota would be, but for the burst. */
 static void llm_quota_merge(struct llm_quota *quota, const struct llm_quota_change *change)
 {
@@ -91,7 +85,46 @@ static void llm_quota_merge(struct llm_quota *quota, const struct llm_quota_chan
 		quota->compute_ns = from->compute_ns;
 	if (change->fields & BIT(LLM_QUOTA_PERIOD))
 		quota->period_ns = from->period_ns;
-	llm_quota_merge_memory(quota, change);
+}
+
+/* Limits the regions that a change names; each that is limited is used. Return: 0; ENOSPC. */
+static int llm_quota_merge_memory(struct llm_quota *quota, const struct llm_quota_change *change)
+{
+	const char *names[LLM_REGIONS_MAX];
+	u32 regions[LLM_REGIONS_MAX], count = 0;
+	u64 bytes[LLM_REGIONS_MAX];
+	int err;
+
+	for (u32 i = 0; i < change->memory_count; i++) {
+		/* nobody has to know a region that is not limited */
+		if (change->memory[i].bytes == U64_MAX &&
+		    llm_region_find(change->memory[i].region) < 0)
+			continue;
+		names[count] = change->memory[i].region;
+		bytes[count++] = change->memory[i].bytes;
+	}
+	err = llm_regions_get(names, count, regions);
+	if (err)
+		return err;
+	for (u32 i = 0; i < count; i++) {
+		u64 *limit = &quota->memory[regions[i]];
+
+		/* each limit is one use, whatever it is */
+		if (*limit != U64_MAX)
+			llm_region_put(regions[i]);
+		if (bytes[i] == U64_MAX)
+			llm_region_put(regions[i]);
+		*limit = bytes[i];
+	}
+	return 0;
+}
+
+/** llm_quota_release() - a group's quota limits no region any more */
+void llm_quota_release(const struct llm_quota *quota)
+{
+	for (unsigned int region = 0; region < LLM_REGIONS_MAX; region++)
+		if (quota->memory[region] != U64_MAX)
+			llm_region_put(region);
 }
 
 /* Where a rate is set and no burst, one second of it may be used at once. */
@@ -115,6 +148,7 @@ static int llm_quota_change_locked(struct llm_group *group, const struct llm_quo
 {
 	struct llm_quota quota = group->tenant.quota;
 	u64 burst = group->burst;
+	int err;
 
 	llm_quota_merge(&quota, change);
 	if (change->fields & BIT(LLM_QUOTA_BURST))
@@ -126,6 +160,9 @@ static int llm_quota_change_locked(struct llm_group *group, const struct llm_quo
 		return -EINVAL;
 	if (list_empty(&group->quota_node) && llm_broker.quota_count >= LLM_QUOTAS_MAX)
 		return -ENOSPC;
+	err = llm_quota_merge_memory(&quota, change);
+	if (err)
+		return err;
 	group->burst = burst;
 	if (change->fields & BIT(LLM_QUOTA_SHARE_CACHE))
 		group->share_cache = change->share_cache;
@@ -155,7 +192,7 @@ static void llm_quota_tell(u64 cgroup, u32 type)
  *
  * Context: sleeps.
  * Return: 0; ENOENT no such cgroup, E2BIG nested too deep, ERANGE, EINVAL not for this cgroup,
- * ENOSPC too many have one, ENOMEM.
+ * ENOSPC too many have one, or too many regions are known, ENOMEM.
  */
 int llm_quota_change(u64 cgroup, const struct llm_quota_change *change)
 {
@@ -179,12 +216,15 @@ static void llm_quota_reset_locked(struct llm_group *group)
 {
 	const struct llm_quota none = llm_quota_none(LLM_WEIGHT_DEFAULT);
 
+	llm_group_get(group);
 	group->burst = U64_MAX;
 	group->share_cache = false;
 	if (!group->parent)
 		llm_broker.stage.prompt_cost = LLM_PROMPT_COST;
+	llm_quota_release(&group->tenant.quota);
 	llm_quota_apply(group, &none);
 	llm_quota_remember(group, false);
+	llm_group_put(group);
 }
 
 /**
@@ -192,7 +232,7 @@ static void llm_quota_reset_locked(struct llm_group *group)
  * @cgroup: its id
  *
  * Context: sleeps.
- * Return: 0; ENOENT no such cgroup.
+ * Return: 0; ENOENT no such cgroup, and nothing left of one.
  */
 int llm_quota_reset(u64 cgroup)
 {
@@ -202,10 +242,10 @@ int llm_quota_reset(u64 cgroup)
 
 	spin_lock(&llm_broker.lock);
 	group = llm_group_find(cgroup);
-	if (group && !list_empty(&group->quota_node)) {
+	/* also one that was removed, while there are requests left */
+	had = group && !llm_quota_default(group);
+	if (had)
 		llm_quota_reset_locked(group);
-		had = true;
-	}
 	spin_unlock(&llm_broker.lock);
 	if (had)
 		llm_quota_tell(cgroup, LLM_NL_EVENT_QUOTA);
@@ -215,23 +255,23 @@ int llm_quota_reset(u64 cgroup)
 /** llm_quota_reset_all() - nobody has a quota any more; sleeps */
 void llm_quota_reset_all(void)
 {
-	u64 cgroup;
+	struct llm_group *group;
+	u64 cgroup = 0;
+	bool had;
 
 	do {
-		struct llm_group *group;
-
-		cgroup = 0;
 		spin_lock(&llm_broker.lock);
-		group = list_first_entry_or_null(&llm_broker.quotas, struct llm_group, quota_node);
-		if (group) {
-			cgroup = group->id;
+		group = llm_group_after(cgroup);
+		had = group && !llm_quota_default(group);
+		if (group)
+			cgroup = group->id + 1;
+		if (had)
 			llm_quota_reset_locked(group);
-		}
 		spin_unlock(&llm_broker.lock);
-		if (cgroup)
-			llm_quota_tell(cgroup, LLM_NL_EVENT_QUOTA);
+		if (had)
+			llm_quota_tell(cgroup - 1, LLM_NL_EVENT_QUOTA);
 		cond_resched();
-	} while (cgroup);
+	} while (group);
 }
 
 /* The cgroup after this one that has a quota, in turn: the list goes round. */
@@ -307,7 +347,7 @@ static struct llm_group *llm_quota_memory_keeper(const struct llm_request *req,
 }
 
 /**
- * llm_quota_refused_memory() - tells that a request ends because memory is not to be had now
+ * llm_quota_refused_memory() - tells that a request can not have memory now, or ever
  * @req: it, with a leaf
  * @region: where
  * @bytes: how much

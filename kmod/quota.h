@@ -8,6 +8,7 @@
 #define LLM_QUOTA_H
 
 #include <linux/types.h>
+#include <linux/llm.h>
 
 #include "policy/tenant.h"
 
@@ -36,16 +37,28 @@ enum llm_quota_field {
 };
 
 /**
+ * struct llm_quota_memory - a limit on a region
+ * @region: its name, valid
+ * @bytes: U64_MAX: none
+ */
+struct llm_quota_memory {
+	char region[LLM_REGION_NAME_MAX];
+	u64 bytes;
+};
+
+/**
  * struct llm_quota_change - what to set
  * @fields: bits of enum llm_quota_field: what of the following, and of @quota, is meant
- * @regions: bits of regions: which of @quota.memory are
+ * @memory: limits on regions
+ * @memory_count: of them
  * @share_cache: as struct llm_group has it
  * @prompt_cost: units of a token of a prompt, for all
- * @quota: each field within its bounds
+ * @quota: each field within its bounds; but for memory
  */
 struct llm_quota_change {
 	u32 fields;
-	u32 regions;
+	struct llm_quota_memory memory[LLM_REGIONS_MAX];
+	u32 memory_count;
 	bool share_cache;
 	u32 prompt_cost;
 	struct llm_quota quota;
@@ -54,6 +67,7 @@ struct llm_quota_change {
 int llm_quota_change(u64 cgroup, const struct llm_quota_change *change);
 int llm_quota_reset(u64 cgroup);
 void llm_quota_reset_all(void);
+void llm_quota_release(const struct llm_quota *quota);
 void llm_quota_collect(struct work_struct *work);
 
 int llm_quota_admit(struct llm_request *req);

@@ -16,6 +16,7 @@
 #include "charge.h"
 #include "client.h"
 #include "commands.h"
+#include "dmem.h"
 #include "limits.h"
 #include "queue.h"
 #include "read.h"
@@ -149,6 +150,7 @@ static u32 llm_read_want(const struct llm_call *call, const struct llm_read *rea
 enum llm_read_step {
 	LLM_READ_FINAL = 0,	/* bytes may be detached; the struct goes out and the call ends */
 	LLM_READ_AGAIN = 1,	/* bytes are detached, and there is more to do after them */
+	LLM_READ_PAY = 2,	/* the caller has to pay for something before he waits */
 };
 
 /* Is this round the call's last one? */
@@ -187,6 +189,8 @@ static int llm_read_look(struct llm_call *call, bool park, struct llm_answer *re
 		return step;
 	}
 	if (!call->done || read->flags & LLM_READ_ALL) {
+		if (park && llm_dmem_owes(call->client))
+			return LLM_READ_PAY;
 		if (park)
 			return llm_waiter_park(&call->waiter, &req->waiters);
 		if (!call->done || call->probe)
@@ -258,9 +262,12 @@ int llm_read_attempt(struct llm_call *call, bool park)
 	int step;
 
 	do {
+		llm_dmem_pay_dues(call->client);
 		spin_lock(&llm_broker.lock);
 		step = llm_read_look(call, park, &answer);
 		spin_unlock(&llm_broker.lock);
+		if (step == LLM_READ_PAY)
+			continue;
 		if (step == -EIOCBQUEUED || (step == -EAGAIN && call->probe))
 			return step;
 		if (step < 0)
@@ -268,6 +275,6 @@ int llm_read_attempt(struct llm_call *call, bool park)
 		if (!answer.req)
 			return llm_read_cut(call, llm_read_write(call));
 		step = llm_read_deliver(call, &answer, step);
-	} while (step == LLM_READ_AGAIN);
+	} while (step > LLM_READ_FINAL);
 	return step;
 }

@@ -15,6 +15,7 @@
 #include "call.h"
 #include "charge.h"
 #include "client.h"
+#include "dmem.h"
 #include "limits.h"
 #include "queue.h"
 #include "quota.h"
@@ -125,6 +126,7 @@ static void llm_request_setup(struct llm_request *req, const struct llm_admissio
 	INIT_LIST_HEAD(&req->client_node);
 	INIT_LIST_HEAD(&req->waiters);
 	INIT_LIST_HEAD(&req->notice_node);
+	INIT_LIST_HEAD(&req->due_node);
 	INIT_LIST_HEAD(&req->impatient_node);
 	llm_bytes_init(&req->prompt);
 	llm_bytes_init(&req->journal);
@@ -248,6 +250,8 @@ static void llm_admission_return(struct llm_user *user, struct llm_leaf *leaf, u
 {
 	llm_limits_dismiss(user, bytes);
 	llm_user_put(user);
+	if (leaf)
+		llm_dmem_settle(leaf->member->group);
 	llm_leaf_put(leaf);
 }
 
@@ -619,6 +623,7 @@ void llm_request_detach(struct llm_request *req, struct llm_trash *trash)
 	if (!client)
 		return;
 	req->client = NULL;
+	llm_dmem_forgive(req);
 	list_del_init(&req->client_node);
 	client->admitted--;
 	if (client->stream_id == req->id)

@@ -61,6 +61,7 @@ enum llm_pause_reason {
  * @client_node: in llm_client.requests
  * @waiters: calls that wait for this request
  * @notice_node: in llm_broker.notices
+ * @due_node: in llm_client.dues
  * @impatient_node: in llm_throttle.impatient
  * @who: constant; who asked
  * @user: constant; who pays
@@ -79,6 +80,8 @@ enum llm_pause_reason {
  *	LLM_EVENT_RECLAIM), or 0
  * @notice_ns: since when
  * @notice_region: LLM_EVENT_RECLAIM: where memory is short
+ * @dmem_returned: of the region, as it was when the kernel's ledger refused what it needs
+ * @dmem_ns: when that was, or when it began to wait for who should pay
  * @domain_cgroup: constant; with all below it, or else with its user there, it may share what was
  *	computed
  * @domain_shared: constant; with all below it
@@ -110,6 +113,7 @@ struct llm_request {
 	struct list_head client_node;
 	struct list_head waiters;
 	struct list_head notice_node;
+	struct list_head due_node;
 	struct list_head impatient_node;
 	struct llm_identity who;
 	struct llm_user *user;
@@ -128,6 +132,8 @@ struct llm_request {
 	u32 notice;
 	u64 notice_ns;
 	u32 notice_region;
+	u64 dmem_returned;
+	u64 dmem_ns;
 	u64 domain_cgroup;
 	bool domain_shared;
 	u64 told_ns;

@@ -17,6 +17,7 @@
 #include "call.h"
 #include "charge.h"
 #include "commands.h"
+#include "dmem.h"
 #include "limits.h"
 #include "map.h"
 #include "netlink.h"
@@ -107,6 +108,16 @@ static bool llm_server_strip(void)
 	return n == LLM_BATCH;
 }
 
+/* It holds nothing there any more. */
+static void llm_server_drop_regions(struct llm_server *server)
+{
+	if (!server->regions_set)
+		return;
+	for (u32 i = 0; i < server->region_count; i++)
+		llm_region_put(server->regions[i]);
+	server->region_count = 0;
+}
+
 /**
  * llm_server_leave() - a server goes: its process ends, or its file does
  * @server: may have left already
@@ -131,6 +142,7 @@ void llm_server_leave(struct llm_server *server)
 			;
 		llm_charge_forget();
 		spin_lock(&llm_broker.lock);
+		llm_server_drop_regions(server);
 		llm_broker.server = NULL;
 		llm_broker.serverless_ns = ktime_get_ns();
 		llm_queue_timeout_start();
@@ -194,7 +206,7 @@ static int llm_setup_read(const struct llm_setup *setup, struct llm_region *regi
 
 		if (regions[i].reserved || !llm_region_valid(name) ||
 		    !llm_args_zero(name + name_len, LLM_REGION_NAME_MAX - name_len) ||
-		    (llm_region_find(name) == LLM_REGION_HOST) != !i)
+		    !strcmp(name, "host") != !i)
 			return -EINVAL;
 		for (u32 j = 0; j < i; j++)
 			if (!strcmp(regions[j].name, name))
@@ -206,7 +218,8 @@ static int llm_setup_read(const struct llm_setup *setup, struct llm_region *regi
 /* Under the lock. Return: 0; ESHUTDOWN, EBUSY, ENOSPC: nothing was set. */
 static int llm_setup_regions(struct llm_server *server, const struct llm_region *regions, u32 count)
 {
-	u32 numbers[LLM_REGIONS_MAX];
+	const char *names[LLM_REGIONS_MAX];
+	int err;
 
 	if (server->gone)
 		return -ESHUTDOWN;
@@ -214,14 +227,11 @@ static int llm_setup_regions(struct llm_server *server, const struct llm_region 
 		return 0;
 	if (server->regions_set)
 		return -EBUSY;
-	for (u32 i = 0; i < count; i++) {
-		const int number = llm_region_take(regions[i].name);
-
-		if (number < 0)
-			return number;
-		numbers[i] = number;
-	}
-	memcpy(server->regions, numbers, count * sizeof(*numbers));
+	for (u32 i = 0; i < count; i++)
+		names[i] = regions[i].name;
+	err = llm_regions_get(names, count, server->regions);
+	if (err)
+		return err;
 	server->region_count = count;
 	server->regions_set = true;
 	return 0;
@@ -244,6 +254,8 @@ static int llm_setup_start(struct llm_call *call)
 		llm_stage_set_slots(&llm_broker.stage, setup->slots, setup->sequences);
 	llm_queue_run();
 	spin_unlock(&llm_broker.lock);
+	for (u32 i = 0; !err && i < setup->region_count; i++)
+		llm_dmem_register(call->server->regions[i], regions[i].name, regions[i].bytes);
 	return err;
 }
 

@@ -13,6 +13,7 @@
 
 #include "client.h"
 #include "commands.h"
+#include "dmem.h"
 #include "limits.h"
 #include "read.h"
 #include "request.h"
@@ -212,7 +213,7 @@ static ssize_t llm_stream_try(struct llm_client *client, u64 id, struct iov_iter
 	return llm_stream_deliver(&answer, to);
 }
 
-/* Would llm_stream_try() find something? */
+/* Would llm_stream_try() find something, or has the caller to pay before he waits? */
 static bool llm_stream_ready(struct llm_client *client, u64 id)
 {
 	struct llm_request *req;
@@ -220,7 +221,8 @@ static bool llm_stream_ready(struct llm_client *client, u64 id)
 
 	spin_lock(&llm_broker.lock);
 	req = llm_client_find(client, id);
-	ready = !req || (!req->reading && llm_request_ready(req, 1, false));
+	ready = !req || (!req->reading && llm_request_ready(req, 1, false)) ||
+		llm_dmem_owes(client);
 	spin_unlock(&llm_broker.lock);
 	return ready;
 }
@@ -237,6 +239,7 @@ ssize_t llm_stream_read(struct llm_client *client, struct iov_iter *to, bool non
 	if (rc || !id)
 		return rc;
 	for (;;) {
+		llm_dmem_pay_dues(client);
 		rc = llm_stream_try(client, id, to);
 		if (rc != -EAGAIN || nonblock)
 			return rc;
@@ -267,6 +270,7 @@ __poll_t llm_stream_poll(struct llm_client *client, bool for_input)
 		if (err && err != -ERESTARTSYS)
 			events |= EPOLLERR | EPOLLIN | EPOLLRDNORM;
 	}
+	llm_dmem_pay_dues(client);
 	spin_lock(&llm_broker.lock);
 	if (llm_client_next_ready(client, false))
 		events |= EPOLLIN | EPOLLRDNORM;

@@ -14,6 +14,7 @@
 #include "call.h"
 #include "client.h"
 #include "commands.h"
+#include "dmem.h"
 #include "limits.h"
 #include "request.h"
 
@@ -114,6 +115,7 @@ static int llm_submit_publish(struct llm_request *req, u64 *ret_id)
 {
 	int err;
 
+	llm_dmem_prepay(req);
 	spin_lock(&llm_broker.lock);
 	err = llm_request_publish(req, ret_id);
 	spin_unlock(&llm_broker.lock);
@@ -211,6 +213,7 @@ static int llm_submit_publish_prompt(struct llm_request *req, struct llm_bytes *
 {
 	int err;
 
+	llm_dmem_prepay(req);
 	spin_lock(&llm_broker.lock);
 	llm_bytes_append(&req->prompt, prompt);
 	err = llm_request_publish(req, ret_id);

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "client.h"
 #include "commands.h"
+#include "dmem.h"
 #include "request.h"
 
 int llm_wait_start(struct llm_call *call)
@@ -27,7 +28,10 @@ int llm_wait_start(struct llm_call *call)
 	return 0;
 }
 
-/* Return: 0 and a request; EIOCBQUEUED the call is parked, or an error. */
+/* The caller has to pay for something before he waits. */
+#define LLM_WAIT_PAY	1
+
+/* Return: 0 and a request; LLM_WAIT_PAY; EIOCBQUEUED the call is parked, or an error. */
 static int llm_wait_look(struct llm_call *call, bool park, struct llm_request **ret_req)
 {
 	struct llm_client *client = call->client;
@@ -53,6 +57,8 @@ static int llm_wait_look(struct llm_call *call, bool park, struct llm_request **
 		*ret_req = req;
 		return 0;
 	}
+	if (park && llm_dmem_owes(client))
+		return LLM_WAIT_PAY;
 	return park ? llm_waiter_park(&call->waiter, list) : -EAGAIN;
 }
 
@@ -61,12 +67,15 @@ int llm_wait_attempt(struct llm_call *call, bool park)
 	struct llm_request *req = NULL;
 	int rc;
 
-	spin_lock(&llm_broker.lock);
-	rc = llm_wait_look(call, park, &req);
-	if (!rc) {
-		call->args.wait.id = req->id;
-		call->args.wait.state = req->state;
-	}
-	spin_unlock(&llm_broker.lock);
+	do {
+		llm_dmem_pay_dues(call->client);
+		spin_lock(&llm_broker.lock);
+		rc = llm_wait_look(call, park, &req);
+		if (!rc) {
+			call->args.wait.id = req->id;
+			call->args.wait.state = req->state;
+		}
+		spin_unlock(&llm_broker.lock);
+	} while (rc == LLM_WAIT_PAY);
 	return rc ?: llm_args_write(call);
 }

@@ -148,6 +148,9 @@ static void llm_ledger_step_out(struct llm_ledger *ledger)
 {
 	llm_tree_remove(&ledger->full->lines[ledger->region], &ledger->in_line);
 	ledger->full = NULL;
+	ledger->unpaid = false;
+	ledger->refused = false;
+	ledger->absent = false;
 }
 
 /* Gives up a charge that waits, or what was reserved for it. */
@@ -160,6 +163,17 @@ static void llm_ledger_drop_claim(struct llm_ledger *ledger)
 	}
 	llm_tenant_sub_memory(ledger->payer, NULL, ledger->region, ledger->reserve);
 	ledger->reserve = 0;
+}
+
+/* From now on a charge waits for room at a tenant. */
+static void llm_ledger_claim(struct llm_ledger *ledger, struct llm_tenant *full, unsigned int region,
+			     u64 bytes)
+{
+	ledger->region = region;
+	ledger->bytes = bytes;
+	ledger->waits = true;
+	llm_tree_insert(&ledger->payer->policy->claims, &ledger->waiting, ledger->age);
+	llm_ledger_line_up(ledger, full);
 }
 
 /* Turns what was reserved into what is held. Return: that was enough. */
@@ -194,18 +208,46 @@ enum llm_charge_result llm_ledger_charge(struct llm_ledger *ledger, unsigned int
 	llm_ledger_drop_claim(ledger);
 	if (!reserved)
 		result = llm_ledger_take(ledger, region, bytes, &obstacle);
-	if (result == LLM_CHARGE_DONE) {
+	ledger->patient = wait;
+	if (result == LLM_CHARGE_DONE)
 		ledger->held[region] += reserved ? 0 : bytes;
-	} else if (result == LLM_CHARGE_FULL && (wait || !obstacle.others)) {
-		ledger->region = region;
-		ledger->bytes = bytes;
-		ledger->waits = true;
-		ledger->patient = wait;
-		llm_tree_insert(&ledger->payer->policy->claims, &ledger->waiting, ledger->age);
-		llm_ledger_line_up(ledger, obstacle.full);
-	}
+	else if (result == LLM_CHARGE_FULL && (wait || !obstacle.others))
+		llm_ledger_claim(ledger, obstacle.full, region, bytes);
 	llm_ledger_close(ledger);
 	return result;
+}
+
+/**
+ * llm_ledger_defer() - a charge that was just made has to be paid for elsewhere first
+ * @ledger: whose; holds it no more, but waits
+ * @payer: at or above its own payer: in whose name it is to be paid for
+ * @region: of the charge
+ * @bytes: of the charge
+ * @absent: its client is not there to pay
+ */
+void llm_ledger_defer(struct llm_ledger *ledger, struct llm_tenant *payer, unsigned int region,
+		      u64 bytes, bool absent)
+{
+	llm_ledger_open(ledger);
+	ledger->held[region] -= bytes;
+	llm_tenant_sub_memory(ledger->payer, NULL, region, bytes);
+	llm_ledger_claim(ledger, payer, region, bytes);
+	ledger->unpaid = true;
+	ledger->absent = absent;
+	llm_ledger_close(ledger);
+}
+
+/** llm_ledger_refuse() - a charge that was deferred could not be paid for, as things are */
+void llm_ledger_refuse(struct llm_ledger *ledger)
+{
+	ledger->refused = ledger->unpaid;
+	ledger->absent = false;
+}
+
+/** llm_ledger_miss() - the client that should pay for a charge that was deferred does not come */
+void llm_ledger_miss(struct llm_ledger *ledger)
+{
+	ledger->absent = ledger->unpaid && !ledger->refused;
 }
 
 /**
@@ -333,12 +375,31 @@ void llm_ledger_set_idle(struct llm_ledger *ledger, bool idle)
 	llm_ledger_close(ledger);
 }
 
+/*
+ * Below whom something may be given back that helps a charge that waits. Which limit elsewhere
+ * refused it is not known, so the highest tenant counts below which nobody goes on.
+ */
+static const struct llm_tenant *llm_ledger_scope(const struct llm_ledger *claim)
+{
+	const struct llm_tenant *scope = claim->full;
+
+	if (!claim->refused)
+		return scope;
+	for (const struct llm_tenant *tenant = scope; tenant; tenant = tenant->parent)
+		if (tenant->usage.memory[claim->region] == tenant->stuck[claim->region])
+			scope = tenant;
+	return scope;
+}
+
 /** llm_ledger_missing() - Return: bytes that have to come back for a charge that waits; may be 0 */
 u64 llm_ledger_missing(const struct llm_ledger *claim)
 {
 	const u64 limit = claim->full->quota.memory[claim->region];
 	const u64 used = claim->full->usage.memory[claim->region];
 
+	/* how much would do elsewhere is not known; nothing, before it was tried */
+	if (claim->unpaid)
+		return claim->refused ? claim->bytes : 0;
 	/* A charge that could never be made does not wait, but the limit may have been lowered. */
 	if (claim->bytes > limit)
 		return used;
@@ -348,7 +409,9 @@ u64 llm_ledger_missing(const struct llm_ledger *claim)
 /** llm_ledger_wedged() - Return: nobody will give back what a charge waits for, unless asked to */
 bool llm_ledger_wedged(const struct llm_ledger *claim)
 {
-	return claim->full->usage.memory[claim->region] == claim->full->stuck[claim->region];
+	const struct llm_tenant *scope = llm_ledger_scope(claim);
+
+	return scope->usage.memory[claim->region] == scope->stuck[claim->region];
 }
 
 static bool llm_ledger_below(const struct llm_ledger *ledger, const struct llm_tenant *above)
@@ -362,15 +425,15 @@ static bool llm_ledger_below(const struct llm_ledger *ledger, const struct llm_t
 /** llm_ledger_owes() - Return: bytes it was asked for that would help a charge that waits */
 u64 llm_ledger_owes(const struct llm_ledger *ledger, const struct llm_ledger *claim)
 {
-	return llm_ledger_below(ledger, claim->full) ? ledger->asked[claim->region] : 0;
+	return llm_ledger_below(ledger, llm_ledger_scope(claim)) ? ledger->asked[claim->region] : 0;
 }
 
 /** llm_ledger_can_give() - Return: bytes it can be asked for, for a charge that waits */
 u64 llm_ledger_can_give(const struct llm_ledger *ledger, const struct llm_ledger *claim)
 {
-	if (!llm_ledger_below(ledger, claim->full) || ledger == claim)
+	if (!llm_ledger_below(ledger, llm_ledger_scope(claim)) || ledger == claim)
 		return 0;
-	if (!ledger->kept && !ledger->idle && llm_key_before(ledger->age, claim->age))
+	if (!ledger->kept && !ledger->idle && !ledger->absent && llm_key_before(ledger->age, claim->age))
 		return 0;
 	return ledger->held[claim->region] - ledger->asked[claim->region];
 }

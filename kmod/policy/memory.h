@@ -12,6 +12,11 @@
  * Who does not want to wait for a quota does wait where all that is in the way is kept for later requests:
  * that is asked back, and no quota would have kept him out but for it.
  *
+ * A charge that the quotas allow may have to be paid for elsewhere first, by its client, in another
+ * ledger with limits of its own that are not known here. Until then it stands in line at the tenant
+ * in whose name that is done. If it was tried in vain, then what may help is whatever is given back
+ * below any tenant above; so it looks as high up as nobody goes on.
+ *
  * Nobody waits for ever: kept memory is asked back as soon as somebody waits for room above it; and
  * where all that is held below a full tenant is held by requests that themselves stand still (they
  * wait for memory or for their reader), the youngest of those is asked to give back what it has,
@@ -33,9 +38,12 @@
  * @asked: of these, to be given back; stands until they are, or until it goes on
  * @node: in the policy's @kept or @stuck, while it stands still and holds something
  * @waits: a charge waits for room
- * @patient: it does so also for what others hold, not only for what is kept
+ * @patient: it does, or would, so also for what others hold, not only for what is kept
  * @region: of that charge
  * @bytes: of that charge
+ * @unpaid: it waits to be paid for elsewhere, not for a quota
+ * @refused: that was tried, and there was no room
+ * @absent: it is not tried, for its client is not there
  * @reserve: bytes of it that were charged on its behalf, before it asks again
  * @full: the tenant where it stands in line
  * @waiting: in the policy's @claims
@@ -54,6 +62,9 @@ struct llm_ledger {
 	bool patient;
 	unsigned int region;
 	u64 bytes;
+	bool unpaid;
+	bool refused;
+	bool absent;
 	u64 reserve;
 	struct llm_tenant *full;
 	struct llm_tree_node waiting;
@@ -82,6 +93,10 @@ bool llm_ledger_keep(struct llm_ledger *ledger, struct llm_ledger *kept, unsigne
 		     u64 bytes);
 void llm_ledger_release(struct llm_ledger *ledger);
 
+void llm_ledger_defer(struct llm_ledger *ledger, struct llm_tenant *payer, unsigned int region,
+		      u64 bytes, bool absent);
+void llm_ledger_refuse(struct llm_ledger *ledger);
+void llm_ledger_miss(struct llm_ledger *ledger);
 bool llm_ledger_retry(struct llm_ledger *ledger);
 void llm_ledger_withdraw(struct llm_ledger *ledger);
 bool llm_ledger_involved(const struct llm_ledger *ledger);

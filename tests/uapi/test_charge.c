@@ -207,9 +207,10 @@ static void test_refused(void)
 	arg.id = id;
 	arg.pad = 1;
 	fails(ioctl(server, LLM_IOC_CHARGE, &arg), EINVAL, "padding");
-	is(charge(id, 0, UINT64_MAX), 0, "as much as can be said, where nothing limits it");
-	is(charge(id, 1, 1), 0, "other memory is another matter");
-	fails(charge(id, 0, 1), EDQUOT, "more than can be counted");
+	/* of a device whose size nobody knows, so that the kernel does not count it as well */
+	is(charge(id, 1, UINT64_MAX), 0, "as much as can be said, where nothing limits it");
+	is(charge(id, 0, 1), 0, "other memory is another matter");
+	fails(charge(id, 1, 1), EDQUOT, "more than can be counted");
 	is(commit(server, id, "", LLM_COMMIT_END), 0, "the end");
 	forget(id);
 	ok(total_is(0, 0), "nothing is charged");

@@ -105,13 +105,19 @@ static bool no_news(void)
 
 static void test_limit(void)
 {
+	const int listener = nl_open();
+	struct nl_event event;
 	uint64_t x, y, z;
 
 	limit(top, 100);
 	x = begin(A, 0);
 	y = begin(B, 0);
 	z = begin(A, 0);
+	must(listener >= 0 && !nl_join(listener), "listen");
 	fails(charge(x, 101), EDQUOT, "more than there can ever be");
+	ok(nl_event_of(listener, LLM_NL_EVENT_REFUSED, top, &event), "the administrator is told");
+	is(event.attrs[LLM_NL_A_EVENT_REQUEST], x, "whom");
+	close(listener);
 	is(charge(x, 60), 0, "60 of 100");
 	fails(charge(x, 41), EDQUOT, "more than that, with what it has");
 	is(charge(y, 60), LLM_VERDICT_PAUSE, "another cgroup below the same limit waits");

@@ -236,22 +236,23 @@ static void test_gone(void)
 	ok(step_find(first) && !step_find(second), "one begins");
 	must(cgroup_remove(TOP "/gone"), "remove the cgroup");
 	ok(nl_event_of(listener, LLM_NL_EVENT_GROUP_GONE, id, &event), "its quota is forgotten");
-	is(nl_quota_reset(nl, id), -ENOENT, "nobody can reset it");
 	is(nl_group_get(nl, id, &group), 0, "it is still there for its requests");
 	is(group.quota.in_flight, 1, "which keep the quota");
 	step_news(0);
 	ok(!step_find(second), "the second one waits");
 	is(nl_quota_set(nl, id, LLM_NL_A_QUOTA_IN_FLIGHT, 5ULL, 0), -ENOENT, "nobody can set it");
-	step_commit(step_find(first), 0, 0, LLM_COMMIT_END);
+	is(nl_quota_reset(nl, id), 0, "but reset");
 	step_news(0);
 	must(step_find(second), "now it begins");
+	step_commit(step_find(first), 0, 0, LLM_COMMIT_END);
 	step_commit(step_find(second), 0, 0, LLM_COMMIT_END);
 	is(status_of(first), 0, "the first has ended");
 	is(status_of(second), 0, "and the second");
 	is(nl_group_get(nl, id, &group), 0, "its counts stay while it was the last to ask by this file");
 	is(group.usage[LLM_NL_A_USAGE_ENDED], 2, "two have ended");
 	must(ask(A), "another cgroup asks");
-	is(nl_group_get(nl, id, &group), -ENOENT, "it is gone");
+	ok(eventually(nl_group_get(nl, id, &group) == -ENOENT), "it is gone");
+	is(nl_quota_reset(nl, id), -ENOENT, "and there is nothing to reset");
 	close(listener);
 	clean();
 }

@@ -7,6 +7,7 @@
 #include "uapi.h"
 #include "uapi_netlink.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -518,6 +519,75 @@ static void test_noise(void)
 	ok(eventually(count_groups() == 0), "and nothing is left");
 }
 
+/* Limits @count regions "PREFIX0" ... below the test's cgroup; to @bytes, with a burst. */
+static int limit_regions(const char *prefix, int count, uint64_t bytes, uint64_t burst)
+{
+	struct nl_answer answer;
+	struct nl_msg msg;
+	size_t quota, memory;
+	char name[16];
+
+	nl_begin(&msg, LLM_NL_CMD_QUOTA_SET, NLM_F_ACK);
+	nl_put_u64(&msg, LLM_NL_A_CGROUP, child);
+	quota = nl_nest(&msg, LLM_NL_A_QUOTA);
+	nl_put_u64(&msg, LLM_NL_A_QUOTA_BURST, burst);
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%s%d", prefix, i);
+		memory = nl_nest(&msg, LLM_NL_A_QUOTA_MEMORY);
+		nl_put(&msg, LLM_NL_A_MEMORY_REGION, name, strlen(name) + 1);
+		nl_put_u64(&msg, LLM_NL_A_MEMORY_BYTES, bytes);
+		nl_nest_end(&msg, memory);
+	}
+	nl_nest_end(&msg, quota);
+	return nl_talk(nl, &msg, &answer, NULL, NULL);
+}
+
+static int setup_region(int server, const char *name)
+{
+	struct llm_region regions[2] = { { .name = "host" } };
+	struct llm_setup arg = {
+		.size = sizeof(arg), .regions = (uintptr_t)regions, .region_count = 2,
+	};
+
+	strncpy(regions[1].name, name, sizeof(regions[1].name) - 1);
+	return ioctl(server, LLM_IOC_SETUP, &arg) ? -errno : 0;
+}
+
+/* There is room for host memory and seven more, which is for those that are used. */
+static void test_regions(void)
+{
+	const uint64_t burst = 1000, wrong = 1;
+	int server = server_open();
+
+	is(limit_regions("bad", 7, 5, wrong), -ERANGE, "what is refused for something else");
+	is(limit_regions("good", 7, 5, burst), 0, "takes no names");
+	is(limit_regions("more", 1, 5, burst), -ENOSPC, "eight are too many");
+	is(limit_regions("more", 1, UINT64_MAX, burst), 0, "no limit needs no name");
+	is(limit_regions("good", 7, 6, burst), 0, "other limits on the same");
+	is(setup_region(server, "cuda0"), -ENOSPC, "a server's are too many as well");
+	is(limit_regions("good", 1, UINT64_MAX, burst), 0, "one that is not limited any more");
+	is(setup_region(server, "cuda0"), 0, "makes room for it");
+	is(limit_regions("more", 1, 5, burst), -ENOSPC, "and for no more");
+	close(server);
+	server = server_open();
+	is(limit_regions("more", 1, 5, burst), 0, "until the server is gone");
+	is(setup_region(server, "cuda0"), -ENOSPC, "and others have taken its place");
+	is(nl_quota_reset(nl, child), 0, "without a quota");
+	is(setup_region(server, "good6"), 0, "there is room for all");
+	is(limit_regions("seven", 7, 5, burst), -ENOSPC, "but for one");
+	is(limit_regions("six", 6, 5, burst), 0, "the others");
+	is(limit_regions("none", 1, 5, burst), -ENOSPC, "are in use");
+	is(nl_quota_reset(nl, child), 0, "until the end");
+	for (int i = 0; i < 20; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "r%d-", i);
+		must(!limit_regions(name, 6, 5, burst) && !nl_quota_reset(nl, child), name);
+	}
+	close(server);
+	is(count_groups(), 0, "nothing is left");
+}
+
 /* Deeper than is looked at. */
 static void test_deep(void)
 {
@@ -561,6 +631,7 @@ int main(void)
 	test_server_events();
 	test_permissions();
 	test_wrong();
+	test_regions();
 	test_noise();
 	test_deep();
 	must(cgroup_remove(TOP "/child") && cgroup_remove(TOP), "remove");

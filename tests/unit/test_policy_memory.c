@@ -481,6 +481,64 @@ static void test_reader(void **state)
 	assert_int_equal(a.asked[1], 0);
 }
 
+/* Charges that the quotas allow, and that have to be paid for elsewhere. */
+static void test_unpaid(void **state)
+{
+	(void)state;
+	assert_int_equal(llm_ledger_charge(&a, 0, 50, true), LLM_CHARGE_DONE);
+	llm_ledger_defer(&a, &tenants[1], 0, 50, false);
+	assert_int_equal(a.held[0], 0);
+	assert_int_equal(policy.root.usage.memory[0], 0);
+	assert_ptr_equal(llm_policy_claim_after(&policy, 0), &a);
+	/* as long as it was not tried nobody has to give anything back for it */
+	assert_int_equal(llm_ledger_missing(&a), 0);
+	/* who comes later and holds nothing stands behind it, but only there */
+	assert_int_equal(llm_ledger_charge(&b, 0, 1, true), LLM_CHARGE_FULL);
+	assert_int_equal(llm_ledger_charge(&c, 0, 1, true), LLM_CHARGE_DONE);
+	assert_true(llm_ledger_retry(&a));
+	assert_false(a.unpaid);
+	assert_int_equal(a.reserve, 50);
+	assert_int_equal(llm_ledger_charge(&a, 0, 50, true), LLM_CHARGE_DONE);
+	assert_int_equal(policy.root.usage.memory[0], 51);
+	assert_true(llm_ledger_retry(&b));
+	llm_ledger_withdraw(&b);
+}
+
+/* Who limits is not known, so it is tried as high up as all stand still. */
+static void test_unpaid_wedge(void **state)
+{
+	(void)state;
+	assert_int_equal(llm_ledger_charge(&a, 0, 50, true), LLM_CHARGE_DONE);
+	assert_int_equal(llm_ledger_charge(&c, 0, 50, true), LLM_CHARGE_DONE);
+	assert_int_equal(llm_ledger_charge(&a, 0, 10, true), LLM_CHARGE_DONE);
+	llm_ledger_defer(&a, &tenants[1], 0, 10, false);
+	llm_ledger_refuse(&a);
+	assert_int_equal(llm_ledger_missing(&a), 10);
+	/* below its own tenant nobody goes on, but nobody else has anything there */
+	assert_true(llm_ledger_wedged(&a));
+	assert_int_equal(llm_ledger_can_give(&c, &a), 0);
+	assert_int_equal(llm_ledger_charge(&c, 0, 10, true), LLM_CHARGE_DONE);
+	llm_ledger_defer(&c, &tenants[0], 0, 10, false);
+	assert_int_equal(llm_ledger_can_give(&c, &a), 50);
+	/* the older one does not give way, unless its client does not come */
+	llm_ledger_refuse(&c);
+	assert_int_equal(llm_ledger_can_give(&a, &c), 0);
+	llm_ledger_withdraw(&a);
+	assert_int_equal(llm_ledger_charge(&a, 0, 10, true), LLM_CHARGE_DONE);
+	llm_ledger_defer(&a, &tenants[1], 0, 10, false);
+	assert_int_equal(llm_ledger_can_give(&a, &c), 0);
+	llm_ledger_miss(&a);
+	assert_int_equal(llm_ledger_can_give(&a, &c), 50);
+	llm_ledger_refuse(&a);
+	llm_ledger_miss(&a);
+	assert_int_equal(llm_ledger_can_give(&a, &c), 0);
+	llm_ledger_release(&a);
+	llm_ledger_release(&c);
+	assert_null(llm_policy_claim_after(&policy, 0));
+	assert_int_equal(policy.root.usage.memory[0], 0);
+	assert_int_equal(policy.root.stuck[0], 0);
+}
+
 static void test_kept(void **state)
 {
 	struct llm_ledger prefix;
@@ -556,6 +614,8 @@ int main(void)
 		cmocka_unit_test_setup(test_line, setup),
 		cmocka_unit_test_setup(test_wedge, setup),
 		cmocka_unit_test_setup(test_reader, setup),
+		cmocka_unit_test_setup(test_unpaid, setup),
+		cmocka_unit_test_setup(test_unpaid_wedge, setup),
 		cmocka_unit_test_setup(test_kept, setup),
 		cmocka_unit_test_setup(test_hasty, setup),
 		cmocka_unit_test_setup(test_lowered, setup),

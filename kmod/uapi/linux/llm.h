@@ -86,7 +86,10 @@
  *
  *   Before it takes memory for a request it CHARGEs it, to the cgroup of whoever asked and to all
  *   above; after it has given it back, it UNCHARGEs it. A request for which a quota leaves no room
- *   is paused until there is some, and then asks again. Where all who hold memory below a quota
+ *   is paused until there is some, and then asks again. Where the kernel has the dmem controller of
+ *   cgroups, a region is "llm/" and its name there, and its limits bind as well: what is held for a
+ *   request is paid for by its client when it submits and whenever it reads, waits or polls, and a
+ *   request that is not paid for may be paused until then. Where all who hold memory below a quota
  *   stand still, or where memory is kept for later requests while somebody waits, LLM_EVENT_RECLAIM
  *   says what is to be given back: what was computed there is computed again later.
  *
@@ -767,7 +770,7 @@ struct llm_event {
 
 /**
  * struct llm_region - a kind of memory that a server takes in the name of its clients
- * @bytes: there are in all
+ * @bytes: there are in all; 0: not known, and it is no region of the dmem controller
  * @reserved: zero
  * @name: of lower-case letters, digits, "_", "-" and "."; NUL-terminated and zero-filled
  */

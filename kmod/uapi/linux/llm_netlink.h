@@ -7,7 +7,7 @@
  * A cgroup is named by its id: the inode number of its folder in the cgroup2 file system. Limits
  * bind it and all below it. The family is there while llm.ko is, in the initial network namespace;
  * without it there are no quotas. A quota goes with its cgroup, soon after that is removed;
- * requests that are left there keep it until they end.
+ * requests that are left there keep it until they end, or until it is reset.
  *
  * Who may: GET and WATCH anyone, as with the files of a cgroup; SET, RESET, REQUEST_GET and the
  * group "events" CAP_SYS_ADMIN in the initial user namespace.

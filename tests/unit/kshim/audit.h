@@ -10,7 +10,7 @@
 
 /* Requests above this id are not followed. */
 #define AUDIT_IDS	4096
-#define AUDIT_REGIONS	3
+#define AUDIT_REGIONS	LLM_REGIONS_MAX
 
 void audit_start(void);
 /* What a CHARGE or UNCHARGE did. */

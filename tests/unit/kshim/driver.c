@@ -4,6 +4,8 @@
  */
 #include "kshim.h"
 
+#include <stdio.h>
+
 #include "kmod/broker.h"
 #include "kmod/buffer.h"
 #include "kmod/call.h"
@@ -15,6 +17,7 @@
 #include "kmod/policy/quota.h"
 #include "kmod/queue.h"
 #include "kmod/quota.h"
+#include "kmod/region.h"
 #include "kmod/request.h"
 #include "kmod/server.h"
 #include "kmod/stream.h"
@@ -24,6 +27,7 @@
 
 #define CLIENTS		4
 #define SERVERS		2
+#define SERVER_REGIONS	3
 #define TASKS		3
 #define CALLS		24
 #define ROOM		8192
@@ -902,7 +906,7 @@ static void fill_setup(struct llm_setup *setup, struct parked *parked)
 
 static void fill_charge(struct llm_charge *charge, bool uncharge)
 {
-	charge->region = next(4) ? 0 : next(AUDIT_REGIONS);
+	charge->region = next(4) ? 0 : next(SERVER_REGIONS);
 	/* what a server that lost count would ask for, too */
 	charge->bytes = next(16) ? 1 + next(300) : (1ULL << (next(64))) - next(2);
 	if (uncharge && next(2))
@@ -1168,7 +1172,6 @@ static void step_quota(void)
 	const u64 id = 999 + next(TASKS + 2);
 	struct llm_quota_change change = {
 		.fields = next(1 << (LLM_QUOTA_PROMPT_COST + 1)),
-		.regions = next(4),
 		.share_cache = next(2),
 		.prompt_cost = next(2000),
 		.quota = llm_quota_none(1 + next(500)),
@@ -1181,7 +1184,12 @@ static void step_quota(void)
 	change.quota.burst = next(4) ? 1000 + next(20000) : UINT64_MAX;
 	change.quota.compute_ns = next(4) ? next(60000) * 10000ULL : UINT64_MAX;
 	change.quota.period_ns = LLM_PERIOD_MIN_NS + next(60000) * 10000ULL;
-	change.quota.memory[next(2)] = next(60000);
+	/* more names than there is room for, over time */
+	change.memory_count = next(3);
+	strscpy(change.memory[0].region, "host", LLM_REGION_NAME_MAX);
+	snprintf(change.memory[1].region, LLM_REGION_NAME_MAX, "dev%u", (unsigned int)next(12));
+	for (int i = 0; i < 2; i++)
+		change.memory[i].bytes = next(4) ? next(60000) : U64_MAX;
 	switch (next(6)) {
 	case 0:
 		rc = llm_quota_reset(id);
@@ -1198,7 +1206,8 @@ static void step_quota(void)
 		rc = llm_quota_change(id, &change);
 	}
 	stats.quotas += !rc;
-	WARN_ON(rc && rc != -ENOENT && rc != -EINVAL && rc != -ENOMEM && rc != -ERANGE);
+	WARN_ON(rc && rc != -ENOENT && rc != -EINVAL && rc != -ENOMEM && rc != -ERANGE &&
+		rc != -ENOSPC);
 }
 
 static void step_limit(void)
@@ -1219,15 +1228,25 @@ static void step_limit(void)
 static void step_memory(void)
 {
 	struct llm_tenant *tenant = &llm_broker.stage.policy.root;
+	const u32 region = next(4) ? 0 : next(SERVER_REGIONS);
+	const u64 limit = next(8) ? 200 + next(600) : U64_MAX;
 	struct llm_group *group;
 	struct llm_quota quota;
+	const char *name;
+	u32 used;
 
 	spin_lock(&llm_broker.lock);
 	group = llm_group_find(cgroups[next(TASKS)].id);
-	if (group && next(2))
+	name = llm_region_name(region);
+	if (group && name && next(2))
 		tenant = &group->tenant;
 	quota = tenant->quota;
-	quota.memory[next(4) ? 0 : next(AUDIT_REGIONS)] = next(8) ? 200 + next(600) : U64_MAX;
+	/* a group's limit uses the region, as one that was set by a message */
+	if (tenant != &llm_broker.stage.policy.root && limit != U64_MAX)
+		WARN_ON(llm_regions_get(&name, 1, &used) || used != region);
+	if (tenant != &llm_broker.stage.policy.root && quota.memory[region] != U64_MAX)
+		llm_region_put(region);
+	quota.memory[region] = limit;
 	llm_tenant_set_quota(tenant, &quota, kshim_now_ns);
 	llm_charge_run();
 	llm_throttle_run();
