@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine: models in memory, sequences with their key-value cache, and steps that advance many
- * sequences at once, and a store of prefixes that were computed before. It knows nothing of requests,
- * clients or devices. One thread calls it; it spreads a step over its own pool of threads.
+ * sequences at once, and a store of prefixes that were computed before. It knows nothing of
+ * requests, clients or devices. One thread calls it; it spreads a step over its own pool of
+ * threads.
  *
  * Results do not depend on company: the logits of a token are the same bits whatever else is in
  * the step, however a prompt is cut into steps, and whatever the number of threads. A sequence
- * that is recomputed from its tokens, or begins with pages that another one has computed, continues as
- * it would have.
+ * that is recomputed from its tokens, or begins with pages that another one has computed,
+ * continues as it would have.
  */
 #ifndef LLMOS_ENGINE_ENGINE_H
 #define LLMOS_ENGINE_ENGINE_H
@@ -37,8 +38,8 @@ struct gguf;
  * @logits_rows: rows of logits that one step can return at most
  * @prefix_bytes: of one model's cache, kept at most for sequences to come; 0: see @prefix_percent
  * @prefix_percent: of one model's cache, the same; both 0: nothing is kept
- * @prefix_dropped: told of what is kept no longer, however that came; NULL: nobody wants to know. It
- *	must not call the engine
+ * @prefix_dropped: told of what is kept no longer, however that came; NULL: nobody wants to know.
+ *	It must not call the engine
  * @prefix_arg: its argument
  * @progress: called by the thread that steps, once for each layer of a step, or NULL: a step of a
  *	large model on a small machine takes minutes
@@ -125,7 +126,7 @@ int engine_seq_reserve(struct engine_seq *seq, unsigned int tokens);
 size_t engine_seq_bytes(const struct engine_seq *seq);
 /** engine_kv_bytes() - of the pages that a sequence of @tokens holds */
 size_t engine_kv_bytes(const struct engine_model *model, unsigned int tokens);
-/** engine_seq_bytes_for() - of those that it will have for itself once it is reserved for @tokens */
+/** engine_seq_bytes_for() - of those that it will have for itself, once reserved for @tokens */
 size_t engine_seq_bytes_for(const struct engine_seq *seq, unsigned int tokens);
 /** engine_seq_truncate() - forget all but the first @tokens and give their pages back */
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens);
@@ -168,7 +169,11 @@ unsigned int engine_prefix_find(const struct engine_model *model,
  */
 size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer *payer,
 			  size_t bytes);
-/** engine_seq_begin() - let an empty sequence begin with what engine_prefix_find() finds; Return: that */
+/**
+ * engine_seq_begin() - let an empty sequence begin with what engine_prefix_find() finds
+ *
+ * Return: tokens that it has.
+ */
 unsigned int engine_seq_begin(struct engine_seq *seq, const struct engine_domain *domain,
 			      const uint32_t *tokens, unsigned int count);
 /** engine_seq_kept_bytes() - of the kept pages that it uses; of one payer, or NULL: of all */

@@ -7,8 +7,8 @@
  *
  * so that each head's keys lie together, as kern_attn wants them, and a page is one stretch of
  * memory. A page may have several holders: sequences that share it, and the prefix store. It is
- * written only while it has one. Belongs to the thread that steps the model; inside a step its members
- * write disjoint parts.
+ * written only while it has one. Belongs to the thread that steps the model; inside a step its
+ * members write disjoint parts.
  */
 #ifndef LLMOS_ENGINE_KV_H
 #define LLMOS_ENGINE_KV_H

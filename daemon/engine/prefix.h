@@ -2,8 +2,8 @@
 /*
  * The prefix store of one model: full pages of the key-value cache that outlive their sequence, so
  * that a later one which begins with the same tokens need not compute them. They form a radix tree
- * for each cache domain, a page's worth of tokens an edge; a page is only ever found by walking from
- * the beginning within one domain, and compared token by token.
+ * for each cache domain, a page's worth of tokens an edge; a page is only ever found by walking
+ * from the beginning within one domain, and compared token by token.
  *
  * Pages that no sequence uses are idle: each domain lists its own in order of last use, and because
  * a walk ends its use at the far end first, a page is always newer there than the pages behind it.

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sequences and the cache pages they hold. All of them are made with their model and wait on a list
- * to be used, so that a request that begins or ends allocates nothing. The first pages of a sequence
- * may be kept by the prefix store and shared with others; what comes behind is its own. A page is kept
- * once it is full, so only a sequence that was truncated can end within one: it gets a copy before it
- * goes on.
+ * Sequences and the cache pages they hold. All of them are made with their model and wait on a
+ * list to be used, so that a request that begins or ends allocates nothing. The first pages of a
+ * sequence may be kept by the prefix store and shared with others; what comes behind is its own. A
+ * page is kept once it is full, so only a sequence that was truncated can end within one: it gets
+ * a copy before it goes on.
  */
 #include "engine/engine_internal.h"
 

@@ -27,8 +27,8 @@ struct ipc;
  * @reclaim_kept: the same of what is kept for a cgroup: @bytes in @region
  * @committed: result of an ipc_commit() that was pending: LLM_VERDICT_* or -errno
  *
- * None of them calls back into the transport, but for @request, which may commit an end at once, and
- * @reclaim and @reclaim_kept, which uncharge.
+ * None of them calls back into the transport, but for @request, which may commit an end at once,
+ * and @reclaim and @reclaim_kept, which uncharge.
  */
 struct ipc_sink {
 	void (*request)(struct ipc_sink *sink, struct ipc *ipc, const struct llm_event *event,

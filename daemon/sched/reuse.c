@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a job has computed and somebody may want again: the pages that its sequence has filled are
- * kept when it ends, and a later job of the same cache domain that begins with the same tokens begins
- * with them. The broker says what a domain is; the transport is a part of it.
+ * kept when it ends, and a later job of the same cache domain that begins with the same tokens
+ * begins with them. The broker says what a domain is; the transport is a part of it.
  *
- * Kept pages are charged to the cgroup of whoever had them computed, until they are dropped. Who uses
- * them is not charged for them again, so a job has its own pages in its books, and a cgroup those that
- * are kept, which is what the engine says that each of them holds.
+ * Kept pages are charged to the cgroup of whoever had them computed, until they are dropped. Who
+ * uses them is not charged for them again, so a job has its own pages in its books, and a cgroup
+ * those that are kept, which is what the engine says that each of them holds.
  */
 #include <string.h>
 

@@ -193,8 +193,8 @@ static bool llm_ledger_use_reserve(struct llm_ledger *ledger, unsigned int regio
  * @bytes: how much
  * @wait: where there is no room now, wait for it; else only where there is but for what is kept
  *
- * Return: what became of it; unless it is LLM_CHARGE_DONE, no more is held than before. Whether it waits
- * is in @ledger.
+ * Return: what became of it; unless it is LLM_CHARGE_DONE, no more is held than before. Whether it
+ * waits is in @ledger.
  */
 enum llm_charge_result llm_ledger_charge(struct llm_ledger *ledger, unsigned int region, u64 bytes,
 					 bool wait)
@@ -254,8 +254,8 @@ void llm_ledger_miss(struct llm_ledger *ledger)
  * llm_ledger_retry() - there may be room for a charge that waits
  * @ledger: whose charge
  *
- * Return: it waits no more: what it asked for is reserved, or it can never have it, or would have to wait
- * for what it does not want to; it is to ask again.
+ * Return: it waits no more: what it asked for is reserved, or it can never have it, or would have
+ * to wait for what it does not want to; it is to ask again.
  */
 bool llm_ledger_retry(struct llm_ledger *ledger)
 {

@@ -9,8 +9,8 @@
  * because it is on its way to giving back. When there is room it is taken at once, as a reserve,
  * and the request is to ask again, which turns the reserve into what it asks for.
  *
- * Who does not want to wait for a quota does wait where all that is in the way is kept for later requests:
- * that is asked back, and no quota would have kept him out but for it.
+ * Who does not want to wait for a quota does wait where all that is in the way is kept for later
+ * requests: that is asked back, and no quota would have kept him out but for it.
  *
  * A charge that the quotas allow may have to be paid for elsewhere first, by its client, in another
  * ledger with limits of its own that are not known here. Until then it stands in line at the tenant

@@ -2,16 +2,17 @@
 /*
  * prefix ROUNDS apart|shared VICTIM ATTACKER
  *
- * The timing attack on a prefix store. In each round the victim asks something that nobody has asked
- * before, and then the attacker asks the same and something else of the same length, in random order,
- * and looks at the time to the first token, by the broker's clock, which is the best that he can have.
- * How well that tells the two apart is the area under the ROC curve: the share of pairs, one of each
- * kind, of which what had been asked before was faster. One half is chance.
+ * The timing attack on a prefix store. In each round the victim asks something that nobody has
+ * asked before, and then the attacker asks the same and something else of the same length, in
+ * random order, and looks at the time to the first token, by the broker's clock, which is the best
+ * that he can have. How well that tells the two apart is the area under the ROC curve: the share
+ * of pairs, one of each kind, of which what had been asked before was faster. One half is chance.
  *
- * apart: the attacker is of another cache domain, and learns nothing; shared: of the same one, which
- * shows that there is something to learn. VICTIM and ATTACKER are a cgroup's folder, "uid=NUMBER" or
- * "here"; "victim" is the victim's own connection. ROUNDS 0, and under a sanitizer, which makes it take
- * minutes: the times are not looked at, only what the daemon says that it has found.
+ * apart: the attacker is of another cache domain, and learns nothing; shared: of the same one,
+ * which shows that there is something to learn. VICTIM and ATTACKER are a cgroup's folder,
+ * "uid=NUMBER" or "here"; "victim" is the victim's own connection. ROUNDS 0, and under a
+ * sanitizer, which makes it take minutes: the times are not looked at, only what the daemon says
+ * that it has found.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@
 #endif
 
 #define WORDS		257	/* of a prompt; with the token that begins a text, one token each */
-#define FOUND		256	/* tokens of it that can be found: all but the last, in whole pages */
+#define FOUND		256	/* tokens of it that can be found, in whole pages */
 #define UNTIMED		8	/* rounds where times mean nothing */
 #define ROUNDS_MAX	2000
 #define EXTENSIONS	4
@@ -220,8 +221,8 @@ static uint64_t reused(void)
 }
 
 /*
- * Chance alone is out of bounds once in a while with few pairs: then there are to be more, and all of
- * them count. What tells the two apart does so the better, the more there are.
+ * Chance alone is out of bounds once in a while with few pairs: then there are to be more, and all
+ * of them count. What tells the two apart does so the better, the more there are.
  */
 static void run_apart(const struct client *victim, const struct client *attacker,
 		      unsigned int rounds, struct e2e_random *dice)
@@ -287,8 +288,10 @@ int main(int argc, char **argv)
 	is_own = !strcmp(argv[4], "victim");
 	dice.state = e2e_number("LLMOS_SEED", e2e_now_ns() & 0xffffffff);
 	tap_note("LLMOS_SEED=%llu", (unsigned long long)dice.state);
-	/* no prompt of another run with this seed */
-	dice.state ^= e2e_now_ns() << 20;
+	/* from other places with the same seed, but not by the same prompts */
+	for (int i = 2; i < argc; i++)
+		for (const char *c = argv[i]; *c; c++)
+			dice.state = e2e_random(&dice) ^ (unsigned char)*c;
 	victim = client_start(argv[3], NULL);
 	attacker = is_own ? victim : client_start(argv[4], &victim);
 	/* the model is loaded with the first one */

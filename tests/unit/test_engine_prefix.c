@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sequences that begin with kept pages: bit for bit as if all of them had been computed, whoever else
- * uses these pages, wherever the text goes on differently, and however short of pages the cache is. What
- * is kept is never written.
+ * Sequences that begin with kept pages: bit for bit as if all of them had been computed, whoever
+ * else uses these pages, wherever the text goes on differently, and however short of pages the
+ * cache is. What is kept is never written.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -173,7 +173,8 @@ static void test_branches(void **state)
 		for (unsigned int at = 32 * i + 7 * (i == 2); at < PROMPT; at++)
 			texts[i][at] = (texts[i][at] + i + 1) % f.t.info.vocab;
 		items[i].seq = seq_new(&f);
-		assert_int_equal(engine_seq_begin(items[i].seq, &mine, texts[i], PROMPT - 1), 32 * i);
+		assert_int_equal(engine_seq_begin(items[i].seq, &mine, texts[i], PROMPT - 1),
+				 32 * i);
 		items[i].tokens = texts[i] + 32 * i;
 		items[i].count = 40;
 		items[i].logits_from = 39;
@@ -192,7 +193,8 @@ static void test_branches(void **state)
 		assert_memory_equal((char *)f.have + (32 * i + 39) * f.row_bytes,
 				    f.want + i * f.t.info.vocab, f.row_bytes);
 		engine_seq_free(alone);
-		assert_int_equal(engine_prefix_find(f.t.model, &mine, texts[i], PROMPT), 32 * i + 32);
+		assert_int_equal(engine_prefix_find(f.t.model, &mine, texts[i], PROMPT),
+				 32 * i + 32);
 	}
 	/* and the prompt is what it was */
 	assert_int_equal(engine_prefix_find(f.t.model, &mine, f.tokens, PROMPT), FULL);

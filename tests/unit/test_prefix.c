@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The prefix store against a model of it that is as plain as can be: a list of entries, each with the
- * whole text that leads to it. What is found, what is dropped and in which order, who pays, and that
- * no domain sees, or loses its share to, another one.
+ * The prefix store against a model of it that is as plain as can be: a list of entries, each with
+ * the whole text that leads to it. What is found, what is dropped and in which order, who pays,
+ * and that no domain sees, or loses its share to, another one.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,7 +114,8 @@ static unsigned int model_count(unsigned int domain)
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < PAGES; i++)
-		count += t.entries[i].is_kept && (domain == DOMAINS || t.entries[i].domain == domain);
+		count += t.entries[i].is_kept &&
+			 (domain == DOMAINS || t.entries[i].domain == domain);
 	return count;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prefixes that outlive their request, as the scheduler deals with them: who shares what with whom,
- * who is charged, that a cgroup which is asked to gives them back even while they are used, and that no
- * answer and no figure that others may read depends on what was found.
+ * Prefixes that outlive their request, as the scheduler deals with them: who shares what with
+ * whom, who is charged, that a cgroup which is asked to gives them back even while they are used,
+ * and that no answer and no figure that others may read depends on what was found.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 #define CROWD	12
 #define SEEDS	25
-#define PROMPT	"0123456789abcdefghij"	/* with the token that begins: 21, five pages and one token */
+#define PROMPT	"0123456789abcdefghij"	/* and a first token: five pages and one more */
 
 static const char *folder;
 static struct sched_config config;

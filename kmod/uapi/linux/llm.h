@@ -948,19 +948,19 @@ struct llm_commit {
  *
  * What a request still holds when the server COMMITs its end is given back by that, so it is to be
  * free by then. LLM_CHARGE_KEEP moves memory from a request to its cgroup, where it stays until it
- * is UNCHARGEd, or the server is gone; when the cgroup was removed, all of it is asked back. All this is
- * for requests below LLM_OP_CONTROL.
+ * is UNCHARGEd, or the server is gone; when the cgroup was removed, all of it is asked back. All
+ * this is for requests below LLM_OP_CONTROL.
  *
  * A request that was told to pause by a CHARGE leaves its slot; after LLM_EVENT_RESUME it CHARGEs
  * again. The oldest request is the first to get room; one that holds nothing never passes an older
  * one that waits for the same.
  *
  * Return: CHARGE: LLM_VERDICT_CONTINUE it is charged; nothing is charged: LLM_VERDICT_PAUSE there
- * is no room now, LLM_VERDICT_CANCELLED it is over (because there is no room now, even without what is
- * kept, and it was submitted with LLM_SUBMIT_EDQUOT, or it was cancelled before), EDQUOT with what the request holds
- * this is more than a quota ever allows (COMMIT its end with that status, or make do with less),
- * ENOENT not this server's, EINVAL. UNCHARGE: 0; ENOENT not this server's, EINVAL also if so much
- * is not held: nothing has changed.
+ * is no room now, LLM_VERDICT_CANCELLED it is over (because there is no room now, even without
+ * what is kept, and it was submitted with LLM_SUBMIT_EDQUOT, or it was cancelled before), EDQUOT
+ * with what the request holds this is more than a quota ever allows (COMMIT its end with that
+ * status, or make do with less), ENOENT not this server's, EINVAL. UNCHARGE: 0; ENOENT not this
+ * server's, EINVAL also if so much is not held: nothing has changed.
  */
 struct llm_charge {
 	__u32 size;
@@ -1162,8 +1162,8 @@ struct llm_model_info {
  * @kv_pages_used: of those, taken
  * @threads: that compute
  * @models_loaded: number of them
- * @kv_pages_kept: of the pages that are not taken, those that hold a prefix for requests to come; only
- *	the administrator is told
+ * @kv_pages_kept: of the pages that are not taken, those that hold a prefix for requests to come;
+ *	only the administrator is told
  * @reused_tokens: of @prompt_tokens, those that were found in such pages; only the administrator is
  *	told
  */
