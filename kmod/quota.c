@@ -88,9 +88,10 @@ static void llm_quota_merge(struct llm_quota *quota, const struct llm_quota_chan
 }
 
 /* Limits the regions that a change names; each that is limited is used. Return: 0; ENOSPC. */
-static int llm_quota_merge_memory(struct llm_quota *quota, const struct llm_quota_change *change)
+static noinline int llm_quota_merge_memory(struct llm_quota *quota,
+					   const struct llm_quota_change *change)
 {
-	const char *names[LLM_REGIONS_MAX];
+	const char *names[LLM_REGIONS_MAX] = { NULL };
 	u32 regions[LLM_REGIONS_MAX], count = 0;
 	u64 bytes[LLM_REGIONS_MAX];
 	int err;
