@@ -66,6 +66,7 @@ enum llm_kind {
  * @news: of groups, by when they are to be told
  * @users: those who have a request or a prompt, by uid
  * @requests: that were admitted and are not freed
+ * @spare_count: memory of requests that files keep for their next ones
  * @unended: of those submitted, not in LLM_STATE_ENDED
  * @submitted: ever
  * @ended: ever
@@ -102,6 +103,7 @@ struct llm_broker {
 	struct llm_tree news;
 	struct hlist_head users[LLM_USER_BUCKETS];
 	u32 requests;
+	u32 spare_count;
 	u32 unended;
 	u64 submitted;
 	u64 ended;

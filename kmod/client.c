@@ -66,6 +66,18 @@ static bool llm_client_empty(struct llm_client *client)
 	return n > LLM_BATCH;
 }
 
+/** llm_client_forget() - a file does not know any more who asked last */
+void llm_client_forget(struct llm_client *client)
+{
+	lockdep_assert_held(&llm_broker.lock);
+	if (client->user)
+		client->user->files--;
+	llm_user_put(client->user);
+	llm_leaf_put(client->leaf);
+	client->user = NULL;
+	client->leaf = NULL;
+}
+
 /**
  * llm_client_destroy() - the last close
  * @client: nothing of it is parked, because a parked call holds the file
@@ -82,9 +94,9 @@ void llm_client_destroy(struct llm_client *client)
 	if (client->prompt_user)
 		llm_user_uncharge_bytes(client->prompt_user, client->prompt.len);
 	llm_user_put(client->prompt_user);
-	llm_user_put(client->user);
-	llm_leaf_put(client->leaf);
+	llm_client_forget(client);
 	llm_leaves_orphan(client);
+	llm_broker.spare_count -= client->spare_count;
 	WARN_ON_ONCE(client->admitted || client->parked || !list_empty(&client->waiters));
 	spin_unlock(&llm_broker.lock);
 	llm_bytes_free(&client->prompt);

@@ -74,6 +74,7 @@ struct llm_client {
 };
 
 struct llm_client *llm_client_create(void);
+void llm_client_forget(struct llm_client *client);
 void llm_client_destroy(struct llm_client *client);
 struct llm_request *llm_client_find(struct llm_client *client, u64 id);
 struct llm_request *llm_client_next_ready(struct llm_client *client, bool end_only);

@@ -52,8 +52,9 @@ extern struct llm_limits llm_limits;
  * struct llm_user - one who has requests or prompts
  * @node: in llm_broker.users
  * @uid: who
- * @refs: requests and clients that point here, and files where he was the last to ask
+ * @refs: requests and clients that point here
  * @requests: admitted and not freed
+ * @files: where he was the last to ask
  * @bytes: of prompts
  * @watches: of pressure
  */
@@ -62,6 +63,7 @@ struct llm_user {
 	kuid_t uid;
 	u32 refs;
 	u32 requests;
+	u32 files;
 	u64 bytes;
 	u32 watches;
 };

@@ -122,6 +122,8 @@ struct llm_admission {
 static void llm_request_setup(struct llm_request *req, const struct llm_admission *admission)
 {
 	refcount_set(&req->refs, 1);
+	/* what is refused has none to be told by */
+	req->id = 0;
 	INIT_LIST_HEAD(&req->state_node);
 	INIT_LIST_HEAD(&req->client_node);
 	INIT_LIST_HEAD(&req->waiters);
@@ -156,6 +158,7 @@ static struct llm_request *llm_request_spare(struct llm_client *client)
 	if (req) {
 		list_del(&req->state_node);
 		client->spare_count--;
+		llm_broker.spare_count--;
 	}
 	return req;
 }
@@ -206,22 +209,31 @@ static noinline int llm_admission_place(struct llm_admission *admission)
 	if (llm_spec_kind(spec) != LLM_KIND_COMPUTE)
 		return 0;
 	llm_lineage_take(&lineage);
+	/* it may have been moved since it was looked at first */
+	if (lineage.depth < LLM_LINEAGE_MAX)
+		admission->cgroup = lineage.ids[lineage.depth - 1];
 	return llm_leaf_get(admission->client, admission->uid, spec->sched_class, &lineage,
 			    &admission->leaf);
 }
 
-/* The next one will ask whether he is it. */
+/*
+ * The next one will ask whether he is it. A file that is not used keeps a leaf and all groups above
+ * it, so no user has more of them than he may have requests.
+ */
 static void llm_admission_remember(struct llm_admission *admission)
 {
 	struct llm_client *client = admission->client;
+	struct llm_user *user = admission->user;
 
-	admission->user->refs++;
-	llm_user_put(client->user);
-	client->user = admission->user;
+	llm_client_forget(client);
+	if (user->files >= llm_limit(max_requests_user))
+		return;
+	user->files++;
+	user->refs++;
+	client->user = user;
 	if (!admission->leaf)
 		return;
 	admission->leaf->refs++;
-	llm_leaf_put(client->leaf);
 	client->leaf = admission->leaf;
 }
 
@@ -516,10 +528,12 @@ static void llm_request_settle(struct llm_request *req, struct llm_client *clien
 		return;
 	rb_erase(&req->by_id, &llm_broker.by_id);
 	llm_request_dismiss(req);
-	if (client && client->spare_count < LLM_REQUEST_SPARES && refcount_read(&req->refs) == 1) {
+	if (client && client->spare_count < LLM_REQUEST_SPARES &&
+	    llm_broker.spare_count < llm_limit(max_requests) && refcount_read(&req->refs) == 1) {
 		llm_identity_drop(&req->who);
 		list_move(&req->state_node, &client->spares);
 		client->spare_count++;
+		llm_broker.spare_count++;
 	} else {
 		list_move_tail(&req->state_node, &trash->requests);
 	}

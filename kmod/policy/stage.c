@@ -156,6 +156,7 @@ bool llm_ticket_begin(struct llm_stage *stage, struct llm_ticket *ticket, u64 no
 		    !llm_stock_begin(leaf, band, stage->grant, now_ns))
 			return false;
 	}
+	ticket->stock = policy->stock.number;
 	ticket->granted = stage->grant;
 	ticket->state = LLM_TICKET_RUNS;
 	ticket->begun = true;
@@ -358,7 +359,7 @@ void llm_ticket_leave(struct llm_stage *stage, struct llm_ticket *ticket, u64 no
 void llm_ticket_end(struct llm_stage *stage, struct llm_ticket *ticket, u64 now_ns)
 {
 	if (ticket->state == LLM_TICKET_RUNS && !ticket->used &&
-	    llm_stock_end(&ticket->share->tenant, ticket->band, ticket->granted, now_ns)) {
+	    llm_stock_end(&ticket->share->tenant, ticket->stock, now_ns)) {
 		stage->running--;
 		ticket->granted = 0;
 		ticket->state = LLM_TICKET_AWAY;

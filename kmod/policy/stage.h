@@ -45,6 +45,7 @@ struct llm_share {
  * @state: enum llm_ticket_state
  * @stalled: it is away, but would want to be stepped: it counts as pressure
  * @begun: it has run before, and counts as in flight
+ * @stock: out of which it began, by its number; 0: none
  * @granted: units, since it was last picked
  * @used: of those; may be more, by what one step does
  * @prompt_tokens: processed, as last told
@@ -58,6 +59,7 @@ struct llm_ticket {
 	enum llm_ticket_state state;
 	bool stalled;
 	bool begun;
+	u64 stock;
 	u64 granted;
 	u64 used;
 	u32 prompt_tokens;

@@ -33,6 +33,7 @@ bool llm_stock_open(struct llm_policy *policy, struct llm_tenant *leaf, enum llm
 		return false;
 	policy->stock = (struct llm_stock){
 		.leaf = leaf,
+		.number = policy->stock.number + 1,
 		.band = band,
 		.units = units,
 		.room = room,

@@ -59,17 +59,18 @@ static inline bool llm_stock_begin(struct llm_tenant *leaf, enum llm_band band, 
 /**
  * llm_stock_end() - a request of a leaf that was stepped ends, and has used nothing
  * @leaf: whose
- * @band: where it competed
- * @units: that it was granted
+ * @number: of the stock it began out of
  * @now_ns: the time
+ *
+ * What began before the stock was drawn gives nothing back to it: a bucket may have filled up since.
  *
  * Return: it has ended; false: the stock is not for this.
  */
-static inline bool llm_stock_end(struct llm_tenant *leaf, enum llm_band band, u64 units, u64 now_ns)
+static inline bool llm_stock_end(struct llm_tenant *leaf, u64 number, u64 now_ns)
 {
 	struct llm_stock *stock = &leaf->policy->stock;
 
-	if (stock->leaf != leaf || stock->band != band || stock->units != units)
+	if (stock->leaf != leaf || stock->number != number)
 		return false;
 	stock->room++;
 	stock->in_flight--;

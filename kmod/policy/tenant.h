@@ -174,7 +174,8 @@ struct llm_tenant {
 
 /**
  * struct llm_stock - what a leaf's requests did and the tenants above it have yet to hear: stock.h
- * @leaf: whose; NULL: there is none, @in_flight is 0 and nothing else counts
+ * @leaf: whose; NULL: there is none, @in_flight is 0 and nothing else but @number counts
+ * @number: of the stock, each has another; above 0
  * @band: where its requests compete
  * @units: that each is granted
  * @room: how many more may begin before a limit is near
@@ -185,6 +186,7 @@ struct llm_tenant {
  */
 struct llm_stock {
 	struct llm_tenant *leaf;
+	u64 number;
 	enum llm_band band;
 	u64 units;
 	u32 room;

@@ -107,6 +107,7 @@ static void test_queued(void)
 	ok(nl_event_of(listener, LLM_NL_EVENT_REFUSED, a, &event), "it is told");
 	is(event.attrs[LLM_NL_A_EVENT_PID], getpid(), "who it was");
 	is(event.attrs[LLM_NL_A_EVENT_COUNT], 1, "once");
+	is(event.attrs[LLM_NL_A_EVENT_REQUEST], 0, "before it had a name");
 	for (int i = 0; i < 5; i++)
 		must(!ask(A), "refused");
 	while (told < 5 && nl_event_of(listener, LLM_NL_EVENT_REFUSED, a, &event))

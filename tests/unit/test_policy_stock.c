@@ -332,6 +332,47 @@ static void test_rate(void **state)
 	assert_true(used > 100 * quota.burst);
 }
 
+/*
+ * What began before a stock was drawn gives nothing back to it: the bucket has filled up meanwhile,
+ * and holds no more than its burst for those that begin at once.
+ */
+static void test_burst(void **state)
+{
+	struct world *world = &worlds[0];
+	struct llm_quota quota = llm_quota_none(100);
+	const int early = 10;
+	u64 at_once = 0;
+
+	(void)state;
+	quota.rate = 100 * LLM_COST_UNIT;
+	quota.burst = 200 * LLM_COST_UNIT;
+	world_init(world, true, TICKETS, 0);
+	llm_tenant_set_quota(&world->groups[0], &quota, now_ns);
+	for (int i = 0; i < TICKETS; i++)
+		llm_ticket_init(&world->tickets[i], &world->leaves[0], LLM_BAND_FAIR, 0);
+	for (int i = 0; i < early; i++)
+		begin(world, i);
+	llm_stock_drain(&world->stage.policy);
+	now_ns += 10000000000ULL;
+	begin(world, early);
+	assert_non_null(world->stage.policy.stock.leaf);
+	for (int i = 0; i < early; i++) {
+		assert_int_equal(world->tickets[i].state, LLM_TICKET_RUNS);
+		llm_ticket_end(&world->stage, &world->tickets[i], now_ns);
+	}
+	for (int i = 0; i < TICKETS; i++) {
+		struct llm_ticket *ticket = &world->tickets[i];
+
+		if (ticket->state == LLM_TICKET_AWAY)
+			begin(world, i);
+		if (ticket->state == LLM_TICKET_RUNS)
+			at_once += ticket->granted;
+	}
+	assert_true(at_once >= quota.burst);
+	/* what the others gave back filled it up beside the one that had begun */
+	assert_true(at_once <= quota.burst + world->stage.grant);
+}
+
 /* The last place below a limit is never given out of a stock, and never twice. */
 static void test_limit(void **state)
 {
@@ -367,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_limit),
 	};
 
