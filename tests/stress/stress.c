@@ -11,7 +11,8 @@
  * then; and it walks an address space without its lock when two unmap something of it at once.
  *
  * With -f so many in a hundred of what can fail in the kernel does (uapi_fault.h), for everybody but
- * who tends to them.
+ * who tends to them. With -m as well nobody runs another program: where the memory for a page fault
+ * is short, User-Mode Linux looks for the page in a table that is not there.
  */
 #include "stress.h"
 
