@@ -58,6 +58,12 @@ struct stress {
 
 extern struct stress *stress;
 
+/* Failures are not only the module's: User-Mode Linux can not tell who calls. */
+static inline bool stress_all_fails(void)
+{
+	return stress->calm && stress->faults;
+}
+
 /* One thread's chance and memory. */
 struct dice {
 	uint64_t state;

@@ -179,7 +179,7 @@ static void step_fork(struct dice *dice)
 		alarm(1);
 		for (int i = 0; i < 5; i++)
 			step_ioctl(dice);
-		if (what == 0 && !(stress->calm && stress->faults))
+		if (what == 0 && !stress_all_fails())
 			execv("/bin/true", argv);
 		else if (what == 1)
 			raise(SIGKILL);
