@@ -110,9 +110,10 @@ static void peer_find_cgroup(struct peer *peer)
 	if (peer->proc_fd >= 0 && peer_read_cgroup(peer->proc_fd, text, sizeof(text)) >= 0 &&
 	    peer_cgroup_path(text, &path) == 0)
 		peer_lineage_of(&peer->lineage, mount, path);
-	if (peer->lineage.depth)
+	/* at the last level there may be others below */
+	if (peer->lineage.depth && peer->lineage.depth < PEER_LINEAGE_MAX)
 		peer->cgroup_id = peer->lineage.ids[peer->lineage.depth - 1];
-	else
+	else if (!peer->lineage.depth)
 		peer_lineage_unknown(&peer->lineage, mount);
 }
 

@@ -46,6 +46,7 @@ enum job_state {
  * @retry: the last commit found no memory: the same again
  * @is_short: it was told to pause by a charge; a commit before the next one would cost it what was
  *	reserved for it
+ * @reuses_nothing: what it used of the prefix store was asked back
  *
  * What is computed:
  * @model: NULL until it is prepared
@@ -91,6 +92,7 @@ struct job {
 	bool committing;
 	bool retry;
 	bool is_short;
+	bool reuses_nothing;
 
 	struct model *model;
 	struct engine_seq *seq;

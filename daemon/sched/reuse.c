@@ -41,7 +41,7 @@ unsigned int reuse_find(const struct job *job)
 {
 	struct engine_domain domain;
 
-	if (!reuse_domain(job, &domain))
+	if (job->reuses_nothing || !reuse_domain(job, &domain))
 		return 0;
 	return engine_prefix_find(job->model->loaded, &domain, job->tokens.ids, reuse_max(job));
 }
@@ -51,7 +51,7 @@ void reuse_begin(struct sched *sched, struct job *job)
 	struct engine_domain domain;
 	unsigned int found;
 
-	if (!reuse_domain(job, &domain))
+	if (job->reuses_nothing || !reuse_domain(job, &domain))
 		return;
 	found = engine_seq_begin(job->seq, &domain, job->tokens.ids, reuse_max(job));
 	/* what anybody may read does not tell found from computed */
@@ -142,8 +142,12 @@ void reuse_reclaim(struct sched *sched, struct ipc *ipc, uint64_t cgroup_id, uin
 	struct job *job;
 	uint64_t given = reuse_drop(sched, &payer, bytes);
 
-	/* who waits for it may himself be using it: he is computed again */
+	/*
+	 * Who waits for it may himself be using it: he is computed again, and finds nothing any more,
+	 * or he would have to begin anew for each page that is asked for.
+	 */
 	while (given < bytes && (job = reuse_find_user(sched, &payer))) {
+		job->reuses_nothing = true;
 		batch_put_back(sched, job);
 		given += reuse_drop(sched, &payer, bytes - given);
 	}

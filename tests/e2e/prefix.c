@@ -40,7 +40,6 @@
 #define FOUND		256	/* tokens of it that can be found, in whole pages */
 #define UNTIMED		8	/* rounds where times mean nothing */
 #define ROUNDS_MAX	2000
-#define EXTENSIONS	4
 
 static const char *const words[] = {
 	"the", "and", "was", "he", "she", "it", "to", "a", "in", "day", "said", "they", "so", "big",
@@ -163,8 +162,8 @@ static void client_end(struct client *client)
 
 /** struct sample - times of what was asked before, and of what was not; @count of each */
 struct sample {
-	uint64_t known[ROUNDS_MAX * EXTENSIONS];
-	uint64_t fresh[ROUNDS_MAX * EXTENSIONS];
+	uint64_t known[ROUNDS_MAX];
+	uint64_t fresh[ROUNDS_MAX];
 	unsigned int count;
 };
 
@@ -220,25 +219,16 @@ static uint64_t reused(void)
 	return status.reused_tokens;
 }
 
-/*
- * Chance alone is out of bounds once in a while with few pairs: then there are to be more, and all
- * of them count. What tells the two apart does so the better, the more there are.
- */
+/* One look at all of them: with 1,000 of each kind the bounds are four standard deviations away. */
 static void run_apart(const struct client *victim, const struct client *attacker,
 		      unsigned int rounds, struct e2e_random *dice)
 {
 	static struct sample sample;
 	const uint64_t before = reused();
-	double got = 0;
+	double got;
 
-	for (unsigned int i = 0; i < (rounds ? EXTENSIONS : 1); i++) {
-		attack(&sample, victim, attacker, rounds ?: UNTIMED, dice);
-		got = area(&sample);
-		if (rounds)
-			tap_note("%u probes: area under the ROC curve %.3f", 2 * sample.count, got);
-		if (got >= 0.45 && got <= 0.55)
-			break;
-	}
+	attack(&sample, victim, attacker, rounds ?: UNTIMED, dice);
+	got = area(&sample);
 	if (rounds)
 		tap_ok(got >= 0.45 && got <= 0.55,
 		       "another domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
@@ -248,6 +238,7 @@ static void run_apart(const struct client *victim, const struct client *attacker
 	       sample.count);
 }
 
+/* That there is a signal: how clear it is depends on what else the machine does. */
 static void run_shared(const struct client *victim, const struct client *attacker,
 		       unsigned int rounds, struct e2e_random *dice)
 {
@@ -260,7 +251,7 @@ static void run_shared(const struct client *victim, const struct client *attacke
 	got = area(&sample);
 	found = reused() - before;
 	if (rounds)
-		tap_ok(got > 0.9,
+		tap_ok(got > 0.8,
 		       "the same domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
 		       2 * sample.count, got, sample.known[sample.count / 2] / 1e6,
 		       sample.fresh[sample.count / 2] / 1e6);

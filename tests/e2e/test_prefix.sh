@@ -8,13 +8,18 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# 800 probes of each kind of attack, 200 to show that it works
-rounds=$(pick 400 0)
+# 2000 probes of each kind of attack, 200 to show that it works
+rounds=$(pick 1000 0)
 control=$(pick 100 0)
 small_model
 DAEMON_ARGS=--batch-tokens=512
 daemon_start
 top=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+# over the socket a cgroup is seen where version 2 is mounted; else a connection shares with itself
+same_domain=victim
+if [ "$LLMOS_TRANSPORT" = device ] || [ "$top" = /sys/fs/cgroup ]; then
+	same_domain=here
+fi
 
 # ---- the same answers ----
 
@@ -23,6 +28,11 @@ prompt="$prompt, she saw a big, red ball. She wanted to play with it, but it was
 ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/first"
 ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/second"
 same "$TMP/second" "$TMP/first" "the same answer again"
+if [ "$same_domain" = here ]; then
+	isnt "$(status .reused_tokens)" 0 "from what was found"
+else
+	skip "what was found" "each connection has a domain of its own here"
+fi
 ctl ask --raw --ignore-eos -n 40 "$prompt $(head -c 60 "$TMP/first")" >"$TMP/third"
 daemon_end TERM
 DAEMON_ARGS="$DAEMON_ARGS --prefix-cache=no"
@@ -39,11 +49,6 @@ daemon_start
 
 # ---- the attack ----
 
-# over the socket a cgroup is seen where version 2 is mounted; else a connection shares with itself
-same_domain=victim
-if [ "$LLMOS_TRANSPORT" = device ] || [ "$top" = /sys/fs/cgroup ]; then
-	same_domain=here
-fi
 run_prog prefix "$control" shared here "$same_domain"
 
 if [ "$(id -u)" = 0 ]; then

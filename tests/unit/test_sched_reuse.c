@@ -311,6 +311,38 @@ static void test_reclaim_used(void **state)
 	assert_same_output(alone, user);
 }
 
+/* page by page: who uses them begins anew once, and not for each */
+static void test_reclaim_page_by_page(void **state)
+{
+	struct test_request *alone, *user;
+	unsigned int i;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	alone = ask_from(1, 1000, PROMPT);
+	alone->event.max_tokens = 40;
+	test_run(&broker);
+	user = ask_from(1, 1000, PROMPT);
+	user->event.max_tokens = 40;
+	for (i = 0; i < 8; i++)
+		test_turn(&broker);
+	assert_false(user->ended);
+	/* the idle ones, and one that is used */
+	while (user->held)
+		broker.ipc.sink->reclaim_kept(broker.ipc.sink, &broker.ipc, 1, 0, FAKE_PAGE_BYTES);
+	assert_true(test_kept(&broker) > 0);
+	while (!user->held)
+		assert_true(test_turn(&broker));
+	while (!user->ended && test_kept(&broker)) {
+		broker.ipc.sink->reclaim_kept(broker.ipc.sink, &broker.ipc, 1, 0, FAKE_PAGE_BYTES);
+		assert_true(user->held > 0);
+		test_turn(&broker);
+	}
+	test_run(&broker);
+	assert_int_equal(user->status, 0);
+	assert_same_output(alone, user);
+}
+
 /* figures that anybody may read say nothing of what was found */
 static struct llm_status status_of(uint32_t uid)
 {
@@ -508,6 +540,7 @@ int main(void)
 		TEST(test_not_kept),
 		TEST(test_ends),
 		TEST(test_reclaim_used),
+		TEST(test_reclaim_page_by_page),
 		TEST(test_status),
 		TEST(test_crowd),
 		TEST(test_crowd_quota),
