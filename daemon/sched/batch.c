@@ -172,17 +172,17 @@ static bool batch_has_room(const struct sched *sched, const struct job *job, uin
 	return info.kv_pages - info.kv_pages_used + more >= need;
 }
 
-/* pages of those who are paused, which nobody else has a part in */
+/* pages of those who are paused, at most: some may have a part in the same ones */
 static uint64_t batch_paused_pages(const struct sched *sched, const struct model *model)
 {
-	const size_t page_bytes = engine_kv_bytes(model->loaded, batch_page_tokens(model));
+	const unsigned int page_tokens = batch_page_tokens(model);
 	const struct job *job;
-	uint64_t bytes = 0;
+	uint64_t pages = 0;
 
 	list_each(job, &sched->jobs[JOB_ACTIVE], link)
 		if (job->model == model && job->paused)
-			bytes += engine_seq_bytes(job->seq);
-	return page_bytes ? bytes / page_bytes : 0;
+			pages += (engine_seq_length(job->seq) + page_tokens - 1) / page_tokens;
+	return pages;
 }
 
 static void batch_leave_seq(struct job *job)
