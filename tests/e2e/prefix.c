@@ -238,7 +238,7 @@ static void run_apart(const struct client *victim, const struct client *attacker
 	       sample.count);
 }
 
-/* That there is a signal: how clear it is depends on what else the machine does. */
+/* That there is a signal to be found. */
 static void run_shared(const struct client *victim, const struct client *attacker,
 		       unsigned int rounds, struct e2e_random *dice)
 {
@@ -251,7 +251,7 @@ static void run_shared(const struct client *victim, const struct client *attacke
 	got = area(&sample);
 	found = reused() - before;
 	if (rounds)
-		tap_ok(got > 0.8,
+		tap_ok(got > 0.9,
 		       "the same domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
 		       2 * sample.count, got, sample.known[sample.count / 2] / 1e6,
 		       sample.fresh[sample.count / 2] / 1e6);

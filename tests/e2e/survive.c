@@ -142,19 +142,15 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* On a machine that others use one of many may come late: the worst has a bound where times count. */
 static void judge_resumes(void)
 {
-	const uint64_t limit_ns = RESUME_NS * e2e_scale();
-	const char *timed = getenv("LLMOS_TIMED");
-	uint64_t median_ns, worst_ns;
+	uint64_t worst_ns;
 
 	qsort(resumes, resume_count, sizeof(*resumes), compare);
-	median_ns = resumes[resume_count / 2];
 	worst_ns = resumes[resume_count - 1];
-	tap_ok(median_ns <= limit_ns && worst_ns <= (timed && *timed ? 1 : 3) * limit_ns,
+	tap_ok(worst_ns <= RESUME_NS * e2e_scale(),
 	       "all went on within %.0f ms of the new daemon's start, %.0f ms at the most",
-	       median_ns / 1e6, worst_ns / 1e6);
+	       resumes[resume_count / 2] / 1e6, worst_ns / 1e6);
 }
 
 static void record(void)

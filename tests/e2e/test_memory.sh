@@ -107,14 +107,6 @@ ctl quota reset "/$here"
 
 # ---- a quota ----
 
-# each takes 5 pages in the end, and there are 8
-ctl quota set "/$here" memory.host=$((8 * page))
-askers=
-for i in 1 2 3 4 5 6; do
-	(ask_here -n 150 >"$TMP/got$i" 2>"$TMP/err$i") &
-	askers="$askers $!"
-done
-E2E_PIDS=$askers
 running()
 {
 	for asker in $askers; do
@@ -133,17 +125,31 @@ watch_askers()
 		[ "$(date +%s)" -lt "$watch_end" ] || return 1
 	done
 }
-watch_askers
-ok $? "all askers end"
-at_most "$page" "$most" "they were seen to have memory"
-at_most "$most" $((8 * page)) "never is more charged than the quota"
-i=0
-for asker in $askers; do
-	i=$((i + 1))
-	wait "$asker"
-	is $? 0 "answer $i below a quota of memory" || note "$(cat "$TMP/err$i")"
-	same "$TMP/got$i" "$TMP/want" "is the undisturbed one"
-done
+
+# crowd TEXT: six at once, of whom each takes 5 pages in the end; there are 8
+crowd()
+{
+	ctl quota set "/$here" memory.host=$((8 * page))
+	askers=
+	for i in 1 2 3 4 5 6; do
+		(ask_here -n 150 >"$TMP/got$i" 2>"$TMP/err$i") &
+		askers="$askers $!"
+	done
+	E2E_PIDS=$askers
+	# shellcheck disable=SC2086
+	watch_askers || kill -KILL $askers
+	at_most "$page" "$most" "$1: they were seen to have memory"
+	at_most "$most" $((8 * page)) "$1: never is more charged than the quota"
+	i=0
+	for asker in $askers; do
+		i=$((i + 1))
+		wait "$asker"
+		is $? 0 "$1: answer $i" || note "$(cat "$TMP/err$i")"
+		same "$TMP/got$i" "$TMP/want" "is the undisturbed one"
+	done
+}
+
+crowd "below a quota"
 ledger 0 "nothing is left of them"
 wait_for 20 is_empty
 ok $? "not a byte"
@@ -182,24 +188,7 @@ ledger 4 "what is kept twice is charged once"
 is "$held" 4 "still four"
 
 # there is no room for six: what is kept goes first, also while it is used
-ctl quota set "/$here" memory.host=$((8 * page))
-askers=
-for i in 1 2 3 4 5 6; do
-	(ask_here -n 150 >"$TMP/got$i" 2>"$TMP/err$i") &
-	askers="$askers $!"
-done
-E2E_PIDS=$askers
-watch_askers
-ok $? "all askers end"
-at_most "$page" "$most" "they were seen to have memory"
-at_most "$most" $((8 * page)) "with what is kept, never is more charged than the quota"
-i=0
-for asker in $askers; do
-	i=$((i + 1))
-	wait "$asker"
-	is $? 0 "answer $i beside what is kept" || note "$(cat "$TMP/err$i")"
-	same "$TMP/got$i" "$TMP/want" "is the undisturbed one"
-done
+crowd "beside what is kept"
 ledger 1 "afterwards something is kept"
 # five pages to use, and some are kept: whoever does not want to wait for a quota does not have to
 ctl quota set "/$here" memory.host=$((5 * page))

@@ -279,22 +279,29 @@ static void test_ends(void **state)
 	assert_int_equal(broker.kept[2], 0);
 }
 
+/* @ret_user is on its way with what @ret_alone left behind */
+static void use_kept(struct test_request **ret_alone, struct test_request **ret_user)
+{
+	unsigned int i;
+
+	test_broker_serve(&broker, &config);
+	*ret_alone = ask_from(1, 1000, PROMPT);
+	(*ret_alone)->event.max_tokens = 40;
+	test_run(&broker);
+	*ret_user = ask_from(1, 1000, PROMPT);
+	(*ret_user)->event.max_tokens = 40;
+	for (i = 0; i < 8; i++)
+		test_turn(&broker);
+	assert_false((*ret_user)->ended);
+}
+
 /* the cgroup's pages are wanted back while a request uses them: it is computed again */
 static void test_reclaim_used(void **state)
 {
 	struct test_request *alone, *user;
-	unsigned int i;
 
 	(void)state;
-	test_broker_serve(&broker, &config);
-	alone = ask_from(1, 1000, PROMPT);
-	alone->event.max_tokens = 40;
-	test_run(&broker);
-	user = ask_from(1, 1000, PROMPT);
-	user->event.max_tokens = 40;
-	for (i = 0; i < 8; i++)
-		test_turn(&broker);
-	assert_false(user->ended);
+	use_kept(&alone, &user);
 	assert_int_equal(user->held, 2 * FAKE_PAGE_BYTES);
 	broker.ipc.sink->reclaim_kept(broker.ipc.sink, &broker.ipc, 1, 0, FAKE_PAGE_BYTES);
 	/* there were idle ones behind those it uses */
@@ -315,18 +322,9 @@ static void test_reclaim_used(void **state)
 static void test_reclaim_page_by_page(void **state)
 {
 	struct test_request *alone, *user;
-	unsigned int i;
 
 	(void)state;
-	test_broker_serve(&broker, &config);
-	alone = ask_from(1, 1000, PROMPT);
-	alone->event.max_tokens = 40;
-	test_run(&broker);
-	user = ask_from(1, 1000, PROMPT);
-	user->event.max_tokens = 40;
-	for (i = 0; i < 8; i++)
-		test_turn(&broker);
-	assert_false(user->ended);
+	use_kept(&alone, &user);
 	/* the idle ones, and one that is used */
 	while (user->held)
 		broker.ipc.sink->reclaim_kept(broker.ipc.sink, &broker.ipc, 1, 0, FAKE_PAGE_BYTES);
