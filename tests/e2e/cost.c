@@ -7,7 +7,10 @@
  * a second can not, and tokens a step, which a slot left empty would lower. Without LLMOS_TIMED,
  * on a machine that others use, processor time has a bound that noise does not reach. Starts the
  * daemons, whose command line takes its order from LLMOS_ORDER.
+ *
+ * cost [TOKENS [ROUNDS]]: of a run, and runs of each
  */
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -17,10 +20,10 @@
 #include "lib/tap.h"
 
 #define ROUNDS		9
-#define ROUNDS_TIMED	45
+#define ROUNDS_MAX	45
 #define LEAST		0.97
 #define LEAST_NOISY	0.75
-#define LIMIT_S		60
+#define LIMIT_S		120
 #define TOKENS		6000
 
 enum { FAIR, ARRIVAL, ORDERS };
@@ -51,7 +54,7 @@ static uint64_t cpu_ns(pid_t pid)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
-static struct cost run(int order)
+static struct cost run(int order, uint64_t wanted)
 {
 	static const struct llmos_generate_opts opts = {
 		.size = sizeof(opts), .raw = true, .ignore_eos = true, .max_tokens = 100,
@@ -66,11 +69,11 @@ static struct cost run(int order)
 		tap_bail("no daemon in order of %s", names[order]);
 	group_start(&group);
 	/* the pages of the cache are touched for the first time */
-	group_wait(&group, TOKENS / 2, LIMIT_S);
+	group_wait(&group, wanted / 2, LIMIT_S);
 	e2e_status(&before);
 	ns = e2e_now_ns();
 	cpu = cpu_ns(pid);
-	group_wait(&group, TOKENS / 2 + TOKENS, LIMIT_S);
+	group_wait(&group, wanted / 2 + wanted, LIMIT_S);
 	e2e_status(&after);
 	ns = e2e_now_ns() - ns;
 	cpu = cpu_ns(pid) - cpu;
@@ -83,7 +86,7 @@ static struct cost run(int order)
 
 static double median(const struct cost *costs, unsigned int count, size_t field)
 {
-	double values[ROUNDS_TIMED];
+	double values[ROUNDS_MAX];
 
 	for (unsigned int i = 0; i < count; i++)
 		values[i] = *(const double *)((const char *)&costs[i] + field);
@@ -91,12 +94,12 @@ static double median(const struct cost *costs, unsigned int count, size_t field)
 	return values[count / 2];
 }
 
-static double ratio(struct cost costs[ORDERS][ROUNDS_TIMED], unsigned int rounds, size_t field)
+static double ratio(struct cost costs[ORDERS][ROUNDS_MAX], unsigned int rounds, size_t field)
 {
 	return median(costs[FAIR], rounds, field) / median(costs[ARRIVAL], rounds, field);
 }
 
-static void report(struct cost costs[ORDERS][ROUNDS_TIMED], unsigned int rounds, size_t field,
+static void report(struct cost costs[ORDERS][ROUNDS_MAX], unsigned int rounds, size_t field,
 		   const char *what)
 {
 	tap_note("%s: fair %.1f, in order of arrival %.1f (medians of %u): %.1f %%", what,
@@ -104,18 +107,30 @@ static void report(struct cost costs[ORDERS][ROUNDS_TIMED], unsigned int rounds,
 		 100 * ratio(costs, rounds, field));
 }
 
-int main(void)
+/* a number of @max at most, or @fallback where there is none */
+static uint64_t argument(const char *text, uint64_t fallback, uint64_t max)
+{
+	const uint64_t value = text ? strtoull(text, NULL, 10) : fallback;
+
+	if (!value || value > max)
+		tap_bail("'%s' is no number from 1 to %" PRIu64, text, max);
+	return value;
+}
+
+int main(int argc, char **argv)
 {
 	const size_t cpu = offsetof(struct cost, per_cpu_second);
 	const size_t step = offsetof(struct cost, per_step);
-	static struct cost costs[ORDERS][ROUNDS_TIMED];
+	static struct cost costs[ORDERS][ROUNDS_MAX];
 	const bool timed = getenv("LLMOS_TIMED") && *getenv("LLMOS_TIMED");
-	const unsigned int rounds = timed ? ROUNDS_TIMED : ROUNDS;
+	const uint64_t tokens = argument(argc > 1 ? argv[1] : NULL, TOKENS, 1000000);
+	const unsigned int rounds = (unsigned int)argument(argc > 2 ? argv[2] : NULL,
+							   timed ? ROUNDS_MAX : ROUNDS, ROUNDS_MAX);
 
 	/* who comes first takes turns, too */
 	for (unsigned int i = 0; i < rounds; i++)
 		for (unsigned int j = 0; j < ORDERS; j++)
-			costs[(i + j) % ORDERS][i] = run((i + j) % ORDERS);
+			costs[(i + j) % ORDERS][i] = run((i + j) % ORDERS, tokens);
 	report(costs, rounds, offsetof(struct cost, per_second), "tokens a second");
 	report(costs, rounds, cpu, "tokens a second of processor time");
 	report(costs, rounds, step, "tokens a step");
