@@ -66,6 +66,7 @@ static const char usage[] =
 	"  --sequences=N        requests that keep their place in the cache (four a slot)\n"
 	"  --order=ORDER        fair, or arrival: whoever began goes on to the end\n"
 	"  --batch-tokens=N     tokens of one step at most (128)\n"
+	"  --step-ms=N          milliseconds that prompts may make a step last (100)\n"
 	"  --context=N          tokens of one request at most (as the model says)\n"
 	"  --kv-type=TYPE       auto, f32, f16\n"
 	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
@@ -92,6 +93,7 @@ static const struct option options[] = {
 	{ "sequences", required_argument, NULL, OPTION_KEY },
 	{ "order", required_argument, NULL, OPTION_KEY },
 	{ "batch-tokens", required_argument, NULL, OPTION_KEY },
+	{ "step-ms", required_argument, NULL, OPTION_KEY },
 	{ "context", required_argument, NULL, OPTION_KEY },
 	{ "kv-type", required_argument, NULL, OPTION_KEY },
 	{ "kv-memory", required_argument, NULL, OPTION_KEY },
@@ -477,6 +479,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 			.progress_arg = daemon,
 		},
 		.slots = config->slots,
+		.step_ns = config->step_ms * NS_PER_MS,
 		.models = config->models,
 		.default_model = config->default_model,
 		.busy = notify_busy,

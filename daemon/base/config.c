@@ -47,6 +47,8 @@ static const struct config_key {
 	  .choices = " fair arrival " },
 	{ .name = "batch_tokens", .type = CONFIG_NUMBER, .min = 1, .max = 65536,
 	  .offset = offsetof(struct config, batch_tokens) },
+	{ .name = "step_ms", .type = CONFIG_NUMBER, .max = 3600000,
+	  .offset = offsetof(struct config, step_ms) },
 	{ .name = "context", .type = CONFIG_NUMBER, .max = 1U << 24,
 	  .offset = offsetof(struct config, context) },
 	{ .name = "kv_memory", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
@@ -68,6 +70,7 @@ void config_init(struct config *config)
 		.log_level = LOG_INFO,
 		.slots = 16,
 		.batch_tokens = 128,
+		.step_ms = 100,
 		.prefix_percent = 50,
 		.prefix_cache = true,
 	};

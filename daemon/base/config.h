@@ -27,6 +27,7 @@
  * @sequences: requests that keep their place in the cache, 0: four for each slot
  * @order: "fair", or "arrival"
  * @batch_tokens: of one step
+ * @step_ms: milliseconds that a step may take, 0: as long as @batch_tokens take
  * @context: of one request, 0: as the model was made for
  * @kv_memory: bytes of one model's cache, 0: as the engine thinks best
  * @prefix_cache: keep what was computed, for requests that begin in the same way
@@ -49,6 +50,7 @@ struct config {
 	uint64_t slots;
 	uint64_t sequences;
 	uint64_t batch_tokens;
+	uint64_t step_ms;
 	uint64_t context;
 	uint64_t kv_memory;
 	uint64_t prefix_memory;

@@ -2,7 +2,7 @@
 /*
  * Which jobs have a sequence, and what each step is made of. A step serves one model; models take
  * turns. Every sequence that is generating gets its one token, and what is left of batch_tokens
- * goes to prompts. Who is paused keeps his sequence and its pages. Pages are taken as sequences
+ * goes to prompts, but no more than the time that a step may take allows. Who is paused keeps his sequence and its pages. Pages are taken as sequences
  * grow, once they were charged to whoever asked; when there are none left, those who are paused
  * lose theirs, as many as are needed, and then the youngest gives its own back; they are computed
  * again later, which brings the same answer.
@@ -320,10 +320,11 @@ static unsigned int batch_choose_jobs(struct sched *sched, struct model *model)
 	return MIN(count, sched->slots);
 }
 
-/* who is generating gets one token; there is always room for all of them */
-static void batch_plan_decode(struct sched *sched, unsigned int count, size_t *tokens, size_t *rows)
+/* who is generating gets one token; there is always room for all of them. Return: how many do */
+static unsigned int batch_plan_decode(struct sched *sched, unsigned int count, size_t *tokens,
+				      size_t *rows)
 {
-	unsigned int i;
+	unsigned int i, decoding = 0;
 
 	for (i = 0; i < count; i++) {
 		struct job *job = sched->members[i];
@@ -331,9 +332,11 @@ static void batch_plan_decode(struct sched *sched, unsigned int count, size_t *t
 		if (batch_left(job) != 1 || !*tokens || !*rows)
 			continue;
 		job->planned = 1;
+		decoding++;
 		(*tokens)--;
 		(*rows)--;
 	}
+	return decoding;
 }
 
 /* what is left goes to prompts: who got nothing of it in this step comes first in the next */
@@ -450,14 +453,15 @@ unsigned int batch_step(struct sched *sched)
 	struct model *model = batch_choose_model(sched);
 	size_t tokens = sched->config.batch_tokens, rows = sched->config.logits_rows, total = 0;
 	uint64_t start_ns, step_ns;
-	unsigned int count, i;
+	unsigned int count, decoding, i;
 	int r;
 
 	if (!model)
 		return 0;
 	model->turn = ++sched->turn;
 	count = batch_choose_jobs(sched, model);
-	batch_plan_decode(sched, count, &tokens, &rows);
+	decoding = batch_plan_decode(sched, count, &tokens, &rows);
+	tokens = MIN(tokens, pace_tokens(&model->pace, sched->step_ns, decoding));
 	batch_plan_prompts(sched, count, tokens, rows);
 	batch_charge(sched, count);
 	count = batch_form(sched, model);
@@ -471,6 +475,7 @@ unsigned int batch_step(struct sched *sched)
 	r = engine_step(model->loaded, sched->items, count);
 	step_ns = clock_ns() - start_ns;
 	batch_count(sched, step_ns);
+	pace_learn(&model->pace, total, step_ns);
 	if (r < 0) {
 		batch_failed(sched, count, r);
 		return count;

@@ -133,6 +133,7 @@ struct sched {
 	struct ipc_sink sink;
 	struct engine_config config;
 	unsigned int slots;
+	uint64_t step_ns;		/* that a step may take, 0: as long as it likes */
 	struct engine *engine;
 	struct models *models;
 	struct ipc *ipcs[SCHED_IPCS_MAX];

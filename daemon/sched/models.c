@@ -409,6 +409,7 @@ static int models_load_now(struct models *models, struct model *model, struct er
 	guard_add(model->name, engine_model_gguf(loaded));
 	model->loaded = loaded;
 	model->chat = engine_model_chat(loaded);
+	pace_guess(&model->pace, model->info.parameters, engine_threads(models->engine));
 	return 0;
 }
 

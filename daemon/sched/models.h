@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "engine/engine.h"
 #include "ipc/ipc.h"
+#include "sched/pace.h"
 
 struct models;
 
@@ -34,6 +35,7 @@ struct models;
  * @users: jobs that point here: what they look at stays as it is
  * @turn: number of its last step: models take turns
  * @blocked: the turn in which nobody more is admitted to it
+ * @pace: how fast its steps are, once loaded
  */
 struct model {
 	struct list link;
@@ -56,6 +58,7 @@ struct model {
 	unsigned int users;
 	uint64_t turn;
 	uint64_t blocked;
+	struct pace pace;
 };
 
 /**

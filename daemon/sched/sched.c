@@ -367,6 +367,7 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 	sched->config = filled.engine;
 	sched->config.prefix_dropped = reuse_dropped;
 	sched->slots = filled.slots;
+	sched->step_ns = filled.step_ns;
 	r = sched_init(sched, config, error);
 	if (r < 0) {
 		sched_free(sched);

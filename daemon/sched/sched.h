@@ -17,6 +17,8 @@ struct sched;
  * @engine: how the engine is built; max_seqs is the number of requests that keep their place in the
  *	cache, 0: four for each slot
  * @slots: requests stepped at once, 0: 16
+ * @step_ns: that a step may take, as far as the tokens of prompts in it can be chosen, 0: as long as
+ *	batch_tokens of them take
  * @models: folder of the models
  * @default_model: "": the only one, else the first by name
  * @busy: told before a model is loaded, and after with NULL; may be NULL
@@ -24,6 +26,7 @@ struct sched;
 struct sched_config {
 	struct engine_config engine;
 	unsigned int slots;
+	uint64_t step_ns;
 	const char *models;
 	const char *default_model;
 	void (*busy)(const char *name);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "model/gguf.h"
 
@@ -14,6 +15,7 @@
 
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
+uint64_t fake_token_ns;
 int fake_step_error;
 unsigned int fake_nan_step;
 
@@ -728,6 +730,14 @@ static bool item_is_good(const struct engine_model *model, const struct engine_i
 	return true;
 }
 
+static void compute(unsigned int tokens)
+{
+	const uint64_t end_ns = clock_ns() + tokens * fake_token_ns;
+
+	while (fake_token_ns && clock_ns() < end_ns)
+		;
+}
+
 static void check_step(const struct engine_model *model, const struct engine_item *items,
 		       unsigned int count)
 {
@@ -742,6 +752,7 @@ static void check_step(const struct engine_model *model, const struct engine_ite
 	fake_counts.broken_promises += !count || count > config->max_seqs ||
 				       tokens > config->batch_tokens ||
 				       rows > config->logits_rows;
+	compute(tokens);
 	fake_counts.steps++;
 	fake_counts.tokens += tokens;
 	fake_counts.step_tokens_max = MAX(fake_counts.step_tokens_max, tokens);

@@ -38,6 +38,8 @@ struct fake_counts {
 extern struct fake_counts fake_counts;
 /* called at the start of each step; NULL: nothing */
 extern void (*fake_on_step)(void);
+/* how long each token of a step takes; 0: nothing */
+extern uint64_t fake_token_ns;
 /* what the next engine_step() returns, once */
 extern int fake_step_error;
 /* no logit of this step is a number, counted as fake_counts.steps; 0: never */

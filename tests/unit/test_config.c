@@ -63,6 +63,7 @@ static void test_all_keys(void **state)
 				   "sequences = 40\n"
 				   "order = arrival\n"
 				   "batch_tokens = 99\n"
+				   "step_ms = 0\n"
 				   "context = 2048\n"
 				   "kv_memory = 3G\n"
 				   "prefix_cache = no\n"
@@ -83,6 +84,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(config.sequences, 40);
 	assert_string_equal(config.order, "arrival");
 	assert_int_equal(config.batch_tokens, 99);
+	assert_int_equal(config.step_ms, 0);
 	assert_int_equal(config.context, 2048);
 	assert_true(config.kv_memory == UINT64_C(3) << 30);
 	assert_false(config.prefix_cache);
