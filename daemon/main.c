@@ -67,6 +67,7 @@ static const char usage[] =
 	"  --order=ORDER        fair, or arrival: whoever began goes on to the end\n"
 	"  --batch-tokens=N     tokens of one step at most (128)\n"
 	"  --step-ms=N          milliseconds that prompts may make a step last (100)\n"
+	"  --draft-tokens=N     guessed ahead from the text itself, at most (8); 0: none\n"
 	"  --context=N          tokens of one request at most (as the model says)\n"
 	"  --kv-type=TYPE       auto, f32, f16\n"
 	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
@@ -94,6 +95,7 @@ static const struct option options[] = {
 	{ "order", required_argument, NULL, OPTION_KEY },
 	{ "batch-tokens", required_argument, NULL, OPTION_KEY },
 	{ "step-ms", required_argument, NULL, OPTION_KEY },
+	{ "draft-tokens", required_argument, NULL, OPTION_KEY },
 	{ "context", required_argument, NULL, OPTION_KEY },
 	{ "kv-type", required_argument, NULL, OPTION_KEY },
 	{ "kv-memory", required_argument, NULL, OPTION_KEY },
@@ -480,6 +482,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 		},
 		.slots = config->slots,
 		.step_ns = config->step_ms * NS_PER_MS,
+		.draft_tokens = config->draft_tokens,
 		.models = config->models,
 		.default_model = config->default_model,
 		.busy = notify_busy,

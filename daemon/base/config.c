@@ -49,6 +49,8 @@ static const struct config_key {
 	  .offset = offsetof(struct config, batch_tokens) },
 	{ .name = "step_ms", .type = CONFIG_NUMBER, .max = 3600000,
 	  .offset = offsetof(struct config, step_ms) },
+	{ .name = "draft_tokens", .type = CONFIG_NUMBER, .max = 16,
+	  .offset = offsetof(struct config, draft_tokens) },
 	{ .name = "context", .type = CONFIG_NUMBER, .max = 1U << 24,
 	  .offset = offsetof(struct config, context) },
 	{ .name = "kv_memory", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
@@ -71,6 +73,7 @@ void config_init(struct config *config)
 		.slots = 16,
 		.batch_tokens = 128,
 		.step_ms = 100,
+		.draft_tokens = 8,
 		.prefix_percent = 50,
 		.prefix_cache = true,
 	};

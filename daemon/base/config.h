@@ -28,6 +28,7 @@
  * @order: "fair", or "arrival"
  * @batch_tokens: of one step
  * @step_ms: milliseconds that a step may take, 0: as long as @batch_tokens take
+ * @draft_tokens: guessed ahead for one request in one step at most, 0: none
  * @context: of one request, 0: as the model was made for
  * @kv_memory: bytes of one model's cache, 0: as the engine thinks best
  * @prefix_cache: keep what was computed, for requests that begin in the same way
@@ -51,6 +52,7 @@ struct config {
 	uint64_t sequences;
 	uint64_t batch_tokens;
 	uint64_t step_ms;
+	uint64_t draft_tokens;
 	uint64_t context;
 	uint64_t kv_memory;
 	uint64_t prefix_memory;

@@ -111,6 +111,7 @@ static int check_item(const struct engine_model *model, const struct engine_item
 	if (!seq || seq->model != model || !seq->is_used || seq->in_step)
 		return -EINVAL;
 	if (item->count > tokens || item->logits_from > item->count ||
+	    item->tentative > item->count ||
 	    item->count - item->logits_from > rows)
 		return -EINVAL;
 	if (item->count > seq->page_count * (uint64_t)KV_PAGE_TOKENS - seq->length ||
@@ -180,7 +181,9 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 	lay_out_step(model, items, count);
 	if (model->scratch.token_count)
 		forward(model);
-	for (unsigned int i = 0; i < count; i++)
-		items[i].seq->length += items[i].count;
+	for (unsigned int i = 0; i < count; i++) {
+		items[i].seq->length += items[i].count - items[i].tentative;
+		items[i].seq->tentative = items[i].tentative;
+	}
 	return 0;
 }

@@ -201,6 +201,8 @@ void engine_seq_unkeep(struct engine_seq *seq, size_t bytes);
  * @tokens: ids to append (count)
  * @count: number of them
  * @logits_from: logits are wanted after tokens[logits_from] and each one behind it; count: none
+ * @tentative: of the tokens, the last ones that are guesses (count at most): they are computed, but
+ *	belong to the sequence only once engine_seq_accept() says so
  * @logits: out, (count - logits_from, vocab) float32, valid until the next step
  */
 struct engine_item {
@@ -208,6 +210,7 @@ struct engine_item {
 	const uint32_t *tokens;
 	unsigned int count;
 	unsigned int logits_from;
+	unsigned int tentative;
 	const float *logits;
 };
 
@@ -220,6 +223,15 @@ struct engine_item {
  * pages not reserved: then no sequence has changed.
  */
 int engine_step(struct engine_model *model, struct engine_item *items, unsigned int count);
+
+/**
+ * engine_seq_accept() - the next @count of what the last step computed as guesses belong to it
+ *
+ * Until its next step, and until it is truncated or kept: then what was not accepted is forgotten.
+ *
+ * Return: 0; -EINVAL there are not so many.
+ */
+int engine_seq_accept(struct engine_seq *seq, unsigned int count);
 
 /* ---- sampling (engine/sample.c) ---- */
 

@@ -31,6 +31,7 @@ struct engine {
  * @page_count: pages it has
  * @kept_count: of these, the first ones that the prefix store keeps: they are not written
  * @length: tokens in its cache, page_count * KV_PAGE_TOKENS at most
+ * @tentative: guesses behind those, in the pages that it has
  * @is_used: not on the list
  * @in_step: an item of the step being checked names it
  */
@@ -41,6 +42,7 @@ struct engine_seq {
 	uint32_t page_count;
 	uint32_t kept_count;
 	uint32_t length;
+	uint32_t tentative;
 	bool is_used;
 	bool in_step;
 };

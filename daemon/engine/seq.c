@@ -139,6 +139,7 @@ void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 	struct engine_model *model = seq->model;
 
 	seq->length = MIN(seq->length, tokens);
+	seq->tentative = 0;
 	/* the last one first, as the store wants it */
 	while (seq->page_count > keep) {
 		const uint32_t page = seq->pages[--seq->page_count];
@@ -150,6 +151,15 @@ void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 		seq->kept_count--;
 		prefix_leave(&model->prefix, page);
 	}
+}
+
+int engine_seq_accept(struct engine_seq *seq, unsigned int count)
+{
+	if (count > seq->tentative)
+		return -EINVAL;
+	seq->tentative -= count;
+	seq->length += count;
+	return 0;
 }
 
 /* ---- prefixes ---- */
@@ -221,6 +231,7 @@ size_t engine_seq_keep(struct engine_seq *seq, const struct engine_domain *domai
 	struct engine_model *model = seq->model;
 	size_t bytes = 0;
 
+	seq->tentative = 0;
 	while (seq->kept_count < seq->length / KV_PAGE_TOKENS) {
 		const uint32_t *text = tokens + seq->kept_count * KV_PAGE_TOKENS;
 		uint32_t *own = &seq->pages[seq->kept_count];

@@ -14,6 +14,7 @@
 #include "sched/job.h"
 
 #define BATCH_SLEEP_TURNS	256
+#define BATCH_DRAFTED		4	/* answers made at once, past which guesses cost more than they give */
 
 static bool batch_is_stepped(const struct job *job)
 {
@@ -311,6 +312,7 @@ static unsigned int batch_choose_jobs(struct sched *sched, struct model *model)
 
 	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
 		job->planned = 0;
+		job->draft.count = 0;
 		if (job->model != model || !batch_is_stepped(job))
 			continue;
 		for (at = count++; at && batch_before(job, sched->members[at - 1]); at--)
@@ -337,6 +339,24 @@ static unsigned int batch_plan_decode(struct sched *sched, unsigned int count, s
 		(*rows)--;
 	}
 	return decoding;
+}
+
+/* where few are generating, a step has room for what they are likely to say next */
+static void batch_plan_drafts(struct sched *sched, unsigned int count, size_t *tokens,
+			      size_t *rows)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct job *job = sched->members[i];
+		size_t max = MIN(*tokens, *rows);
+
+		if (!job->planned)
+			continue;
+		job->planned += job_draft(job, (unsigned int)MIN(max, sched->draft_tokens));
+		*tokens -= job->draft.count;
+		*rows -= job->draft.count;
+	}
 }
 
 /* what is left goes to prompts: who got nothing of it in this step comes first in the next */
@@ -372,8 +392,10 @@ static void batch_charge(struct sched *sched, unsigned int count)
 	for (i = 0; i < count; i++) {
 		struct job *job = sched->members[i];
 
+		/* guesses take no page of their own */
 		if (job->planned &&
-		    !charge_take(sched, job, engine_seq_length(job->seq) + job->planned))
+		    !charge_take(sched, job, engine_seq_length(job->seq) + job->planned -
+						     job->draft.count))
 			job->planned = 0;
 	}
 }
@@ -398,6 +420,7 @@ static unsigned int batch_form(struct sched *sched, struct model *model)
 			.tokens = job->tokens.ids + length,
 			.count = job->planned,
 			.logits_from = row > length ? MIN(row - length, (size_t)job->planned) : 0,
+			.tentative = job->draft.count,
 		};
 		sched->members[count++] = job;
 		/* whoever was next may have been put back */
@@ -414,18 +437,42 @@ static void batch_begin(struct sched *sched, struct job *job, uint64_t now)
 	job->steps[job->step_count++ % JOB_STEPS_KEPT] = now;
 }
 
+/* was the guess behind row @row the token that the model chose? Then the next row counts, too */
+static bool batch_was_right(struct job *job, size_t row)
+{
+	return !job->done && row < job->draft.count &&
+	       job->tokens.ids[job->tokens.count - 1] == job->draft.ids[row] &&
+	       !engine_seq_accept(job->seq, 1);
+}
+
+/* rows of an answer, the last of which follow guesses */
+static void batch_take_guessed(struct sched *sched, struct job *job, const float *logits,
+			       size_t vocab)
+{
+	unsigned int right = 0;
+
+	do {
+		job_take_row(sched, job, logits + right * vocab);
+	} while (batch_was_right(job, right) && ++right);
+	draft_learn(&job->draft, right);
+}
+
 /* what the step brought to one job */
 static void batch_take(struct sched *sched, struct job *job, const struct engine_item *item,
 		       uint64_t job_ns)
 {
 	size_t vocab = job->model->info.vocab, i, rows = item->count - item->logits_from;
-	size_t length = engine_seq_length(job->seq);
+	size_t length = engine_seq_length(job->seq), before;
 
+	before = length - (item->count - item->tentative);
 	job->compute_ns += job_ns;
 	/* what of it was the prompt, and not the answer fed back */
-	if (length - item->count < job->prompt_count)
-		sched->totals.prompt_tokens += MIN(length, job->prompt_count) -
-					       (length - item->count);
+	if (before < job->prompt_count)
+		sched->totals.prompt_tokens += MIN(length, job->prompt_count) - before;
+	if (item->tentative) {
+		batch_take_guessed(sched, job, item->logits, vocab);
+		return;
+	}
 	for (i = 0; i < rows && !job->done; i++)
 		job_take_row(sched, job, item->logits + i * vocab);
 }
@@ -461,6 +508,8 @@ unsigned int batch_step(struct sched *sched)
 	model->turn = ++sched->turn;
 	count = batch_choose_jobs(sched, model);
 	decoding = batch_plan_decode(sched, count, &tokens, &rows);
+	if (decoding <= BATCH_DRAFTED && sched->draft_tokens)
+		batch_plan_drafts(sched, count, &tokens, &rows);
 	tokens = MIN(tokens, pace_tokens(&model->pace, sched->step_ns, decoding));
 	batch_plan_prompts(sched, count, tokens, rows);
 	batch_charge(sched, count);

@@ -265,21 +265,30 @@ static int job_prepare_prompt(struct job *job, struct error *error)
 	return r;
 }
 
-/* tokens grow by doubling: no allocation in nearly every step */
-static int job_add_token(struct job *job, uint32_t id)
+/* room for @count more tokens; it grows by doubling: no allocation in nearly every step */
+static int job_make_room(struct job *job, size_t count)
 {
 	struct tok_ids *tokens = &job->tokens;
+	size_t capacity = MAX((size_t)64, tokens->capacity * 2);
+	uint32_t *ids;
 
-	if (tokens->count == tokens->capacity) {
-		size_t capacity = MAX((size_t)64, tokens->capacity * 2);
-		uint32_t *ids = realloc(tokens->ids, capacity * sizeof(*ids));
+	if (count <= tokens->capacity - tokens->count)
+		return 0;
+	ids = realloc(tokens->ids, capacity * sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	tokens->ids = ids;
+	tokens->capacity = capacity;
+	return 0;
+}
 
-		if (!ids)
-			return -ENOMEM;
-		tokens->ids = ids;
-		tokens->capacity = capacity;
-	}
-	tokens->ids[tokens->count++] = id;
+static int job_add_token(struct job *job, uint32_t id)
+{
+	int r = job_make_room(job, 1);
+
+	if (r < 0)
+		return r;
+	job->tokens.ids[job->tokens.count++] = id;
 	return 0;
 }
 
@@ -558,6 +567,32 @@ size_t job_next_row(const struct job *job)
 	/* the row behind a token tells about the next one */
 	return job->event.op == LLM_OP_SCORE ? job->pushed - 1 :
 					       job->prompt_count - 1 + job->pushed;
+}
+
+/* tokens that the answer may still have, and that the sequence's last page has room for */
+static size_t job_draft_room(const struct job *job)
+{
+	const size_t page = MAX(job->model->info.page_tokens, 1U), count = job->tokens.count;
+	size_t room = (count + page - 1) / page * page - count;
+
+	room = MIN(room, (size_t)job->event.max_tokens - job->pushed - 1);
+	return MIN(room, (size_t)job->model->info.context_used - count);
+}
+
+unsigned int job_draft(struct job *job, unsigned int max)
+{
+	struct draft *draft = &job->draft;
+
+	draft->count = 0;
+	/* a known answer is fed as it is */
+	if (job->event.op != LLM_OP_GENERATE || job->tokens.count != job->prompt_count + job->pushed)
+		return 0;
+	max = (unsigned int)MIN((size_t)max, job_draft_room(job));
+	if (!max || job_make_room(job, DRAFT_MAX) < 0)
+		return 0;
+	draft_find(draft, job->tokens.ids, job->tokens.count, max);
+	memcpy(job->tokens.ids + job->tokens.count, draft->ids, draft->count * sizeof(*draft->ids));
+	return draft->count;
 }
 
 void job_take_row(struct sched *sched, struct job *job, const float *logits)

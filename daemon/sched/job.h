@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "sched/answer.h"
+#include "sched/draft.h"
 #include "sched/models.h"
 #include "sched/sched.h"
 
@@ -58,6 +59,7 @@ enum job_state {
  * @params: sampling
  * @fresh: the answer begins a text, and has no bytes yet
  * @planned: tokens it takes part with in the step that is being formed
+ * @draft: of these, the last ones: guesses
  * @turn: of its last step
  * @paused_turn: in which it was told to pause
  *
@@ -103,6 +105,7 @@ struct job {
 	struct sample_params params;
 	bool fresh;
 	unsigned int planned;
+	struct draft draft;
 	uint64_t turn;
 	uint64_t paused_turn;
 
@@ -134,6 +137,7 @@ struct sched {
 	struct engine_config config;
 	unsigned int slots;
 	uint64_t step_ns;		/* that a step may take, 0: as long as it likes */
+	unsigned int draft_tokens;	/* guessed ahead for one job in one step at most */
 	struct engine *engine;
 	struct models *models;
 	struct ipc *ipcs[SCHED_IPCS_MAX];
@@ -178,6 +182,12 @@ void job_set_model(struct job *job, struct model *model);
 void job_drop_seq(struct job *job);
 /** job_next_row() - first index in tokens behind which logits are wanted */
 size_t job_next_row(const struct job *job);
+/**
+ * job_draft() - guess its next tokens, @max at most, and lay them behind those that are known
+ *
+ * Return: how many, which are job->draft.count as well.
+ */
+unsigned int job_draft(struct job *job, unsigned int max);
 /** job_take_row() - logits behind that index; may finish the job */
 void job_take_row(struct sched *sched, struct job *job, const float *logits);
 

@@ -368,6 +368,7 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 	sched->config.prefix_dropped = reuse_dropped;
 	sched->slots = filled.slots;
 	sched->step_ns = filled.step_ns;
+	sched->draft_tokens = MIN(filled.draft_tokens, DRAFT_MAX);
 	r = sched_init(sched, config, error);
 	if (r < 0) {
 		sched_free(sched);

@@ -19,6 +19,7 @@ struct sched;
  * @slots: requests stepped at once, 0: 16
  * @step_ns: that a step may take, as far as the tokens of prompts in it can be chosen, 0: as long as
  *	batch_tokens of them take
+ * @draft_tokens: of an answer, guessed ahead in one step at most, 0: none
  * @models: folder of the models
  * @default_model: "": the only one, else the first by name
  * @busy: told before a model is loaded, and after with NULL; may be NULL
@@ -27,6 +28,7 @@ struct sched_config {
 	struct engine_config engine;
 	unsigned int slots;
 	uint64_t step_ns;
+	unsigned int draft_tokens;
 	const char *models;
 	const char *default_model;
 	void (*busy)(const char *name);

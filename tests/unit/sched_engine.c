@@ -15,6 +15,7 @@
 
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
+bool fake_forgets;
 uint64_t fake_token_ns;
 int fake_step_error;
 unsigned int fake_nan_step;
@@ -266,6 +267,7 @@ struct engine_seq {
 	struct engine_model *model;
 	bool used;
 	unsigned int length;
+	unsigned int tentative;
 	unsigned int pages;		/* of its own */
 	unsigned int kept_count;
 	struct fake_kept *kept[FAKE_KEPT];
@@ -715,12 +717,22 @@ static void row(float *logits, uint64_t h)
 	logits[FAKE_BOS] = -20.0f;
 }
 
+int engine_seq_accept(struct engine_seq *seq, unsigned int count)
+{
+	if (count > seq->tentative)
+		return -EINVAL;
+	seq->tentative -= count;
+	seq->length += count;
+	fake_counts.accepted += count;
+	return 0;
+}
+
 static bool item_is_good(const struct engine_model *model, const struct engine_item *item)
 {
 	const struct engine_seq *seq = item->seq;
 	unsigned int i;
 
-	if (!item->count || item->logits_from > item->count || seq->model != model || !seq->used ||
+	if (!item->count || item->logits_from > item->count || item->tentative > item->count || seq->model != model || !seq->used ||
 	    seq->length < seq->kept_count * model->gguf->page ||
 	    seq->length + item->count > (seq->kept_count + seq->pages) * model->gguf->page)
 		return false;
@@ -786,12 +798,14 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 			seq->hash[seq->length++] = h;
 			if (n < items[i].logits_from)
 				continue;
-			row(logits, h);
+			row(logits, fake_forgets ? mix(items[i].tokens[n]) : h);
 			if (fake_nan_step == fake_counts.steps)
 				for (uint32_t id = 0; id < FAKE_VOCAB; id++)
 					logits[id] = NAN;
 			logits += FAKE_VOCAB;
 		}
+		seq->length -= items[i].tentative;
+		seq->tentative = items[i].tentative;
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef TESTS_SCHED_ENGINE_H
 #define TESTS_SCHED_ENGINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* the vocabulary: a token for each byte, then these */
@@ -28,6 +29,7 @@ struct fake_counts {
 	unsigned int loads;
 	unsigned int truncates;
 	unsigned int tokens;		/* fed, in all steps */
+	unsigned int accepted;		/* of these, guesses that were right */
 	unsigned int seqs;		/* that exist */
 	unsigned int pages;		/* that are taken, by sequences or to be kept */
 	unsigned int kept;		/* of these, to be kept */
@@ -38,6 +40,8 @@ struct fake_counts {
 extern struct fake_counts fake_counts;
 /* called at the start of each step; NULL: nothing */
 extern void (*fake_on_step)(void);
+/* logits depend on the last token alone: texts repeat themselves, and can be guessed */
+extern bool fake_forgets;
 /* how long each token of a step takes; 0: nothing */
 extern uint64_t fake_token_ns;
 /* what the next engine_step() returns, once */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The promise of the engine, bit by bit: logits of a token do not depend on how its prompt was cut
- * into steps, on who else is in the step, on the number of threads, or on what was in the cache
- * before. For every instruction set and weight type, alone and mixed in one model. The
+ * into steps, on who else is in the step, on the number of threads, on guesses that were wrong, or
+ * on what was in the cache before. For every instruction set and weight type, alone and mixed in one model. The
  * SIMD instruction sets agree with each other, too.
  */
 #include <limits.h>
@@ -111,6 +111,36 @@ static void check_cuts(struct engine_test *t, const struct fixture *f)
 	free(have);
 }
 
+/* check_guesses() - some right, some wrong: what is accepted is as good, and the rest forgotten */
+static void check_guesses(struct engine_test *t, const struct fixture *f)
+{
+	struct engine_seq *seq = engine_test_seq(t, PROMPT);
+	const size_t row = f->bytes / PROMPT;
+	unsigned int at = 0;
+
+	for (unsigned int step = 0; at < PROMPT; step++) {
+		const unsigned int count = MIN(PROMPT - at, 1 + step % 7);
+		const unsigned int right = 1 + step % count;
+		uint32_t tokens[7];
+		struct engine_item item = {
+			.seq = seq, .tokens = tokens, .count = count, .tentative = count - 1,
+		};
+
+		for (unsigned int i = 0; i < count; i++)
+			tokens[i] = f->tokens[i < right ? 0 : 1][at + i];
+		assert_int_equal(engine_step(t->model, &item, 1), 0);
+		if (memcmp(item.logits, (char *)f->want + at * row, right * row))
+			fail_msg("with %u guesses at %u, the logits differ", count - 1, at);
+		assert_int_equal(engine_seq_accept(seq, count), -EINVAL);
+		assert_int_equal(engine_seq_accept(seq, right - 1), 0);
+		at += right;
+		assert_int_equal(engine_seq_length(seq), at);
+	}
+	engine_seq_truncate(seq, PROMPT - 1);
+	assert_int_equal(engine_seq_accept(seq, 1), -EINVAL);
+	engine_seq_free(seq);
+}
+
 /* check_company() - beside other sequences that are at other places of other prompts */
 static void check_company(struct engine_test *t, const struct fixture *f)
 {
@@ -204,6 +234,7 @@ static void check_shape(const struct llama_shape *shape, const char *isa)
 	     threads++) {
 		open_engine(&t, &f, isa, threads);
 		check_cuts(&t, &f);
+		check_guesses(&t, &f);
 		check_company(&t, &f);
 		check_forgetting(&t, &f);
 		check_last_only(&t, &f);

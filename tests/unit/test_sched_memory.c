@@ -36,11 +36,22 @@ static int setup(void **state)
 	return 0;
 }
 
+/* texts that repeat themselves, and are guessed ahead */
+static int setup_guessed(void **state)
+{
+	const int r = setup(state);
+
+	fake_forgets = true;
+	config.draft_tokens = 8;
+	return r;
+}
+
 static int teardown(void **state)
 {
 	uint64_t held = test_held(&broker);
 
 	(void)state;
+	fake_forgets = false;
 	test_broker_free(&broker);
 	fake_folder_remove();
 	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
@@ -606,6 +617,7 @@ static void test_bad_score_buffers(void **state)
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, teardown, NULL }
 
 int main(void)
 {
@@ -617,6 +629,10 @@ int main(void)
 		TEST(test_paused_end), TEST(test_payloads), TEST(test_payload_again),
 		TEST(test_long_payloads), TEST(test_lost_payload), TEST(test_scores),
 		TEST(test_scores_again), TEST(test_bad_score_buffers),
+		GUESSED(test_page_by_page), GUESSED(test_quota), GUESSED(test_quota_and_turns),
+		GUESSED(test_short_now_and_then), GUESSED(test_small_cache), GUESSED(test_deaths),
+		GUESSED(test_no_wait), GUESSED(test_never), GUESSED(test_cancel_short),
+		GUESSED(test_paused_end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -36,9 +36,20 @@ static int setup(void **state)
 	return 0;
 }
 
+/* texts that repeat themselves, and are guessed ahead */
+static int setup_guessed(void **state)
+{
+	const int r = setup(state);
+
+	fake_forgets = true;
+	config.draft_tokens = 8;
+	return r;
+}
+
 static int teardown(void **state)
 {
 	(void)state;
+	fake_forgets = false;
 	fake_folder_remove();
 	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
 }
@@ -504,6 +515,7 @@ static void test_wild_ids(void **state)
 }
 
 #define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, teardown, NULL }
 
 int main(void)
 {
@@ -513,6 +525,9 @@ int main(void)
 		TEST(test_control), TEST(test_crowd), TEST(test_every_third_commit),
 		TEST(test_chosen_seed), TEST(test_model_replaced), TEST(test_default_changed),
 		TEST(test_foreign_journal), TEST(test_recomputing_is_told), TEST(test_wild_ids),
+		GUESSED(test_greedy), GUESSED(test_sampled), GUESSED(test_stop),
+		GUESSED(test_records), GUESSED(test_logprobs),
+		GUESSED(test_score), GUESSED(test_crowd), GUESSED(test_every_third_commit),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

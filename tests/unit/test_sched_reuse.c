@@ -37,11 +37,22 @@ static int setup(void **state)
 	return 0;
 }
 
+/* texts that repeat themselves, and are guessed ahead */
+static int setup_guessed(void **state)
+{
+	const int r = setup(state);
+
+	fake_forgets = true;
+	config.draft_tokens = 8;
+	return r;
+}
+
 static int teardown(void **state)
 {
 	uint64_t held = test_held(&broker);
 
 	(void)state;
+	fake_forgets = false;
 	test_broker_free(&broker);
 	fake_folder_remove();
 	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
@@ -524,6 +535,7 @@ static void test_crowd_deaths(void **state)
 }
 
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define GUESSED(name)	{ #name "_guessed", name, setup_guessed, teardown, NULL }
 
 int main(void)
 {
@@ -544,6 +556,13 @@ int main(void)
 		TEST(test_crowd_quota),
 		TEST(test_crowd_small_cache),
 		TEST(test_crowd_deaths),
+		GUESSED(test_same_domain),
+		GUESSED(test_ends),
+		GUESSED(test_reclaim_used),
+		GUESSED(test_crowd),
+		GUESSED(test_crowd_quota),
+		GUESSED(test_crowd_small_cache),
+		GUESSED(test_crowd_deaths),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What a step takes: how many tokens of prompts beside those who are in the middle of an answer. */
+/*
+ * What a step takes: how many tokens of prompts beside those who are in the middle of an answer, and
+ * how many that are guessed.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +32,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	fake_token_ns = 0;
+	fake_forgets = false;
 	test_broker_free(&broker);
 	fake_folder_remove();
 	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
@@ -110,12 +114,115 @@ static void test_unbounded(void **state)
 	test_run(&broker);
 }
 
+/* ---- what is guessed ---- */
+
+/** struct way - of asking; @steps: that it took without guesses, and with them */
+struct way {
+	struct llm_sampling sampling;
+	const char *stop;
+	uint32_t max_tokens;
+	uint32_t flags;
+	unsigned int steps[2];
+};
+
+/* the answer to it, and in how many steps it came */
+static struct bytes answer(struct way *way, bool guesses, enum llm_finish *ret_finish)
+{
+	struct test_request *request;
+	struct bytes output;
+	unsigned int steps;
+
+	config.draft_tokens = guesses ? 8 : 0;
+	test_broker_free(&broker);
+	test_broker_init(&broker);
+	test_broker_serve(&broker, &config);
+	request = test_ask(&broker, "the answer to it");
+	request->event.sampling = way->sampling;
+	request->event.max_tokens = way->max_tokens;
+	request->event.flags |= way->flags;
+	if (way->stop)
+		test_add_stop(request, way->stop);
+	steps = fake_counts.steps;
+	test_run(&broker);
+	way->steps[guesses] = fake_counts.steps - steps;
+	assert_true(request->ended);
+	*ret_finish = request->finish;
+	output = request->output;
+	request->output = (struct bytes){ 0 };
+	return output;
+}
+
+static void same_answer(struct way *way)
+{
+	enum llm_finish finishes[2];
+	struct bytes plain = answer(way, false, &finishes[0]);
+	struct bytes guessed = answer(way, true, &finishes[1]);
+
+	assert_int_equal(finishes[0], finishes[1]);
+	assert_int_equal(plain.len, guessed.len);
+	assert_memory_equal(bytes_data(&plain), bytes_data(&guessed), plain.len);
+	assert_true(way->steps[1] <= way->steps[0]);
+	bytes_free(&plain);
+	bytes_free(&guessed);
+}
+
+/* in the same words, whatever is asked for; a text that repeats itself in fewer steps */
+static void test_guesses(void **state)
+{
+	static const struct llm_sampling greedy, warm = {
+		.seed = 7, .temperature = 300000, .top_k = 4,
+	}, hot = {
+		.seed = 8, .temperature = 1500000, .repeat_penalty = 1100000, .repeat_last_n = 16,
+	};
+	struct way ways[] = {
+		{ .sampling = greedy, .max_tokens = 200, .flags = LLM_SUBMIT_IGNORE_EOS },
+		{ .sampling = greedy, .max_tokens = 33, .flags = LLM_SUBMIT_IGNORE_EOS },
+		{ .sampling = warm, .max_tokens = 200, .flags = LLM_SUBMIT_IGNORE_EOS },
+		{ .sampling = hot, .max_tokens = 200 },
+		{ .sampling = warm, .max_tokens = 200, .stop = "t" },
+		{ .sampling = warm, .max_tokens = 5000, .flags = LLM_SUBMIT_IGNORE_EOS },
+	};
+	unsigned int i;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=600 page=16 pages=60");
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		same_answer(&ways[i]);
+	fake_forgets = true;
+	fake_counts.accepted = 0;
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		same_answer(&ways[i]);
+	assert_true(fake_counts.accepted > 150);
+	assert_true(ways[0].steps[1] < ways[0].steps[0] / 3);
+}
+
+/* where many are answered at once, a step has no room for guesses */
+static void test_guesses_of_a_crowd(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	config.draft_tokens = 8;
+	fake_forgets = true;
+	serve("FAKE context=600 page=16 pages=200");
+	for (i = 0; i < 8; i++)
+		ask("the same thing again, the same thing again", 100);
+	test_run(&broker);
+	assert_int_equal(fake_counts.accepted, 0);
+	ask("the same thing again, the same thing again", 100);
+	test_run(&broker);
+	assert_true(fake_counts.accepted > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unbounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guesses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guesses_of_a_crowd, setup, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("sched_step", tests, NULL, NULL);
 }
