@@ -70,6 +70,7 @@ static const char usage[] =
 	"  --draft-tokens=N     guessed ahead from the text itself, at most (8); 0: none\n"
 	"  --context=N          tokens of one request at most (as the model says)\n"
 	"  --kv-type=TYPE       auto, f32, f16\n"
+	"  --model-memory=BYTES all loaded models together; who is idle longest goes (K, M, G)\n"
 	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
 	"  --prefix-cache=no    compute each prompt anew, though it begins as an earlier one\n"
 	"  --prefix-memory=SIZE of each cache, kept at most for that: bytes, or 50%\n"
@@ -98,6 +99,7 @@ static const struct option options[] = {
 	{ "draft-tokens", required_argument, NULL, OPTION_KEY },
 	{ "context", required_argument, NULL, OPTION_KEY },
 	{ "kv-type", required_argument, NULL, OPTION_KEY },
+	{ "model-memory", required_argument, NULL, OPTION_KEY },
 	{ "kv-memory", required_argument, NULL, OPTION_KEY },
 	{ "prefix-cache", required_argument, NULL, OPTION_KEY },
 	{ "prefix-memory", required_argument, NULL, OPTION_KEY },
@@ -483,6 +485,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 		.slots = config->slots,
 		.step_ns = config->step_ms * NS_PER_MS,
 		.draft_tokens = config->draft_tokens,
+		.model_memory = config->model_memory,
 		.models = config->models,
 		.default_model = config->default_model,
 		.busy = notify_busy,

@@ -53,6 +53,8 @@ static const struct config_key {
 	  .offset = offsetof(struct config, draft_tokens) },
 	{ .name = "context", .type = CONFIG_NUMBER, .max = 1U << 24,
 	  .offset = offsetof(struct config, context) },
+	{ .name = "model_memory", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
+	  .offset = offsetof(struct config, model_memory) },
 	{ .name = "kv_memory", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
 	  .offset = offsetof(struct config, kv_memory) },
 	{ .name = "prefix_memory", .type = CONFIG_PREFIX, .max = UINT64_C(1) << 50 },

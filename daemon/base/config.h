@@ -30,6 +30,7 @@
  * @step_ms: milliseconds that a step may take, 0: as long as @batch_tokens take
  * @draft_tokens: guessed ahead for one request in one step at most, 0: none
  * @context: of one request, 0: as the model was made for
+ * @model_memory: bytes that all loaded models may take, 0: three quarters of what there is
  * @kv_memory: bytes of one model's cache, 0: as the engine thinks best
  * @prefix_cache: keep what was computed, for requests that begin in the same way
  * @prefix_memory: bytes of one model's cache that it may keep, 0: see @prefix_percent
@@ -54,6 +55,7 @@ struct config {
 	uint64_t step_ms;
 	uint64_t draft_tokens;
 	uint64_t context;
+	uint64_t model_memory;
 	uint64_t kv_memory;
 	uint64_t prefix_memory;
 	uint64_t prefix_percent;

@@ -92,6 +92,11 @@ void engine_free(struct engine *engine)
 	free(engine);
 }
 
+size_t engine_memory_bytes(void)
+{
+	return memory_limit();
+}
+
 const char *engine_isa(const struct engine *engine)
 {
 	return engine->ops->name;

@@ -69,6 +69,9 @@ DEFINE_CLEANUP(struct engine *, engine_free);
 const char *engine_isa(const struct engine *engine);
 unsigned int engine_threads(const struct engine *engine);
 
+/** engine_memory_bytes() - this process may use: what there is, and what its cgroups allow */
+size_t engine_memory_bytes(void);
+
 /**
  * engine_model_load() - map a GGUF file and make it ready to step
  *
@@ -169,6 +172,8 @@ unsigned int engine_prefix_find(const struct engine_model *model,
  */
 size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer *payer,
 			  size_t bytes);
+/** engine_prefix_clear() - give up all that no sequence uses */
+void engine_prefix_clear(struct engine_model *model);
 /**
  * engine_seq_begin() - let an empty sequence begin with what engine_prefix_find() finds
  *

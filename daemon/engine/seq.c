@@ -184,6 +184,12 @@ size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer 
 	return prefix_drop(&model->prefix, payer, bytes);
 }
 
+void engine_prefix_clear(struct engine_model *model)
+{
+	while (model->prefix.idle_count && prefix_evict(&model->prefix))
+		;
+}
+
 /* the page before the next one that may be kept */
 static uint32_t last_kept(const struct engine_seq *seq)
 {

@@ -245,6 +245,53 @@ static void batch_admit_failed(struct sched *sched, struct job *job, int r)
 	job_fail(sched, job, -E2BIG, &error);
 }
 
+/* may its weights go? Not while somebody is stepped */
+static bool batch_may_unload(const struct sched *sched, const struct model *model)
+{
+	const struct job *job;
+
+	list_each(job, &sched->jobs[JOB_ACTIVE], link)
+		if (job->model == model && batch_is_stepped(job))
+			return false;
+	return model->loaded;
+}
+
+/* the model that was idle longest makes way, for @model */
+bool batch_make_room(void *arg, const struct model *model)
+{
+	struct model *other, *found = NULL;
+	struct sched *sched = arg;
+	struct job *job, *next;
+
+	list_each(other, models_list(sched->models), link)
+		if (other != model && batch_may_unload(sched, other) &&
+		    (!found || other->turn < found->turn))
+			found = other;
+	if (!found)
+		return false;
+	/* who is paused is computed again when he goes on */
+	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link)
+		if (job->model == found)
+			batch_put_back(sched, job);
+	return models_unload(sched->models, found) >= 0;
+}
+
+/* Return: 0; -EAGAIN others are being stepped, and there is no memory beside them; else it failed */
+static int batch_load(struct sched *sched, struct job *job)
+{
+	struct error error = { "" };
+	int r;
+
+	if (job->model->loaded)
+		return 0;
+	r = models_load(sched->models, job->model, &error);
+	if (!r)
+		r = job_check_size(job, &error);
+	if (r < 0 && r != -EAGAIN)
+		job_fail(sched, job, r, &error);
+	return r;
+}
+
 void batch_admit(struct sched *sched)
 {
 	unsigned int active = batch_active(sched, NULL);
@@ -255,6 +302,12 @@ void batch_admit(struct sched *sched)
 		if (active >= sched->config.max_seqs)
 			return;
 		if (job->paused || job->cancelled || job->model->blocked == sched->turn + 1)
+			continue;
+		r = batch_load(sched, job);
+		/* nobody younger gets in, so that those who are stepped come to an end */
+		if (r == -EAGAIN)
+			return;
+		if (r < 0)
 			continue;
 		r = batch_admit_one(sched, job);
 		if (r >= 0) {

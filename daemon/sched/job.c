@@ -194,6 +194,17 @@ static int job_prepare_sampling(struct job *job, struct error *error)
 	return 0;
 }
 
+/* is somebody older waiting for his model to be loaded? */
+static bool job_must_queue(const struct sched *sched)
+{
+	const struct job *job;
+
+	list_each(job, &sched->jobs[JOB_WAITING], link)
+		if (!job->model->loaded && !job->paused && !job->cancelled)
+			return true;
+	return false;
+}
+
 static int job_prepare_model(struct sched *sched, struct job *job, const char *name,
 			     struct error *error)
 {
@@ -202,14 +213,16 @@ static int job_prepare_model(struct sched *sched, struct job *job, const char *n
 
 	r = models_find(sched->models, name, &model, error);
 	if (!r)
-		r = models_load(sched->models, model, error);
+		r = job_must_queue(sched) ? -EAGAIN : models_load(sched->models, model, error);
+	/* until there is room its prompt can be looked at; see batch_admit() */
+	if (r == -EAGAIN)
+		r = models_open(sched->models, model, error);
 	if (!r)
 		job_set_model(job, model);
 	return r;
 }
 
-/* can it ever be computed? */
-static int job_check_size(const struct job *job, struct error *error)
+int job_check_size(const struct job *job, struct error *error)
 {
 	const struct engine_model_info *info = &job->model->info;
 	size_t room = (size_t)info->kv_pages * info->page_tokens;
@@ -259,7 +272,7 @@ static int job_prepare_prompt(struct job *job, struct error *error)
 				  error);
 	if (!r)
 		r = job_prepare_empty(job);
-	if (!r)
+	if (!r && job->model->loaded)
 		r = job_check_size(job, error);
 	job->prompt_count = job->tokens.count;
 	return r;

@@ -180,6 +180,8 @@ void job_set_model(struct job *job, struct model *model);
  * What was charged for them is still to be settled, unless its end is committed next.
  */
 void job_drop_seq(struct job *job);
+/** job_check_size() - can it ever be computed? Its model is loaded. 0, or why not */
+int job_check_size(const struct job *job, struct error *error);
 /** job_next_row() - first index in tokens behind which logits are wanted */
 size_t job_next_row(const struct job *job);
 /**
@@ -247,6 +249,8 @@ void control_fill(struct sched *sched, struct job *job);
 
 /** batch_admit() - from WAITING to ACTIVE, as many as there is room for */
 void batch_admit(struct sched *sched);
+/** batch_make_room() - for models_set_memory(), @arg is the sched */
+bool batch_make_room(void *arg, const struct model *model);
 /** batch_put_back() - from ACTIVE to WAITING: its pages are given back */
 void batch_put_back(struct sched *sched, struct job *job);
 /** batch_step() - one step of one model; Return: jobs that took part */

@@ -22,6 +22,10 @@ struct models {
 	char default_name[LLM_MODEL_NAME_MAX];
 	struct list list;
 	unsigned int count;
+	uint64_t memory_max;		/* bytes of all that are loaded, 0: any */
+	bool is_strict;			/* that binds a model that is alone, too */
+	bool (*make_room)(void *arg, const struct model *model);
+	void *room_arg;
 	bool named_long;		/* a name that is too long was told of, once */
 	void (*busy)(const char *name);
 };
@@ -34,6 +38,7 @@ static void model_close(struct model *model)
 	if (model->loaded) {
 		guard_remove(model->name);
 		engine_model_free(model->loaded);
+		log_info("model '%s': unloaded", model->name);
 	}
 	tok_free(model->own_tokenizer);
 	gguf_free(model->gguf);
@@ -43,6 +48,14 @@ static void model_close(struct model *model)
 	model->tokenizer = NULL;
 	model->piece_max = 0;
 	model->gguf = NULL;
+}
+
+/* the same, while those who are charged for what it keeps are there to be told */
+static void model_forget(struct model *model)
+{
+	if (model->loaded)
+		engine_prefix_clear(model->loaded);
+	model_close(model);
 }
 
 static void model_free(struct models *models, struct model *model)
@@ -164,9 +177,10 @@ static void models_scan_file(struct models *models, const char *file)
 		return;
 	model->present = true;
 	/* what is in use stays as it is */
-	if (model->loaded || model->users || model_is_same(model, r, &st))
+	if (model->users || model_is_same(model, r, &st))
 		return;
-	model_close(model);
+	model_forget(model);
+	model->memory_bytes = 0;
 	free(model->path);
 	model->path = steal_ptr(path);
 	model->found = r;
@@ -193,8 +207,10 @@ int models_scan(struct models *models, struct error *error)
 		models_scan_file(models, entry->d_name);
 	closedir(dir);
 	list_each_safe(model, next, &models->list, link)
-		if (!model->present && !model->loaded && !model->users)
+		if (!model->present && !model->users) {
+			model_forget(model);
 			model_free(models, model);
+		}
 	return 0;
 }
 
@@ -423,6 +439,86 @@ static void models_adopt(struct model *model)
 	model->tokenizer = engine_model_tokenizer(model->loaded);
 }
 
+/* ---- memory ---- */
+
+void models_set_memory(struct models *models, uint64_t bytes, bool is_strict,
+		       bool (*make_room)(void *arg, const struct model *model), void *arg)
+{
+	models->memory_max = bytes;
+	models->is_strict = is_strict;
+	models->make_room = make_room;
+	models->room_arg = arg;
+}
+
+static uint64_t models_memory(const struct models *models)
+{
+	const struct model *model;
+	uint64_t bytes = 0;
+
+	list_each(model, &models->list, link)
+		if (model->loaded)
+			bytes += model->size_bytes + model->memory_bytes;
+	return bytes;
+}
+
+/*
+ * Room for it beside the others, as far as is known what it takes; without others it is always tried.
+ * Return: there is.
+ */
+static bool models_get_room(struct models *models, const struct model *model)
+{
+	const uint64_t own = model->size_bytes + model->memory_bytes;
+
+	for (;;) {
+		const uint64_t used = models_memory(models) - (model->loaded ? own : 0);
+
+		if (!models->memory_max || !used || used + own <= models->memory_max)
+			return true;
+		if (!models->make_room(models->room_arg, model))
+			return false;
+	}
+}
+
+/* it has been loaded, and what it takes is known now: may it stay? */
+static int models_check_memory(struct models *models, struct model *model, struct error *error)
+{
+	const uint64_t own = model->size_bytes + model->memory_bytes;
+	const bool has_room = models_get_room(models, model);
+
+	if (has_room && (!models->memory_max || !models->is_strict || own <= models->memory_max))
+		return 0;
+	model_forget(model);
+	if (!has_room)
+		return -EAGAIN;
+	return error_set(error, -ENOMEM, "it takes %llu bytes of memory, of %llu for all models",
+			 (unsigned long long)own, (unsigned long long)models->memory_max);
+}
+
+int models_unload(struct models *models, struct model *model)
+{
+	_cleanup_(tok_freep) struct tokenizer *tokenizer = NULL;
+	_cleanup_(gguf_freep) struct gguf *gguf = NULL;
+	struct error why = { "" };
+	int r = 0;
+
+	(void)models;
+	/* who waits for it to come back goes on counting and spelling tokens */
+	if (model->users) {
+		r = gguf_open(&gguf, model->path, &why);
+		if (!r)
+			r = tok_new(&tokenizer, gguf, &why);
+	}
+	if (r < 0) {
+		log_warning("model '%s' can not be unloaded: %s", model->name, why.text);
+		return r;
+	}
+	model_forget(model);
+	model->gguf = steal_ptr(gguf);
+	model->own_tokenizer = steal_ptr(tokenizer);
+	model->tokenizer = model->own_tokenizer;
+	return 0;
+}
+
 int models_load(struct models *models, struct model *model, struct error *error)
 {
 	uint64_t start_ns = clock_ns();
@@ -433,6 +529,8 @@ int models_load(struct models *models, struct model *model, struct error *error)
 		return 0;
 	if (model->error)
 		return models_broken(model, error);
+	if (!models_get_room(models, model))
+		return -EAGAIN;
 	log_info("model '%s': loading '%s'", model->name, model->path);
 	if (models->busy)
 		models->busy(model->name);
@@ -444,6 +542,10 @@ int models_load(struct models *models, struct model *model, struct error *error)
 	if (r < 0)
 		return models_failed(model, r, &why, error);
 	models_adopt(model);
+	model->memory_bytes = model->info.memory_bytes;
+	r = models_check_memory(models, model, &why);
+	if (r < 0)
+		return r == -EAGAIN ? r : models_failed(model, r, &why, error);
 	log_info("model '%s': loaded in %llu ms: arch=%s weights=%s context=%u kv_pages=%u",
 		 model->name, (unsigned long long)((clock_ns() - start_ns) / NS_PER_MS),
 		 model->info.arch, model->info.weights, model->info.context_used,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The models folder: every NAME.gguf in it is a model called NAME. A model is opened when its facts
- * or its tokenizer are asked for, loaded when it is first run, and stays. A file that can't be used
- * is known as such, with the reason; the others do not mind. Owned by the scheduler.
+ * or its tokenizer are asked for, loaded when it is first run, and stays while there is memory for
+ * all; else who was idle longest goes. A file that can't be used is known as such, with the reason;
+ * the others do not mind. Owned by the scheduler.
  */
 #ifndef LLMOS_SCHED_MODELS_H
 #define LLMOS_SCHED_MODELS_H
@@ -31,6 +32,7 @@ struct models;
  * @piece_max: bytes of the longest token, once it was asked for
  * @info: facts, once @gguf is there
  * @loaded: NULL unless it can be stepped
+ * @memory_bytes: that it takes beside its file, as far as is known
  * @sampler: for its vocabulary, once loaded
  * @users: jobs that point here: what they look at stays as it is
  * @turn: number of its last step: models take turns
@@ -54,6 +56,7 @@ struct model {
 	size_t piece_max;
 	struct engine_model_info info;
 	struct engine_model *loaded;
+	uint64_t memory_bytes;
 	struct sampler *sampler;
 	unsigned int users;
 	uint64_t turn;
@@ -85,8 +88,30 @@ int models_find(struct models *models, const char *name, struct model **ret,
 		struct error *error);
 /** models_open() - its gguf, facts and tokenizer; 0, or why it can not be used */
 int models_open(struct models *models, struct model *model, struct error *error);
-/** models_load() - ready to step; 0, or why it can not be used */
+/**
+ * models_load() - ready to step
+ *
+ * Others are unloaded for it where that is needed, as models_set_memory() says.
+ *
+ * Return: 0; -EAGAIN there is no room beside those that can not be unloaded now, and nothing else is
+ * wrong; or why it can not be used.
+ */
 int models_load(struct models *models, struct model *model, struct error *error);
+/**
+ * models_unload() - its weights and its cache are given back
+ * @model: nobody has a sequence of it; jobs may point to it and use its tokenizer
+ *
+ * Return: 0; -errno: it stays as it was.
+ */
+int models_unload(struct models *models, struct model *model);
+/**
+ * models_set_memory() - all that are loaded may take so many bytes, their files included; 0: any
+ * @is_strict: a model that is larger is refused, also when it is alone
+ * @make_room: asked to unload another one than @model; false: none can be
+ * @arg: its first argument
+ */
+void models_set_memory(struct models *models, uint64_t bytes, bool is_strict,
+		       bool (*make_room)(void *arg, const struct model *model), void *arg);
 /** models_piece_max() - bytes of its longest token; its tokenizer must be there */
 size_t models_piece_max(struct model *model);
 /** models_fill_info() - as LLM_RECORD_MODEL tells it */

@@ -338,6 +338,10 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	if (r < 0)
 		return r;
 	models_set_busy(sched->models, config->busy);
+	models_set_memory(sched->models,
+			  config->model_memory ? config->model_memory :
+						 engine_memory_bytes() / 4 * 3,
+			  config->model_memory, batch_make_room, sched);
 	sched_fill_totals(sched);
 	return 0;
 }

@@ -303,6 +303,11 @@ void engine_free(struct engine *engine)
 	free(engine);
 }
 
+size_t engine_memory_bytes(void)
+{
+	return 1U << 30;
+}
+
 const char *engine_isa(const struct engine *engine)
 {
 	(void)engine;
@@ -390,6 +395,7 @@ void engine_model_info(const struct engine_model *model, struct engine_model_inf
 	ret->kv_pages_used = model->pages_used + kept_in_use(model);
 	ret->kv_pages_kept = model->kept_count - kept_in_use(model);
 	ret->page_tokens = model->gguf->page;
+	ret->memory_bytes = model->gguf->pages * FAKE_PAGE_BYTES;
 }
 
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
@@ -692,6 +698,12 @@ void engine_seq_unkeep(struct engine_seq *seq, size_t bytes)
 		seq->model->pages_used++;
 		seq->pages++;
 	}
+}
+
+void engine_prefix_clear(struct engine_model *model)
+{
+	while (evict(model, NULL))
+		;
 }
 
 /* ---- steps ---- */
