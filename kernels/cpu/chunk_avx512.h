@@ -12,6 +12,8 @@
 #include "kernels/half.h"
 
 #define CHUNK_BLOCKS	8
+#define DOT_PAIRS	2	/* of rows that one tile has at most */
+#define DOT_TOKENS	4
 
 /**
  * struct chunk - eight blocks of two rows
@@ -27,6 +29,12 @@ struct chunk {
 
 /* how a chunk's dot product wants Q8_0, in dot_*.h */
 KERN_INLINE __m512i dot_ready_q8(__m512i v);
+
+/** load_twice() - 32 bytes in both halves: the same activations for both rows */
+KERN_INLINE __m512i load_twice(const void *p)
+{
+	return _mm512_broadcast_i64x4(_mm256_load_si256(p));
+}
 
 static const uint8_t chunk_zeros[48];	/* more than any block of 32 */
 

@@ -28,12 +28,13 @@
 /**
  * kern_prefetch() - ask for the weights that come KERN_AHEAD bytes behind [p, p + bytes)
  *
- * What lies there may be no memory at all: a prefetch does not fault.
+ * Into the second-level cache: the first has room for a few dozen misses that are under way, fewer
+ * than memory can serve. What lies there may be no memory at all: a prefetch does not fault.
  */
 KERN_INLINE void kern_prefetch(const uint8_t *p, uint32_t bytes)
 {
 	for (uint32_t i = 0; i < bytes; i += 64)
-		_mm_prefetch((const char *)((uintptr_t)p + KERN_AHEAD + i), _MM_HINT_T0);
+		_mm_prefetch((const char *)((uintptr_t)p + KERN_AHEAD + i), _MM_HINT_T1);
 }
 
 extern const struct kern_ops kern_ops_avx2;

@@ -23,18 +23,19 @@ KERN_INLINE __m512i dot_pairs(enum kern_type type, __m512i w, __m512i q)
 	return _mm512_maddubs_epi16(w, q);
 }
 
-/**
- * dot_range() - block sums of vectors q[from] to q[from + count - 1]
- * @q: activations
- * @neg: minus their sums, for the zero point
- */
-KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const __m512i *q,
-			      __m512i neg, int from, int count)
+/** dot_start() - the zero point's part; @neg: minus the sums of the activations */
+KERN_INLINE __m512i dot_start(enum kern_type type, __m512i neg)
+{
+	return type_zero_shift(type) && type != KERN_Q8_0 ?
+		       _mm512_slli_epi32(neg, type_zero_shift(type)) :
+		       _mm512_setzero_si512();
+}
+
+KERN_INLINE __m512i dot_products(enum kern_type type, const struct chunk *c, const __m512i *q,
+				 int from, int count)
 {
 	const int narrow = type_narrow(type);
-	__m512i sum = type_zero_shift(type) && type != KERN_Q8_0 ?
-			      _mm512_slli_epi32(neg, type_zero_shift(type)) :
-			      _mm512_setzero_si512();
+	__m512i sum = _mm512_setzero_si512();
 
 	for (int j = from; j < from + count; j += narrow) {
 		__m512i pairs = dot_pairs(type, c->q[j], q[j]);
@@ -44,6 +45,36 @@ KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const 
 		sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 	}
 	return sum;
+}
+
+/**
+ * dot_range() - block sums of vectors q[from] to q[from + count - 1]
+ * @q: activations
+ * @neg: minus their sums, for the zero point
+ */
+KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const __m512i *q,
+			      __m512i neg, int from, int count)
+{
+	return _mm512_add_epi32(dot_start(type, neg), dot_products(type, c, q, from, count));
+}
+
+/**
+ * dot_tile() - the same for each of @pairs chunks, @stride apart, and each of @tokens activations
+ * @sums: from dot_start()
+ */
+KERN_INLINE void dot_tile(enum kern_type type, __m512i sums[][DOT_TOKENS], const struct chunk *c,
+			  size_t stride, const struct act8 *const a[], int from, int count,
+			  int pairs, int tokens)
+{
+	for (int t = 0; t < tokens; t++) {
+		__m512i q[8];
+
+		for (int j = from; j < from + count; j++)
+			q[j] = load_twice(a[t]->q[j]);
+		for (int p = 0; p < pairs; p++)
+			sums[p][t] = _mm512_add_epi32(
+				sums[p][t], dot_products(type, &c[p * stride], q, from, count));
+	}
 }
 
 #endif /* LLMOS_KERNELS_DOT_AVX512_H */

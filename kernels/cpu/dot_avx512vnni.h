@@ -14,6 +14,13 @@ KERN_INLINE __m512i dot_ready_q8(__m512i v)
 	return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
 }
 
+/** dot_start() - the zero point's part; @neg: minus the sums of the activations */
+KERN_INLINE __m512i dot_start(enum kern_type type, __m512i neg)
+{
+	return type_zero_shift(type) ? _mm512_slli_epi32(neg, type_zero_shift(type)) :
+				       _mm512_setzero_si512();
+}
+
 /**
  * dot_range() - block sums of vectors q[from] to q[from + count - 1]
  * @q: activations
@@ -22,12 +29,40 @@ KERN_INLINE __m512i dot_ready_q8(__m512i v)
 KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const __m512i *q,
 			      __m512i neg, int from, int count)
 {
-	__m512i sum = type_zero_shift(type) ? _mm512_slli_epi32(neg, type_zero_shift(type)) :
-					      _mm512_setzero_si512();
+	__m512i sum = dot_start(type, neg);
 
 	for (int j = from; j < from + count; j++)
 		sum = _mm512_dpbusd_epi32(sum, c->q[j], q[j]);
 	return sum;
+}
+
+/**
+ * dot_tile() - the same for each of @pairs chunks, @stride apart, and each of @tokens activations
+ * @sums: from dot_start()
+ *
+ * Each vector is loaded once for the whole tile.
+ */
+KERN_INLINE void dot_tile(enum kern_type type, __m512i sums[][DOT_TOKENS], const struct chunk *c,
+			  size_t stride, const struct act8 *const a[], int from, int count,
+			  int pairs, int tokens)
+{
+	(void)type;
+#pragma GCC unroll 8
+	for (int j = from; j < from + count; j++) {
+		__m512i w[DOT_PAIRS];
+
+#pragma GCC unroll 2
+		for (int p = 0; p < pairs; p++)
+			w[p] = c[p * stride].q[j];
+#pragma GCC unroll 8
+		for (int t = 0; t < tokens; t++) {
+			__m512i q = load_twice(a[t]->q[j]);
+
+#pragma GCC unroll 2
+			for (int p = 0; p < pairs; p++)
+				sums[p][t] = _mm512_dpbusd_epi32(sums[p][t], w[p], q);
+		}
+	}
 }
 
 #endif /* LLMOS_KERNELS_DOT_AVX512VNNI_H */

@@ -5,8 +5,7 @@
  */
 #include "kernels/cpu/simd_avx512.h"
 
-#define TILE_ROWS	8	/* at most, with one token */
-#define WIDE_ROWS	4	/* with TILE_TOKENS */
+#define TILE_ROWS	4	/* at most */
 #define TILE_TOKENS	6
 #define FEW_TOKENS	3
 #define BLOCK_BYTES	131072	/* weights that stay in the second-level cache */
@@ -40,7 +39,7 @@ KERN_INLINE void tile_step(enum kern_type type, const uint8_t *w, size_t row_byt
 	}
 }
 
-/* sums of @rows rows (bytes apart; 8, 4 or 1) and @tokens tokens, both constants */
+/* sums of @rows rows (bytes apart; TILE_ROWS or 1) and @tokens tokens, both constants */
 KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, uint32_t cols,
 		      const uint8_t *act, size_t act_stride, float *y, size_t y_stride, int rows,
 		      int tokens)
@@ -51,15 +50,8 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 	for (int r = 0; r < rows; r++)
 		for (int t = 0; t < tokens; t++)
 			acc[r][t] = _mm512_setzero_ps();
-	for (; i + 16 <= cols; i += 16) {
-		/* the next rows, where these are used once; those of F32 are found without help */
-		if (rows == TILE_ROWS && type != KERN_F32)
-			for (int r = 0; r < rows; r++)
-				_mm_prefetch((const char *)((uintptr_t)w + (rows + r) * row_bytes +
-							    2 * i),
-					     _MM_HINT_T0);
+	for (; i + 16 <= cols; i += 16)
 		tile_step(type, w, row_bytes, i, 0xffff, act, act_stride, acc, rows, tokens);
-	}
 	if (i < cols)
 		tile_step(type, w, row_bytes, i, (__mmask16)low_mask(cols - i), act, act_stride,
 			  acc, rows, tokens);
@@ -74,16 +66,44 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 	}
 }
 
+/* lanes of one row and one token: the row is a stream, which the processor sees coming */
+KERN_INLINE __m512 row_lanes(enum kern_type type, const uint8_t *row, uint32_t cols,
+			     const uint8_t *act)
+{
+	__m512 acc = _mm512_setzero_ps();
+	uint32_t i = 0;
+
+	for (; i + 16 <= cols; i += 16) {
+		if (type != KERN_F32 && i % 32 == 0)
+			kern_prefetch(row + 2 * i, 64);
+		acc = _mm512_fmadd_ps(load_weights(type, row, i, 0xffff),
+				      _mm512_load_ps(act + i * sizeof(float)), acc);
+	}
+	if (i < cols)
+		acc = _mm512_fmadd_ps(
+			load_weights(type, row, i, (__mmask16)low_mask(cols - i)),
+			_mm512_load_ps(act + i * sizeof(float)), acc);
+	return acc;
+}
+
 KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, uint32_t begin,
 			   uint32_t end, const uint8_t *act, float *y)
 {
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
 	uint32_t r = begin;
 
-	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
-		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, TILE_ROWS, 1);
-	for (; r < end; r++, row += w->row_bytes)
-		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, 1, 1);
+	for (; r + 4 <= end; r += 4) {
+		__m512 lanes[4];
+
+		for (int i = 0; i < 4; i++, row += w->row_bytes)
+			lanes[i] = row_lanes(type, row, w->cols, act);
+		_mm_storeu_ps(y + r, reduce16_4(lanes));
+	}
+	for (; r < end; r++, row += w->row_bytes) {
+		__m512 lanes = row_lanes(type, row, w->cols, act);
+
+		y[r] = reduce8(_mm512_castps512_ps256(fold8_512(lanes, lanes)));
+	}
 }
 
 /* rows [begin, end) and @count tokens, a constant */
@@ -94,8 +114,8 @@ KERN_INLINE void mul_some(enum kern_type type, const struct kern_weights *w, uin
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
 	uint32_t r = begin;
 
-	for (; r + WIDE_ROWS <= end; r += WIDE_ROWS, row += WIDE_ROWS * w->row_bytes)
-		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, WIDE_ROWS,
+	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
+		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, TILE_ROWS,
 		     count);
 	for (; r < end; r++, row += w->row_bytes)
 		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count);
@@ -123,8 +143,8 @@ KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uin
 			  uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
 			  float *y, size_t y_stride)
 {
-	const size_t fit = BLOCK_BYTES / (w->row_bytes + 1) / WIDE_ROWS * WIDE_ROWS;
-	const uint32_t step = fit ? (uint32_t)fit : WIDE_ROWS;
+	const size_t fit = BLOCK_BYTES / (w->row_bytes + 1) / TILE_ROWS * TILE_ROWS;
+	const uint32_t step = fit ? (uint32_t)fit : TILE_ROWS;
 
 	if (tokens == 1) {
 		mul_token(type, w, begin, end, act, y);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Rows of quantised weights times packed activations, two rows to a vector, for a type that is
- * known when this is compiled. One token: each chunk of a pair of rows is decoded into registers
- * and used at once. More: a panel of rows is decoded once, into the cache, and every token goes
- * over it. Both add in the same order. Included behind one of dot_*.h.
+ * known when this is compiled. A panel of rows is decoded once, into the cache, and every token
+ * goes over it. One token is left to eight lanes: its weights come from memory, which is slower
+ * than either, and faster where rows are read one behind the other. Both add in the same order.
+ * Included behind one of dot_*.h.
  */
 #ifndef LLMOS_KERNELS_MUL_AVX512_H
 #define LLMOS_KERNELS_MUL_AVX512_H
@@ -13,53 +14,8 @@
 
 #define MUL_ROWS	16	/* whose lanes are added up together */
 #define MUL_PAIRS	(MUL_ROWS / 2)
-#define MUL_TOKENS	4	/* of a tile, with two pairs of rows */
+#define MUL_TOKENS	DOT_TOKENS
 #define PANEL_CHUNKS	128	/* 80 KiB of stack */
-
-/** struct act_pair - a chunk of activations, the same in both halves of each vector */
-struct act_pair {
-	__m512i q[8];
-	__m512 d;
-	const struct act8 *a;
-};
-
-KERN_INLINE __m512i load_twice(const void *p)
-{
-	return _mm512_broadcast_i64x4(_mm256_load_si256(p));
-}
-
-KERN_INLINE void act_load(struct act_pair *ret, const struct act8 *a)
-{
-	for (int j = 0; j < 8; j++)
-		ret->q[j] = load_twice(a->q[j]);
-	ret->d = _mm512_castsi512_ps(load_twice(a->d));
-	ret->a = a;
-}
-
-KERN_INLINE __m512 add_scaled(__m512 acc, __m512i sum, __m512 d, __m512 d_act)
-{
-	return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(d, d_act), acc);
-}
-
-/** chunk_apply() - acc plus what this chunk gives, in the order of cpu.h */
-KERN_INLINE __m512 chunk_apply(enum kern_type type, __m512 acc, const struct chunk *c,
-			       const struct act_pair *a)
-{
-	__m512i neg = type_zero_shift(type) ? load_twice(a->a->neg) : _mm512_setzero_si512();
-
-	if (type == KERN_Q6_K) {
-		__m512i neg_low = load_twice(a->a->neg_low);
-		__m512i low = dot_range(type, c, a->q, neg_low, 0, 4);
-		__m512i high =
-			dot_range(type, c, a->q, _mm512_sub_epi32(neg, neg_low), 4, 4);
-
-		return add_scaled(add_scaled(acc, low, c->d, a->d), high, c->m, a->d);
-	}
-	acc = add_scaled(acc, dot_range(type, c, a->q, neg, 0, 8), c->d, a->d);
-	if (type_has_min(type))
-		acc = _mm512_fmadd_ps(c->m, _mm512_castsi512_ps(load_twice(a->a->s)), acc);
-	return acc;
-}
 
 /* @count rows of one token, two in each of the lanes */
 KERN_INLINE void store_rows(float *y, const __m512 lanes[MUL_PAIRS], uint32_t count)
@@ -80,57 +36,36 @@ KERN_INLINE void pair_rows(const uint8_t *rows[2], const struct kern_weights *w,
 	rows[1] = row + 1 < end ? rows[0] + w->row_bytes : rows[0];
 }
 
-/* lanes of a pair of rows and one token */
-KERN_INLINE __m512 pair_dot(enum kern_type type, const uint8_t *rows[2], const struct act8 *a,
-			    uint32_t blocks)
+/**
+ * chunk_decode_end() - the last @left blocks of two rows, fewer than a chunk
+ * @behind: bytes of the matrix behind them
+ *
+ * Where there are enough, whatever they are, a whole chunk is read, which is faster; activations
+ * are zero there, and so must the scales be.
+ */
+KERN_INLINE void chunk_decode_end(enum kern_type type, struct chunk *c,
+				  const uint8_t *const rows[2], uint32_t left, size_t behind)
 {
-	const uint32_t bytes = type_chunk_bytes(type, CHUNK_BLOCKS);
-	__m512 acc = _mm512_setzero_ps();
-	struct act_pair pair;
-	struct chunk c;
+	const __mmask16 lanes = (__mmask16)(low_mask(left) * 0x101);
 
-	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, a++) {
-		kern_prefetch(rows[0], bytes);
-		kern_prefetch(rows[1], bytes);
-		chunk_decode(type, &c, rows, CHUNK_BLOCKS);
-		act_load(&pair, a);
-		acc = chunk_apply(type, acc, &c, &pair);
-		rows[0] += bytes;
-		rows[1] += bytes;
+	if (behind < type_chunk_bytes(type, CHUNK_BLOCKS)) {
+		chunk_decode(type, c, rows, left);
+		return;
 	}
-	if (blocks) {
-		kern_prefetch(rows[0], type_chunk_bytes(type, blocks));
-		kern_prefetch(rows[1], type_chunk_bytes(type, blocks));
-		chunk_decode(type, &c, rows, blocks);
-		act_load(&pair, a);
-		acc = chunk_apply(type, acc, &c, &pair);
-	}
-	return acc;
+	chunk_decode(type, c, rows, CHUNK_BLOCKS);
+	c->d = _mm512_maskz_mov_ps(lanes, c->d);
+	if (type_has_min(type))
+		c->m = _mm512_maskz_mov_ps(lanes, c->m);
 }
 
-KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, uint32_t begin,
-			   uint32_t end, const struct act8 *a, float *y)
+/* bytes of the matrix behind the second one of two rows */
+KERN_INLINE size_t bytes_behind(const struct kern_weights *w, uint32_t row)
 {
-	__m512 lanes[MUL_PAIRS];
-	const uint8_t *rows[2];
-
-	for (uint32_t r = begin; r < end; r += MUL_ROWS) {
-		uint32_t count = end - r < MUL_ROWS ? end - r : MUL_ROWS;
-
-		for (uint32_t i = 0; i < MUL_PAIRS; i++) {
-			if (2 * i < count) {
-				pair_rows(rows, w, r + 2 * i, end);
-				lanes[i] = pair_dot(type, rows, a, w->cols / 32);
-			} else {
-				lanes[i] = _mm512_setzero_ps();
-			}
-		}
-		store_rows(y + r, lanes, count);
-	}
+	return row + 2 < w->rows ? (w->rows - row - 2) * w->row_bytes : 0;
 }
 
 KERN_INLINE void panel_decode(enum kern_type type, struct chunk *panel, const uint8_t *rows[2],
-			      uint32_t blocks)
+			      uint32_t blocks, size_t behind)
 {
 	const uint32_t bytes = type_chunk_bytes(type, CHUNK_BLOCKS);
 
@@ -142,7 +77,65 @@ KERN_INLINE void panel_decode(enum kern_type type, struct chunk *panel, const ui
 		rows[1] += bytes;
 	}
 	if (blocks)
-		chunk_decode(type, panel, rows, blocks);
+		chunk_decode_end(type, panel, rows, blocks, behind);
+}
+
+/* acc plus what the sums of a chunk of each pair and token give; @d: scales, of Q6_K of this half */
+KERN_INLINE void tile_add(__m512 acc[][MUL_TOKENS], __m512i sums[][MUL_TOKENS], const __m512 d[],
+			  const struct act8 *const a[], int pairs, int tokens)
+{
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++) {
+		__m512 d_act = _mm512_castsi512_ps(load_twice(a[t]->d));
+
+#pragma GCC unroll 2
+		for (int p = 0; p < pairs; p++)
+			acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p][t]),
+						    _mm512_mul_ps(d[p], d_act), acc[p][t]);
+	}
+}
+
+KERN_INLINE void tile_start(enum kern_type type, __m512i sums[][MUL_TOKENS],
+			    const struct act8 *const a[], int part, int pairs, int tokens)
+{
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++) {
+		__m512i neg = load_twice(part == 1 ? a[t]->neg_low : a[t]->neg);
+
+		if (part == 2)
+			neg = _mm512_sub_epi32(neg, load_twice(a[t]->neg_low));
+		for (int p = 0; p < pairs; p++)
+			sums[p][t] = dot_start(type, neg);
+	}
+}
+
+/* chunks of @pairs pairs, @stride apart, and of @tokens tokens, in the order of cpu.h */
+KERN_INLINE void tile_apply(enum kern_type type, __m512 acc[][MUL_TOKENS], const struct chunk *c,
+			    size_t stride, const struct act8 *const a[], int pairs, int tokens)
+{
+	__m512i sums[DOT_PAIRS][MUL_TOKENS];
+	__m512 d[DOT_PAIRS], m[DOT_PAIRS];
+
+	for (int p = 0; p < pairs; p++) {
+		d[p] = c[p * stride].d;
+		m[p] = c[p * stride].m;
+	}
+	if (type == KERN_Q6_K) {
+		tile_start(type, sums, a, 1, pairs, tokens);
+		dot_tile(type, sums, c, stride, a, 0, 4, pairs, tokens);
+		tile_add(acc, sums, d, a, pairs, tokens);
+		tile_start(type, sums, a, 2, pairs, tokens);
+		dot_tile(type, sums, c, stride, a, 4, 4, pairs, tokens);
+		tile_add(acc, sums, m, a, pairs, tokens);
+		return;
+	}
+	tile_start(type, sums, a, 0, pairs, tokens);
+	dot_tile(type, sums, c, stride, a, 0, 8, pairs, tokens);
+	tile_add(acc, sums, d, a, pairs, tokens);
+	for (int t = 0; t < tokens && type_has_min(type); t++)
+		for (int p = 0; p < pairs; p++)
+			acc[p][t] = _mm512_fmadd_ps(m[p], _mm512_castsi512_ps(load_twice(a[t]->s)),
+						    acc[p][t]);
 }
 
 /* @pairs pairs of rows of a panel and @tokens tokens, both constants */
@@ -150,19 +143,17 @@ KERN_INLINE void panel_tile(enum kern_type type, const struct chunk *panel, uint
 			    const uint8_t *act, size_t act_stride, int pairs, int tokens,
 			    __m512 lanes[][MUL_PAIRS])
 {
-	__m512 acc[2][MUL_TOKENS];
-	struct act_pair pair;
+	__m512 acc[DOT_PAIRS][MUL_TOKENS];
 
 	for (int p = 0; p < pairs; p++)
 		for (int t = 0; t < tokens; t++)
 			acc[p][t] = _mm512_setzero_ps();
 	for (uint32_t c = 0; c < chunks; c++) {
-		for (int t = 0; t < tokens; t++) {
-			act_load(&pair, (const struct act8 *)(act + t * act_stride) + c);
-			for (int p = 0; p < pairs; p++)
-				acc[p][t] = chunk_apply(type, acc[p][t], &panel[p * chunks + c],
-							&pair);
-		}
+		const struct act8 *a[MUL_TOKENS];
+
+		for (int t = 0; t < tokens; t++)
+			a[t] = (const struct act8 *)(act + t * act_stride) + c;
+		tile_apply(type, acc, panel + c, chunks, a, pairs, tokens);
 	}
 	for (int p = 0; p < pairs; p++)
 		for (int t = 0; t < tokens; t++)
@@ -211,7 +202,8 @@ KERN_INLINE void mul_tokens(enum kern_type type, const struct kern_weights *w, u
 
 		for (uint32_t i = 0; i < count; i += 2) {
 			pair_rows(pair, w, r + i, end);
-			panel_decode(type, panel + i / 2 * chunks, pair, w->cols / 32);
+			panel_decode(type, panel + i / 2 * chunks, pair, w->cols / 32,
+				     bytes_behind(w, r + i));
 		}
 		for (; t + MUL_TOKENS <= tokens; t += MUL_TOKENS)
 			panel_mul(type, panel, count, chunks, act + t * act_stride, act_stride,
@@ -222,26 +214,17 @@ KERN_INLINE void mul_tokens(enum kern_type type, const struct kern_weights *w, u
 	}
 }
 
-KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uint32_t begin,
-			  uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
-			  float *y, size_t y_stride)
-{
-	if (tokens > 1 && w->cols && w->cols <= PANEL_CHUNKS * CHUNK_BLOCKS * 32) {
-		mul_tokens(type, w, begin, end, act, act_stride, tokens, y, y_stride);
-		return;
-	}
-	for (uint32_t t = 0; t < tokens; t++)
-		mul_token(type, w, begin, end, (const struct act8 *)(act + t * act_stride),
-			  y + t * y_stride);
-}
-
 #define KERN_DEFINE_MUL(lower, upper, isa)                                                         \
 	void kern_mul_##lower##_##isa(const struct kern_weights *w, uint32_t row_begin,            \
 				      uint32_t row_end, const void *act, size_t act_stride,        \
 				      uint32_t tokens, float *y, size_t y_stride)                  \
 	{                                                                                          \
-		mul_rows(KERN_##upper, w, row_begin, row_end, act, act_stride, tokens, y,          \
-			 y_stride);                                                                \
+		if (tokens > 1 && w->cols && w->cols <= PANEL_CHUNKS * CHUNK_BLOCKS * 32)          \
+			mul_tokens(KERN_##upper, w, row_begin, row_end, act, act_stride, tokens,   \
+				   y, y_stride);                                                   \
+		else                                                                               \
+			kern_mul_##lower##_avx2(w, row_begin, row_end, act, act_stride, tokens, y, \
+						y_stride);                                         \
 	}
 
 #endif /* LLMOS_KERNELS_MUL_AVX512_H */
