@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: MIT
 #
 # make bench: the engine beside llama.cpp, then the round trip of a request that costs nothing.
-#   BENCH="-r 5 -t 1"  options of bench_peer.py
+#   BENCH="--only decode --shapes 1b --types q8_0 -r 3"  options of bench_speed.py; "-h" tells them
+#
+# All of it takes about half an hour and 14 GB of the cache, once.
 
 BENCH		?=
 
 .PHONY: bench-engine bench-latency
 bench: bench-engine bench-latency
 
-bench-engine: $(O)/tests/bench/llmos_bench
+bench-engine: $(O)/tests/bench/llmos_bench $(O)/tests/bench/limits
 	$(Q)tests/bench/bench.sh $< $(BENCH)
 
 bench-latency: bench-engine tests-build
 	$(Q)tests/bench/latency.sh
+
+# make bench-serve: the daemon under load, beside llama.cpp's server; some ten minutes
+.PHONY: bench-serve
+bench-serve: $(O)/llmosd $(O)/tests/bench/serve_client
+	$(Q)tests/bench/serve.sh $(O) $(BENCH)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# bench.sh LLMOS_BENCH [bench_peer.py OPTION...]: prefill and decode beside llama.cpp, on SmolLM2-135M
-# as it is published (Q4_1) and with its matrices as Q8_0.
+# bench.sh LLMOS_BENCH [bench_speed.py OPTION...]: speed beside llama.cpp, on SmolLM2-135M as it is
+# published (Q4_1) and with its matrices as Q8_0, and on random weights in the shapes of larger models.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,4 +32,5 @@ peer_get
 q4_1=$MODEL_DIR/$MODEL_FILE
 q8_0=$LLMOS_CACHE/bench/${MODEL_FILE/Q4_1/Q8_0}
 with_lock bench make_q8_0 "$q4_1" "$q8_0"
-"$PEER_PYTHON" "$here/bench_peer.py" "$@" "$llmos_bench" "$q4_1" "$q8_0"
+"$PEER_PYTHON" "$here/bench_speed.py" --programs "$(dirname "$llmos_bench")" \
+	--cache "$LLMOS_CACHE/bench" "$@" "$q4_1" "$q8_0"

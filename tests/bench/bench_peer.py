@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""bench_peer.py [-r ROUNDS] [-t THREADS,...] LLMOS_BENCH MODEL...: llmos and llama.cpp side by side.
+"""llmos and llama.cpp side by side on a published model, a part of bench_speed.py.
 
 Both run as programs that measure on command (see llmos_bench.c), with the same file and the same
 number of threads. They take turns within each round, so that whatever else the machine does
@@ -7,11 +7,11 @@ falls on both alike; what counts is the ratio within a round: its median, and it
 spread. Prefill is tokens a second into an empty sequence, decode is one token at a time (at a
 depth: behind so many tokens). Neither samples."""
 
-import argparse
 import os
 import statistics
-import subprocess
 import sys
+
+from programs import Program, quartiles
 
 TESTS = [
     # name, command, tokens
@@ -19,35 +19,6 @@ TESTS = [
     ("decode 64", "tg 64 0", 64),
     ("decode 32 at 1024", "tg 32 1024", 32),
 ]
-
-
-class Program:
-    """One engine with one model, waiting for commands."""
-
-    def __init__(self, *command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.version = self.answer().removeprefix("ready ").strip()
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"bench_peer: '{self.process.args[0]}' ended with {self.process.wait()}")
-        return line
-
-    def measure(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return float(self.answer())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def quartiles(values):
-    if len(values) < 2:
-        return values[0], values[0], values[0]
-    return statistics.quantiles(values, n=4, method="inclusive")
 
 
 def compare(ours, peer, name, command, tokens, rounds):
@@ -65,30 +36,14 @@ def compare(ours, peer, name, command, tokens, rounds):
     print(f"  {name:<18} {a:9.1f} {b:9.1f} tok/s   ratio {middle:5.2f} ({low:.2f} .. {high:.2f})", flush=True)
 
 
-def compare_model(args, path, threads):
+def compare_model(llmos_bench, path, threads, rounds):
     here = os.path.dirname(os.path.abspath(__file__))
-    ours = Program(args.llmos_bench, "-m", path, "-t", str(threads), "-c")
+    ours = Program(llmos_bench, "-m", path, "-t", str(threads), "-c")
     peer = Program(sys.executable, os.path.join(here, "peer_llama.py"), path, str(threads))
-    print(f"{os.path.basename(path)}, {threads} thread{'s' * (threads > 1)}, median of {args.rounds} rounds")
+    print(f"{os.path.basename(path)}, {threads} thread{'s' * (threads > 1)}, median of {rounds} rounds")
     print(f"  {'':<18} {'llmos':>9} {'llama.cpp':>9}   llmos {ours.version.split()[0]}, "
           f"llama-cpp-python {peer.version.split()[0]}")
     for test in TESTS:
-        compare(ours, peer, *test, args.rounds)
+        compare(ours, peer, *test, rounds)
     ours.close()
     peer.close()
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("-r", "--rounds", type=int, default=9)
-    parser.add_argument("-t", "--threads", default=f"1,{len(os.sched_getaffinity(0))}")
-    parser.add_argument("llmos_bench")
-    parser.add_argument("models", nargs="+")
-    args = parser.parse_args()
-    for path in args.models:
-        for threads in dict.fromkeys(int(t) for t in args.threads.split(",")):
-            compare_model(args, path, threads)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@
  * with the median and the spread (lowest and highest) of rounds that are interleaved, so that a
  * disturbance of the machine hits all alike. Times are the thread's own on a processor.
  *
- *   kern_bench [-r ROUNDS] [-m MiB of weights] [FILTER]	only lines that contain FILTER
+ *   kern_bench [-r ROUNDS] [-m MiB of weights] [-c COLUMNS] [FILTER]	only lines that contain FILTER
  *
  * "decode" streams weights that no second-level cache holds, for one token; "prefill" multiplies
  * them with 64 tokens. "read" is the plain sum of the same bytes, what memory gives at best here.
@@ -21,7 +21,8 @@
 
 #define ROUNDS_MAX	101
 #define CASES_MAX	256
-#define COLS		1536
+#define COLS		1536	/* where the command line does not say */
+#define COLS_MAX	32768
 #define PREFILL_TOKENS	64
 #define PREFILL_ROWS	512
 #define HEAD_DIM	64
@@ -60,6 +61,7 @@ struct bench_case {
 
 /* struct bench - what all cases work on */
 struct bench {
+	uint32_t cols;
 	size_t weight_bytes;
 	uint8_t *weights;
 	float *x, *y, *scores;
@@ -95,11 +97,11 @@ static void *bench_alloc(size_t bytes)
 /* a matrix of @rows, or as many as there are weights for */
 static struct kern_weights matrix(const struct bench *b, enum kern_type type, uint32_t rows)
 {
-	size_t row = kern_row_bytes(kern_type_info(type), COLS);
+	size_t row = kern_row_bytes(kern_type_info(type), b->cols);
 	size_t most = b->weight_bytes / row;
 
 	return (struct kern_weights){b->weights, row, rows && rows < most ? rows : (uint32_t)most,
-				     COLS};
+				     b->cols};
 }
 
 /* the bytes of @p added up, eight words at a time */
@@ -122,7 +124,7 @@ static void run_matmul(struct bench *b, const struct bench_case *c, uint32_t row
 	const struct kern_matmul *m = &c->ops->matmul[c->type];
 	struct kern_weights w = matrix(b, c->type, rows);
 
-	m->mul(&w, 0, w.rows, b->act, m->act_bytes(COLS), tokens, b->y, w.rows);
+	m->mul(&w, 0, w.rows, b->act, m->act_bytes(b->cols), tokens, b->y, w.rows);
 }
 
 static void run_attn(struct bench *b, const struct bench_case *c, bool f16)
@@ -187,7 +189,7 @@ static void pack_all(struct bench *b, const struct bench_case *c)
 	const struct kern_matmul *m = &c->ops->matmul[c->type];
 
 	for (uint32_t t = 0; t < PREFILL_TOKENS; t++)
-		m->pack(b->act + t * m->act_bytes(COLS), b->x + t * 8, COLS);
+		m->pack(b->act + t * m->act_bytes(b->cols), b->x + t * 8, b->cols);
 }
 
 /* a run repeated until it takes a millisecond */
@@ -236,7 +238,7 @@ static void add_table(struct bench *b, const struct kern_ops *ops, const char *f
 	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
 		struct kern_weights w;
 
-		if (!ops->matmul[type].mul)
+		if (!ops->matmul[type].mul || !kern_row_bytes(kern_type_info(type), b->cols))
 			continue;
 		w = matrix(b, type, 0);
 		add_case(b, OP_DECODE, type, ops, (double)w.rows * w.row_bytes,
@@ -261,7 +263,7 @@ static void bench_fill(struct bench *b)
 	uint32_t state = 1;
 
 	memset(b->weights, 0x2c, b->weight_bytes);
-	for (size_t i = 0; i < (size_t)PREFILL_TOKENS * COLS + 2 * WIDTH; i++) {
+	for (size_t i = 0; i < (size_t)PREFILL_TOKENS * b->cols + 2 * WIDTH; i++) {
 		state = state * 1664525 + 1013904223;
 		b->x[i] = (float)(int32_t)state * 0x1p-31f;
 	}
@@ -276,14 +278,14 @@ static void bench_fill(struct bench *b)
 
 static void bench_init(struct bench *b)
 {
-	size_t rows = b->weight_bytes / kern_row_bytes(kern_type_info(KERN_Q4_0), COLS);
+	size_t rows = b->weight_bytes / kern_row_bytes(kern_type_info(KERN_Q4_0), b->cols);
 	size_t prefill = PREFILL_ROWS * PREFILL_TOKENS, outputs = rows > prefill ? rows : prefill;
 
 	b->weights = bench_alloc(b->weight_bytes);
-	b->x = bench_alloc(sizeof(float) * ((size_t)PREFILL_TOKENS * COLS + 2 * WIDTH));
+	b->x = bench_alloc(sizeof(float) * ((size_t)PREFILL_TOKENS * b->cols + 2 * WIDTH));
 	b->y = bench_alloc(sizeof(float) * (outputs + WIDTH));
 	b->scores = bench_alloc(sizeof(float) * GROUP * KEYS);
-	b->act = bench_alloc(sizeof(float) * 2 * PREFILL_TOKENS * COLS);
+	b->act = bench_alloc(sizeof(float) * 2 * PREFILL_TOKENS * b->cols);
 	b->kv = bench_alloc(sizeof(float) * KEYS * HEAD_DIM);
 	bench_fill(b);
 }
@@ -324,15 +326,19 @@ static void print_case(struct bench_case *c, unsigned int rounds)
 int main(int argc, char **argv)
 {
 	static const char *const isas[] = {"avx2", "avx512", "avx512vnni"};
-	static struct bench bench = {.weight_bytes = 48u << 20, .rounds = 9};
+	static struct bench bench = {
+		.cols = COLS, .weight_bytes = 48u << 20, .rounds = 9,
+	};
 	const char *filter;
 	int option;
 
-	while ((option = getopt(argc, argv, "r:m:")) != -1) {
+	while ((option = getopt(argc, argv, "r:m:c:")) != -1) {
 		if (option == 'r')
 			bench.rounds = (unsigned int)atoi(optarg);
 		else if (option == 'm')
 			bench.weight_bytes = (size_t)atoi(optarg) << 20;
+		else if (option == 'c')
+			bench.cols = (uint32_t)atoi(optarg);
 		else
 			return 64;
 	}
@@ -340,6 +346,10 @@ int main(int argc, char **argv)
 	    bench.weight_bytes > (size_t)4096 << 20) {
 		fprintf(stderr, "kern_bench: rounds are 1 to %d, weights 1 to 4096 MiB\n",
 			ROUNDS_MAX);
+		return 64;
+	}
+	if (!bench.cols || bench.cols % 32 || bench.cols > COLS_MAX) {
+		fprintf(stderr, "kern_bench: columns are 32 to %d, in steps of 32\n", COLS_MAX);
 		return 64;
 	}
 	filter = optind < argc ? argv[optind] : NULL;

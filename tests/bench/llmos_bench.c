@@ -8,7 +8,7 @@
  *	llmos_bench -m MODEL -c          measure on command: bench_peer.py runs two programs in turn
  *
  * A command is a line "pp TOKENS", "tg TOKENS DEPTH" or "batch SEQS TOKENS"; the answer is a line
- * with the seconds it took.
+ * with the seconds it took. What lies at a depth is kept from one command to the next.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -30,6 +30,7 @@ struct bench {
 	const char *isa;
 	unsigned int prefill, decode, depth, repeat;
 	bool on_command;
+	struct engine_seq *deep;	/* of the last "tg" */
 };
 
 static double now_s(void)
@@ -90,23 +91,32 @@ static int measure_prefill(struct bench *b, unsigned int count, double *ret)
 	return r;
 }
 
+/* go_to() - a sequence of @depth tokens, what there was of it already or from its beginning */
+static int go_to(struct bench *b, unsigned int depth)
+{
+	int r = 0;
+
+	if (!b->deep)
+		r = engine_seq_new(b->model, &b->deep);
+	if (r < 0)
+		return r;
+	if (engine_seq_length(b->deep) > depth)
+		engine_seq_truncate(b->deep, depth);
+	return feed(b, b->deep, depth - engine_seq_length(b->deep));
+}
+
 static int measure_decode(struct bench *b, unsigned int count, unsigned int depth, double *ret)
 {
-	struct engine_seq *seq;
 	double start;
 	int r;
 
-	r = engine_seq_new(b->model, &seq);
-	if (r < 0)
-		return r;
-	r = feed(b, seq, depth);
+	r = go_to(b, depth);
 	if (r >= 0)
-		r = engine_seq_reserve(seq, depth + count);
+		r = engine_seq_reserve(b->deep, depth + count);
 	start = now_s();
 	for (unsigned int i = 0; i < count && r >= 0; i++)
-		r = feed(b, seq, 1);
+		r = feed(b, b->deep, 1);
 	*ret = now_s() - start;
-	engine_seq_free(seq);
 	return r;
 }
 
@@ -302,6 +312,7 @@ int main(int argc, char **argv)
 		engine_model_info(b.model, &b.info);
 		r = b.on_command ? serve_commands(&b) : b.text ? generate(&b) : run_repeated(&b);
 	}
+	engine_seq_free(b.deep);
 	engine_model_free(b.model);
 	engine_free(b.engine);
 	return r < 0;

@@ -30,6 +30,17 @@ peer_key()
 	} | sha256sum | cut -c1-12
 }
 
+# peer_source PYTHON DIR: the package's source, patched, in DIR
+peer_source()
+{
+	local python=$1 dir=$2
+	logged peer "$python" -m pip --disable-pip-version-check download --no-deps \
+		--no-binary "${PEER_PACKAGE%%=*}" --dest "$dir.sdist" "$PEER_PACKAGE" &&
+		mkdir "$dir" &&
+		tar xzf "$dir.sdist"/llama_cpp_python-*.tar.gz -C "$dir" --strip-components=1 &&
+		peer_patch "$dir"
+}
+
 # peer_build DIR: a virtual environment with the peer in it; takes some minutes
 peer_build()
 {
@@ -44,12 +55,7 @@ peer_build()
 	tmp=$(mktemp -d "$LLMOS_CACHE/peer.XXXXXX")
 	if ! {
 		logged peer python3 -m venv "$dir" &&
-			logged peer "$dir/bin/pip" --disable-pip-version-check download --no-deps \
-				--no-binary "${PEER_PACKAGE%%=*}" --dest "$tmp" "$PEER_PACKAGE" &&
-			mkdir "$tmp/source" &&
-			tar xzf "$tmp"/llama_cpp_python-*.tar.gz -C "$tmp/source" \
-				--strip-components=1 &&
-			peer_patch "$tmp/source" &&
+			peer_source "$dir/bin/python" "$tmp/source" &&
 			CMAKE_BUILD_PARALLEL_LEVEL=$LLMOS_JOBS CMAKE_ARGS=$PEER_CMAKE_ARGS TMPDIR=$tmp \
 				logged peer nice "$dir/bin/pip" --disable-pip-version-check install \
 				"$tmp/source"
@@ -69,4 +75,38 @@ peer_get()
 	with_lock peer peer_build "$dir"
 	# shellcheck disable=SC2034
 	PEER_PYTHON=$dir/bin/python
+}
+
+# peer_server_build PYTHON TARGET: llama.cpp's own server, from the same source with the same flags
+peer_server_build()
+{
+	local python=$1 target=$2 tmp
+	[[ -x $target ]] && return 0
+
+	note "building llama.cpp's server, which takes some minutes, once"
+	tmp=$(mktemp -d "$LLMOS_CACHE/peer.XXXXXX")
+	# shellcheck disable=SC2086
+	if ! {
+		peer_source "$python" "$tmp/source" &&
+			logged peer nice cmake -G Ninja -S "$tmp/source/vendor/llama.cpp" -B "$tmp/build" \
+				-DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF \
+				-DCMAKE_C_FLAGS=$PEER_FLAGS -DCMAKE_CXX_FLAGS=$PEER_FLAGS \
+				-DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_TESTS=OFF \
+				-DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_UI=OFF \
+				-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF &&
+			logged peer nice cmake --build "$tmp/build" --target llama-server \
+				--parallel "$LLMOS_JOBS" &&
+			cp "$tmp/build/bin/llama-server" "$target"
+	}; then
+		rm -rf "$tmp"
+		die "cannot build the server of '$PEER_PACKAGE', see $LLMOS_LOGS/peer.log"
+	fi
+	rm -rf "$tmp"
+}
+
+# peer_server_get: PEER_SERVER becomes llama.cpp's server; after peer_get
+peer_server_get()
+{
+	PEER_SERVER=${PEER_PYTHON%/bin/python}/bin/llama-server
+	with_lock peer peer_server_build "$PEER_PYTHON" "$PEER_SERVER"
 }
