@@ -20,3 +20,10 @@ bench-latency: bench-engine tests-build
 .PHONY: bench-serve
 bench-serve: $(O)/llmosd $(O)/tests/bench/serve_client
 	$(Q)tests/bench/serve.sh $(O) $(BENCH)
+
+# make bench-perplexity: of a text, beside llama.cpp; a minute for each ten windows of 512 tokens
+#   PERPLEXITY="MODEL TEXT -n 100"  what it is measured on; "-n" windows at most
+PERPLEXITY	?=
+.PHONY: bench-perplexity
+bench-perplexity: $(O)/tests/bench/perplexity
+	$(Q)tests/bench/perplexity.sh $< $(PERPLEXITY)
