@@ -11,49 +11,27 @@
  */
 #include "model/gguf.h"
 
-#include <fcntl.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
+#include "model/gguf_build.h"
 #include "model/gguf_internal.h"
 
 void gguf_free(struct gguf *gguf)
 {
 	if (!gguf)
 		return;
-	for (size_t i = 0; gguf->keys && i < gguf->key_count; i++)
-		if (gguf->keys[i].type == GGUF_ARRAY)
-			free((void *)gguf->keys[i].array.strings);
 	free(gguf->keys);
 	free(gguf->tensors);
 	table_free(&gguf->key_table);
 	table_free(&gguf->tensor_table);
-	if (gguf->is_mapped)
-		munmap((void *)gguf->data, gguf->size_bytes);
+	for (size_t i = 0; i < gguf->file_count; i++)
+		mapped_close(&gguf->files[i]);
+	free(gguf->files);
+	gguf_free_blocks(gguf);
 	free(gguf);
-}
-
-static int open_regular(const char *path, size_t *ret_size, struct error *error)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-
-	if (fd < 0)
-		return error_set(error, -errno, "can't open '%s': %s", path, strerror(errno));
-	if (fstat(fd, &st) < 0)
-		return error_set(error, -errno, "can't stat '%s': %s", path, strerror(errno));
-	if (S_ISDIR(st.st_mode))
-		return error_set(error, -EISDIR, "can't open '%s': %s", path, strerror(EISDIR));
-	if (!S_ISREG(st.st_mode))
-		return error_set(error, -EBADMSG, "'%s' is not a regular file", path);
-	if ((uint64_t)st.st_size > SIZE_MAX / 2)
-		return error_set(error, -EFBIG, "'%s': %s", path, strerror(EFBIG));
-	*ret_size = (size_t)st.st_size;
-	return steal_fd(fd);
 }
 
 /* puts the path before what the parser says */
@@ -65,24 +43,19 @@ static int error_in_file(struct error *error, int r, const char *path, const str
 int gguf_open(struct gguf **ret, const char *path, struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *gguf = calloc(1, sizeof(*gguf));
-	_cleanup_close_ int fd = -1;
+	struct mapped file = { 0 };
 	struct error inner = { 0 };
-	void *data;
 	int r;
 
 	if (!gguf)
 		return error_set(error, -ENOMEM, "'%s': %s", path, strerror(ENOMEM));
-	fd = open_regular(path, &gguf->size_bytes, error);
-	if (fd < 0)
-		return fd;
-	if (!gguf->size_bytes)
-		return error_set(error, -EBADMSG, "'%s': the file is empty", path);
-	data = mmap(NULL, gguf->size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return error_set(error, -errno, "can't map '%s': %s", path, strerror(errno));
-	gguf->data = data;
-	gguf->is_mapped = true;
-	r = gguf_parse(gguf, &inner);
+	r = mapped_open(&file, path, error);
+	if (r < 0)
+		return r;
+	r = gguf_adopt(gguf, &file);
+	if (r < 0)
+		return error_set(error, r, "'%s': %s", path, strerror(-r));
+	r = gguf_parse(gguf, gguf->files[0].data, gguf->files[0].size_bytes, &inner);
 	if (r < 0)
 		return error_in_file(error, r, path, &inner);
 	*ret = steal_ptr(gguf);
@@ -98,9 +71,8 @@ int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, str
 		return error_set(error, -ENOMEM, "GGUF in memory: %s", strerror(ENOMEM));
 	if ((uintptr_t)data % _Alignof(max_align_t))
 		return error_set(error, -EINVAL, "GGUF in memory: not aligned");
-	gguf->data = data;
 	gguf->size_bytes = size_bytes;
-	r = gguf_parse(gguf, error);
+	r = gguf_parse(gguf, data, size_bytes, error);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(gguf);
@@ -110,6 +82,14 @@ int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, str
 size_t gguf_size_bytes(const struct gguf *gguf)
 {
 	return gguf->size_bytes;
+}
+
+bool gguf_has(const struct gguf *gguf, uintptr_t address)
+{
+	for (size_t i = 0; i < gguf->file_count; i++)
+		if (mapped_has(&gguf->files[i], address))
+			return true;
+	return false;
 }
 
 size_t gguf_tensor_count(const struct gguf *gguf)

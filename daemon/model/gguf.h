@@ -59,7 +59,10 @@ int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, str
 void gguf_free(struct gguf *gguf);
 DEFINE_CLEANUP(struct gguf *, gguf_free);
 
+/** gguf_size_bytes() - of its file, or of all its files together */
 size_t gguf_size_bytes(const struct gguf *gguf);
+/** gguf_has() - does this address lie in a file that it maps? Safe in a signal handler. */
+bool gguf_has(const struct gguf *gguf, uintptr_t address);
 size_t gguf_tensor_count(const struct gguf *gguf);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index);
 /** gguf_tensor_find() - by name, NULL if there is none; O(1) */

@@ -3,6 +3,7 @@
 #ifndef LLMOS_MODEL_GGUF_INTERNAL_H
 #define LLMOS_MODEL_GGUF_INTERNAL_H
 
+#include "base/mapped.h"
 #include "base/table.h"
 #include "model/gguf.h"
 
@@ -19,10 +20,13 @@ struct gguf_key {
 	};
 };
 
+struct gguf_block;
+
 struct gguf {
-	const char *data;
-	size_t size_bytes;
-	bool is_mapped;			/* else the bytes are the caller's */
+	size_t size_bytes;		/* of all files, or of the caller's memory */
+	struct mapped *files;		/* none where the bytes are the caller's */
+	size_t file_count;
+	struct gguf_block *blocks;	/* memory of a view that is built by hand */
 	struct gguf_key *keys;
 	size_t key_count;
 	struct table key_table;		/* name to index into keys */
@@ -33,11 +37,12 @@ struct gguf {
 
 struct gguf_cursor;
 
-/** gguf_parse() - fill in everything from data on; on failure the caller frees what is there */
-int gguf_parse(struct gguf *gguf, struct error *error);
+/** gguf_parse() - fill in keys and tensors; on failure the caller frees what is there */
+int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, struct error *error);
 /** gguf_parse_tensors() - the part of it from the tensor infos on */
 int gguf_parse_tensors(struct gguf *gguf, struct gguf_cursor *c, uint64_t count,
 		       uint32_t alignment);
+void gguf_free_blocks(struct gguf *gguf);
 const struct gguf_key *gguf_key_find(const struct gguf *gguf, const char *name);
 /** gguf_value_size() - bytes of a scalar value; 0 for strings, arrays and unknown types */
 size_t gguf_value_size(enum gguf_value_type type);

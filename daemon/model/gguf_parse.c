@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "model/gguf_build.h"
 #include "model/gguf_cursor.h"
 #include "model/gguf_internal.h"
 
@@ -73,7 +74,7 @@ static int parse_scalar(struct gguf_cursor *c, struct gguf_key *key)
 	return 0;
 }
 
-static int parse_strings(struct gguf_cursor *c, struct gguf_key *key)
+static int parse_strings(struct gguf *gguf, struct gguf_cursor *c, struct gguf_key *key)
 {
 	struct gguf_array *array = &key->array;
 	struct gguf_string *strings;
@@ -81,7 +82,7 @@ static int parse_strings(struct gguf_cursor *c, struct gguf_key *key)
 
 	if (r < 0)
 		return r;
-	strings = calloc(array->count + 1, sizeof(*strings));
+	strings = gguf_alloc(gguf, array->count * sizeof(*strings));
 	if (!strings)
 		return error_set(c->error, -ENOMEM, "strings: %s", strerror(ENOMEM));
 	array->strings = strings;
@@ -93,7 +94,7 @@ static int parse_strings(struct gguf_cursor *c, struct gguf_key *key)
 	return 0;
 }
 
-static int parse_array(struct gguf_cursor *c, struct gguf_key *key)
+static int parse_array(struct gguf *gguf, struct gguf_cursor *c, struct gguf_key *key)
 {
 	uint32_t type;
 	uint64_t count;
@@ -107,7 +108,7 @@ static int parse_array(struct gguf_cursor *c, struct gguf_key *key)
 	key->array.type = type;
 	key->array.count = count;
 	if (type == GGUF_STRING)
-		return parse_strings(c, key);
+		return parse_strings(gguf, c, key);
 	if (type == GGUF_ARRAY)
 		return error_set(c->error, -EOPNOTSUPP,
 				 "key '%s': arrays of arrays are not supported",
@@ -123,7 +124,7 @@ static int parse_array(struct gguf_cursor *c, struct gguf_key *key)
 	return key->array.data ? 0 : -EBADMSG;
 }
 
-static int parse_key(struct gguf_cursor *c, struct gguf_key *key)
+static int parse_key(struct gguf *gguf, struct gguf_cursor *c, struct gguf_key *key)
 {
 	uint32_t type;
 	int r = cursor_take_name(c, &key->name, "a key");
@@ -136,7 +137,7 @@ static int parse_key(struct gguf_cursor *c, struct gguf_key *key)
 	if (type == GGUF_STRING)
 		return cursor_take_string(c, &key->string, "a string");
 	if (type == GGUF_ARRAY)
-		return parse_array(c, key);
+		return parse_array(gguf, c, key);
 	if (!gguf_value_size(type))
 		return error_set(c->error, -EBADMSG, "key '%s' has the unknown type %" PRIu32,
 				 gguf_show(key->name).text, type);
@@ -155,7 +156,7 @@ static int parse_keys(struct gguf *gguf, struct gguf_cursor *c, uint64_t count)
 	while (gguf->key_count < count) {
 		struct gguf_key *key = &gguf->keys[gguf->key_count++];
 
-		r = parse_key(c, key);
+		r = parse_key(gguf, c, key);
 		if (r < 0)
 			return r;
 		r = table_add(&gguf->key_table, key->name.data, key->name.len,
@@ -197,13 +198,9 @@ static int get_alignment(const struct gguf *gguf, struct gguf_cursor *c, uint32_
 	return 0;
 }
 
-int gguf_parse(struct gguf *gguf, struct error *error)
+int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, struct error *error)
 {
-	struct gguf_cursor c = {
-		.data = gguf->data,
-		.size_bytes = gguf->size_bytes,
-		.error = error,
-	};
+	struct gguf_cursor c = { .data = data, .size_bytes = size_bytes, .error = error };
 	uint64_t tensor_count, key_count;
 	uint32_t alignment = DEFAULT_ALIGNMENT;
 	int r;

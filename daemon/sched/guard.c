@@ -16,8 +16,7 @@
 
 /* read by a signal handler: an entry counts once its name is set, which is done last */
 static struct guard_entry {
-	uintptr_t start;
-	uintptr_t end;
+	const struct gguf *gguf;
 	const char *volatile name;
 } guards[GUARD_MODELS];
 
@@ -38,7 +37,7 @@ static const char *guard_find(uintptr_t address)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(guards); i++)
-		if (guards[i].name && address >= guards[i].start && address < guards[i].end)
+		if (guards[i].name && gguf_has(guards[i].gguf, address))
 			return guards[i].name;
 	return guard_opened;
 }
@@ -90,22 +89,12 @@ void guard_opening(const char *name)
 
 void guard_add(const char *name, const struct gguf *gguf)
 {
-	uintptr_t start = UINTPTR_MAX, end = 0, size = gguf_size_bytes(gguf);
 	size_t i;
 
-	for (i = 0; i < gguf_tensor_count(gguf); i++) {
-		const struct gguf_tensor *tensor = gguf_tensor_at(gguf, i);
-
-		start = MIN(start, (uintptr_t)tensor->data);
-		end = MAX(end, (uintptr_t)tensor->data + tensor->size_bytes);
-	}
-	/* the last tensor ends where the file does, give or take its padding */
-	start = MIN(start, end > size ? end - size : 0);
 	for (i = 0; i < ARRAY_SIZE(guards); i++) {
 		if (guards[i].name)
 			continue;
-		guards[i].start = start;
-		guards[i].end = end;
+		guards[i].gguf = gguf;
 		guards[i].name = name;
 		return;
 	}

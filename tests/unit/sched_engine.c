@@ -86,17 +86,11 @@ size_t gguf_size_bytes(const struct gguf *gguf)
 	return gguf->size_bytes;
 }
 
-size_t gguf_tensor_count(const struct gguf *gguf)
+bool gguf_has(const struct gguf *gguf, uintptr_t address)
 {
 	(void)gguf;
-	return 0;
-}
-
-const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index)
-{
-	(void)gguf;
-	(void)index;
-	return NULL;
+	(void)address;
+	return false;
 }
 
 size_t gguf_key_count(const struct gguf *gguf)
