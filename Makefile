@@ -43,7 +43,7 @@ CFLAGS_ALL	+= $(SANFLAGS)
 LDFLAGS_ALL	+= $(SANFLAGS)
 endif
 
-ENGINE_LIBS	:= -lpcre2-8 -lutf8proc -lm
+ENGINE_LIBS	:= -ljansson -lpcre2-8 -lutf8proc -lm
 DAEMON_LIBS	:= $(ENGINE_LIBS) -luring -lsystemd -linih
 LIB_LIBS	:= -luring -lnl-genl-3 -lnl-3
 # liburing's inline functions are not warning-free under every compiler
@@ -66,6 +66,7 @@ UAPI_SRCS	:= $(sort $(wildcard tests/uapi/test_*.c))
 UAPI_TESTS	:= $(UAPI_SRCS:tests/%.c=$(O)/tests/%) $(O)/tests/stress/stress $(O)/tests/faults/faults
 E2E_TESTS	:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/e2e/*.c)))
 BENCHES		:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/*.c)))
+PEERS		:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/peers/*.c)))
 CLI_FAKES	:= $(patsubst tests/%.c,$(O)/tests/%.so,$(wildcard tests/cli/*.c))
 FUZZERS		:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAYS		:= $(patsubst $(O)/tests/fuzz/fuzz_%,$(O)/tests/fuzz/replay_%,$(FUZZERS))
@@ -80,7 +81,7 @@ LIBS		:= $(O)/libllmengine.a $(if $(LIB_OBJS),$(O)/libllmos.so.0 $(O)/libllmos.a
 
 all: programs tests-build
 programs: $(LIBS) $(PROGRAMS) $(EXAMPLES)
-tests-build: programs $(CLI_FAKES) $(UNIT_TESTS) $(NUMERIC_TESTS) $(UAPI_TESTS) $(E2E_TESTS) $(BENCHES) $(REPLAYS)
+tests-build: programs $(CLI_FAKES) $(UNIT_TESTS) $(NUMERIC_TESTS) $(UAPI_TESTS) $(E2E_TESTS) $(BENCHES) $(PEERS) $(REPLAYS)
 
 # ---- how ------------------------------------------------------------------
 $(O)/%.o: %.c Makefile
@@ -165,6 +166,9 @@ $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(E2E_COMMON) $(O)/libllmos.so.0
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libllmengine.a $(O)/libllmos.so.0
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(O)/libllmengine.a $(LIB_LINK) $(ENGINE_LIBS) -luring
+$(O)/tests/peers/%: $(O)/tests/peers/%.o $(O)/libllmengine.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(ENGINE_LIBS)
 $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o \
 		$$(call deps,fuzz,fuzz_$$*) $(O)/libllmengine.a
 	$(call say,LD,$@)

@@ -37,7 +37,7 @@ static void turn(struct pass *p, float *heads, size_t stride, uint32_t begin, ui
 	for (uint32_t i = 0; i < s->token_count; i++)
 		p->ops->rope(heads + i * stride + begin, (end - begin) / h->head_dim, h->head_dim,
 			     h->rope.dim, s->cos + i * s->rope_stride, s->sin + i * s->rope_stride,
-			     false);
+			     h->rope.neox);
 }
 
 /* store() - put whole heads [begin, end) of every token's keys or values into the cache */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "model/hub.h"
 
 #define MEMORY_SHARE	4	/* of the memory there is, the cache takes this part at most */
 
@@ -157,7 +158,7 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	if (!m)
 		return error_set(error, -ENOMEM, "model: %s", strerror(ENOMEM));
 	m->engine = engine;
-	r = gguf_open(&m->gguf, path, error);
+	r = model_file_open(&m->gguf, path, error);
 	if (r >= 0)
 		r = model_new(&m->model, m->gguf, error);
 	if (r >= 0)

@@ -155,6 +155,9 @@ static int read_rope(struct model_hparams *p, const struct gguf *gguf, struct er
 	int r;
 
 	p->rope.freq_base = 10000;
+	r = gguf_get_bool(gguf, "llmos.rope.neox", &p->rope.neox);
+	if (r < 0 && r != -ENOENT)
+		return error_set(error, -EBADMSG, "model: key 'llmos.rope.neox' is no boolean");
 	r = read_u32(gguf, "rope.dimension_count", 2, p->head_dim, p->head_dim, &p->rope.dim, error);
 	if (r >= 0)
 		r = read_f32(gguf, "rope.freq_base", 1, &p->rope.freq_base, error);

@@ -28,7 +28,8 @@ enum model_rope_scaling {
 };
 
 /**
- * struct model_rope - rotary position embedding, pairs (2i, 2i+1)
+ * struct model_rope - rotary position embedding
+ * @neox: pairs are (i, i + dim / 2), else (2i, 2i + 1)
  * @dim: elements of a head that are turned, even
  * @freq_base: of pair 0
  * @scaling: how positions beyond the original context are squeezed
@@ -40,6 +41,7 @@ enum model_rope_scaling {
  * @divisors: (dim / 2) of each pair's frequency (Llama 3), NULL: none
  */
 struct model_rope {
+	bool neox;
 	uint32_t dim;
 	float freq_base;
 	enum model_rope_scaling scaling;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/gguf.h"
+#include "model/hub.h"
 #include "sched/job.h"
 #include "sched/prompt.h"
 #include "sched/record.h"
@@ -72,7 +73,7 @@ static int control_show(struct sched *sched, struct job *job, struct error *erro
 
 	r = control_find(sched, job, error);
 	if (!r)
-		r = gguf_open(&job->opened, job->model->path, error);
+		r = model_file_open(&job->opened, job->model->path, error);
 	if (!r)
 		r = control_model(sched, job, job->model);
 	return r;

@@ -3,17 +3,16 @@
 #include "sched/models.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/gguf.h"
+#include "model/hub.h"
 #include "sched/guard.h"
+#include "sched/model_place.h"
 
-#define MODELS_SUFFIX	".gguf"
 #define MODELS_MAX	1024
 
 struct models {
@@ -106,86 +105,52 @@ static int model_fail(struct model *model, int r, const struct error *why)
 
 /* ---- the folder ---- */
 
-/* the name of a model file, "" if it is none */
-static void models_file_name(struct models *models, const char *file, char *name, size_t size)
+/* the name of a model that an entry of the folder belongs to, "" if it is none */
+static void models_entry_name(struct models *models, const char *entry, char *name, size_t size)
 {
-	size_t len = strlen(file), suffix = strlen(MODELS_SUFFIX);
+	int r = model_place_name(models->directory, entry, name, size);
 
-	*name = '\0';
-	if (*file == '.' || len <= suffix || strcmp(file + len - suffix, MODELS_SUFFIX))
+	if (r < 0)
+		*name = '\0';
+	if (r != -ENAMETOOLONG || models->named_long)
 		return;
-	if (len - suffix < size) {
-		snprintf(name, size, "%.*s", (int)(len - suffix), file);
-	} else if (!models->named_long) {
-		models->named_long = true;
-		log_warning("models: name of '%s' is longer than %zu bytes", file, size - 1);
-	}
+	models->named_long = true;
+	log_warning("models: name of '%s' is longer than %zu bytes", entry, size - 1);
 }
 
-/* the file itself, inside of the folder after all links; or why not */
-static int models_resolve(const struct models *models, const char *file, char **ret,
-			  struct stat *st, struct error *error)
-{
-	_cleanup_free_ char *path = NULL, *real = NULL;
-	size_t len = strlen(models->directory);
-
-	if (asprintf(&path, "%s/%s", models->directory, file) < 0)
-		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
-	real = realpath(path, NULL);
-	if (!real || stat(real, st) < 0)
-		return error_set(error, -errno, "'%s': %s", path, strerror(errno));
-	if (strncmp(real, models->directory, len) || real[len] != '/')
-		return error_set(error, -EPERM, "'%s' points out of the models folder", path);
-	if (!S_ISREG(st->st_mode))
-		return error_set(error, -EBADMSG, "'%s' is not a file", path);
-	*ret = steal_ptr(real);
-	return 0;
-}
-
-/* also by a change of its rights; and nobody can set this time back */
-static uint64_t models_changed_ns(const struct stat *st)
-{
-	return (uint64_t)st->st_ctim.tv_sec * NS_PER_S + (uint64_t)st->st_ctim.tv_nsec;
-}
-
-/* is all as it was when this file was last looked at? Then so is what is wrong with it. */
-static bool model_is_same(const struct model *model, int r, const struct stat *st)
+/* is all as it was when this model was last looked at? Then so is what is wrong with it. */
+static bool model_is_same(const struct model *model, int r, const struct model_place *place)
 {
 	return r == model->found && !r == !!model->path &&
-	       model->size_bytes == (uint64_t)st->st_size &&
-	       model->changed_ns == models_changed_ns(st);
+	       model->size_bytes == place->size_bytes && model->changed_ns == place->changed_ns;
 }
 
-/* one file of the folder: new, as before, or another one under an old name */
-static void models_scan_file(struct models *models, const char *file)
+/* one model of the folder: new, as before, or another one under an old name */
+static void models_look(struct models *models, const char *name)
 {
-	_cleanup_free_ char *path = NULL;
-	char name[LLM_MODEL_NAME_MAX];
+	struct model_place place;
 	struct error error = { "" };
-	struct stat st = { 0 };
 	struct model *model;
 	int r;
 
-	models_file_name(models, file, name, sizeof(name));
-	if (!*name)
-		return;
-	r = models_resolve(models, file, &path, &st, &error);
+	r = model_place_find(models->directory, name, &place, &error);
 	model = model_get(models, name);
 	if (!model)
 		model = model_new(models, name);
-	if (!model)
-		return;
-	model->present = true;
+	if (model)
+		model->present = true;
 	/* what is in use stays as it is */
-	if (model->users || model_is_same(model, r, &st))
+	if (!model || model->users || model_is_same(model, r, &place)) {
+		free(place.path);
 		return;
+	}
 	model_forget(model);
 	model->memory_bytes = 0;
 	free(model->path);
-	model->path = steal_ptr(path);
+	model->path = place.path;
 	model->found = r;
-	model->size_bytes = st.st_size;
-	model->changed_ns = models_changed_ns(&st);
+	model->size_bytes = place.size_bytes;
+	model->changed_ns = place.changed_ns;
 	model->error = 0;
 	if (r < 0)
 		model_fail(model, r, &error);
@@ -193,6 +158,7 @@ static void models_scan_file(struct models *models, const char *file)
 
 int models_scan(struct models *models, struct error *error)
 {
+	char name[LLM_MODEL_NAME_MAX];
 	struct model *model, *next;
 	struct dirent *entry;
 	DIR *dir;
@@ -203,8 +169,11 @@ int models_scan(struct models *models, struct error *error)
 				 strerror(errno));
 	list_each(model, &models->list, link)
 		model->present = false;
-	while ((entry = readdir(dir)))
-		models_scan_file(models, entry->d_name);
+	while ((entry = readdir(dir))) {
+		models_entry_name(models, entry->d_name, name, sizeof(name));
+		if (*name)
+			models_look(models, name);
+	}
 	closedir(dir);
 	list_each_safe(model, next, &models->list, link)
 		if (!model->present && !model->users) {
@@ -313,15 +282,6 @@ static struct model *models_lookup(struct models *models, const char *name)
 	return *name ? model_get(models, name) : models_default(models);
 }
 
-/* the file may be another one by now: mended, replaced or gone */
-static void models_look_again(struct models *models, const struct model *model)
-{
-	char file[LLM_MODEL_NAME_MAX + sizeof(MODELS_SUFFIX)];
-
-	snprintf(file, sizeof(file), "%s" MODELS_SUFFIX, model->name);
-	models_scan_file(models, file);
-}
-
 int models_find(struct models *models, const char *name, struct model **ret,
 		struct error *error)
 {
@@ -330,8 +290,10 @@ int models_find(struct models *models, const char *name, struct model **ret,
 	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
 		return error_set(error, -EINVAL, "'%s' is not the name of a model", name);
 	model = models_lookup(models, name);
-	if (model)
-		models_look_again(models, model);
+	if (model) {
+		/* it may be another one by now: mended, replaced or gone */
+		models_look(models, model->name);
+	}
 	if (!model || model->found == -ENOENT) {
 		/* it may be new, or gone */
 		models_scan(models, NULL);
@@ -351,7 +313,7 @@ static int models_open_gguf(struct model *model, struct error *error)
 
 	if (model->gguf)
 		return 0;
-	r = gguf_open(&model->gguf, model->path, error);
+	r = model_file_open(&model->gguf, model->path, error);
 	if (r < 0)
 		return r;
 	model->chat = chat_detect(model->gguf);
@@ -504,7 +466,7 @@ int models_unload(struct models *models, struct model *model)
 	(void)models;
 	/* who waits for it to come back goes on counting and spelling tokens */
 	if (model->users) {
-		r = gguf_open(&gguf, model->path, &why);
+		r = model_file_open(&gguf, model->path, &why);
 		if (!r)
 			r = tok_new(&tokenizer, gguf, &why);
 	}

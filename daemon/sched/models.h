@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The models folder: every NAME.gguf in it is a model called NAME. A model is opened when its facts
- * or its tokenizer are asked for, loaded when it is first run, and stays while there is memory for
- * all; else who was idle longest goes. A file that can't be used is known as such, with the reason;
- * the others do not mind. Owned by the scheduler.
+ * The models folder: every NAME.gguf in it is a model called NAME, and so is every folder NAME with a
+ * hub's files. A model is opened when its facts or its tokenizer are asked for, loaded when it is
+ * first run, and stays while there is memory for all; else who was idle longest goes. One that can't
+ * be used is known as such, with the reason; the others do not mind. Owned by the scheduler.
  */
 #ifndef LLMOS_SCHED_MODELS_H
 #define LLMOS_SCHED_MODELS_H
@@ -19,10 +19,10 @@ struct models;
  * struct model - a model
  * @link: in the folder's list, ordered by name
  * @name: what requests call it
- * @path: of the file, with symbolic links resolved
+ * @path: of the file or folder, with symbolic links resolved
  * @present: found by the last look into the folder
- * @changed_ns: when the file last changed, to notice a new one under the old name
- * @size_bytes: of the file
+ * @changed_ns: when its files last changed, to notice a new one under the old name
+ * @size_bytes: of its files of weights
  * @found: what that look brought: 0, or why it is no file to open
  * @error: 0, or why it can not be used; @error_text says it in words
  * @gguf: open to look into, NULL before

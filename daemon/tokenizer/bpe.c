@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tokenizer/merge.h"
+#include "tokenizer/nfc.h"
 #include "tokenizer/pretok.h"
 
 void bpe_free(struct bpe *bpe)
@@ -49,7 +50,7 @@ int bpe_build(struct tokenizer *tok, const struct gguf *gguf, struct error *erro
 		if (r < 0)
 			return error_set(error, r, "tokenizer: %s", strerror(-r));
 	}
-	return bpe_merges_load(tok, tok->bpe, gguf, error);
+	return bpe_merges_load(tok, tok->bpe, gguf, "tokenizer.ggml.merges", error);
 }
 
 static bool bpe_lookup(const struct tokenizer *tok, const char *word,
@@ -104,7 +105,7 @@ static int encode_word(struct tok_work *work, const char *word, size_t len)
 	return r;
 }
 
-int bpe_encode(struct tok_work *work, const char *text, size_t len)
+static int encode_words(struct tok_work *work, const char *text, size_t len)
 {
 	const uint32_t *ends;
 	size_t count;
@@ -117,4 +118,15 @@ int bpe_encode(struct tok_work *work, const char *text, size_t len)
 	for (size_t i = 0, at = 0; r >= 0 && i < count; at = ends[i++])
 		r = encode_word(work, text + at, ends[i] - at);
 	return r;
+}
+
+int bpe_encode(struct tok_work *work, const char *text, size_t len)
+{
+	_cleanup_free_ char *normal = NULL;
+	int r;
+
+	if (!work->tok->nfc || nfc_is_plain(text, len))
+		return encode_words(work, text, len);
+	r = nfc_normalise(text, len, &normal, &len);
+	return r < 0 ? r : encode_words(work, normal, len);
 }

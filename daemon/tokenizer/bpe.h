@@ -25,9 +25,12 @@ struct bpe {
 	uint32_t symbol_ids[256];	/* a byte as a symbol: a token, or past the vocabulary */
 };
 
-/** bpe_merges_load() - fill in the merges; by_text of @tok gets the strings that are no tokens */
+/**
+ * bpe_merges_load() - fill in the merges; by_text of @tok gets the strings that are no tokens
+ * @key: of the list in @gguf
+ */
 int bpe_merges_load(struct tokenizer *tok, struct bpe *bpe, const struct gguf *gguf,
-		    struct error *error);
+		    const char *key, struct error *error);
 /** bpe_merge_find() - NULL if these two do not merge */
 const struct bpe_merge *bpe_merge_find(const struct bpe *bpe, uint32_t left, uint32_t right);
 /** bpe_byte_char() - how byte-level BPE writes a byte in the vocabulary; returns the length */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loading the merges of byte-level BPE. The file gives them as two strings with a space between,
+ * Loading the merges of BPE, byte-level or of characters. The file gives them as two strings with a space between,
  * best first. Both strings and what they make are usually tokens; a string that is none still takes
  * part in later merges, so it gets a number past the vocabulary.
  */
@@ -160,9 +160,8 @@ static int extra_alloc(struct bpe *bpe, const struct gguf_array *merges, char **
 }
 
 int bpe_merges_load(struct tokenizer *tok, struct bpe *bpe, const struct gguf *gguf,
-		    struct error *error)
+		    const char *key, struct error *error)
 {
-	static const char key[] = "tokenizer.ggml.merges";
 	_cleanup_free_ char *line = NULL;
 	struct gguf_array merges;
 	int r = gguf_get_array(gguf, key, &merges);
@@ -172,7 +171,8 @@ int bpe_merges_load(struct tokenizer *tok, struct bpe *bpe, const struct gguf *g
 	if (r < 0 || merges.type != GGUF_STRING)
 		return error_set(error, -EBADMSG, "tokenizer: key '%s' is no list of strings", key);
 	if ((r = extra_alloc(bpe, &merges, &line)) < 0 ||
-	    (r = slots_alloc(bpe, merges.count)) < 0 || (r = add_bytes(tok, bpe)) < 0)
+	    (r = slots_alloc(bpe, merges.count)) < 0 ||
+	    (tok->kind == TOK_BPE && (r = add_bytes(tok, bpe)) < 0))
 		return error_set(error, r, "tokenizer: merges: %s", strerror(-r));
 	for (uint64_t i = 0; i < merges.count; i++) {
 		r = add_merge(tok, bpe, merges.strings[i], (uint32_t)i, line);

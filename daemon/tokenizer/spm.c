@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SentencePiece BPE: spaces become U+2581, characters merge into the tokens with the best scores,
- * and what is no token in the end is spelled in bytes. Control tokens and bytes can't be merged
+ * SentencePiece BPE: spaces become U+2581, characters merge into the tokens with the best scores (or
+ * in the order of a list, where the model came with one), and what is no token in the end is spelled in bytes. Control tokens and bytes can't be merged
  * from text, even where their names could.
  *
  * In most vocabularies U+2581 stands only at the beginning of a token, or all over it. Then nothing
@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/gguf.h"
+#include "tokenizer/bpe.h"
 #include "tokenizer/merge.h"
 
 static bool is_space(const char *text, size_t len)
@@ -38,9 +40,46 @@ static size_t word_end(const char *text, size_t len)
 	return len;
 }
 
-int spm_build(struct tokenizer *tok, struct error *error)
+static int load_merges(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
-	(void)error;
+	struct gguf_array merges;
+
+	if (gguf_get_array(gguf, TOK_KEY_SPM_MERGES, &merges) == -ENOENT)
+		return 0;
+	tok->bpe = calloc(1, sizeof(*tok->bpe));
+	if (!tok->bpe)
+		return error_set(error, -ENOMEM, "tokenizer: %s", strerror(ENOMEM));
+	return bpe_merges_load(tok, tok->bpe, gguf, TOK_KEY_SPM_MERGES, error);
+}
+
+/* how spaces are treated, of which GGUF's own keys know less */
+static int load_spaces(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
+{
+	static const char key[] = "llmos.tokenizer.space_prefix";
+	static const char apart[] = "llmos.tokenizer.spaces_apart";
+	struct gguf_string prefix = { .data = "always", .len = 6 };
+	int r = gguf_get_string(gguf, key, &prefix);
+
+	if (gguf_string_is(prefix, "unless-space"))
+		tok->prefix = TOK_PREFIX_UNLESS_SPACE;
+	else if (gguf_string_is(prefix, "first"))
+		tok->prefix = TOK_PREFIX_FIRST;
+	else if (!gguf_string_is(prefix, "always") || r == -EINVAL)
+		return error_set(error, -EBADMSG, "tokenizer: key '%s' is no way to do it", key);
+	r = gguf_get_bool(gguf, apart, &tok->spaces_apart);
+	if (r < 0 && r != -ENOENT)
+		return error_set(error, -EBADMSG, "tokenizer: key '%s' is no boolean", apart);
+	return 0;
+}
+
+int spm_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
+{
+	int r = load_spaces(tok, gguf, error);
+
+	if (r >= 0)
+		r = load_merges(tok, gguf, error);
+	if (r < 0)
+		return r;
 	tok->words_apart = true;
 	for (uint32_t i = 0; i < tok->n_vocab && tok->words_apart; i++) {
 		size_t len;
@@ -60,6 +99,20 @@ static uint32_t order_of(float score)
 	score += 0.0f;	/* no negative zero */
 	memcpy(&bits, &score, sizeof(bits));
 	return bits & 0x80000000U ? bits : ~bits & 0x7fffffffU;
+}
+
+static bool merges_lookup(const struct tokenizer *tok, const char *word,
+			  const struct merge_symbol *left, const struct merge_symbol *right,
+			  uint32_t *ret_id, uint32_t *ret_order)
+{
+	const struct bpe_merge *merge = bpe_merge_find(tok->bpe, left->id, right->id);
+
+	(void)word;
+	if (!merge || !tok_is_text(tok, merge->id))
+		return false;
+	*ret_id = merge->id;
+	*ret_order = merge->rank;
+	return true;
 }
 
 static bool spm_lookup(const struct tokenizer *tok, const char *word,
@@ -105,7 +158,7 @@ static int encode_word(struct tok_work *work, const char *word, size_t len)
 		id = table_find(&tok->by_text, word + at, n);
 		merge_add(work, at, n, id != TABLE_NONE && tok_is_text(tok, id) ? id : TOK_NONE);
 	}
-	merge_run(work, word, spm_lookup);
+	merge_run(work, word, tok->bpe ? merges_lookup : spm_lookup);
 	for (uint32_t i = 0; r >= 0 && i != MERGE_END; i = work->symbols[i].next) {
 		const struct merge_symbol *symbol = &work->symbols[i];
 
@@ -117,8 +170,16 @@ static int encode_word(struct tok_work *work, const char *word, size_t len)
 	return r;
 }
 
+static bool wants_prefix(const struct tokenizer *tok, const char *text, size_t len, bool at_start)
+{
+	if (!tok->add_space_prefix || (tok->prefix == TOK_PREFIX_FIRST && !at_start))
+		return false;
+	return tok->prefix == TOK_PREFIX_ALWAYS || !(*text == ' ' || is_space(text, len));
+}
+
 /* the text with its spaces escaped, and one before it where the model wants that, in work->text */
-static int escape(struct tok_work *work, const char *text, size_t len, size_t *ret_len)
+static int escape(struct tok_work *work, const char *text, size_t len, bool at_start,
+		  size_t *ret_len)
 {
 	size_t n = len, pos = 0;
 	int r;
@@ -131,7 +192,7 @@ static int escape(struct tok_work *work, const char *text, size_t len, size_t *r
 	r = tok_grow(&work->text, &work->text_capacity, n, 1);
 	if (r < 0)
 		return r;
-	if (work->tok->add_space_prefix) {
+	if (wants_prefix(work->tok, text, len, at_start)) {
 		memcpy(work->text, TOK_SPACE, TOK_SPACE_LEN);
 		pos = TOK_SPACE_LEN;
 	}
@@ -147,16 +208,27 @@ static int escape(struct tok_work *work, const char *text, size_t len, size_t *r
 	return 0;
 }
 
-int spm_encode(struct tok_work *work, const char *text, size_t len)
+/* the next space but for one that the text begins with */
+static size_t space_end(const char *text, size_t len)
+{
+	for (size_t i = 1; i < len; i++)
+		if (text[i] == TOK_SPACE[0] && is_space(text + i, len - i))
+			return i;
+	return len;
+}
+
+int spm_encode(struct tok_work *work, const char *text, size_t len, bool at_start)
 {
 	size_t escaped, n;
-	int r = escape(work, text, len, &escaped);
+	int r = escape(work, text, len, at_start, &escaped);
 
 	if (r >= 0 && escaped >= UINT32_MAX)
 		r = -E2BIG;
 	for (size_t at = 0; r >= 0 && at < escaped; at += n) {
 		n = escaped - at;
-		if (work->tok->words_apart)
+		if (work->tok->spaces_apart)
+			n = space_end(work->text + at, n);
+		else if (work->tok->words_apart)
 			n = word_end(work->text + at, n);
 		r = encode_word(work, work->text + at, n);
 	}

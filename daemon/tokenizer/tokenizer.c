@@ -63,6 +63,12 @@ static int load_kind(struct tokenizer *tok, const struct gguf *gguf, struct erro
 	return 0;
 }
 
+/* false where the key is no boolean; *ret stays as it is where there is none */
+static bool get_flag(const struct gguf *gguf, const char *key, bool *ret)
+{
+	return gguf_get_bool(gguf, key, ret) != -EINVAL;
+}
+
 static int load_pretok(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	struct gguf_string name = { .data = "" };
@@ -80,6 +86,10 @@ static int load_pretok(struct tokenizer *tok, const struct gguf *gguf, struct er
 		return r;
 	tok->add_bos = traits.add_bos;
 	tok->ignore_merges = traits.ignore_merges;
+	/* tokenizer.json says both itself */
+	if (!get_flag(gguf, "llmos.tokenizer.ignore_merges", &tok->ignore_merges) ||
+	    !get_flag(gguf, "llmos.tokenizer.nfc", &tok->nfc))
+		return error_set(error, -EBADMSG, "tokenizer: a key of BPE is no boolean");
 	return 0;
 }
 
@@ -87,7 +97,7 @@ static int build_kind(struct tokenizer *tok, const struct gguf *gguf, struct err
 {
 	switch (tok->kind) {
 	case TOK_SPM:
-		return spm_build(tok, error);
+		return spm_build(tok, gguf, error);
 	case TOK_BPE:
 		return bpe_build(tok, gguf, error);
 	default:
@@ -200,13 +210,13 @@ static bool is_white(char c)
 }
 
 /* text without special tokens */
-static int encode_fragment(struct tok_work *work, const char *text, size_t len)
+static int encode_fragment(struct tok_work *work, const char *text, size_t len, bool at_start)
 {
 	if (!len)
 		return 0;
 	switch (work->tok->kind) {
 	case TOK_SPM:
-		return spm_encode(work, text, len);
+		return spm_encode(work, text, len, at_start);
 	case TOK_BPE:
 		return bpe_encode(work, text, len);
 	default:
@@ -229,7 +239,9 @@ static void strip_right(const struct tokenizer *tok, uint32_t id, const char *te
 		(*end)--;
 }
 
-static int encode_text(struct tok_work *work, const char *text, size_t len, unsigned int flags)
+/* @at_start: nothing was before this text */
+static int encode_text(struct tok_work *work, const char *text, size_t len, unsigned int flags,
+		       bool at_start)
 {
 	const struct tokenizer *tok = work->tok;
 	size_t pos = 0, at, end, special_len;
@@ -240,7 +252,7 @@ static int encode_text(struct tok_work *work, const char *text, size_t len, unsi
 
 		end = at;
 		strip_right(tok, id, text, pos, &end);
-		r = encode_fragment(work, text + pos, end - pos);
+		r = encode_fragment(work, text + pos, end - pos, at_start && !pos);
 		if (r >= 0)
 			r = tok_push(work, id);
 		if (r < 0)
@@ -249,7 +261,7 @@ static int encode_text(struct tok_work *work, const char *text, size_t len, unsi
 		pos = at + special_len;
 		strip_left(tok, id, text, &pos, len);
 	}
-	return encode_fragment(work, text + pos, len - pos);
+	return encode_fragment(work, text + pos, len - pos, at_start && !pos);
 }
 
 /* the tokens that the file wants around a text */
@@ -279,7 +291,7 @@ int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsign
 	if (!utf8_valid(text, len))
 		return -EILSEQ;
 	if ((r = push_ends(&work, flags, true)) < 0 ||
-	    (r = encode_text(&work, text, len, flags)) < 0 ||
+	    (r = encode_text(&work, text, len, flags, true)) < 0 ||
 	    (r = push_ends(&work, flags, false)) < 0) {
 		ids->count = count;	/* what was appended before is still there */
 		return r;
@@ -328,7 +340,8 @@ static int encode_parts(struct tok_work *work, const struct tok_part *parts, siz
 			strip_left(tok, before, text, &pos, end);
 		if (i < count)
 			strip_right(tok, parts[i].id, text, pos, &end);
-		r = end > pos ? encode_text(work, text + pos, end - pos, 0) : 0;
+		r = end > pos ? encode_text(work, text + pos, end - pos, 0,
+					    before == TOK_NONE) : 0;
 		if (r >= 0 && i < count)
 			r = tok_push(work, parts[i++].id);
 	}

@@ -175,6 +175,13 @@ static int load_bytes(struct tokenizer *tok, struct error *error)
 	return 0;
 }
 
+static bool has_key(const struct gguf *gguf, const char *key)
+{
+	struct gguf_array array;
+
+	return gguf_get_array(gguf, key, &array) != -ENOENT;
+}
+
 int vocab_load(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	struct gguf_array tokens;
@@ -189,7 +196,8 @@ int vocab_load(struct tokenizer *tok, const struct gguf *gguf, struct error *err
 	    (r = index_texts(tok, error)) < 0 ||
 	    (r = load_types(tok, gguf, error)) < 0)
 		return r;
-	if (tok->kind == TOK_SPM && (r = load_scores(tok, gguf, error)) < 0)
+	if (tok->kind == TOK_SPM && !has_key(gguf, TOK_KEY_SPM_MERGES) &&
+	    (r = load_scores(tok, gguf, error)) < 0)
 		return r;
 	return load_bytes(tok, error);
 }

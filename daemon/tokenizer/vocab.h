@@ -28,6 +28,13 @@ enum tok_type {
 	TOK_TYPE_BYTE = 6,
 };
 
+/* where SPM puts a space before a text that is not there; only with add_space_prefix */
+enum tok_prefix {
+	TOK_PREFIX_ALWAYS,		/* each text between special tokens */
+	TOK_PREFIX_UNLESS_SPACE,	/* but for those that begin with one */
+	TOK_PREFIX_FIRST,		/* only what all begins with, unless with a space */
+};
+
 #define TOK_ATTR_END	(1U << 0)	/* ends an answer */
 #define TOK_ATTR_LSTRIP	(1U << 1)	/* swallows the white space before it, */
 #define TOK_ATTR_RSTRIP	(1U << 2)	/* or after it, where it is parsed from text */
@@ -51,12 +58,15 @@ struct tokenizer {
 	uint32_t byte_ids[256];		/* the token of a single byte, or TOK_NONE */
 	bool add_bos, add_eos, add_sep, add_space_prefix;
 	bool ignore_merges;		/* BPE: a word that is a token is that token */
+	bool nfc;			/* BPE: texts are brought to Unicode's form C */
 	bool lowercase, strip_accents;	/* WordPiece */
 	bool words_apart;		/* SPM: no token spans two words */
+	bool spaces_apart;		/* SPM: each space begins a word */
+	enum tok_prefix prefix;		/* SPM */
 	uint32_t *specials;		/* sorted by text */
 	size_t special_count;
 	uint64_t special_first[4];	/* set of their first bytes */
-	struct bpe *bpe;
+	struct bpe *bpe;		/* BPE; SPM that merges in a given order, not by scores */
 	struct pretok *pretok;
 	struct chat_style *chat;	/* of the file's chat template */
 };
@@ -111,11 +121,17 @@ struct tok_part {
 int tok_encode_parts(const struct tokenizer *tok, const struct tok_part *parts, size_t count,
 		     size_t max, struct tok_ids *ids);
 
+#define TOK_KEY_STRIPS		"llmos.tokenizer.strips"	/* TOK_ATTR_?STRIP, a byte a token */
+#define TOK_KEY_ENDS		"llmos.tokenizer.end_ids"	/* more tokens that end an answer */
+/* merges of SPM, in the place of scores: tokenizer.json has them, GGUF does not */
+#define TOK_KEY_SPM_MERGES	"llmos.tokenizer.merges"
+
 struct tok_work;
 
 /* one per kind: build what it needs; encode a fragment that contains no special tokens */
-int spm_build(struct tokenizer *tok, struct error *error);
-int spm_encode(struct tok_work *work, const char *text, size_t len);
+int spm_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
+/** spm_encode() - @at_start: nothing was before this fragment */
+int spm_encode(struct tok_work *work, const char *text, size_t len, bool at_start);
 int bpe_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 int bpe_encode(struct tok_work *work, const char *text, size_t len);
 void bpe_free(struct bpe *bpe);

@@ -111,23 +111,50 @@ static void mark_end(struct tokenizer *tok, uint32_t id)
 	tok->attrs[id] |= TOK_ATTR_END;
 }
 
+/* generation_config.json may list any number of them */
+static int mark_listed_ends(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
+{
+	struct gguf_array array;
+	uint32_t id;
+	int r = gguf_get_array(gguf, TOK_KEY_ENDS, &array);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0 || array.type != GGUF_U32)
+		return error_set(error, -EBADMSG, "tokenizer: key '" TOK_KEY_ENDS "' has no ids");
+	for (uint64_t i = 0; i < array.count; i++) {
+		memcpy(&id, (const char *)array.data + i * sizeof(id), sizeof(id));
+		if (id >= tok->n_vocab)
+			return error_set(error, -EBADMSG,
+					 "tokenizer: key '" TOK_KEY_ENDS "' has %" PRIu32
+					 ", the vocabulary has %" PRIu32, id, tok->n_vocab);
+		mark_end(tok, id);
+	}
+	return 0;
+}
+
 static int mark_ends(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	static const char *const keys[] = {
 		"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
 	};
 
+	int r;
+
 	mark_meaning(tok, tok->bos);
 	mark_meaning(tok, tok->sep);
 	mark_end(tok, tok->eos);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		uint32_t id = TOK_NONE;
-		int r = get_id(tok, gguf, keys[i], &id, error);
 
+		r = get_id(tok, gguf, keys[i], &id, error);
 		if (r < 0)
 			return r;
 		mark_end(tok, id);
 	}
+	r = mark_listed_ends(tok, gguf, error);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(end_texts); i++) {
 		uint32_t id = tok_find(tok, end_texts[i]);
 
@@ -166,6 +193,20 @@ static bool is_phi3(const struct gguf *gguf)
 	return strstr(lower, "phi-3") || strstr(lower, "phi3");
 }
 
+/* tokenizer.json says of each token what it strips; false where that did not say it */
+static bool load_attrs(struct tokenizer *tok, const struct gguf *gguf)
+{
+	struct gguf_array array;
+
+	if (gguf_get_array(gguf, TOK_KEY_STRIPS, &array) < 0 || array.type != GGUF_U8 ||
+	    array.count != tok->n_vocab)
+		return false;
+	for (uint32_t i = 0; i < tok->n_vocab; i++)
+		tok->attrs[i] |= ((const uint8_t *)array.data)[i] &
+				 (TOK_ATTR_LSTRIP | TOK_ATTR_RSTRIP);
+	return true;
+}
+
 /*
  * GGUF has no place for the stripping of white space around special tokens. Of the families here
  * Phi-3 has it: behind all of them but these.
@@ -175,7 +216,7 @@ static void mark_strips(struct tokenizer *tok, const struct gguf *gguf)
 	static const char *const kept[] = { "<unk>", "<s>", "<|endoftext|>" };
 	uint32_t end = tok_find(tok, "</s>");
 
-	if (!is_phi3(gguf))
+	if (load_attrs(tok, gguf) || !is_phi3(gguf))
 		return;
 	for (uint32_t i = 0; i < tok->n_vocab; i++)
 		if (tok->types[i] == TOK_TYPE_CONTROL || tok->types[i] == TOK_TYPE_USER_DEFINED)

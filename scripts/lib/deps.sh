@@ -10,7 +10,8 @@ deps_of()
 	case $1 in
 	build)
 		printf '%s\n' gcc libc6-dev make pkg-config liburing-dev libsystemd-dev libinih-dev \
-			libpcre2-dev libutf8proc-dev libreadline-dev libnl-3-dev libnl-genl-3-dev
+			libpcre2-dev libutf8proc-dev libjansson-dev libreadline-dev libnl-3-dev \
+			libnl-genl-3-dev
 		;;
 	tests) printf '%s\n' libcmocka-dev perl python3 python3-yaml ;;
 	kmod) printf '%s\n' gcc libc6-dev make bc xz-utils kmod pahole perl ;;

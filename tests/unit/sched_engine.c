@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "model/gguf.h"
+#include "model/hub.h"
 
 #define FAKE_KEYS	5
 
@@ -51,7 +52,7 @@ static void gguf_parse_text(struct gguf *gguf)
 	}
 }
 
-int gguf_open(struct gguf **ret, const char *path, struct error *error)
+int model_file_open(struct gguf **ret, const char *path, struct error *error)
 {
 	struct gguf *gguf;
 	FILE *file = fopen(path, "r");
@@ -319,7 +320,7 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 {
 	struct engine_model *model;
 	struct gguf *gguf;
-	int r = gguf_open(&gguf, path, error);
+	int r = model_file_open(&gguf, path, error);
 
 	if (r < 0)
 		return r;

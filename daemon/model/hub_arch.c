@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/* The kinds of models that hubs have: what their tensors and settings are called in GGUF. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/hub_internal.h"
+
+/* ---- names ---- */
+
+#define NAMES_COMMON \
+	{ "embed_tokens", "token_embd", HUB_AS_IS }, \
+	{ "lm_head", "output", HUB_AS_IS }, \
+	{ "layers.#.self_attn.q_proj", "blk.#.attn_q", HUB_AS_IS }, \
+	{ "layers.#.self_attn.k_proj", "blk.#.attn_k", HUB_AS_IS }, \
+	{ "layers.#.self_attn.v_proj", "blk.#.attn_v", HUB_AS_IS }, \
+	{ "layers.#.self_attn.o_proj", "blk.#.attn_output", HUB_AS_IS }, \
+	{ "layers.#.mlp.gate_proj", "blk.#.ffn_gate", HUB_AS_IS }, \
+	{ "layers.#.mlp.up_proj", "blk.#.ffn_up", HUB_AS_IS }, \
+	{ "layers.#.mlp.down_proj", "blk.#.ffn_down", HUB_AS_IS }
+
+#define NAMES_LLAMA \
+	NAMES_COMMON, \
+	{ "norm", "output_norm", HUB_AS_IS }, \
+	{ "layers.#.input_layernorm", "blk.#.attn_norm", HUB_AS_IS }, \
+	{ "layers.#.post_attention_layernorm", "blk.#.ffn_norm", HUB_AS_IS }
+
+static const struct hub_name names_llama[] = {
+	NAMES_LLAMA,
+	/* early writers kept what is computed */
+	{ "layers.#.self_attn.rotary_emb.inv_freq", "", HUB_IGNORE },
+	{ 0 },
+};
+
+static const struct hub_name names_qwen3[] = {
+	NAMES_LLAMA,
+	{ "layers.#.self_attn.q_norm", "blk.#.attn_q_norm", HUB_AS_IS },
+	{ "layers.#.self_attn.k_norm", "blk.#.attn_k_norm", HUB_AS_IS },
+	{ 0 },
+};
+
+static const struct hub_name names_qwen3moe[] = {
+	NAMES_LLAMA,
+	{ "layers.#.self_attn.q_norm", "blk.#.attn_q_norm", HUB_AS_IS },
+	{ "layers.#.self_attn.k_norm", "blk.#.attn_k_norm", HUB_AS_IS },
+	{ "layers.#.mlp.gate", "blk.#.ffn_gate_inp", HUB_AS_IS },
+	{ "layers.#.mlp.experts.#.gate_proj", "blk.#.ffn_gate.#", HUB_AS_IS },
+	{ "layers.#.mlp.experts.#.up_proj", "blk.#.ffn_up.#", HUB_AS_IS },
+	{ "layers.#.mlp.experts.#.down_proj", "blk.#.ffn_down.#", HUB_AS_IS },
+	{ 0 },
+};
+
+static const struct hub_name names_gemma[] = {
+	NAMES_COMMON,
+	{ "norm", "output_norm", HUB_ADD_ONE },
+	{ "layers.#.input_layernorm", "blk.#.attn_norm", HUB_ADD_ONE },
+	{ "layers.#.post_attention_layernorm", "blk.#.post_attention_norm", HUB_ADD_ONE },
+	{ "layers.#.pre_feedforward_layernorm", "blk.#.ffn_norm", HUB_ADD_ONE },
+	{ "layers.#.post_feedforward_layernorm", "blk.#.post_ffw_norm", HUB_ADD_ONE },
+	{ "layers.#.self_attn.q_norm", "blk.#.attn_q_norm", HUB_ADD_ONE },
+	{ "layers.#.self_attn.k_norm", "blk.#.attn_k_norm", HUB_ADD_ONE },
+	{ 0 },
+};
+
+static const struct hub_name names_phi3[] = {
+	{ "embed_tokens", "token_embd", HUB_AS_IS },
+	{ "lm_head", "output", HUB_AS_IS },
+	{ "norm", "output_norm", HUB_AS_IS },
+	{ "layers.#.input_layernorm", "blk.#.attn_norm", HUB_AS_IS },
+	{ "layers.#.post_attention_layernorm", "blk.#.ffn_norm", HUB_AS_IS },
+	{ "layers.#.self_attn.qkv_proj", "blk.#.attn_qkv", HUB_AS_IS },
+	{ "layers.#.self_attn.o_proj", "blk.#.attn_output", HUB_AS_IS },
+	{ "layers.#.mlp.gate_up_proj", "blk.#.ffn_up", HUB_AS_IS },
+	{ "layers.#.mlp.down_proj", "blk.#.ffn_down", HUB_AS_IS },
+	{ 0 },
+};
+
+static const struct hub_name names_gpt2[] = {
+	{ "wte", "token_embd", HUB_AS_IS },
+	{ "wpe", "position_embd", HUB_AS_IS },
+	{ "lm_head", "output", HUB_AS_IS },
+	{ "ln_f", "output_norm", HUB_AS_IS },
+	{ "h.#.ln_1", "blk.#.attn_norm", HUB_AS_IS },
+	{ "h.#.ln_2", "blk.#.ffn_norm", HUB_AS_IS },
+	{ "h.#.attn.c_attn", "blk.#.attn_qkv", HUB_TRANSPOSE },
+	{ "h.#.attn.c_proj", "blk.#.attn_output", HUB_TRANSPOSE },
+	{ "h.#.mlp.c_fc", "blk.#.ffn_up", HUB_TRANSPOSE },
+	{ "h.#.mlp.c_proj", "blk.#.ffn_down", HUB_TRANSPOSE },
+	/* masks of the attention, which early writers kept */
+	{ "h.#.attn", "", HUB_IGNORE },
+	{ "h.#.attn.masked_bias", "", HUB_IGNORE },
+	{ 0 },
+};
+
+/* @name as @from, with the numbers where it has '#': their places are kept */
+static bool match(const char *from, const char *name, size_t len, const char **numbers)
+{
+	const char *end = name + len;
+	size_t n = 0;
+
+	for (; *from; from++) {
+		if (*from != '#') {
+			if (name == end || *name++ != *from)
+				return false;
+			continue;
+		}
+		if (n == HUB_NUMBERS_MAX || name == end || !isdigit((unsigned char)*name))
+			return false;
+		numbers[n++] = name;
+		while (name < end && isdigit((unsigned char)*name))
+			name++;
+	}
+	return name == end;
+}
+
+/* @to with the numbers, and what followed the name */
+static int write_name(char *buf, size_t size, const char *to, const char *const *numbers,
+		      const char *suffix)
+{
+	size_t n = 0, number = 0;
+
+	for (; *to; to++) {
+		if (*to != '#') {
+			if (n + 1 >= size)
+				return -ENOENT;
+			buf[n++] = *to;
+			continue;
+		}
+		for (const char *p = numbers[number]; isdigit((unsigned char)*p); p++) {
+			if (n + 1 >= size)
+				return -ENOENT;
+			buf[n++] = *p;
+		}
+		number++;
+	}
+	buf[n] = 0;
+	return snprintf(buf + n, size - n, "%s", suffix) < (int)(size - n) ? 0 : -ENOENT;
+}
+
+int hub_name_map(const struct hub_arch *arch, const char *name, char *to, size_t size,
+		 enum hub_change *change)
+{
+	static const char *const suffixes[] = { ".weight", ".bias", "" };
+	const char *numbers[HUB_NUMBERS_MAX];
+	size_t prefix = strlen(arch->prefix), len;
+
+	if (!strncmp(name, arch->prefix, prefix))
+		name += prefix;
+	len = strlen(name);
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t suffix = strlen(suffixes[i]);
+
+		if (len < suffix || strcmp(name + len - suffix, suffixes[i]))
+			continue;
+		for (const struct hub_name *n = arch->names; n->from; n++) {
+			/* weights have a suffix; of two kinds, a bias is no mask */
+			if ((!*suffixes[i] && n->change != HUB_IGNORE) ||
+			    !match(n->from, name, len - suffix, numbers))
+				continue;
+			*change = n->change;
+			return n->change == HUB_IGNORE ? 0 :
+			       write_name(to, size, n->to, numbers, suffixes[i]);
+		}
+	}
+	return -ENOENT;
+}
+
+/* ---- settings of their own ---- */
+
+static int check_activation(const struct hub_config *c, const char *key, const char *const *known)
+{
+	const json_t *json = json_object_get(c->json, key);
+
+	for (; json && *known; known++)
+		if (json_is(json, *known))
+			return 0;
+	return hub_refuse(c, key);
+}
+
+static int check_silu(const struct hub_config *c)
+{
+	static const char *const known[] = { "silu", "swish", NULL };
+
+	return check_activation(c, "hidden_act", known);
+}
+
+/* what layer_types must say, where it is there: every @pattern'th layer sees all, the others not */
+static int check_layer_types(const struct hub_config *c, uint32_t pattern)
+{
+	const json_t *types = json_object_get(c->json, "layer_types");
+
+	if (!types || json_is_null(types))
+		return 0;
+	if (json_array_size(types) != c->layers)
+		return hub_refuse(c, "layer_types");
+	for (uint32_t i = 0; i < c->layers; i++)
+		if (!json_is(json_array_get(types, i), pattern && (i + 1) % pattern ?
+			     "sliding_attention" : "full_attention"))
+			return hub_refuse(c, "layer_types");
+	return 0;
+}
+
+static const json_t *rope_of(const struct hub_config *c)
+{
+	const json_t *rope = json_object_get(c->json, "rope_parameters");
+
+	return json_is_object(rope) ? rope : json_object_get(c->json, "rope_scaling");
+}
+
+static int add_window(const struct hub_config *c, uint32_t *ret)
+{
+	uint32_t window = 0;
+	int r = hub_key_u32(c, "sliding_window", UINT32_MAX, &window);
+
+	if (r < 0)
+		return r;
+	*ret = window;
+	return window == UINT32_MAX ? 0 : hub_add_u32(c, "attention.sliding_window", window);
+}
+
+static int keys_rms(const struct hub_config *c)
+{
+	float eps = 0;
+	int r = hub_key_f32(c, c->json, "rms_norm_eps", &eps);
+
+	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_rms_epsilon", eps);
+}
+
+static int keys_llama(const struct hub_config *c)
+{
+	int r = check_silu(c);
+
+	if (r >= 0)
+		r = check_layer_types(c, 0);
+	if (r >= 0)
+		r = keys_rms(c);
+	return r < 0 ? r : hub_rope_load(c, rope_of(c));
+}
+
+static int keys_mistral(const struct hub_config *c)
+{
+	uint32_t window;
+	int r = add_window(c, &window);
+
+	return r < 0 ? r : keys_llama(c);
+}
+
+static int keys_qwen(const struct hub_config *c)
+{
+	if (hub_key_bool(c, "use_sliding_window", false))
+		return hub_refuse(c, "use_sliding_window");
+	return keys_llama(c);
+}
+
+/* all layers alike: the format allows for some without experts */
+static int keys_qwen3moe(const struct hub_config *c)
+{
+	const char *count = json_object_get(c->json, "num_experts") ? "num_experts" :
+								      "num_local_experts";
+	uint32_t experts = 0, used = 0, width = 0, step = 1;
+	int r;
+
+	if (json_array_size(json_object_get(c->json, "mlp_only_layers")))
+		return hub_refuse(c, "mlp_only_layers");
+	r = hub_key_u32(c, "decoder_sparse_step", 1, &step);
+	if (r >= 0 && step != 1)
+		return hub_refuse(c, "decoder_sparse_step");
+	/* GGUF has no key for it: in this architecture the weights of the chosen sum up to one */
+	if (r >= 0 && !hub_key_bool(c, "norm_topk_prob", false))
+		return hub_refuse(c, "norm_topk_prob");
+	if (r >= 0)
+		r = hub_key_u32(c, count, 0, &experts);
+	if (r >= 0)
+		r = hub_key_u32(c, "num_experts_per_tok", 0, &used);
+	if (r >= 0)
+		r = hub_key_u32(c, "moe_intermediate_size", 0, &width);
+	if (r >= 0)
+		r = hub_add_u32(c, "expert_count", experts);
+	if (r >= 0)
+		r = hub_add_u32(c, "expert_used_count", used);
+	if (r >= 0)
+		r = hub_add_u32(c, "expert_feed_forward_length", width);
+	return r < 0 ? r : keys_qwen(c);
+}
+
+static int keys_gemma(const struct hub_config *c)
+{
+	static const char *const known[] = { "gelu_pytorch_tanh", NULL };
+	const char *key = json_object_get(c->json, "hidden_activation") ? "hidden_activation" :
+									  "hidden_act";
+	uint32_t window;
+	float scalar = 0;
+	int r = check_activation(c, key, known);
+
+	if (r >= 0)
+		r = keys_rms(c);
+	if (r >= 0)
+		r = add_window(c, &window);
+	if (r >= 0)
+		r = hub_key_f32(c, c->json, "query_pre_attn_scalar", &scalar);
+	if (r < 0)
+		return r;
+	if (!(scalar > 0))
+		return hub_refuse(c, "query_pre_attn_scalar");
+	return hub_add_f32(c, "attention.scale", 1 / __builtin_sqrtf(scalar));
+}
+
+static int add_softcap(const struct hub_config *c, const char *from, const char *to)
+{
+	const json_t *json = json_object_get(c->json, from);
+	float value = 0;
+	int r;
+
+	if (!json || json_is_null(json))
+		return 0;
+	r = hub_key_f32(c, c->json, from, &value);
+	return r < 0 ? r : hub_add_f32(c, to, value);
+}
+
+static int keys_gemma2(const struct hub_config *c)
+{
+	int r = keys_gemma(c);
+
+	if (r >= 0)
+		r = check_layer_types(c, 2);
+	if (r >= 0)
+		r = add_softcap(c, "attn_logit_softcapping", "attn_logit_softcapping");
+	if (r >= 0)
+		r = add_softcap(c, "final_logit_softcapping", "final_logit_softcapping");
+	return r < 0 ? r : hub_rope_load(c, rope_of(c));
+}
+
+/* the base of the layers that slide: of its own, and without scaling */
+static int keys_gemma3_local(const struct hub_config *c, const json_t *rope)
+{
+	const json_t *local = json_object_get(rope, "sliding_attention");
+	float base = 10000;
+	int r;
+
+	if (local && json_object_get(local, "rope_type") &&
+	    !json_is(json_object_get(local, "rope_type"), "default"))
+		return hub_refuse(c, "rope_parameters");
+	if (local)
+		r = hub_key_f32(c, local, "rope_theta", &base);
+	else if (json_object_get(c->json, "rope_local_base_freq"))
+		r = hub_key_f32(c, c->json, "rope_local_base_freq", &base);
+	else
+		r = 0;
+	return r < 0 ? r : hub_add_f32(c, "rope.freq_base_swa", base);
+}
+
+static int keys_gemma3(const struct hub_config *c)
+{
+	const json_t *rope = rope_of(c), *global = json_object_get(rope, "full_attention");
+	uint32_t pattern = 6;
+	int r = keys_gemma(c);
+
+	if (r >= 0)
+		r = hub_key_u32(c, json_object_get(c->json, "_sliding_window_pattern") ?
+				"_sliding_window_pattern" : "sliding_window_pattern", 6, &pattern);
+	if (r >= 0 && pattern != 6)
+		return hub_refuse(c, "sliding_window_pattern");
+	if (r >= 0)
+		r = check_layer_types(c, pattern);
+	if (r >= 0 && hub_key_bool(c, "use_bidirectional_attention", false))
+		return hub_refuse(c, "use_bidirectional_attention");
+	if (r >= 0)
+		r = add_softcap(c, "final_logit_softcapping", "final_logit_softcapping");
+	if (r >= 0 && !json_is_null(json_object_get(c->json, "attn_logit_softcapping")) &&
+	    json_object_get(c->json, "attn_logit_softcapping"))
+		return hub_refuse(c, "attn_logit_softcapping");
+	if (r >= 0)
+		r = keys_gemma3_local(c, rope);
+	return r < 0 ? r : hub_rope_load(c, global ?: rope);
+}
+
+static int keys_phi3(const struct hub_config *c)
+{
+	uint32_t window;
+	int r = check_silu(c);
+
+	if (r >= 0)
+		r = keys_rms(c);
+	if (r >= 0)
+		r = add_window(c, &window);
+	return r < 0 ? r : hub_rope_load(c, rope_of(c));
+}
+
+static int keys_gpt2(const struct hub_config *c)
+{
+	static const char *const known[] = { "gelu_new", NULL };
+	float eps = 1e-5f;
+	int r = check_activation(c, "activation_function", known);
+
+	if (r >= 0 && !hub_key_bool(c, "scale_attn_weights", true))
+		return hub_refuse(c, "scale_attn_weights");
+	if (r >= 0 && hub_key_bool(c, "scale_attn_by_inverse_layer_idx", false))
+		return hub_refuse(c, "scale_attn_by_inverse_layer_idx");
+	if (r >= 0)
+		r = hub_key_f32(c, c->json, "layer_norm_epsilon", &eps);
+	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_epsilon", eps);
+}
+
+/* ---- the table ---- */
+
+static const struct hub_arch archs[] = {
+	{ "llama", "llama", "model.", names_llama, false, keys_llama },
+	{ "mistral", "llama", "model.", names_llama, false, keys_mistral },
+	{ "qwen2", "qwen2", "model.", names_llama, false, keys_qwen },
+	{ "qwen3", "qwen3", "model.", names_qwen3, false, keys_qwen },
+	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, keys_qwen3moe },
+	{ "gemma2", "gemma2", "model.", names_gemma, true, keys_gemma2 },
+	{ "gemma3_text", "gemma3", "model.", names_gemma, true, keys_gemma3 },
+	{ "phi3", "phi3", "model.", names_phi3, false, keys_phi3 },
+	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, keys_gpt2 },
+};
+
+const struct hub_arch *hub_arch_find(const char *model_type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
+		if (!strcmp(archs[i].model_type, model_type))
+			return &archs[i];
+	return NULL;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of hub share. No one else includes this, but for tests and fuzzing. */
+#ifndef LLMOS_MODEL_HUB_INTERNAL_H
+#define LLMOS_MODEL_HUB_INTERNAL_H
+
+#include "model/gguf_build.h"
+#include "model/hub.h"
+#include "model/json.h"
+#include "model/safetensors.h"
+
+/* how a tensor in GGUF differs from what the hub has */
+enum hub_change {
+	HUB_AS_IS,
+	HUB_ADD_ONE,			/* norms of Gemma: stored without the one they add */
+	HUB_TRANSPOSE,			/* GPT-2: stored as (inputs, outputs) */
+	HUB_IGNORE,			/* is computed, or not wanted */
+};
+
+/** struct hub_name - a tensor's name without ".weight" or ".bias"; each '#' is the same number */
+struct hub_name {
+	const char *from;
+	const char *to;
+	enum hub_change change;
+};
+
+#define HUB_NUMBERS_MAX	2		/* '#' in a name: layer, expert */
+
+struct hub_config;
+
+/**
+ * struct hub_arch - a kind of model
+ * @model_type: as config.json names it
+ * @arch: as GGUF does
+ * @prefix: of all names but the output's; base models are stored without
+ * @names: ends with one whose @from is NULL
+ * @is_tied: the output is the embedding, where config.json does not say
+ * @add_keys: what is its own, beyond what hub_config_load() does for all
+ */
+struct hub_arch {
+	const char *model_type;
+	const char *arch;
+	const char *prefix;
+	const struct hub_name *names;
+	bool is_tied;
+	int (*add_keys)(const struct hub_config *c);
+};
+
+/** struct hub_config - what is known while config.json is being read */
+struct hub_config {
+	struct gguf *gguf;
+	const json_t *json;
+	const struct hub_arch *arch;
+	uint32_t width, heads, head_dim, layers, context;
+	bool is_tied;
+	struct error *error;
+};
+
+/** hub_arch_find() - by the model_type of config.json, NULL: not supported */
+const struct hub_arch *hub_arch_find(const char *model_type);
+
+/**
+ * hub_name_map() - what GGUF calls a tensor
+ * @change: what is to be done to it
+ *
+ * Return: 0; -ENOENT this architecture has no such tensor.
+ */
+int hub_name_map(const struct hub_arch *arch, const char *name, char *to, size_t size,
+		 enum hub_change *change);
+
+/**
+ * hub_config_load() - the keys that config.json gives
+ * @config: zeroed but for gguf, json and error
+ */
+int hub_config_load(struct hub_config *config);
+
+/* hub_keys.c: reading config.json; errors name the key */
+int hub_key_u32(const struct hub_config *c, const char *from, uint32_t fallback, uint32_t *ret);
+int hub_key_f32(const struct hub_config *c, const json_t *json, const char *from, float *ret);
+bool hub_key_bool(const struct hub_config *c, const char *from, bool fallback);
+/** hub_add_u32() - add the key "<architecture>.<to>" */
+int hub_add_u32(const struct hub_config *c, const char *to, uint32_t value);
+int hub_add_f32(const struct hub_config *c, const char *to, float value);
+int hub_add_string(const struct hub_config *c, const char *to, const char *value);
+/** hub_refuse() - -EOPNOTSUPP: this key has a value that is not supported */
+int hub_refuse(const struct hub_config *c, const char *key);
+
+/**
+ * hub_rope_load() - the rotary embedding: base, scaling, divisors
+ * @json: rope_parameters or rope_scaling, NULL: there is none
+ */
+int hub_rope_load(const struct hub_config *c, const json_t *json);
+
+/** hub_tensor_add() - add a tensor under its new name, as it is or changed */
+int hub_tensor_add(struct gguf *gguf, const struct hub_config *config,
+		   const struct safetensor *tensor);
+
+#endif /* LLMOS_MODEL_HUB_INTERNAL_H */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* A tensor of a hub's model as GGUF has it: in place where that is possible, else a changed copy. */
+#include <string.h>
+
+#include "kernels/half.h"
+#include "kernels/kernels.h"
+#include "model/hub_internal.h"
+
+static int fail(const struct hub_config *c, int r, const char *name, const char *why)
+{
+	return error_set(c->error, r, "tensor '%s' %s",
+			 gguf_show((struct gguf_string){ name, strlen(name) }).text, why);
+}
+
+/* 0, or why a tensor can't be weights */
+static int check(const struct hub_config *c, const struct safetensor *t, enum hub_change change)
+{
+	if (t->type < 0)
+		return error_set(c->error, -EOPNOTSUPP,
+				 "tensor '%s' is %s: only F32, F16 and BF16 weights are supported",
+				 gguf_show((struct gguf_string){ t->name, strlen(t->name) }).text,
+				 t->dtype);
+	if (!t->n_dims || !t->size_bytes)
+		return fail(c, -EBADMSG, t->name, "has no elements");
+	if (change == HUB_TRANSPOSE && t->n_dims > 2)
+		return fail(c, -EBADMSG, t->name, "is no matrix");
+	return 0;
+}
+
+static float element(const struct safetensor *t, uint64_t i)
+{
+	uint16_t half;
+	float value;
+
+	if (t->type == KERN_F32) {
+		memcpy(&value, t->data + i * sizeof(value), sizeof(value));
+		return value;
+	}
+	memcpy(&half, t->data + i * sizeof(half), sizeof(half));
+	return t->type == KERN_F16 ? kern_half_to_float(half) : kern_bf16_to_float(half);
+}
+
+/* float32, one more than the vector has */
+static void add_one(float *to, const struct safetensor *t, uint64_t elems)
+{
+	for (uint64_t i = 0; i < elems; i++)
+		to[i] = element(t, i) + 1;
+}
+
+static void transpose(char *to, const struct safetensor *t, size_t elem_bytes)
+{
+	const uint64_t rows = t->shape[0], cols = t->shape[1];
+
+	for (uint64_t col = 0; col < cols; col++)
+		for (uint64_t row = 0; row < rows; row++, to += elem_bytes)
+			memcpy(to, t->data + (row * cols + col) * elem_bytes, elem_bytes);
+}
+
+int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const struct safetensor *t)
+{
+	enum hub_change change = HUB_AS_IS;
+	size_t elem_bytes;
+	uint64_t dims[SAFETENSORS_DIMS_MAX];
+	const void *data = t->data;
+	char name[256];
+	uint32_t type;
+	void *copy;
+	int r = hub_name_map(config->arch, t->name, name, sizeof(name), &change);
+
+	if (r < 0)
+		return fail(config, -EOPNOTSUPP, t->name, "is of a variant that is not supported");
+	/* where both are one, some files have it twice */
+	if (change == HUB_IGNORE || (config->is_tied && !strcmp(name, "output.weight")))
+		return 0;
+	r = check(config, t, change);
+	if (r < 0)
+		return r;
+	if (t->n_dims == 1 && change == HUB_TRANSPOSE)
+		change = HUB_AS_IS;	/* its bias */
+	type = (uint32_t)t->type;
+	elem_bytes = type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);
+	for (uint32_t i = 0; i < t->n_dims; i++)
+		dims[i] = t->shape[change == HUB_TRANSPOSE ? i : t->n_dims - 1 - i];
+	/* an early writer did not align them */
+	if (change != HUB_AS_IS || (uintptr_t)data % elem_bytes) {
+		size_t elems = t->size_bytes / elem_bytes;
+
+		copy = elems <= SIZE_MAX / sizeof(float) ?
+		       gguf_alloc(gguf, elems * sizeof(float)) : NULL;
+		if (!copy)
+			return error_set(config->error, -ENOMEM, "tensor '%s': %s", name,
+					 strerror(ENOMEM));
+		if (change == HUB_TRANSPOSE)
+			transpose(copy, t, elem_bytes);
+		else if (change == HUB_ADD_ONE)
+			add_one(copy, t, elems);
+		else
+			memcpy(copy, t->data, t->size_bytes);
+		type = change == HUB_ADD_ONE ? KERN_F32 : type;
+		data = copy;
+	}
+	r = gguf_add_tensor(gguf, name, type, t->n_dims, dims, data);
+	if (r == -EEXIST)
+		return fail(config, -EBADMSG, t->name, "is there twice under its two names");
+	return r < 0 ? error_set(config->error, r, "tensor '%s': %s", name, strerror(-r)) : 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of tokenizer_json share. No one else includes this. */
+#ifndef LLMOS_MODEL_TOKENIZER_JSON_INTERNAL_H
+#define LLMOS_MODEL_TOKENIZER_JSON_INTERNAL_H
+
+#include "base/table.h"
+#include "model/tokenizer_json.h"
+
+enum tokenizer_kind { KIND_BYTES, KIND_SPM, KIND_WORDPIECE };
+
+/** struct reader - what is known of a tokenizer while it is being read */
+struct reader {
+	struct gguf *gguf;
+	const struct tokenizer_files *files;
+	const json_t *model;		/* "model" of tokenizer.json */
+	enum tokenizer_kind kind;
+	uint32_t n_vocab;
+	bool is_padded;			/* the embedding says how many tokens there are */
+	struct gguf_string *texts;	/* (n_vocab), NULL: no token has this id */
+	int32_t *types;			/* (n_vocab) */
+	uint8_t *strips;		/* (n_vocab) */
+	struct table ids;		/* by text, as the files write them */
+	uint32_t bos, eos, sep, unk;	/* TABLE_NONE: there is none */
+	bool add_bos, add_sep, add_eos;
+	struct error *error;
+};
+
+/* the token of this text, TABLE_NONE: there is none */
+static inline uint32_t reader_find(const struct reader *r, const json_t *text)
+{
+	return json_is_string(text) ? table_find(&r->ids, json_string_value(text),
+						 json_string_length(text)) : TABLE_NONE;
+}
+
+static inline bool json_is_none(const json_t *json)
+{
+	return !json || json_is_null(json);
+}
+
+/** tokenizer_kind_find() - the kind, and its keys about pre-tokenizers and normalizers */
+int tokenizer_kind_find(struct reader *r);
+/** tokenizer_vocab_load() - tokens, their kinds, merges */
+int tokenizer_vocab_load(struct reader *r);
+/** tokenizer_ids_load() - begin, end, what is put around a text, the chat template */
+int tokenizer_ids_load(struct reader *r);
+
+/** reader_added() - what an addition of a key brought, as an error */
+int reader_added(struct reader *r, int e);
+
+#endif /* LLMOS_MODEL_TOKENIZER_JSON_INTERNAL_H */

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Where models lie; see model_place.h. */
+#include "sched/model_place.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "model/hub.h"
+
+#define FILE_SUFFIX	".gguf"
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+	size_t len = strlen(name), n = strlen(suffix);
+
+	return len > n && !strcmp(name + len - n, suffix);
+}
+
+/* "<folder>/<file>", without links; NULL: errno says why */
+static char *resolve(const char *folder, const char *file)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", folder, file) < 0) {
+		path = NULL;
+		errno = ENOMEM;
+		return NULL;
+	}
+	return realpath(path, NULL);
+}
+
+static bool is_inside(const char *directory, const char *path)
+{
+	size_t len = strlen(directory);
+
+	return !strncmp(path, directory, len) && path[len] == '/';
+}
+
+static uint64_t changed_ns(const struct stat *st)
+{
+	return (uint64_t)st->st_ctim.tv_sec * NS_PER_S + (uint64_t)st->st_ctim.tv_nsec;
+}
+
+/* ---- names ---- */
+
+static bool is_hub_folder(const char *directory, const char *entry)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	if (asprintf(&path, "%s/%s/" HUB_CONFIG, directory, entry) < 0) {
+		path = NULL;
+		return false;
+	}
+	return !lstat(path, &st);
+}
+
+int model_place_name(const char *directory, const char *entry, char *name, size_t size)
+{
+	size_t len = strlen(entry);
+
+	if (*entry == '.')
+		return -ENOENT;
+	if (has_suffix(entry, FILE_SUFFIX))
+		len -= strlen(FILE_SUFFIX);
+	else if (!is_hub_folder(directory, entry))
+		return -ENOENT;
+	if (len >= size)
+		return -ENAMETOOLONG;
+	snprintf(name, size, "%.*s", (int)len, entry);
+	return 0;
+}
+
+/* ---- a file ---- */
+
+static int find_file(const char *directory, const char *file, struct model_place *ret,
+		     struct error *error)
+{
+	_cleanup_free_ char *real = resolve(directory, file);
+	struct stat st;
+
+	if (!real || stat(real, &st) < 0)
+		return error_set(error, -errno, "'%s/%s': %s", directory, file, strerror(errno));
+	ret->size_bytes = (uint64_t)st.st_size;
+	ret->changed_ns = changed_ns(&st);
+	if (!is_inside(directory, real))
+		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", directory,
+				 file);
+	if (!S_ISREG(st.st_mode))
+		return error_set(error, -EBADMSG, "'%s/%s' is not a file", directory, file);
+	ret->path = steal_ptr(real);
+	return 0;
+}
+
+/* ---- a folder ---- */
+
+/* files that opening a model may read */
+static bool is_read(const char *file)
+{
+	return has_suffix(file, ".json") || has_suffix(file, ".safetensors") ||
+	       has_suffix(file, ".jinja");
+}
+
+static int look_at(const char *directory, const char *folder, const char *file,
+		   struct model_place *place, struct error *error)
+{
+	_cleanup_free_ char *real = resolve(folder, file);
+	struct stat st;
+
+	if (!real || stat(real, &st) < 0)
+		return error_set(error, -errno, "'%s/%s': %s", folder, file, strerror(errno));
+	place->changed_ns = MAX(place->changed_ns, changed_ns(&st));
+	if (has_suffix(file, ".safetensors"))
+		place->size_bytes += (uint64_t)st.st_size;
+	if (!is_inside(directory, real))
+		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", folder,
+				 file);
+	return 0;
+}
+
+/* all files, also behind one that is wrong: what is seen decides whether anything has changed */
+static int look_at_all(const char *directory, struct model_place *place, struct error *error)
+{
+	const struct dirent *entry;
+	struct error first;
+	DIR *dir = opendir(place->path);
+	int r = 0;
+
+	if (!dir)
+		return error_set(error, -errno, "'%s': %s", place->path, strerror(errno));
+	while ((entry = readdir(dir))) {
+		int e = is_read(entry->d_name) ? look_at(directory, place->path, entry->d_name,
+							 place, &first) : 0;
+
+		if (e < 0 && !r)
+			r = error_set(error, e, "%s", first.text);
+	}
+	closedir(dir);
+	return r;
+}
+
+static int find_folder(const char *directory, const char *name, struct model_place *ret,
+		       struct error *error)
+{
+	_cleanup_free_ char *real = resolve(directory, name);
+	struct stat st;
+	int r;
+
+	if (!real || stat(real, &st) < 0)
+		return error_set(error, -errno, "'%s/%s': %s", directory, name, strerror(errno));
+	ret->changed_ns = changed_ns(&st);
+	if (!is_inside(directory, real))
+		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", directory,
+				 name);
+	ret->path = steal_ptr(real);
+	r = look_at_all(directory, ret, error);
+	if (r < 0) {
+		free(ret->path);
+		ret->path = NULL;
+	}
+	return r;
+}
+
+int model_place_find(const char *directory, const char *name, struct model_place *ret,
+		     struct error *error)
+{
+	_cleanup_free_ char *file = NULL, *path = NULL;
+	struct stat st;
+
+	*ret = (struct model_place){ 0 };
+	if (asprintf(&file, "%s" FILE_SUFFIX, name) < 0) {
+		file = NULL;
+		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
+	}
+	if (asprintf(&path, "%s/%s", directory, file) < 0) {
+		path = NULL;
+		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
+	}
+	if (lstat(path, &st) < 0 && is_hub_folder(directory, name))
+		return find_folder(directory, name, ret, error);
+	return find_file(directory, file, ret, error);
+}

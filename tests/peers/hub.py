@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Compares models in hubs' folders with the programs that write such folders.
+
+Logits: tiny random models of each architecture, saved by transformers, against transformers' own in
+float64. Ids: tokenizers of each kind, trained here or given, against the library tokenizers, over
+texts of tests and strings that go wrong easily. Needs torch, transformers and tokenizers; run by hand
+from the root of the sources after make:
+
+    tests/peers/hub.py [--build build] [--data ../shared/data] [--tokenizer FOLDER]... [NAME]...
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+FAILED = []
+
+
+def report(name, ok, text):
+    print(("ok   " if ok else "FAIL ") + name + ": " + text, flush=True)
+    if not ok:
+        FAILED.append(name)
+
+
+def ours(arguments, what, folder, data):
+    done = subprocess.run([arguments.build + "/tests/peers/peer_model", what, str(folder)], input=data,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode().strip())
+    return done.stdout
+
+
+# ---- logits ----
+
+SIZES = {"vocab_size": 160, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64, "rope_theta": 500000.0}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 1e4}
+LONG = {"rope_type": "longrope", "rope_theta": 1e4,
+        "original_max_position_embeddings": 64, "long_factor": [1.0 + i for i in range(8)],
+        "short_factor": [1.0 + i / 8 for i in range(8)]}
+
+# name: class of transformers, its settings, dtype, bound of the relative error, how it is saved
+MODELS = {
+    "llama": ("Llama", {}, "float32", 1e-5, {}),
+    "llama-tied": ("Llama", {"tie_word_embeddings": True}, "float32", 1e-5, {}),
+    "llama-sharded": ("Llama", {"attention_bias": True, "mlp_bias": True}, "float32", 1e-5,
+                      {"max_shard_size": "60KB"}),
+    "llama-f16": ("Llama", {}, "float16", 9e-4, {}),
+    "llama-bf16": ("Llama", {"head_dim": 24}, "bfloat16", 7e-3, {}),
+    "llama-llama3": ("Llama", {"rope_parameters": LLAMA3}, "float32", 1e-5, {}),
+    "llama-linear": ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0,
+                                                   "rope_theta": 1e4}}, "float32", 1e-5, {}),
+    "llama-yarn": ("Llama", {"rope_parameters": YARN}, "float32", 1e-5, {}),
+    "llama-yarn-factor": ("Llama", {"rope_parameters": YARN | {"attention_factor": 1.3}}, "float32",
+                          1e-5, {}),
+    "mistral": ("Mistral", {"sliding_window": None}, "float32", 1e-5, {}),
+    "mistral-window": ("Mistral", {"sliding_window": 32}, "float32", 1e-5, {}),
+    "qwen2": ("Qwen2", {}, "float32", 1e-5, {}),
+    "qwen3": ("Qwen3", {"head_dim": 32}, "float32", 1e-5, {}),
+    "qwen3moe": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2,
+                              "moe_intermediate_size": 32, "norm_topk_prob": True}, "float32", 1e-5, {}),
+    "gemma2": ("Gemma2", {"head_dim": 32, "sliding_window": 32, "query_pre_attn_scalar": 32},
+               "float32", 1e-5, {}),
+    "gemma2-scale": ("Gemma2", {"head_dim": 32, "sliding_window": 32, "query_pre_attn_scalar": 24},
+                     "float32", 1e-5, {}),
+    "gemma3": ("Gemma3", {"head_dim": 32, "sliding_window": 32, "num_hidden_layers": 7,
+                          "query_pre_attn_scalar": 32}, "float32", 1e-5, {}),
+    "phi3": ("Phi3", {"pad_token_id": 0}, "float32", 1e-5, {}),
+    "phi3-longrope": ("Phi3", {"pad_token_id": 0, "original_max_position_embeddings": 64,
+                               "rope_parameters": LONG}, "float32", 1e-5, {}),
+    "gpt2": ("GPT2", {}, "float32", 1e-5, {}),
+}
+CONFIGS = {"Gemma3": "Gemma3TextConfig"}
+HEADS = {"GPT2": "GPT2LMHeadModel"}
+
+
+def make_model(name, folder):
+    import torch
+    import transformers
+    family, settings, dtype, _, saving = MODELS[name]
+    torch.manual_seed(sum(map(ord, name)))
+    if family == "GPT2":
+        sizes = {"vocab_size": 160, "n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
+    else:
+        sizes = dict(SIZES)
+    config = getattr(transformers, CONFIGS.get(family, family + "Config"))(**(sizes | settings))
+    config._attn_implementation = "eager"
+    model = getattr(transformers, HEADS.get(family, family + "ForCausalLM"))(config)
+    with torch.no_grad():
+        for key, value in model.named_parameters():
+            if value.ndim == 1:     # norms and biases that do something
+                value.add_(torch.randn_like(value) * 0.2)
+            else:
+                value.mul_(4)
+    model = model.to(getattr(torch, dtype))
+    model.save_pretrained(folder, **saving)
+    return model
+
+
+def compare_model(arguments, name, where):
+    import torch
+    import transformers
+    folder = where / name
+    model = make_model(name, folder).to(torch.float64).eval()
+    vocab = model.config.vocab_size
+    ids = [(7 * i * i + 3 * i) % vocab for i in range(150)]
+    with torch.no_grad():
+        want = model(torch.tensor([ids])).logits[0].numpy()
+    got = np.frombuffer(ours(arguments, "logits", folder, " ".join(map(str, ids)).encode()),
+                        dtype=np.float32).reshape(want.shape).astype(np.float64)
+    error = np.sqrt(((got - want) ** 2).sum() / (want ** 2).sum())
+    bound = MODELS[name][3]
+    report(name, error <= bound, "relative rms %.2e of at most %.0e (transformers %s)" %
+           (error, bound, transformers.__version__))
+
+
+# ---- ids ----
+
+NASTY = ["", " ", "  ", "a", " a", "a ", "\n", "\n\n a", "\t", "\r\n", "hello world", "Hello,  World!!",
+         "caf\u00e9", "cafe\u0301", "e\u0301\u0323\u0301", "\u1e9b\u0323", "\uac01\u1100\u1161\u11a8",
+         "\u65e5\u672c\u8a9e", "\U0001f600\U0001f468\u200d\U0001f469", "it's I'LL we'VE 'S 's",
+         "1234567890 12 3", "\u0661\u0662\u0663", "x" * 300, " " * 50, "\u2581", "a\u2581b", "\u2581 a",
+         "<s>", "a<s>b", "a <s> b", "</s>  x", "<|end|>\n\n  x", "  <|end|>  ", "<0x0A>", "<unk>", "[CLS] a [SEP]",
+         "##ing", "unaffable", "\u00a0\u2003x\u3000", "\u200b\ufeff", "\x7f\x01", "a\u0300" * 200,
+         "don't\u2019t", "\u0130stanbul \u00df \u01c5", "...!!!???", "foo_bar(baz)[0]->x", "\u4e00a\u4e01",
+         "a\n\nb\n \nc", "   a   b   ", "0\u00bd\u00b2\u2167", "\u0915\u094d\u0937\u093f", "\ufdfa", "\u212b\u2126",
+         "\uf900\u2f800", "\U0002b81d\U0002b820\U0002ceb0"]
+
+
+def texts(arguments):
+    corpora = pathlib.Path(arguments.data) / "corpora"
+    out = list(NASTY)
+    for name, step in (("wikitext-2.test.txt", 9000), ("tldr-pages.en.md", 7000), ("banking77.test.csv", 60)):
+        path = corpora / name
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            size = min(len(text), 600000)
+            out += [text[i:i + step] for i in range(0, size, step)]
+    return [t.replace("\0", "") for t in out]
+
+
+def compare_ids(arguments, name, folder, tokenizer):
+    from tokenizers import __version__
+    given = texts(arguments)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    want = [e.ids for e in tokenizer.encode_batch(given)]
+    lines = ours(arguments, "ids", folder, "".join(t + "\0" for t in given).encode()).decode()
+    got = [[int(i) for i in line.split()] for line in lines.split("\n")[:-1]]
+    wrong = [i for i in range(len(given)) if i >= len(got) or got[i] != want[i]]
+    for i in wrong[:4]:
+        at = next((j for j, (a, b) in enumerate(zip(got[i], want[i])) if a != b), -1)
+        print("# %s: %r\n#   want %s\n#   have %s" % (name, given[i][:60], want[i][max(0, at - 2):at + 12],
+                                                  got[i][max(0, at - 2):at + 12]))
+    report(name, not wrong, "%d of %d texts as tokenizers %s, %d tokens" %
+           (len(given) - len(wrong), len(given), __version__, sum(map(len, want))))
+
+
+def save_tokenizer(arguments, folder, tokenizer, settings=None):
+    """A folder with a model to go with it, which nobody computes with."""
+    import torch
+    import transformers
+    config = transformers.LlamaConfig(**(SIZES | {"vocab_size": tokenizer.get_vocab_size() + 5}))
+    torch.manual_seed(1)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings or {}))
+
+
+def corpus(arguments):
+    path = pathlib.Path(arguments.data) / "corpora" / "sherlock-holmes.txt"
+    text = path.read_text(encoding="utf-8") if path.exists() else " ".join(NASTY) * 10
+    return text.split("\n") + [t for t in NASTY if "<" not in t]
+
+
+LLAMA3_PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+                  r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2_PATTERN = LLAMA3_PATTERN.replace("{1,3}", "")
+TEKKEN_PATTERN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
+                  r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"
+                  r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def make_bytes(arguments, which):
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import processors, trainers
+    tok = Tokenizer(models.BPE(ignore_merges=which in ("llama3", "tekken")))
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    split = {"llama3": LLAMA3_PATTERN, "qwen2": QWEN2_PATTERN, "tekken": TEKKEN_PATTERN}
+    if which == "gpt2":
+        tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    elif which == "smollm":
+        tok.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    else:
+        tok.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Split(Regex(split[which]), "isolated"), plain])
+    if which == "qwen2":
+        tok.normalizer = normalizers.NFC()
+    tok.decoder = decoders.ByteLevel()
+    tok.train_from_iterator(corpus(arguments), trainers.BpeTrainer(
+        vocab_size=1200, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<s>", "</s>"],
+        show_progress=False))
+    tok.add_tokens([AddedToken("<|end|>", special=True, normalized=False, rstrip=which == "gpt2",
+                               lstrip=which == "smollm")])
+    if which == "llama3":
+        tok.post_processor = processors.Sequence(
+            [processors.ByteLevel(trim_offsets=False),
+             processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B",
+                                           special_tokens=[("<s>", tok.token_to_id("<s>"))])])
+    return tok
+
+
+def make_spm(arguments, which):
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import trainers
+    tok = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    space = "\u2581"
+    if which == "llama2":
+        tok.normalizer = normalizers.Sequence([normalizers.Prepend(space), normalizers.Replace(" ", space)])
+        tok.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    elif which == "gemma":
+        tok.normalizer = normalizers.Replace(" ", space)
+        tok.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    else:
+        scheme, split = which.split("-")
+        tok.pre_tokenizer = pre_tokenizers.Metaspace(replacement=space, prepend_scheme=scheme, split=split == "split")
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(replacement=space, prepend_scheme="always")
+    bytes_ = ["<0x%02X>" % b for b in range(256)]
+    trained.train_from_iterator(corpus(arguments), trainers.BpeTrainer(
+        vocab_size=1500, special_tokens=["<unk>", "<s>", "</s>"] + bytes_, limit_alphabet=90, show_progress=False))
+    state = json.loads(trained.to_str())["model"]
+    target = json.loads(tok.to_str())
+    target["model"]["vocab"] = state["vocab"]
+    target["model"]["merges"] = state["merges"] if which == "llama2" else [" ".join(m) for m in state["merges"]]
+    tok = Tokenizer.from_str(json.dumps(target))
+    tok.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
+    tok.add_tokens([AddedToken("<|end|>", special=False, normalized=False, rstrip=True)])
+    return tok
+
+
+def make_wordpiece(arguments, which):
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    tok = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tok.normalizer = normalizers.BertNormalizer(lowercase=which == "uncased")
+    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # a continuation that begins with GGUF's own mark can't be told from a beginning
+    tok.train_from_iterator((t for t in corpus(arguments) if "\u2581" not in t), trainers.WordPieceTrainer(
+        vocab_size=1200, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False))
+    if which == "uncased":
+        tok.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]",
+                                                           special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    else:
+        tok.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tok
+
+
+TOKENIZERS = {"bytes-" + w: (make_bytes, w) for w in ("gpt2", "smollm", "llama3", "qwen2", "tekken")}
+TOKENIZERS |= {"spm-" + w: (make_spm, w) for w in ("llama2", "gemma", "first-nosplit", "first-split",
+                                                  "always-nosplit", "always-split", "never-nosplit", "never-split")}
+TOKENIZERS |= {"wordpiece-" + w: (make_wordpiece, w) for w in ("uncased", "cased")}
+
+
+def compare_given(arguments, folder, where):
+    """A real tokenizer.json; its own weights are not looked at."""
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(folder + "/tokenizer.json")
+    copy = where / "given"
+    save_tokenizer(arguments, copy, tokenizer)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if os.path.exists(folder + "/" + name):
+            (copy / name).write_bytes(pathlib.Path(folder, name).read_bytes())
+    compare_ids(arguments, os.path.basename(os.path.abspath(folder)), copy, tokenizer)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--tokenizer", action="append", default=[])
+    parser.add_argument("--keep", help="where the folders are made, and stay")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        where = pathlib.Path(arguments.keep or temporary)
+        for name in arguments.names or list(MODELS) + list(TOKENIZERS):
+            (where / name).mkdir(parents=True, exist_ok=True)
+            try:
+                if name in MODELS:
+                    compare_model(arguments, name, where)
+                    continue
+                make, which = TOKENIZERS[name]
+                tokenizer = make(arguments, which)
+                save_tokenizer(arguments, where / name, tokenizer)
+                compare_ids(arguments, name, where / name, tokenizer)
+            except RuntimeError as error:
+                report(name, False, str(error))
+        for folder in arguments.tokenizer:
+            compare_given(arguments, folder, where)
+    return 1 if FAILED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
