@@ -97,7 +97,9 @@ int hub_add_string(const struct hub_config *c, const char *to, const char *value
 static int size_key(const struct hub_config *c, const char *from, const char *old, uint32_t fallback,
 		    uint32_t *ret)
 {
-	return hub_key_u32(c, old && !json_object_get(c->json, from) ? old : from, fallback, ret);
+	const bool is_old = old && !json_object_get(c->json, from) && json_object_get(c->json, old);
+
+	return hub_key_u32(c, is_old ? old : from, fallback, ret);
 }
 
 static int load_heads(struct hub_config *c)

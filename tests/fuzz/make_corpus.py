@@ -4,6 +4,7 @@
 
 What a fuzzer finds is kept beside them under another name. Run from the root of the sources.
 """
+import json
 import pathlib
 import random
 import struct
@@ -116,6 +117,88 @@ def seeds_chat():
     yield "roles", PROGRAMS["chatml"].encode() + b"\0\x02a\0\x00b\0\0\x01\xff"
 
 
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def seeds_safetensors():
+    def entry(dtype, shape, begin, end):
+        return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+    yield "good", safetensors({"__metadata__": {"format": "pt"}, "a": entry("F32", [2, 3], 0, 24),
+                               "b": entry("BF16", [3], 24, 30), "c": entry("I64", [], 30, 38),
+                               "d": entry("F16", [0, 7], 38, 38)}, bytes(38))
+    yield "overlap", safetensors({"a": entry("U8", [4], 0, 4), "b": entry("U8", [4], 2, 6)}, bytes(6))
+    yield "overflow", safetensors({"a": entry("F32", [2**53, 2**53], 0, 0)})
+    yield "long", safetensors({"a": entry("F4", [4], 0, 2)}, bytes(2))
+    yield "twice", safetensors(b'{"a":1,"a":2}')
+    yield "deep", safetensors(b"[" * 3000)
+    yield "size", struct.pack("<Q", 2**63) + b"{}"
+
+
+def seeds_hub_config():
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "max_position_embeddings": 64, "vocab_size": 100, "hidden_act": "silu",
+             "rms_norm_eps": 1e-6, "head_dim": 8, "torch_dtype": "bfloat16"}
+    ropes = {"llama3": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                        "original_max_position_embeddings": 32},
+             "linear": {"type": "linear", "factor": 2}, "dynamic": {"type": "dynamic", "factor": 2.0},
+             "yarn": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 32},
+             "long": {"type": "longrope", "long_factor": [1.0, 2.0, 3.0, 4.0], "short_factor": [1, 1, 1, 1],
+                      "original_max_position_embeddings": 16}}
+    for name, rope in ropes.items():
+        config = sizes | {"model_type": "llama", "rope_scaling": rope, "rope_theta": 1e4}
+        yield "llama-" + name, json.dumps(config).encode() + b"\0model.layers.1.self_attn.q_proj.weight"
+    more = {"mistral": {"sliding_window": 16}, "qwen2": {"use_sliding_window": False}, "qwen3": {},
+            "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+                          "norm_topk_prob": True, "mlp_only_layers": []},
+            "gemma2": {"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 8, "sliding_window": 16,
+                       "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+            "gemma3_text": {"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 8,
+                            "sliding_window": 16, "rope_local_base_freq": 1e4, "sliding_window_pattern": 6},
+            "phi3": {"original_max_position_embeddings": 16, "partial_rotary_factor": 1.0, "rope_scaling": ropes["long"]}}
+    for name, settings in more.items():
+        yield name, json.dumps(sizes | settings | {"model_type": name}).encode() + b"\0layers.0.mlp.experts.3.up_proj.weight"
+    yield "gpt2", json.dumps({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+                              "vocab_size": 100, "activation_function": "gelu_new"}).encode() + b"\0h.1.attn.bias"
+    yield "awq", json.dumps(sizes | {"model_type": "llama", "quantization_config": {"quant_method": "awq"}}).encode()
+
+
+def seeds_tokenizer_json():
+    settings = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "add_bos_token": True,
+                "model_max_length": 10**30, "chat_template": PROGRAMS["chatml"]}
+    added = [{"id": 0, "content": "<s>", "special": True}, {"id": 1, "content": "</s>", "special": True, "rstrip": True}]
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+                "special_tokens": {"<s>": {"ids": [0]}}}
+    level = {"type": "ByteLevel", "add_prefix_space": False}
+
+    def tokenizer(model, pre=None, normalizer=None, post=template):
+        return json.dumps({"added_tokens": added, "normalizer": normalizer, "pre_tokenizer": pre, "model": model,
+                           "post_processor": post}).encode() + b"\0" + json.dumps(settings).encode()
+
+    words = ["<s>", "</s>", "a", "b", "ab", "\u0120", "\u0120a", "t", "h", "e", "th", "the"]
+    bpe = {"type": "BPE", "vocab": {w: i for i, w in enumerate(words)}, "merges": ["a b", "\u0120 a", "t h", "th e"]}
+    yield "bytes", tokenizer(bpe, level, {"type": "NFC"})
+    yield "digits", tokenizer(bpe | {"merges": [["a", "b"]]}, {"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": True}, level]})
+    spm = {w: i for i, w in enumerate(["<s>", "</s>", "<unk>"] + ["<0x%02X>" % b for b in range(256)] +
+                                      ["a", "\u2581", "\u2581a", "aa"])}
+    model = {"type": "BPE", "byte_fallback": True, "unk_token": "<unk>", "vocab": spm, "merges": ["\u2581 a", "a a"]}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    yield "spm", tokenizer(model, None, {"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "\u2581"}, replace]})
+    yield "gemma", tokenizer(model, {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+                                     "invert": False}, replace)
+    yield "metaspace", tokenizer(model, {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"})
+    bert = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "vocab": {w: i for i, w in enumerate(["<s>", "</s>", "[UNK]", "the", "##s", "##\u2581", "a"])}}
+    yield "bert", tokenizer(bert, {"type": "BertPreTokenizer"}, {"type": "BertNormalizer", "lowercase": True},
+                            {"type": "BertProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0]})
+    yield "ids", tokenizer(bpe | {"vocab": {"a": 4000000000, "b": -1}}, level)
+    yield "unigram", tokenizer({"type": "Unigram", "vocab": [["a", -1.5]]})
+
+
 def attr(kind, data):
     return struct.pack("<HH", len(data) + 4, kind) + data + bytes(-len(data) % 4)
 
@@ -162,6 +245,8 @@ def seeds_policy():
 def main():
     corpora = {"gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
                "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
+               "safetensors": seeds_safetensors(), "hub_config": seeds_hub_config(),
+               "tokenizer_json": seeds_tokenizer_json(),
                "netlink": seeds_netlink(), "quota_file": seeds_quota_file(),
                "policy": seeds_policy()}
     for name, seeds in corpora.items():

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes the models and tokenizers in this folder, and what transformers and tokenizers say to them.
+
+Made with transformers 5.23.0, tokenizers 0.23.3 and torch 2.13.0 on their authors' defaults. Run from
+the root of the sources; tests/peers/hub.py has what it uses.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+sys.path.insert(0, "tests/peers")
+import hub  # noqa: E402
+
+HERE = pathlib.Path("tests/hub")
+ARGUMENTS = argparse.Namespace(data="tests/hub/none")   # the strings that go wrong easily, and no corpora
+SENTENCES = ["the cat sat on the mat and the dog sat on the log", "it's 12 o'clock, and the rain has stopped",
+             "une \u00e9toile, \u65e5\u672c", "what the rain said to the dog"] * 20
+
+
+def train_small(make, which, vocab):
+    """The same kind of tokenizer with a smaller vocabulary."""
+    from tokenizers import trainers
+    limits = {"BpeTrainer": vocab, "WordPieceTrainer": vocab}
+    kept = {}
+    for name, size in limits.items():
+        kept[name] = getattr(trainers, name)
+
+        def small(*arguments, name=name, size=size, **settings):
+            return kept[name](*arguments, **(settings | {"vocab_size": size}))
+        setattr(trainers, name, small)
+    hub.corpus = lambda _: SENTENCES
+    tokenizer = make(ARGUMENTS, which)
+    for name, trainer in kept.items():
+        setattr(trainers, name, trainer)
+    return tokenizer
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
+
+
+def save_ids(folder, tokenizer):
+    texts = hub.NASTY + SENTENCES[:4]
+    encoded = tokenizer.encode_batch(texts)
+    write_json(folder / "ids.json", [[t, e.ids] for t, e in zip(texts, encoded)])
+
+
+def save_tokenizer(name, tokenizer):
+    folder = HERE / name
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "tokenizer.json", json.loads(tokenizer.to_str()))
+    save_ids(folder, tokenizer)
+
+
+def save_model():
+    import torch
+    import transformers
+    folder = HERE / "llama"
+    folder.mkdir(exist_ok=True)
+    tokenizer = train_small(hub.make_bytes, "llama3", 300)
+    rope = hub.LLAMA3 | {"original_max_position_embeddings": 32}
+    config = transformers.LlamaConfig(vocab_size=310, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                                      num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
+                                      rope_parameters=rope, bos_token_id=0, eos_token_id=[1, 300])
+    torch.manual_seed(5)
+    model = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():
+        for _, value in model.named_parameters():
+            value.mul_(4) if value.ndim > 1 else value.add_(torch.randn_like(value) * 0.2)
+    model = model.to(torch.bfloat16)
+    model.save_pretrained(folder, max_shard_size="30KB")
+    (folder / "generation_config.json").unlink()
+    save_tokenizer("llama", tokenizer)
+    write_json(folder / "tokenizer_config.json", {
+        "bos_token": "<s>", "eos_token": {"content": "</s>", "special": True},
+        "model_max_length": 1000000000000000019884624838656,
+        "chat_template": "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
+                         "message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{{ '<|im_start|>assistant\n' }}"})
+    ids = [(7 * i * i + 3 * i) % 310 for i in range(40)]
+    with torch.no_grad():
+        logits = model.to(torch.float64).eval()(torch.tensor([ids])).logits[0].numpy()
+    rows = [0, 1, 17, 39]
+    logits[rows].astype(np.float32).tofile(folder / "logits.f32")
+    write_json(folder / "logits.json", {"ids": ids, "rows": rows, "rms": float(np.sqrt((logits ** 2).mean()))})
+
+
+def main():
+    save_model()
+    save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
+    save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))
+    save_tokenizer("spm-first", train_small(hub.make_spm, "first-split", 340))
+    save_tokenizer("wordpiece", train_small(hub.make_wordpiece, "uncased", 120))
+
+
+if __name__ == "__main__":
+    main()
