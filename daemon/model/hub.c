@@ -211,14 +211,15 @@ int hub_open(struct gguf **ret, const char *folder, struct error *error)
 
 	if (r < 0)
 		return error_set(error, r, "'%s': %s", folder, strerror(-r));
-	r = json_read(&json, folder, HUB_CONFIG, JSON_CONFIG_MAX, error);
-	if (r < 0)
-		return r;
+	r = json_read(&json, folder, HUB_CONFIG, JSON_CONFIG_MAX, &inner);
 	config.gguf = gguf;
 	config.json = json;
-	r = load_folder(&config, folder);
+	if (r >= 0)
+		r = load_folder(&config, folder);
+	/* what a file can't be opened for names its path already */
 	if (r < 0)
-		return error_set(error, r, "'%s': %s", folder, inner.text);
+		return strstr(inner.text, folder) ? error_set(error, r, "%s", inner.text) :
+			error_set(error, r, "'%s': %s", folder, inner.text);
 	*ret = steal_ptr(gguf);
 	return 0;
 }
