@@ -53,7 +53,7 @@ TEST_LIBS	:= -lcmocka $(LIB_LIBS)
 objs		= $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
 KERNEL_OBJS	:= $(call objs,kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
 ENGINE_OBJS	:= $(KERNEL_OBJS) \
-		   $(call objs,$(foreach r,base model tokenizer engine,daemon/$(r)/*.c))
+		   $(call objs,$(foreach r,base model tokenizer grammar engine,daemon/$(r)/*.c))
 DAEMON_OBJS	:= $(call objs,daemon/main.c daemon/ipc/*.c daemon/sched/*.c kmod/policy/*.c)
 LIB_OBJS	:= $(call objs,libllmos-user/src/*.c)
 CTL_OBJS	:= $(call objs,libllmos-user/llmctl/*.c)
