@@ -240,7 +240,10 @@ int engine_seq_accept(struct engine_seq *seq, unsigned int count);
 
 /* ---- sampling (engine/sample.c) ---- */
 
-/** struct sample_params - as struct llm_sampling, in real numbers; all zero is greedy */
+/**
+ * struct sample_params - as struct llm_sampling, in real numbers; all zero is greedy
+ * @mask: tokens that may be chosen, one bit for each, at least one of them; NULL: all
+ */
 struct sample_params {
 	uint64_t seed;
 	float temperature;
@@ -249,6 +252,7 @@ struct sample_params {
 	float repeat_penalty;
 	uint32_t top_k;
 	uint32_t repeat_last_n;
+	const uint32_t *mask;
 };
 
 struct sample_token {
@@ -271,7 +275,8 @@ DEFINE_CLEANUP(struct sampler *, sampler_free);
  * @top: out, the @top_count likeliest tokens, may be NULL with 0; places beyond the vocabulary get
  *	TOK_NONE
  *
- * Order: repetition penalty, temperature, top-k, top-p, min-p. Ties go to the lower id.
+ * Order: repetition penalty, mask, temperature, top-k, top-p, min-p. Ties go to the lower id. Where
+ * none of the tokens of the mask is possible, it is the lowest of them.
  */
 struct sample_token sampler_pick(struct sampler *sampler, const struct sample_params *params,
 				 const float *logits, const uint32_t *history,

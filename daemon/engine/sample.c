@@ -217,6 +217,34 @@ static const float *penalized(struct sampler *s, const struct sample_params *p, 
 	return s->logits;
 }
 
+static bool is_allowed(const uint32_t *mask, uint32_t id)
+{
+	return !mask || mask[id / 32] >> id % 32 & 1;
+}
+
+/* masked() - @logits, or a copy in which the tokens that are not in the mask are impossible */
+static const float *masked(struct sampler *s, const uint32_t *mask, const float *logits)
+{
+	if (!mask)
+		return logits;
+	for (uint32_t i = 0; i < s->vocab; i++)
+		s->logits[i] = is_allowed(mask, i) ? logits[i] : -INFINITY;
+	return s->logits;
+}
+
+/* allowed_peak() - the likeliest token of the mask, the lowest if none is possible */
+static uint32_t allowed_peak(const struct sampler *s, const uint32_t *mask, const float *changed)
+{
+	const uint32_t id = softmax_peak(changed, s->vocab).id;
+	uint32_t first = 0;
+
+	if (is_allowed(mask, id))
+		return id;
+	while (first + 1 < s->vocab && !is_allowed(mask, first))
+		first++;
+	return first;
+}
+
 /*
  * Filters work on a list of candidates, which is all tokens that they may keep and few others. Its
  * order means nothing, but is a function of the logits: the drawing goes by it.
@@ -401,11 +429,15 @@ struct sample_token sampler_pick(struct sampler *s, const struct sample_params *
 				 size_t top_count)
 {
 	const struct distribution d = distribution_of(s, logits);
-	const float *changed = penalized(s, params, logits, history, history_count);
+	const float *changed = masked(s, params->mask,
+				      penalized(s, params, logits, history, history_count));
 	struct sample_token token = { .id = d.peak.id };
 
 	if (changed != logits || params->temperature > 0)
 		token.id = choose(s, params, changed, position);
+	/* rounding, or logits that are no numbers */
+	if (!is_allowed(params->mask, token.id))
+		token.id = allowed_peak(s, params->mask, changed);
 	token.logprob = logprob_of(&d, logits[token.id]);
 	fill_top(s, &d, logits, top, top_count);
 	return token;

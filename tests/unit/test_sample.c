@@ -423,6 +423,81 @@ static void test_hostile_logits(void **state)
 	sampler_free(s);
 }
 
+/* ---- only some tokens ---- */
+
+static bool in_mask(const uint32_t *mask, uint32_t id)
+{
+	return mask[id / 32] >> id % 32 & 1;
+}
+
+/* choosing among some is choosing where the others are impossible; probabilities are the model's */
+static void test_mask(void **state)
+{
+	static const struct sample_params params[] = {
+		{ .temperature = 0 }, { .temperature = 1 }, { .temperature = 1, .top_k = 40 },
+		{ .temperature = 1, .top_p = 0.9f }, { .temperature = 2, .min_p = 0.1f },
+		{ .temperature = 1, .top_k = 7, .top_p = 0.5f, .repeat_penalty = 1.5f },
+	};
+	static float logits[VOCAB], cut[VOCAB];
+	const uint32_t history[] = { 1, 2, 3 };
+	struct sampler *s;
+
+	(void)state;
+	assert_int_equal(sampler_new(&s, VOCAB), 0);
+	for (uint64_t round = 0; round < 600; round++) {
+		struct sample_params p = params[round % ARRAY_SIZE(params)];
+		uint32_t mask[VOCAB / 32 + 1] = { 0 };
+		struct sample_token token, top[3], plain_top[3];
+		const unsigned int rare = 1 + round % 200;
+
+		random_logits(&seed, logits, 8, round % 3 ? 0 : 5);
+		p.seed = 1 + round;
+		mask[round % VOCAB / 32] |= 1U << round % VOCAB % 32;
+		for (uint32_t i = 0; i < VOCAB; i++) {
+			if (random_next(&seed) % rare == 0)
+				mask[i / 32] |= 1U << i % 32;
+			cut[i] = in_mask(mask, i) ? logits[i] : -INFINITY;
+		}
+		sampler_score(s, logits, 0, plain_top, 3);
+		p.mask = mask;
+		token = sampler_pick(s, &p, logits, history, 3, round, top, 3);
+		assert_true(in_mask(mask, token.id));
+		assert_memory_equal(top, plain_top, sizeof(top));
+		assert_true(token.logprob == sampler_score(s, logits, token.id, NULL, 0));
+		p.mask = NULL;
+		assert_int_equal(token.id, sampler_pick(s, &p, cut, history, 3, round, NULL, 0).id);
+	}
+	sampler_free(s);
+}
+
+/* a mask is obeyed, whatever the logits are */
+static void test_mask_hostile(void **state)
+{
+	static const float values[] = { NAN, INFINITY, -INFINITY, 0, FLT_MAX, -FLT_MAX };
+	static float logits[VOCAB];
+	struct sampler *s;
+
+	(void)state;
+	assert_int_equal(sampler_new(&s, VOCAB), 0);
+	for (uint64_t round = 0; round < 400; round++) {
+		const struct sample_params base[] = {
+			{ 0 }, { .temperature = 1 }, { .temperature = 1, .top_k = 3 },
+			{ .temperature = 1, .top_p = 0.5f, .min_p = 0.5f },
+		};
+		struct sample_params p = base[round % ARRAY_SIZE(base)];
+		uint32_t mask[VOCAB / 32 + 1] = { 0 };
+		const uint32_t only = (uint32_t)(random_next(&seed) % VOCAB);
+
+		for (uint32_t i = 0; i < VOCAB; i++)
+			logits[i] = values[random_next(&seed) % (1 + round % ARRAY_SIZE(values))];
+		mask[only / 32] = 1U << only % 32;
+		p.mask = mask;
+		p.seed = round;
+		assert_int_equal(sampler_pick(s, &p, logits, NULL, 0, round, NULL, 0).id, only);
+	}
+	sampler_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +510,8 @@ int main(void)
 		cmocka_unit_test(test_penalty),
 		cmocka_unit_test(test_top),
 		cmocka_unit_test(test_hostile_logits),
+		cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_mask_hostile),
 	};
 	const char *text = getenv("LLMOS_TEST_SEED");
 
