@@ -242,8 +242,37 @@ def seeds_policy():
         yield str(number), random.Random(number).randbytes(1500 + 500 * number)
 
 
+def seeds_gbnf():
+    yield "choice", b'root ::= "yes" | "no" # or\n  | other\nother ::= [^a-z\\n\\x41\\u00e9-\\u00ff]{2,5} .?'
+    yield "expression", (b'root ::= e ("=" e)* "\\n"\ne ::= t ([-+*/] t)*\n'
+                         b't ::= [0-9]+ | "(" e ")" | [a-z] [a-z0-9_]*\n')
+    yield "ambiguous", b'root ::= "a" root "x" | "a" root "y" | "a" root | ""'
+    yield "nested", b'root ::= ((((("a"?)*)+){1,3})?){0} | ("b"{2} "c"{,3}){1,}'
+    yield "left", b'root ::= x\nx ::= y "a"\ny ::= ""? x'
+    yield "endless", b'root ::= "a" root'
+    yield "wrong", b'root ::= ("a" | [b'
+
+
+def seeds_schema():
+    yield "object", (b'{"type":"object","properties":{"a":{"type":"integer","minimum":-3,"maximum":1234},'
+                     b'"b":{"type":"string","minLength":1,"maxLength":9},"c":{"$ref":"#/$defs/c"}},'
+                     b'"required":["b"],"additionalProperties":{"type":"null"},'
+                     b'"$defs":{"c":{"type":"array","items":{"$ref":"#"},"maxItems":3}}}')
+    yield "values", b'{"enum":[1,-2.5,"a\\u00e9\\n",null,{"k":[true]}],"type":["integer","string"]}'
+    yield "any", b'{"anyOf":[{"const":1},{"type":"string","format":"date-time"}],"title":"t"}'
+    yield "one", (b'{"oneOf":[{"type":"object","properties":{"t":{"const":1}},"required":["t"]},'
+                  b'{"type":"object","properties":{"t":{"const":2}},"required":["t"]}]}')
+    yield "all", (b'{"allOf":[{"properties":{"a":{"type":"number"}},"required":["a"]},'
+                  b'{"properties":{"a":{"type":"integer","exclusiveMinimum":0.5}}}]}')
+    yield "tuple", b'{"type":"array","prefixItems":[true,{}],"items":false,"minItems":1}'
+    yield "pattern", b'{"pattern":"^(?:[a-z\\\\d]+?|x{2,3})*\\\\.\\\\u0041$|b"}'
+    yield "regex", b"^(a|[^b-d\\w\\]])+\\x41\\S{1,3}.*?$|\\u{1f600}"
+    yield "circle", b'{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/a"}}}'
+    yield "wrong", b'{"type":'
+
+
 def main():
-    corpora = {"gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
+    corpora = {"gbnf": seeds_gbnf(), "schema": seeds_schema(), "gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
                "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
                "safetensors": seeds_safetensors(), "hub_config": seeds_hub_config(),
                "tokenizer_json": seeds_tokenizer_json(),
