@@ -43,6 +43,7 @@ struct daemon {
 	struct device *device;
 	struct socket_server *server;
 	struct loop_source signals;
+	struct loop_source sched_news;
 	struct loop_timer watchdog;
 	struct loop_timer status;
 	struct loop_timer retry;
@@ -408,6 +409,15 @@ static int open_signals(struct daemon *daemon, struct error *error)
 	return r < 0 ? error_set(error, r, "signals: %s", strerror(-r)) : 0;
 }
 
+/* the next turn of the scheduler does the rest */
+static void sched_news_ready(struct loop_source *source, uint32_t events)
+{
+	struct daemon *daemon = container_of(source, struct daemon, sched_news);
+
+	(void)events;
+	sched_heard(daemon->sched);
+}
+
 static void retry_fire(struct loop_timer *timer)
 {
 	(void)timer;		/* the next turn does it */
@@ -452,6 +462,11 @@ static int start_sched(struct daemon *daemon, const struct sched_config *sched_c
 	r = sched_new(&daemon->sched, sched_config, error);
 	if (r < 0)
 		return r;
+	daemon->sched_news.ready = sched_news_ready;
+	daemon->sched_news.fd = sched_fd(daemon->sched);
+	r = loop_add(daemon->loop, &daemon->sched_news, EPOLLIN);
+	if (r < 0)
+		return error_set(error, r, "scheduler: %s", strerror(-r));
 	ipc = socket_server_ipc(daemon->server);
 	ipc->sink = sched_sink(daemon->sched);
 	r = sched_attach(daemon->sched, ipc);

@@ -34,7 +34,7 @@ struct kept_mask {
  */
 struct gram_matcher {
 	struct grammar *grammar;
-	const struct gram_vocab *vocab;
+	struct gram_vocab *vocab;
 	struct gram_machine machine;
 	uint32_t state;
 	bool fresh;
@@ -67,7 +67,7 @@ static int matcher_init(struct gram_matcher *m)
 }
 
 int gram_matcher_new(struct gram_matcher **ret, struct grammar *grammar,
-		     const struct gram_vocab *vocab, bool fresh)
+		     struct gram_vocab *vocab, bool fresh)
 {
 	_cleanup_(gram_matcher_freep) struct gram_matcher *m = calloc(1, sizeof(*m));
 	int r;
@@ -77,7 +77,7 @@ int gram_matcher_new(struct gram_matcher **ret, struct grammar *grammar,
 		return -ENOMEM;
 	}
 	m->grammar = grammar;
-	m->vocab = vocab;
+	m->vocab = gram_vocab_ref(vocab);
 	m->fresh = fresh && vocab->first_tree.branches;
 	r = matcher_init(m);
 	if (r < 0)
@@ -92,6 +92,7 @@ void gram_matcher_free(struct gram_matcher *m)
 		return;
 	gram_machine_done(&m->machine);
 	gram_free(m->grammar);
+	gram_vocab_unref(m->vocab);
 	for (size_t i = 0; i < MASKS_MAX; i++)
 		free(m->kept[i].words);
 	free(m->path);
@@ -139,10 +140,8 @@ int gram_matcher_advance(struct gram_matcher *m, uint32_t id)
 	size_t len = 0;
 	int r;
 
-	if (id >= m->vocab->token_count)
-		return -EILSEQ;
-	bytes = tok_piece(m->vocab->tok, id, m->fresh, false, &len);
-	if (!bytes || !len || len > GRAM_TOKEN_BYTES_MAX || tok_is_end(m->vocab->tok, id))
+	bytes = gram_vocab_piece(m->vocab, id, m->fresh, &len);
+	if (!len)
 		return -EILSEQ;
 	r = follow(m, bytes, len, &state);
 	if (r == -ENOBUFS) {

@@ -15,14 +15,14 @@ struct gram_matcher;
 /**
  * gram_matcher_new() - at the beginning of an answer
  * @grammar: is taken over, also where this fails
- * @vocab: of the model; must live as long
+ * @vocab: of the model; it takes a reference
  * @fresh: the answer begins a text: tokens are spelled as tok_piece() does with first, up to the
  *	first one that has bytes
  *
  * Return: 0; -E2BIG the grammar is too ambiguous, -ENOMEM.
  */
 int gram_matcher_new(struct gram_matcher **ret, struct grammar *grammar,
-		     const struct gram_vocab *vocab, bool fresh);
+		     struct gram_vocab *vocab, bool fresh);
 void gram_matcher_free(struct gram_matcher *matcher);
 DEFINE_CLEANUP(struct gram_matcher *, gram_matcher_free);
 

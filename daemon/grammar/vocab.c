@@ -26,17 +26,27 @@ static int compare_tokens(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
+const char *gram_vocab_piece(const struct gram_vocab *vocab, uint32_t id, bool first,
+			     size_t *ret_len)
+{
+	const uint32_t cut = first && id < vocab->token_count ? vocab->cut[id] : 0;
+
+	*ret_len = 0;
+	if (id >= vocab->token_count)
+		return vocab->bytes;
+	*ret_len = vocab->at[id + 1] - vocab->at[id] - cut;
+	return vocab->bytes + vocab->at[id] + cut;
+}
+
 static size_t gather(const struct gram_vocab *vocab, bool first, struct token *tokens)
 {
-	size_t count = 0;
+	size_t count = 0, len;
 
 	for (uint32_t id = 0; id < vocab->token_count; id++) {
-		size_t len = 0;
-		const char *bytes = tok_piece(vocab->tok, id, first, false, &len);
+		const char *bytes = gram_vocab_piece(vocab, id, first, &len);
 
-		if (!bytes || !len || len > GRAM_TOKEN_BYTES_MAX || tok_is_end(vocab->tok, id))
-			continue;
-		tokens[count++] = (struct token){ bytes, (uint32_t)len, id };
+		if (len)
+			tokens[count++] = (struct token){ bytes, (uint32_t)len, id };
 	}
 	qsort(tokens, count, sizeof(*tokens), compare_tokens);
 	return count;
@@ -109,54 +119,82 @@ static unsigned int tree_depth(const struct gram_tree *tree)
 
 /* ---- all of it ---- */
 
-static int find_ends(struct gram_vocab *vocab)
+static int add_end(struct gram_vocab *vocab, size_t *capacity, uint32_t id)
 {
-	size_t capacity = 0;
+	uint32_t *ends = grow(vocab->ends, capacity, vocab->end_count + 1, sizeof(*ends));
 
-	for (uint32_t id = 0; id < vocab->token_count; id++) {
-		uint32_t *ends;
-
-		if (!tok_is_end(vocab->tok, id))
-			continue;
-		ends = grow(vocab->ends, &capacity, vocab->end_count + 1, sizeof(*ends));
-		if (!ends)
-			return -ENOMEM;
-		vocab->ends = ends;
-		ends[vocab->end_count++] = id;
-	}
+	if (!ends)
+		return -ENOMEM;
+	vocab->ends = ends;
+	ends[vocab->end_count++] = id;
 	return 0;
 }
 
-/* is any token spelled differently at the beginning of a text? */
-static bool has_first(const struct gram_vocab *vocab)
+/* how many bytes of a token are left out at the beginning of a text */
+static uint8_t cut_of(const struct tokenizer *tok, uint32_t id, size_t len)
 {
-	for (uint32_t id = 0; id < vocab->token_count; id++) {
-		size_t len = 0, first_len = 0;
+	size_t first_len = len;
 
-		if (tok_piece(vocab->tok, id, true, false, &first_len) !=
-		    tok_piece(vocab->tok, id, false, false, &len) || first_len != len)
-			return true;
+	tok_piece(tok, id, true, false, &first_len);
+	return (uint8_t)(first_len < len ? MIN(len - first_len, (size_t)UINT8_MAX) : 0);
+}
+
+/* what the tokenizer knows of its tokens; *ret_cuts: some are spelled differently at first */
+static int copy_tokens(struct gram_vocab *vocab, const struct tokenizer *tok, bool *ret_cuts)
+{
+	size_t count = 0, capacity = 0, end_capacity = 0;
+	int r = 0;
+
+	for (uint32_t id = 0; !r && id < vocab->token_count; id++) {
+		size_t len = 0;
+		const char *bytes = tok_piece(tok, id, false, false, &len);
+		char *grown;
+
+		vocab->at[id] = (uint32_t)count;
+		if (tok_is_end(tok, id)) {
+			r = add_end(vocab, &end_capacity, id);
+			continue;
+		}
+		if (!bytes || !len || len > GRAM_TOKEN_BYTES_MAX)
+			continue;
+		if (count + len > UINT32_MAX)
+			return -E2BIG;
+		grown = grow(vocab->bytes, &capacity, count + len, 1);
+		if (!grown)
+			return -ENOMEM;
+		vocab->bytes = grown;
+		memcpy(grown + count, bytes, len);
+		count += len;
+		vocab->cut[id] = cut_of(tok, id, len);
+		*ret_cuts |= vocab->cut[id];
 	}
-	return false;
+	vocab->at[vocab->token_count] = (uint32_t)count;
+	return r;
 }
 
 int gram_vocab_new(struct gram_vocab **ret, const struct tokenizer *tok, uint32_t size)
 {
-	_cleanup_(gram_vocab_freep) struct gram_vocab *vocab = calloc(1, sizeof(*vocab));
+	_cleanup_(gram_vocab_unrefp) struct gram_vocab *vocab = calloc(1, sizeof(*vocab));
 	const uint32_t token_count = MIN(size, tok_vocab(tok));
 	_cleanup_free_ struct token *tokens = calloc((size_t)token_count + 1, sizeof(*tokens));
+	bool cuts = false;
 	int r;
 
+	if (vocab)
+		vocab->users = 1;
 	if (!vocab || !tokens)
 		return -ENOMEM;
-	vocab->tok = tok;
 	vocab->size = size;
 	vocab->token_count = token_count;
-	r = build_tree(&vocab->tree, tokens, gather(vocab, false, tokens));
-	if (!r && has_first(vocab))
-		r = build_tree(&vocab->first_tree, tokens, gather(vocab, true, tokens));
+	vocab->at = calloc((size_t)token_count + 1, sizeof(*vocab->at));
+	vocab->cut = calloc((size_t)token_count + 1, sizeof(*vocab->cut));
+	if (!vocab->at || !vocab->cut)
+		return -ENOMEM;
+	r = copy_tokens(vocab, tok, &cuts);
 	if (!r)
-		r = find_ends(vocab);
+		r = build_tree(&vocab->tree, tokens, gather(vocab, false, tokens));
+	if (!r && cuts)
+		r = build_tree(&vocab->first_tree, tokens, gather(vocab, true, tokens));
 	if (r < 0)
 		return r;
 	vocab->depth = MAX(tree_depth(&vocab->tree), tree_depth(&vocab->first_tree));
@@ -164,14 +202,23 @@ int gram_vocab_new(struct gram_vocab **ret, const struct tokenizer *tok, uint32_
 	return 0;
 }
 
-void gram_vocab_free(struct gram_vocab *vocab)
+struct gram_vocab *gram_vocab_ref(struct gram_vocab *vocab)
 {
-	if (!vocab)
+	vocab->users++;
+	return vocab;
+}
+
+void gram_vocab_unref(struct gram_vocab *vocab)
+{
+	if (!vocab || --vocab->users)
 		return;
 	free(vocab->tree.branches);
 	free(vocab->tree.ids);
 	free(vocab->first_tree.branches);
 	free(vocab->first_tree.ids);
 	free(vocab->ends);
+	free(vocab->bytes);
+	free(vocab->at);
+	free(vocab->cut);
 	free(vocab);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tokens of a model as a tree of their bytes: what begins alike is looked at once. Built once
- * for each model, immutable, shared by threads. Tokens without bytes are not in it, nor are those
- * that end an answer.
+ * for each model, immutable, shared by threads, and independent of its tokenizer. Tokens without
+ * bytes are not in it, nor are those that end an answer. References are counted by one thread.
  */
 #ifndef LLMOS_GRAMMAR_VOCAB_H
 #define LLMOS_GRAMMAR_VOCAB_H
@@ -39,18 +39,24 @@ struct gram_tree {
 
 /**
  * struct gram_vocab - the tokens of a model
- * @tok: is not owned
+ * @users: references
  * @size: number of logits
  * @token_count: of tokens, @tree's and others
+ * @bytes: of the tokens, one behind the other; none of those that are not in the trees
+ * @at: of each token: where its bytes begin (token_count + 1)
+ * @cut: of each token: bytes that are left out at the beginning of a text (token_count)
  * @tree: as they are spelled
  * @first_tree: as they are spelled at the beginning of a text; empty: not differently
  * @ends: tokens that end an answer (end_count)
  * @depth: of the deeper tree
  */
 struct gram_vocab {
-	const struct tokenizer *tok;
+	unsigned int users;
 	uint32_t size;
 	uint32_t token_count;
+	char *bytes;
+	uint32_t *at;
+	uint8_t *cut;
 	struct gram_tree tree;
 	struct gram_tree first_tree;
 	uint32_t *ends;
@@ -59,14 +65,19 @@ struct gram_vocab {
 };
 
 /**
- * gram_vocab_new() - the tokens of a tokenizer, which must live as long
+ * gram_vocab_new() - the tokens of a tokenizer, with one reference
  * @size: of a row of logits; what the tokenizer does not have is never chosen
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or -E2BIG more bytes of tokens than 32 bits tell.
  */
 int gram_vocab_new(struct gram_vocab **ret, const struct tokenizer *tok, uint32_t size);
-void gram_vocab_free(struct gram_vocab *vocab);
-DEFINE_CLEANUP(struct gram_vocab *, gram_vocab_free);
+struct gram_vocab *gram_vocab_ref(struct gram_vocab *vocab);
+void gram_vocab_unref(struct gram_vocab *vocab);
+DEFINE_CLEANUP(struct gram_vocab *, gram_vocab_unref);
+
+/** gram_vocab_piece() - the bytes of a token; *ret_len 0: it is in no tree */
+const char *gram_vocab_piece(const struct gram_vocab *vocab, uint32_t id, bool first,
+			     size_t *ret_len);
 
 /** gram_vocab_words() - 32-bit words of a mask */
 static inline size_t gram_vocab_words(const struct gram_vocab *vocab)

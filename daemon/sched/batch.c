@@ -16,9 +16,14 @@
 #define BATCH_SLEEP_TURNS	256
 #define BATCH_DRAFTED		4	/* answers made at once, past which guesses cost more than they give */
 
-static bool batch_is_stepped(const struct job *job)
+static bool batch_is_going(const struct job *job)
 {
 	return job->state == JOB_ACTIVE && !job->paused && !job->cancelled;
+}
+
+static bool batch_is_stepped(const struct job *job)
+{
+	return batch_is_going(job) && !job->has_row;
 }
 
 /* ---- sequences and pages ---- */
@@ -251,7 +256,7 @@ static bool batch_may_unload(const struct sched *sched, const struct model *mode
 	const struct job *job;
 
 	list_each(job, &sched->jobs[JOB_ACTIVE], link)
-		if (job->model == model && batch_is_stepped(job))
+		if (job->model == model && batch_is_going(job))
 			return false;
 	return model->loaded;
 }
@@ -548,14 +553,29 @@ static void batch_failed(struct sched *sched, unsigned int count, int r)
 		job_fail(sched, sched->members[i], -EIO, &error);
 }
 
+/* logits that were put aside until it was known which tokens may follow */
+static void batch_take_held(struct sched *sched)
+{
+	struct job *job, *next;
+
+	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link) {
+		if (!job->has_row || !batch_is_going(job) || job_is_held(job))
+			continue;
+		job->has_row = false;
+		job_take_row(sched, job, job->row);
+	}
+}
+
 unsigned int batch_step(struct sched *sched)
 {
-	struct model *model = batch_choose_model(sched);
 	size_t tokens = sched->config.batch_tokens, rows = sched->config.logits_rows, total = 0;
 	uint64_t start_ns, step_ns;
 	unsigned int count, decoding, i;
+	struct model *model;
 	int r;
 
+	batch_take_held(sched);
+	model = batch_choose_model(sched);
 	if (!model)
 		return 0;
 	model->turn = ++sched->turn;

@@ -29,8 +29,10 @@ static size_t buffer_payload_max(const struct job *job)
 	if (job->event.payload_type == LLM_PAYLOAD_TOKENS)
 		piece = sizeof(uint32_t);
 	if (!size_mul(&bytes, buffer_context(job->model), piece) ||
-	    bytes > LLM_BUFFER_PAYLOAD_MAX - BUFFER_MESSAGES_BYTES)
+	    bytes > LLM_BUFFER_PAYLOAD_MAX - BUFFER_MESSAGES_BYTES - 2 * GRAM_TEXT_MAX)
 		return LLM_BUFFER_PAYLOAD_MAX;
+	if (job->event.flags & LLM_SUBMIT_CONSTRAINT)
+		bytes += sizeof(struct llm_constraint) + GRAM_TEXT_MAX;
 	return bytes + (job->event.payload_type == LLM_PAYLOAD_CHAT ? BUFFER_MESSAGES_BYTES : 0);
 }
 

@@ -53,6 +53,8 @@ void job_free(struct job *job)
 	bytes_free(&job->sent_journal);
 	bytes_free(&job->scores);
 	free(job->tokens.ids);
+	constraint_free(job->constraint);
+	free(job->row);
 	gguf_free(job->opened);
 	free(job->data);
 	free(job);
@@ -95,6 +97,8 @@ void job_drop_seq(struct job *job)
 		return;
 	engine_seq_free(job->seq);
 	job->seq = NULL;
+	/* they are computed again */
+	job->has_row = false;
 }
 
 /* ---- pauses ---- */
@@ -118,6 +122,12 @@ void job_resume(struct sched *sched, struct job *job)
 
 /* ---- the end ---- */
 
+static void job_drop_constraint(struct job *job)
+{
+	constraint_free(job->constraint);
+	job->constraint = NULL;
+}
+
 void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 {
 	if (answer_flush(&job->answer) < 0) {
@@ -126,6 +136,7 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 	}
 	reuse_keep(job);
 	job_drop_seq(job);
+	job_drop_constraint(job);
 	job->done = true;
 	job->finish = finish;
 	job_move(sched, job, JOB_FINISHING);
@@ -134,6 +145,7 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 void job_fail(struct sched *sched, struct job *job, int r, const struct error *why)
 {
 	job_drop_seq(job);
+	job_drop_constraint(job);
 	log_debug("request %llu: %s", (unsigned long long)job->event.id, strerror(-r));
 	if (job->answer.framed && why && *why->text)
 		record_error(&job->answer.out, why->text);
@@ -147,6 +159,7 @@ void job_cancel(struct sched *sched, struct job *job)
 {
 	reuse_keep(job);
 	job_drop_seq(job);
+	job_drop_constraint(job);
 	bytes_clear(&job->answer.out);
 	bytes_clear(&job->journal);
 	bytes_clear(&job->scores);
@@ -260,16 +273,43 @@ static int job_prepare_empty(struct job *job)
 	return 0;
 }
 
-static int job_prepare_prompt(struct job *job, struct error *error)
+static int job_constrain(struct sched *sched, struct job *job, struct grammar *grammar,
+			 struct error *error)
 {
+	struct gram_vocab *vocab;
+	int r = models_vocab(job->model, &vocab);
+
+	if (r < 0) {
+		gram_free(grammar);
+		return error_set(error, r, "%s", strerror(-r));
+	}
+	job->row = malloc((size_t)job->model->info.vocab * sizeof(*job->row));
+	if (!job->row) {
+		gram_free(grammar);
+		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
+	}
+	r = constraint_new(&job->constraint, sched->constrainer, grammar, vocab, job->fresh);
+	return r < 0 ? error_set(error, r, "the grammar: %s", strerror(-r)) : 0;
+}
+
+static int job_prepare_prompt(struct sched *sched, struct job *job, struct error *error)
+{
+	_cleanup_(gram_freep) struct grammar *grammar = NULL;
+	struct llm_event event = job->event;
 	_cleanup_free_ uint8_t *copy = NULL;
 	const uint8_t *payload;
+	size_t skip = 0;
 	int r;
 
 	r = buffer_payload(job, &payload, &copy, error);
+	if (!r && event.flags & LLM_SUBMIT_CONSTRAINT)
+		r = constraint_read(&event, payload, &grammar, &skip, error);
+	event.payload_len -= skip;
 	if (!r)
-		r = prompt_encode(job->model, &job->event, payload, &job->tokens, &job->fresh,
+		r = prompt_encode(job->model, &event, payload + skip, &job->tokens, &job->fresh,
 				  error);
+	if (!r && grammar)
+		r = job_constrain(sched, job, steal_ptr(grammar), error);
 	if (!r)
 		r = job_prepare_empty(job);
 	if (!r && job->model->loaded)
@@ -367,6 +407,53 @@ static void job_push(struct sched *sched, struct job *job, const struct sample_t
 		job_finish(sched, job, LLM_FINISH_LENGTH);
 	else if (job->prompt_count + job->pushed > job->model->info.context_used)
 		job_finish(sched, job, LLM_FINISH_CONTEXT);
+	else if (job->constraint && constraint_say(job->constraint, token->id) < 0)
+		job_fail(sched, job, -ENOMEM, NULL);
+}
+
+bool job_is_held(const struct job *job)
+{
+	return job->has_row && !constraint_is_ready(job->constraint);
+}
+
+/* why an answer that is held to a grammar does not go on */
+static void job_constraint_failed(struct sched *sched, struct job *job, int64_t r)
+{
+	struct error error = { "" };
+
+	if (!r)
+		r = error_set(&error, -EOPNOTSUPP,
+			      "model '%s' has no token with which the answer could go on to match its grammar",
+			      job->model->name);
+	else if (r == -E2BIG)
+		error_set(&error, -E2BIG, "the grammar is too ambiguous");
+	else if (r == -EILSEQ)
+		r = error_set(&error, -ESTALE, "the journal of the answer does not match its grammar");
+	else
+		error_set(&error, (int)r, "the grammar: %s", strerror((int)-r));
+	job_fail(sched, job, (int)r, &error);
+}
+
+/* the tokens that may follow; false: the logits were put aside, or the job has ended */
+static bool job_mask(struct sched *sched, struct job *job, const float *logits)
+{
+	bool can_end = false;
+	int64_t count;
+
+	if (!constraint_is_ready(job->constraint)) {
+		memcpy(job->row, logits, job->model->info.vocab * sizeof(*logits));
+		job->has_row = true;
+		return false;
+	}
+	count = constraint_mask(job->constraint, &job->params.mask, &can_end);
+	if (count > 0)
+		return true;
+	/* a model without a token that ends an answer */
+	if (!count && can_end)
+		job_finish(sched, job, LLM_FINISH_STOP);
+	else
+		job_constraint_failed(sched, job, count);
+	return false;
 }
 
 static void job_take_generated(struct sched *sched, struct job *job, const float *logits)
@@ -376,6 +463,8 @@ static void job_take_generated(struct sched *sched, struct job *job, const float
 	unsigned int top_count = job->answer.tokens ? job->event.sampling.top_logprobs : 0;
 	int r;
 
+	if (job->constraint && job->pushed >= known && !job_mask(sched, job, logits))
+		return;
 	token = sampler_pick(job->model->sampler, &job->params, logits, job->tokens.ids,
 			     job->prompt_count + job->pushed, job->pushed, top, top_count);
 	if (isnan(logits[token.id])) {
@@ -466,7 +555,7 @@ static int job_prepare_generate(struct sched *sched, struct job *job, struct err
 	if (!r)
 		r = job_prepare_model(sched, job, name, error);
 	if (!r)
-		r = job_prepare_prompt(job, error);
+		r = job_prepare_prompt(sched, job, error);
 	if (r < 0)
 		return r;
 	if (!recovered) {
@@ -520,7 +609,7 @@ static int job_prepare_score(struct sched *sched, struct job *job, struct error 
 	if (!r)
 		r = job_prepare_model(sched, job, job->event.model, error);
 	if (!r)
-		r = job_prepare_prompt(job, error);
+		r = job_prepare_prompt(sched, job, error);
 	if (!r)
 		r = buffer_check_scores(job, error);
 	if (!r)
@@ -555,6 +644,11 @@ void job_prepare(struct sched *sched, struct job *job)
 
 	if (job->event.attempts > 1)
 		sched->totals.recovered++;
+	if (job->event.flags & LLM_SUBMIT_CONSTRAINT && job->event.op != LLM_OP_GENERATE) {
+		r = error_set(&error, -EINVAL, "only an answer can be held to a grammar");
+		job_fail(sched, job, r, &error);
+		return;
+	}
 	switch (job->event.op) {
 	case LLM_OP_GENERATE:
 		r = job_prepare_generate(sched, job, &error);
@@ -597,8 +691,8 @@ unsigned int job_draft(struct job *job, unsigned int max)
 	struct draft *draft = &job->draft;
 
 	draft->count = 0;
-	/* a known answer is fed as it is */
-	if (job->event.op != LLM_OP_GENERATE || job->tokens.count != job->prompt_count + job->pushed)
+	/* a known answer is fed as it is, and of one that is held to a grammar it is not known yet */
+	if (job->constraint || job->event.op != LLM_OP_GENERATE || job->tokens.count != job->prompt_count + job->pushed)
 		return 0;
 	max = (unsigned int)MIN((size_t)max, job_draft_room(job));
 	if (!max || job_make_room(job, DRAFT_MAX) < 0)

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "sched/answer.h"
+#include "sched/constrain.h"
 #include "sched/draft.h"
 #include "sched/models.h"
 #include "sched/sched.h"
@@ -58,6 +59,9 @@ enum job_state {
  * @pushed: GENERATE: tokens of the answer spelled; SCORE: tokens reported
  * @params: sampling
  * @fresh: the answer begins a text, and has no bytes yet
+ * @constraint: what the answer is held to, or NULL
+ * @row: with a constraint: logits that were put aside (vocab)
+ * @has_row: there are such: it is not stepped until the constraint is ready
  * @planned: tokens it takes part with in the step that is being formed
  * @draft: of these, the last ones: guesses
  * @turn: of its last step
@@ -104,6 +108,9 @@ struct job {
 	size_t pushed;
 	struct sample_params params;
 	bool fresh;
+	struct constraint *constraint;
+	float *row;
+	bool has_row;
 	unsigned int planned;
 	struct draft draft;
 	uint64_t turn;
@@ -140,6 +147,7 @@ struct sched {
 	unsigned int draft_tokens;	/* guessed ahead for one job in one step at most */
 	struct engine *engine;
 	struct models *models;
+	struct constrainer *constrainer;
 	struct ipc *ipcs[SCHED_IPCS_MAX];
 	unsigned int ipc_count;
 	struct list jobs[JOB_STATES];
@@ -190,8 +198,10 @@ size_t job_next_row(const struct job *job);
  * Return: how many, which are job->draft.count as well.
  */
 unsigned int job_draft(struct job *job, unsigned int max);
-/** job_take_row() - logits behind that index; may finish the job */
+/** job_take_row() - logits behind that index; may finish the job, or put them aside */
 void job_take_row(struct sched *sched, struct job *job, const float *logits);
+/** job_is_held() - its logits were put aside, and its constraint is not ready yet */
+bool job_is_held(const struct job *job);
 
 /* charge.c: who pays for cache pages */
 

@@ -34,6 +34,7 @@ struct models {
 static void model_close(struct model *model)
 {
 	sampler_free(model->sampler);
+	gram_vocab_unref(model->vocab);
 	if (model->loaded) {
 		guard_remove(model->name);
 		engine_model_free(model->loaded);
@@ -42,6 +43,7 @@ static void model_close(struct model *model)
 	tok_free(model->own_tokenizer);
 	gguf_free(model->gguf);
 	model->sampler = NULL;
+	model->vocab = NULL;
 	model->loaded = NULL;
 	model->own_tokenizer = NULL;
 	model->tokenizer = NULL;
@@ -516,6 +518,15 @@ int models_load(struct models *models, struct model *model, struct error *error)
 }
 
 /* ---- facts ---- */
+
+int models_vocab(struct model *model, struct gram_vocab **ret)
+{
+	int r = model->vocab ? 0 : gram_vocab_new(&model->vocab, model->tokenizer,
+						     model->info.vocab);
+
+	*ret = model->vocab;
+	return r;
+}
 
 size_t models_piece_max(struct model *model)
 {

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "engine/engine.h"
+#include "grammar/vocab.h"
 #include "ipc/ipc.h"
 #include "sched/pace.h"
 
@@ -34,6 +35,7 @@ struct models;
  * @loaded: NULL unless it can be stepped
  * @memory_bytes: that it takes beside its file, as far as is known
  * @sampler: for its vocabulary, once loaded
+ * @vocab: its tokens as a tree, once an answer was held to a grammar
  * @users: jobs that point here: what they look at stays as it is
  * @turn: number of its last step: models take turns
  * @blocked: the turn in which nobody more is admitted to it
@@ -58,6 +60,7 @@ struct model {
 	struct engine_model *loaded;
 	uint64_t memory_bytes;
 	struct sampler *sampler;
+	struct gram_vocab *vocab;
 	unsigned int users;
 	uint64_t turn;
 	uint64_t blocked;
@@ -112,6 +115,8 @@ int models_unload(struct models *models, struct model *model);
  */
 void models_set_memory(struct models *models, uint64_t bytes, bool is_strict,
 		       bool (*make_room)(void *arg, const struct model *model), void *arg);
+/** models_vocab() - its tokens as a tree; its tokenizer must be there; 0 or -ENOMEM */
+int models_vocab(struct model *model, struct gram_vocab **ret);
 /** models_piece_max() - bytes of its longest token; its tokenizer must be there */
 size_t models_piece_max(struct model *model);
 /** models_fill_info() - as LLM_RECORD_MODEL tells it */

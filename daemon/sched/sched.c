@@ -224,7 +224,7 @@ static bool sched_has_work(const struct sched *sched)
 	/* who waits and is not admitted waits for one who is active */
 	for (state = JOB_WAITING; state <= JOB_ACTIVE; state++)
 		list_each(job, &sched->jobs[state], link)
-			if (!job->paused)
+			if (!job->paused && !job_is_held(job))
 				return true;
 	list_each(job, &sched->jobs[JOB_FINISHING], link)
 		if (!job->committing && !job->retry && (!job->paused || job->cancelled))
@@ -255,6 +255,16 @@ uint64_t sched_retry_ns(const struct sched *sched)
 			if (job->retry)
 				return sched->retry_ns;
 	return 0;
+}
+
+int sched_fd(const struct sched *sched)
+{
+	return constrainer_fd(sched->constrainer);
+}
+
+void sched_heard(struct sched *sched)
+{
+	constrainer_heard(sched->constrainer);
 }
 
 int sched_preload(struct sched *sched, const char *name, struct error *error)
@@ -330,6 +340,9 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	sched->members = calloc(sched->config.max_seqs, sizeof(*sched->members));
 	if (!sched->items || !sched->members)
 		return error_set(error, -ENOMEM, "scheduler: %s", strerror(ENOMEM));
+	r = constrainer_new(&sched->constrainer);
+	if (r < 0)
+		return error_set(error, r, "scheduler: %s", strerror(-r));
 	r = engine_new(&sched->engine, &sched->config, error);
 	if (r < 0)
 		return r;
@@ -391,6 +404,7 @@ void sched_free(struct sched *sched)
 	for (state = 0; state < JOB_STATES; state++)
 		while (!list_empty(&sched->jobs[state]))
 			job_free(list_first(&sched->jobs[state], struct job, link));
+	constrainer_free(sched->constrainer);
 	models_free(sched->models);
 	engine_free(sched->engine);
 	free(sched->items);

@@ -62,6 +62,14 @@ bool sched_step(struct sched *sched);
 /** sched_retry_ns() - when to call sched_step() although nothing has come, 0: never */
 uint64_t sched_retry_ns(const struct sched *sched);
 
+/**
+ * sched_fd() - a descriptor that polls readable when sched_step() has something to do that no
+ * transport brought
+ */
+int sched_fd(const struct sched *sched);
+/** sched_heard() - it was */
+void sched_heard(struct sched *sched);
+
 void sched_fill_status(struct sched *sched, struct llm_status *status);
 
 #endif /* LLMOS_SCHED_SCHED_H */

@@ -224,6 +224,13 @@ struct llmos_token {
  * @buffer: a registered buffer that has the prompt, which is NULL then (not for conversations); 0:
  *	none
  * @buffer_offset: where in it the prompt begins
+ * @grammar: the answer matches this: GBNF, NUL-terminated (see llmctl(1)); NULL: none
+ * @schema: the answer is JSON that is valid under this JSON schema, NUL-terminated; NULL: none
+ * @any_json: the answer is JSON
+ *
+ * At most one of grammar, schema and any_json, without ignore_eos and without a buffer (-EINVAL). An
+ * answer that max_tokens, a stop string or the end of the context ends may be cut off:
+ * llmos_request_finish() tells.
  *
  * A callback may start, cancel and free requests, its own too, but make no call that waits
  * (-EDEADLK). Numbers that are not finite or out of range are refused with -EINVAL: temperature and
@@ -255,6 +262,9 @@ struct llmos_generate_opts {
 	bool no_wait;
 	uint64_t buffer;
 	uint64_t buffer_offset;
+	const char *grammar;
+	const char *schema;
+	bool any_json;
 };
 
 /**
@@ -285,7 +295,7 @@ struct llmos_usage {
  * @opts: NULL: defaults
  *
  * Return: 0; -ENOENT no such model, -E2BIG prompt longer than the context, -EILSEQ not UTF-8,
- * -EOPNOTSUPP unknown chat template (use raw), -ECANCELED a callback said so, -EBUSY too many
+ * -EOPNOTSUPP unknown chat template (use raw), or a keyword of a schema, -ECANCELED a callback said so, -EBUSY too many
  * requests, -EDQUOT a quota, -ECONNRESET the server went and did not come back, -EMSGSIZE an answer of more than
  * 64 MiB, -EINTR a signal handler ran (the request is cancelled), ...; llmos_error() tells in words.
  */

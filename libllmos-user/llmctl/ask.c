@@ -71,8 +71,9 @@ static int ask_with_system(struct llmos *llmos, const struct options *options,
 
 int cmd_ask(struct options *options, int argc, char **argv)
 {
-	struct llmos_generate_opts opts = options_generate(options);
 	_cleanup_(llmos_freep) struct llmos *llmos = NULL;
+	_cleanup_free_ char *constraint = NULL;
+	struct llmos_generate_opts opts;
 	_cleanup_(answer_done) struct answer answer = { 0 };
 	_cleanup_(bytes_freep) struct bytes prompt = { 0 };
 	int code, r;
@@ -80,6 +81,10 @@ int cmd_ask(struct options *options, int argc, char **argv)
 	if (options->system && (options->raw || options->special))
 		return fail(EX_USAGE, "option '--system' and '--%s' exclude each other",
 			    options->raw ? "raw" : "special");
+	code = options_read_constraint(options, &constraint);
+	if (code)
+		return code;
+	opts = options_generate(options);
 	llmos = connect_llmos(options, &code);
 	if (!llmos)
 		return code;

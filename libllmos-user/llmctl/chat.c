@@ -232,12 +232,15 @@ static void chat_loop(struct chat *chat)
 int cmd_chat(struct options *options, int argc, char **argv)
 {
 	_cleanup_(chat_done) struct chat chat = { .options = options };
+	_cleanup_free_ char *constraint = NULL;
 	int r, code;
 
 	if (argc)
 		return fail_operands("no operand expected");
 	(void)argv;
-	code = chat_set_system(&chat, options->system);
+	code = options_read_constraint(options, &constraint);
+	if (!code)
+		code = chat_set_system(&chat, options->system);
 	if (!code)
 		code = chat_connect(&chat);
 	if (code)

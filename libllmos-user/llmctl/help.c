@@ -41,6 +41,7 @@ const char help_main[] =
 "      --seed N           the same seed gives the same answer\n" \
 "      --stop TEXT        end before TEXT (may be given several times)\n" \
 "      --ignore-eos       go on when the model would end\n" \
+"      --grammar FILE, --schema FILE, --any-json  what the answer has to match\n" \
 "      --system TEXT      a system message in front\n"
 
 #define HELP_CLASS \
@@ -50,9 +51,8 @@ const char help_main[] =
 #define HELP_ANSWER \
 HELP_SAMPLING \
 HELP_CLASS \
-"      --raw              continue the text, without the model's chat template\n" \
+"      --raw, --no-bos    without the chat template, the begin-of-text token\n" \
 "      --special          take special tokens written in the text for such\n" \
-"      --no-bos           without the begin-of-text token\n" \
 "      --logprobs[=N]     show each token's log-probability and N alternatives\n" \
 "  -j, --json             an object: text, finish, usage, logprobs\n" \
 "  -a, --address ADDRESS  where to ask\n" \

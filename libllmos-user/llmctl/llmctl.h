@@ -32,6 +32,8 @@
  * @ids: token ids go in (score) or come out (tokenize)
  * @bos: tokenize with the begin-of-text token
  * @logprobs: -1: none; else number of alternatives beside each token's own
+ * @grammar, @schema: files of what an answer is held to, or NULL
+ * @any_json: an answer is JSON
  * @stop: strings that end an answer, NULL-terminated
  * @stop_count: number of them
  * @class_given: @sched_class was asked for
@@ -59,6 +61,9 @@ struct options {
 	bool special;
 	bool no_bos;
 	bool ignore_eos;
+	const char *grammar;
+	const char *schema;
+	bool any_json;
 	uint32_t max_tokens;
 	double temperature;
 	double top_p;
@@ -131,6 +136,11 @@ int options_parse(struct options *options, unsigned int groups, bool stop_at_ope
 void options_init(struct options *options);
 /* the part of the options that the library takes; the callbacks are the caller's to add */
 struct llmos_generate_opts options_generate(const struct options *options);
+/*
+ * Reads the file of --grammar or --schema, whose text takes the place of its name until *ret_text is
+ * freed. Return: EX_OK, or another exit code after an error was printed.
+ */
+int options_read_constraint(struct options *options, char **ret_text);
 const char *class_name(enum llmos_class class);
 /* strict: decimal, nothing before or behind; 0 or -EINVAL, -ERANGE */
 int parse_u64(const char *text, uint64_t max, uint64_t *ret);

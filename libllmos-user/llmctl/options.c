@@ -8,6 +8,8 @@
 
 #include "llmctl.h"
 
+#define CONSTRAINT_MAX	(1U << 20)	/* bytes of a grammar or a schema */
+
 enum option_type {
 	TYPE_FLAG,	/* bool */
 	TYPE_TEXT,	/* const char * */
@@ -53,6 +55,9 @@ static const struct option_def defs[] = {
 	OPTION("seed",		  0,  TYPE_U64,	     OPT_SAMPLING, seed),
 	OPTION("stop",		  0,  TYPE_STOP,     OPT_SAMPLING, stop),
 	OPTION("ignore-eos",	  0,  TYPE_FLAG,     OPT_SAMPLING, ignore_eos),
+	OPTION("grammar",	  0,  TYPE_TEXT,     OPT_SAMPLING, grammar),
+	OPTION("schema",	  0,  TYPE_TEXT,     OPT_SAMPLING, schema),
+	OPTION("any-json",	  0,  TYPE_FLAG,     OPT_SAMPLING, any_json),
 	OPTION("class",		  0,  TYPE_CLASS,    OPT_CLASS,    sched_class),
 	OPTION("no-wait",	  0,  TYPE_FLAG,     OPT_CLASS,    no_wait),
 	OPTION("raw",		  0,  TYPE_FLAG,     OPT_PROMPT,   raw),
@@ -271,5 +276,52 @@ struct llmos_generate_opts options_generate(const struct options *options)
 		.stop = options->stop,
 		.sched_class = options->sched_class,
 		.no_wait = options->no_wait,
+		.grammar = options->grammar,
+		.schema = options->schema,
+		.any_json = options->any_json,
 	};
+}
+
+/* all of a file, of a megabyte at most; NULL: errno says why not */
+static char *read_file(const char *path, size_t *ret_len)
+{
+	char *text = malloc(CONSTRAINT_MAX + 1);
+	FILE *file = text ? fopen(path, "re") : NULL;
+
+	if (!file) {
+		free(text);
+		return NULL;
+	}
+	*ret_len = fread(text, 1, CONSTRAINT_MAX + 1, file);
+	if (ferror(file) || *ret_len > CONSTRAINT_MAX) {
+		errno = ferror(file) ? errno : EFBIG;
+		free(text);
+		text = NULL;
+	} else {
+		text[*ret_len] = '\0';
+	}
+	fclose(file);
+	return text;
+}
+
+int options_read_constraint(struct options *options, char **ret_text)
+{
+	const char **path = options->grammar ? &options->grammar : &options->schema;
+	size_t len;
+
+	if (!!options->grammar + !!options->schema + options->any_json > 1)
+		return fail(EX_USAGE,
+			    "options '--grammar', '--schema' and '--any-json' exclude each other");
+	if (options->ignore_eos && (*path || options->any_json))
+		return fail(EX_USAGE, "option '--ignore-eos' and '--%s' exclude each other",
+			    options->grammar ? "grammar" : *path ? "schema" : "any-json");
+	if (!*path)
+		return EX_OK;
+	*ret_text = read_file(*path, &len);
+	if (!*ret_text)
+		return fail(EX_NOINPUT, "'%s': %s", *path, strerror(errno));
+	if (memchr(*ret_text, '\0', len))
+		return fail(EX_DATAERR, "'%s': a NUL byte in it", *path);
+	*path = *ret_text;
+	return EX_OK;
 }

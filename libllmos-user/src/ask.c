@@ -22,6 +22,23 @@ static unsigned int generate_flags(const struct llmos_generate_opts *opts)
 	       (opts->no_wait ? LLM_SUBMIT_EDQUOT : 0);
 }
 
+/* at most one thing that the answer is held to */
+static int generate_constraint(struct llmos *llmos, const struct llmos_generate_opts *opts,
+			       struct llmos_spec *spec)
+{
+	if (!!opts->grammar + !!opts->schema + opts->any_json > 1)
+		return llmos_fail(llmos, -EINVAL, "more than one of grammar, schema, any_json");
+	if (!opts->grammar && !opts->schema && !opts->any_json)
+		return 0;
+	if (opts->ignore_eos)
+		return llmos_fail(llmos, -EINVAL, "ignore_eos of an answer that is held to a grammar");
+	spec->constraint_type = opts->grammar ? LLM_CONSTRAINT_GRAMMAR :
+				opts->schema ? LLM_CONSTRAINT_SCHEMA : LLM_CONSTRAINT_JSON;
+	spec->constraint = opts->grammar ?: opts->schema;
+	spec->constraint_len = spec->constraint ? strlen(spec->constraint) : 0;
+	return 0;
+}
+
 static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 			const struct payload *payload, const struct llmos_generate_opts *caller)
 {
@@ -52,6 +69,9 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	r = llmos_opts_class(llmos, opts.sched_class);
 	if (r < 0)
 		return r;
+	r = generate_constraint(llmos, &opts, &spec);
+	if (r < 0)
+		return r;
 	r = llmos_opts_sampling(llmos, &opts, &spec.sampling);
 	if (r < 0)
 		return r;
@@ -61,6 +81,8 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	/* what the pointers point at was copied; only callbacks are needed from here on */
 	opts.model = NULL;
 	opts.stop = NULL;
+	opts.grammar = NULL;
+	opts.schema = NULL;
 	(*ret)->opts = opts;
 	return 0;
 }

@@ -55,19 +55,24 @@ static int spec_payload_len(struct llmos *llmos, const struct llmos_spec *spec, 
 {
 	const size_t max = spec->buffer ? LLM_BUFFER_PAYLOAD_MAX :
 					  llmos->features.max_payload_bytes;
+	const size_t more = spec->constraint_type ?
+			    sizeof(struct llm_constraint) + spec->constraint_len : 0;
 	int r = 0;
 
 	if (spec->buffer || spec->answer_buffer)
 		r = llmos_buffer_check(llmos);
 	if (r < 0)
 		return r;
-	if (spec->payload_len > max)
+	if (more && spec->buffer)
+		return llmos_fail(llmos, -EINVAL,
+				  "a grammar beside a prompt in a buffer (its place is in the buffer, in front)");
+	if (more > max || spec->payload_len > max - more)
 		return llmos_fail(llmos, -E2BIG, "payload of %zu bytes (the limit is %zu)",
-				  spec->payload_len, max);
+				  spec->payload_len + more, max);
 	if (spec->buffer && spec->payload)
 		return llmos_fail(llmos, -EINVAL, "a prompt beside the one in buffer '%llu'",
 				  (unsigned long long)spec->buffer);
-	*ret_len = spec->buffer ? 0 : spec->payload_len;
+	*ret_len = spec->buffer ? 0 : spec->payload_len + more;
 	return 0;
 }
 
@@ -83,6 +88,25 @@ static void spec_fill_buffers(const struct llmos_spec *spec, struct llm_submit *
 		submit->answer_offset = spec->answer_offset;
 		submit->answer_len = spec->answer_len;
 	}
+}
+
+/* the constraint, if there is one, and behind it the payload */
+static void spec_fill_payload(const struct llmos_spec *spec, struct llmos_command *command)
+{
+	const struct llm_constraint head = {
+		.type = spec->constraint_type,
+		.len = spec->constraint_len,
+	};
+	uint8_t *at = command->in;
+
+	if (spec->constraint_type) {
+		command->arg.submit.flags |= LLM_SUBMIT_CONSTRAINT;
+		at = mempcpy(at, &head, sizeof(head));
+		if (spec->constraint_len)
+			at = mempcpy(at, spec->constraint, spec->constraint_len);
+	}
+	if (!spec->buffer && spec->payload_len)
+		memcpy(at, spec->payload, spec->payload_len);
 }
 
 static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
@@ -105,17 +129,16 @@ static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
 	command->in = malloc(command->in_len + 1);
 	if (!command->in)
 		return llmos_fail(llmos, -ENOMEM, "request");
-	if (len)
-		memcpy(command->in, spec->payload, len);
+	submit->flags = spec->flags | LLM_SUBMIT_RECORDS;
+	submit->payload_len = spec->buffer ? spec->payload_len : len;
+	spec_fill_payload(spec, command);
 	for (at = len, i = 0; spec->stop && spec->stop[i]; i++) {
 		len = strlen(spec->stop[i]) + 1;
 		memcpy(command->in + at, spec->stop[i], len);
 		at += len;
 	}
-	submit->flags = spec->flags | LLM_SUBMIT_RECORDS;
 	submit->op = spec->op;
 	submit->payload_type = spec->payload_type;
-	submit->payload_len = spec->payload_len;
 	submit->stop_len = stop_len;
 	submit->max_tokens = spec->max_tokens;
 	submit->sampling = spec->sampling;

@@ -17,6 +17,8 @@
  * @flags: LLM_SUBMIT_*; RECORDS is added
  * @max_tokens: 0: no limit
  * @payload: bytes of @payload_len
+ * @constraint_type: enum llm_constraint_type, 0: none
+ * @constraint: its text (constraint_len)
  * @stop: stop strings, NULL-terminated array, or NULL
  * @sampling: all zero is greedy
  * @model: NULL or empty: the default
@@ -31,6 +33,9 @@ struct llmos_spec {
 	uint32_t max_tokens;
 	const void *payload;
 	size_t payload_len;
+	unsigned int constraint_type;
+	const char *constraint;
+	size_t constraint_len;
 	const char *const *stop;
 	struct llm_sampling sampling;
 	const char *model;

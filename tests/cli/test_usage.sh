@@ -51,7 +51,7 @@ for command in $commands; do
 			missing+=" $option"
 		case $option in
 		--help | --json | --raw | --special | --no-bos | --ignore-eos | --ids | --bos | \
-			--no-wait | --batch | --all | --full)
+			--no-wait | --batch | --all | --full | --any-json)
 			value=() ;;
 		--logprobs) value=() ;;
 		--model | --address | --system | --stop) value=(x) ;;

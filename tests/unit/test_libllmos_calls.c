@@ -129,6 +129,45 @@ static void test_flags(void **state)
 	assert_memory_equal(f->fake->payload, "xEND\0\n\n", 8);
 }
 
+/* what an answer is held to stands in front of the prompt */
+static void test_constraints(void **state)
+{
+	static const struct {
+		struct llmos_generate_opts opts;
+		struct llm_constraint head;
+	} cases[] = {
+		{ { .grammar = "root ::= \"a\"" }, { LLM_CONSTRAINT_GRAMMAR, 12 } },
+		{ { .schema = "{}" }, { LLM_CONSTRAINT_SCHEMA, 2 } },
+		{ { .any_json = true }, { LLM_CONSTRAINT_JSON, 0 } },
+	};
+	struct fixture *f = *state;
+	size_t i;
+
+	connect_to(f);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *text = cases[i].opts.grammar ?: cases[i].opts.schema ?: "";
+		struct llmos_generate_opts opts = cases[i].opts;
+		const uint8_t *at = (const uint8_t *)f->fake->payload;
+
+		opts.size = sizeof(opts);
+		assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5, &opts), 0);
+		assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_RECORDS | LLM_SUBMIT_CONSTRAINT);
+		assert_int_equal(f->fake->submit.payload_len,
+				 sizeof(cases[i].head) + strlen(text) + 5);
+		at = (const uint8_t *)f->fake->payload;
+		assert_memory_equal(at, &cases[i].head, sizeof(cases[i].head));
+		assert_memory_equal(at + sizeof(cases[i].head), text, strlen(text));
+		assert_memory_equal(at + sizeof(cases[i].head) + strlen(text), "hello", 5);
+		opts.ignore_eos = true;
+		assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5, &opts), -EINVAL);
+		opts.ignore_eos = false;
+		opts.any_json = true;
+		opts.schema = "{}";
+		assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5, &opts), -EINVAL);
+		assert_non_null(strstr(llmos_error(f->llmos), "more than one"));
+	}
+}
+
 static void test_bad_strings(void **state)
 {
 	struct fixture *f = *state;
@@ -517,6 +556,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_numbers),
 		TEST(test_flags),
+		TEST(test_constraints),
 		TEST(test_bad_strings),
 		TEST(test_sizes),
 		TEST(test_payload_limit),

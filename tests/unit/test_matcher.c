@@ -288,7 +288,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	gram_vocab_free(vocab);
+	gram_vocab_unref(vocab);
 	tok_free(tok);
 	gguf_free(gguf);
 	vocab = NULL;

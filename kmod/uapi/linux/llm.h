@@ -172,6 +172,8 @@ enum llm_op {
  * @LLM_PAYLOAD_RAW: UTF-8, the text itself, no template
  * @LLM_PAYLOAD_CHAT: a sequence of struct llm_message, each followed by its text
  * @LLM_PAYLOAD_TOKENS: an array of __u32 token ids, used as they are
+ *
+ * With LLM_SUBMIT_CONSTRAINT, all this is behind a struct llm_constraint and its text.
  */
 enum llm_payload {
 	LLM_PAYLOAD_TEXT	= 0,
@@ -197,6 +199,31 @@ struct llm_message {
 	__u32 len;
 };
 
+/**
+ * enum llm_constraint_type - what an answer is held to
+ * @LLM_CONSTRAINT_JSON: any JSON; no text
+ * @LLM_CONSTRAINT_SCHEMA: what is valid under a JSON schema, which is the text
+ * @LLM_CONSTRAINT_GRAMMAR: what matches a grammar in GBNF, which is the text
+ */
+enum llm_constraint_type {
+	LLM_CONSTRAINT_JSON	= 1,
+	LLM_CONSTRAINT_SCHEMA	= 2,
+	LLM_CONSTRAINT_GRAMMAR	= 3,
+};
+
+/**
+ * struct llm_constraint - the start of a payload with LLM_SUBMIT_CONSTRAINT
+ * @type: enum llm_constraint_type
+ * @len: bytes of UTF-8 text that follow at once; the payload proper is behind them, without padding
+ *
+ * The answer matches at each of its tokens, and its end (LLM_FINISH_STOP) comes only where all of
+ * it does. What ends it early (LLM_FINISH_LENGTH, _STOP_STRING, _CONTEXT) may cut it off.
+ */
+struct llm_constraint {
+	__u32 type;
+	__u32 len;
+};
+
 /* struct llm_submit.flags */
 #define LLM_SUBMIT_RECORDS	(1U << 0) /* the answer is framed in struct llm_record */
 #define LLM_SUBMIT_SPECIAL	(1U << 1) /* special tokens in TEXT or RAW are parsed as such */
@@ -209,9 +236,13 @@ struct llm_message {
 					   * where a quota stands in the way
 					   */
 #define LLM_SUBMIT_BUFFER	(1U << 6) /* the payload is in a registered buffer; not on the socket */
+#define LLM_SUBMIT_CONSTRAINT	(1U << 7) /* GENERATE: the payload begins with a struct
+					   * llm_constraint; not with LLM_SUBMIT_IGNORE_EOS
+					   */
 /* those that both ways know */
 #define LLM_SUBMIT_FLAGS	(LLM_SUBMIT_RECORDS | LLM_SUBMIT_SPECIAL | LLM_SUBMIT_NO_BOS | \
-				 LLM_SUBMIT_IGNORE_EOS | LLM_SUBMIT_EDQUOT)
+				 LLM_SUBMIT_IGNORE_EOS | LLM_SUBMIT_EDQUOT | \
+				 LLM_SUBMIT_CONSTRAINT)
 
 /**
  * enum llm_class - how urgent a request is
