@@ -50,6 +50,23 @@ static const struct hub_name names_qwen3moe[] = {
 	{ 0 },
 };
 
+static const struct hub_name names_mixtral[] = {
+	NAMES_LLAMA,
+	{ "layers.#.block_sparse_moe.gate", "blk.#.ffn_gate_inp", HUB_AS_IS },
+	{ "layers.#.block_sparse_moe.experts.#.w1", "blk.#.ffn_gate.#", HUB_AS_IS },
+	{ "layers.#.block_sparse_moe.experts.#.w2", "blk.#.ffn_down.#", HUB_AS_IS },
+	{ "layers.#.block_sparse_moe.experts.#.w3", "blk.#.ffn_up.#", HUB_AS_IS },
+	{ 0 },
+};
+
+static const struct hub_name names_gemma1[] = {
+	NAMES_COMMON,
+	{ "norm", "output_norm", HUB_ADD_ONE },
+	{ "layers.#.input_layernorm", "blk.#.attn_norm", HUB_ADD_ONE },
+	{ "layers.#.post_attention_layernorm", "blk.#.ffn_norm", HUB_ADD_ONE },
+	{ 0 },
+};
+
 static const struct hub_name names_gemma[] = {
 	NAMES_COMMON,
 	{ "norm", "output_norm", HUB_ADD_ONE },
@@ -245,6 +262,20 @@ static int keys_mistral(const struct hub_config *c)
 	return r < 0 ? r : keys_llama(c);
 }
 
+static int keys_mixtral(const struct hub_config *c)
+{
+	uint32_t experts = 0, used = 0;
+	int r = hub_key_u32(c, "num_local_experts", 0, &experts);
+
+	if (r >= 0)
+		r = hub_key_u32(c, "num_experts_per_tok", 0, &used);
+	if (r >= 0)
+		r = hub_add_u32(c, "expert_count", experts);
+	if (r >= 0)
+		r = hub_add_u32(c, "expert_used_count", used);
+	return r < 0 ? r : keys_mistral(c);
+}
+
 static int keys_qwen(const struct hub_config *c)
 {
 	if (hub_key_bool(c, "use_sliding_window", false))
@@ -257,6 +288,7 @@ static int keys_qwen3moe(const struct hub_config *c)
 {
 	const char *count = json_object_get(c->json, "num_experts") ? "num_experts" :
 								      "num_local_experts";
+	const bool norm = hub_key_bool(c, "norm_topk_prob", false);
 	uint32_t experts = 0, used = 0, width = 0, step = 1;
 	int r;
 
@@ -265,9 +297,6 @@ static int keys_qwen3moe(const struct hub_config *c)
 	r = hub_key_u32(c, "decoder_sparse_step", 1, &step);
 	if (r >= 0 && step != 1)
 		return hub_refuse(c, "decoder_sparse_step");
-	/* GGUF has no key for it: in this architecture the weights of the chosen sum up to one */
-	if (r >= 0 && !hub_key_bool(c, "norm_topk_prob", false))
-		return hub_refuse(c, "norm_topk_prob");
 	if (r >= 0)
 		r = hub_key_u32(c, count, 0, &experts);
 	if (r >= 0)
@@ -280,7 +309,21 @@ static int keys_qwen3moe(const struct hub_config *c)
 		r = hub_add_u32(c, "expert_used_count", used);
 	if (r >= 0)
 		r = hub_add_u32(c, "expert_feed_forward_length", width);
+	if (r >= 0)
+		r = hub_add_bool(c, "expert_weights_norm", norm);
 	return r < 0 ? r : keys_qwen(c);
+}
+
+/* whatever "hidden_act" says: early files name another than the model was trained with */
+static int keys_gemma1(const struct hub_config *c)
+{
+	static const char *const known[] = { "gelu_pytorch_tanh", NULL };
+	const json_t *json = json_object_get(c->json, "hidden_activation");
+	int r = json && !json_is_null(json) ? check_activation(c, "hidden_activation", known) : 0;
+
+	if (r >= 0)
+		r = keys_rms(c);
+	return r < 0 ? r : hub_rope_load(c, rope_of(c));
 }
 
 static int keys_gemma(const struct hub_config *c)
@@ -309,11 +352,13 @@ static int add_softcap(const struct hub_config *c, const char *from, const char 
 {
 	const json_t *json = json_object_get(c->json, from);
 	float value = 0;
-	int r;
+	int r = 0;
 
-	if (!json || json_is_null(json))
+	/* null is none, and nothing is what the architecture says */
+	if (!json)
 		return 0;
-	r = hub_key_f32(c, c->json, from, &value);
+	if (!json_is_null(json))
+		r = hub_key_f32(c, c->json, from, &value);
 	return r < 0 ? r : hub_add_f32(c, to, value);
 }
 
@@ -406,9 +451,11 @@ static int keys_gpt2(const struct hub_config *c)
 static const struct hub_arch archs[] = {
 	{ "llama", "llama", "model.", names_llama, false, keys_llama },
 	{ "mistral", "llama", "model.", names_llama, false, keys_mistral },
+	{ "mixtral", "llama", "model.", names_mixtral, false, keys_mixtral },
 	{ "qwen2", "qwen2", "model.", names_llama, false, keys_qwen },
 	{ "qwen3", "qwen3", "model.", names_qwen3, false, keys_qwen },
 	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, keys_qwen3moe },
+	{ "gemma", "gemma", "model.", names_gemma1, true, keys_gemma1 },
 	{ "gemma2", "gemma2", "model.", names_gemma, true, keys_gemma2 },
 	{ "gemma3_text", "gemma3", "model.", names_gemma, true, keys_gemma3 },
 	{ "phi3", "phi3", "model.", names_phi3, false, keys_phi3 },

@@ -86,6 +86,11 @@ int hub_add_f32(const struct hub_config *c, const char *to, float value)
 	return added(c, to, gguf_add_f32(c->gguf, full_key(c, to).text, value));
 }
 
+int hub_add_bool(const struct hub_config *c, const char *to, bool value)
+{
+	return added(c, to, gguf_add_bool(c->gguf, full_key(c, to).text, value));
+}
+
 int hub_add_string(const struct hub_config *c, const char *to, const char *value)
 {
 	return added(c, to, gguf_add_string(c->gguf, full_key(c, to).text, value, strlen(value)));

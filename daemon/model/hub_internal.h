@@ -80,6 +80,7 @@ bool hub_key_bool(const struct hub_config *c, const char *from, bool fallback);
 /** hub_add_u32() - add the key "<architecture>.<to>" */
 int hub_add_u32(const struct hub_config *c, const char *to, uint32_t value);
 int hub_add_f32(const struct hub_config *c, const char *to, float value);
+int hub_add_bool(const struct hub_config *c, const char *to, bool value);
 int hub_add_string(const struct hub_config *c, const char *to, const char *value);
 /** hub_refuse() - -EOPNOTSUPP: this key has a value that is not supported */
 int hub_refuse(const struct hub_config *c, const char *key);

@@ -28,8 +28,8 @@ def report(name, ok, text):
         FAILED.append(name)
 
 
-def ours(arguments, what, folder, data):
-    done = subprocess.run([arguments.build + "/tests/peers/peer_model", what, str(folder)], input=data,
+def ours(arguments, what, folder, data, *more):
+    done = subprocess.run([arguments.build + "/tests/peers/peer_model", what, str(folder), *more], input=data,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
         raise RuntimeError(done.stderr.decode().strip())
@@ -63,19 +63,36 @@ MODELS = {
                           1e-5, {}),
     "mistral": ("Mistral", {"sliding_window": None}, "float32", 1e-5, {}),
     "mistral-window": ("Mistral", {"sliding_window": 32}, "float32", 1e-5, {}),
+    "mixtral": ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}, "float32", 1e-5,
+                {}),
     "qwen2": ("Qwen2", {}, "float32", 1e-5, {}),
     "qwen3": ("Qwen3", {"head_dim": 32}, "float32", 1e-5, {}),
     "qwen3moe": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2,
                               "moe_intermediate_size": 32, "norm_topk_prob": True}, "float32", 1e-5, {}),
+    "gemma": ("Gemma", {"head_dim": 32}, "float32", 1e-5, {}),
     "gemma2": ("Gemma2", {"head_dim": 32, "sliding_window": 32, "query_pre_attn_scalar": 32},
                "float32", 1e-5, {}),
     "gemma2-scale": ("Gemma2", {"head_dim": 32, "sliding_window": 32, "query_pre_attn_scalar": 24},
                      "float32", 1e-5, {}),
+    "gemma2-uncapped": ("Gemma2", {"head_dim": 32, "sliding_window": 32, "query_pre_attn_scalar": 32,
+                                   "attn_logit_softcapping": None, "final_logit_softcapping": None},
+                        "float32", 1e-5, {}),
     "gemma3": ("Gemma3", {"head_dim": 32, "sliding_window": 32, "num_hidden_layers": 7,
                           "query_pre_attn_scalar": 32}, "float32", 1e-5, {}),
     "phi3": ("Phi3", {"pad_token_id": 0}, "float32", 1e-5, {}),
     "phi3-longrope": ("Phi3", {"pad_token_id": 0, "original_max_position_embeddings": 64,
                                "rope_parameters": LONG}, "float32", 1e-5, {}),
+    "qwen3moe-raw": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2,
+                                  "moe_intermediate_size": 32, "norm_topk_prob": False}, "float32", 1e-5, {}),
+    "phi3-longrope-long": ("Phi3", {"pad_token_id": 0, "original_max_position_embeddings": 64,
+                                    "rope_parameters": LONG}, "float32", 1e-5, {}),
+    "gemma3-scaled": ("Gemma3", {"head_dim": 32, "sliding_window": 32, "num_hidden_layers": 7,
+                                 "query_pre_attn_scalar": 32,
+                                 "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0,
+                                                                        "rope_theta": 1e6},
+                                                     "sliding_attention": {"rope_type": "default",
+                                                                           "rope_theta": 1e4}}},
+                      "float32", 1e-5, {}),
     "gpt2": ("GPT2", {}, "float32", 1e-5, {}),
 }
 CONFIGS = {"Gemma3": "Gemma3TextConfig"}
@@ -93,6 +110,7 @@ def make_model(name, folder):
         sizes = dict(SIZES)
     config = getattr(transformers, CONFIGS.get(family, family + "Config"))(**(sizes | settings))
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"    # the others have no float64
     model = getattr(transformers, HEADS.get(family, family + "ForCausalLM"))(config)
     with torch.no_grad():
         for key, value in model.named_parameters():
@@ -111,10 +129,12 @@ def compare_model(arguments, name, where):
     folder = where / name
     model = make_model(name, folder).to(torch.float64).eval()
     vocab = model.config.vocab_size
-    ids = [(7 * i * i + 3 * i) % vocab for i in range(150)]
+    # of LongRoPE the shorter factors, unless a longer context is asked for
+    count, more = (150, ("256",)) if name.endswith("-long") else (60 if "longrope" in name else 150, ())
+    ids = [(7 * i * i + 3 * i) % vocab for i in range(count)]
     with torch.no_grad():
         want = model(torch.tensor([ids])).logits[0].numpy()
-    got = np.frombuffer(ours(arguments, "logits", folder, " ".join(map(str, ids)).encode()),
+    got = np.frombuffer(ours(arguments, "logits", folder, " ".join(map(str, ids)).encode(), *more),
                         dtype=np.float32).reshape(want.shape).astype(np.float64)
     error = np.sqrt(((got - want) ** 2).sum() / (want ** 2).sum())
     bound = MODELS[name][3]

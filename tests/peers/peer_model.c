@@ -3,7 +3,8 @@
  * What the engine makes of a model, for scripts that compare it with other programs:
  *
  *   peer_model ids MODEL      texts from stdin, each ended by a NUL, to a line of token ids each
- *   peer_model logits MODEL   token ids from stdin to their logits, (count, vocab) float32, on stdout
+ *   peer_model logits MODEL [CONTEXT]
+ *                             token ids from stdin to their logits, (count, vocab) float32, on stdout
  *
  * MODEL is a GGUF file or a hub's folder. Control tokens that are spelled out in a text are read as
  * such, and what the model wants around a text is put there.
@@ -71,9 +72,9 @@ static int print_ids(const char *path)
 	return text ? 0 : 1;
 }
 
-static int print_logits(const char *path)
+static int print_logits(const char *path, unsigned int context)
 {
-	const struct engine_config config = { .threads = 1, .kv_type = "f32",
+	const struct engine_config config = { .threads = 1, .kv_type = "f32", .context = context,
 					      .batch_tokens = BATCH, .logits_rows = BATCH };
 	struct engine_model_info info;
 	struct engine_model *model = NULL;
@@ -115,8 +116,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "ids"))
 		return print_ids(argv[2]);
-	if (argc == 3 && !strcmp(argv[1], "logits"))
-		return print_logits(argv[2]);
-	fprintf(stderr, "usage: peer_model ids|logits MODEL\n");
+	if ((argc == 3 || argc == 4) && !strcmp(argv[1], "logits"))
+		return print_logits(argv[2], argc == 4 ? (unsigned int)strtoul(argv[3], NULL, 10) : 0);
+	fprintf(stderr, "usage: peer_model ids MODEL | logits MODEL [CONTEXT]\n");
 	return 64;
 }
