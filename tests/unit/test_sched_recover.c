@@ -260,6 +260,114 @@ static void submit_crowd(void)
 	}
 }
 
+/* answers that are held to a grammar, one with its log-probabilities, and one that is cut off */
+static void hold(enum llm_constraint_type type, const char *grammar, uint32_t max_tokens,
+		 unsigned int seed)
+{
+	const struct llm_constraint head = { .type = type, .len = (uint32_t)strlen(grammar) };
+	struct test_request *request;
+	uint8_t payload[256];
+	size_t len = sizeof(head);
+
+	memcpy(payload, &head, sizeof(head));
+	memcpy(payload + len, grammar, head.len);
+	len += head.len;
+	memcpy(payload + len, "a prompt", 8);
+	request = test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_RAW, payload, len + 8);
+	request->event.flags = LLM_SUBMIT_CONSTRAINT;
+	request->event.max_tokens = max_tokens;
+	request->event.sampling = (struct llm_sampling){
+		.seed = seed,
+		.temperature = seed ? 1500000 : 0,
+		.top_k = seed % 2 ? 30 : 0,
+	};
+}
+
+#define HELD_GRAMMAR	"root ::= [ab]{3} \"-\" ([0-9]{4} | \"the end\")"
+#define HELD_SCHEMA	"{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"maximum\":99," \
+			"\"minimum\":10},\"minItems\":2,\"maxItems\":4}"
+
+static void submit_held(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		hold(LLM_CONSTRAINT_GRAMMAR, HELD_GRAMMAR, 0, i);
+	hold(LLM_CONSTRAINT_SCHEMA, HELD_SCHEMA, 0, 7);
+	hold(LLM_CONSTRAINT_SCHEMA, "{\"type\":\"string\",\"minLength\":40}", 5, 8);
+	broker.requests[2].event.flags |= LLM_SUBMIT_RECORDS;
+	broker.requests[2].event.sampling.top_logprobs = 2;
+	ask("among others", 12);
+}
+
+static bool is_held_to(const struct bytes *output)
+{
+	char text[64] = "";
+
+	memcpy(text, bytes_data(output), MIN(output->len, sizeof(text) - 1));
+	if (strspn(text, "ab") != 3 || text[3] != '-')
+		return false;
+	return !strcmp(text + 4, "the end") || (strspn(text + 4, "0123456789") == 4 && !text[8]);
+}
+
+static void test_held_to_grammar(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	test_broker_init(&broker);
+	submit_held();
+	test_run_all(&broker, &config);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(broker.requests[i].status, 0);
+		assert_int_equal(broker.requests[i].finish, LLM_FINISH_STOP);
+	}
+	for (i = 0; i < 2; i++)
+		assert_true(is_held_to(&broker.requests[i].output));
+	assert_int_equal(broker.requests[4].finish, LLM_FINISH_LENGTH);
+	assert_int_equal(broker.requests[4].event.output_tokens, 5);
+	test_broker_free(&broker);
+	in_all_ways(submit_held);
+	everywhere(submit_held, 0, false);
+}
+
+/* what is no grammar, or can not be one here, is told in words */
+static void test_held_to_nothing(void **state)
+{
+	static const struct {
+		enum llm_constraint_type type;
+		const char *grammar;
+		int status;
+	} cases[] = {
+		{ LLM_CONSTRAINT_GRAMMAR, "root ::=  (", -EINVAL },
+		{ LLM_CONSTRAINT_SCHEMA, "{\"not\":{}}", -EOPNOTSUPP },
+		{ LLM_CONSTRAINT_JSON, "x", -EINVAL },
+		{ 0, "", -EINVAL },
+		{ 4, "", -EINVAL },
+	};
+	unsigned int i;
+
+	(void)state;
+	test_broker_init(&broker);
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		hold(cases[i].type, cases[i].grammar, 4, 0);
+	/* an answer without an end, another operation, heads that are cut off */
+	for (; i < ARRAY_SIZE(cases) + 4; i++)
+		hold(LLM_CONSTRAINT_JSON, "", 4, 0);
+	broker.requests[i - 4].event.flags |= LLM_SUBMIT_IGNORE_EOS;
+	broker.requests[i - 3].event.op = LLM_OP_SCORE;
+	broker.requests[i - 3].event.flags |= LLM_SUBMIT_RECORDS;
+	broker.requests[i - 2].event.payload_len = sizeof(struct llm_constraint) - 1;
+	broker.requests[i - 1].data[sizeof(uint32_t)] = 200;
+	test_run_all(&broker, &config);
+	for (i = 0; i < broker.count; i++) {
+		assert_true(broker.requests[i].ended);
+		assert_int_equal(broker.requests[i].status,
+				 i < ARRAY_SIZE(cases) ? cases[i].status : -EINVAL);
+	}
+	test_broker_free(&broker);
+}
+
 static void test_greedy(void **state)
 {
 	(void)state;
@@ -525,9 +633,10 @@ int main(void)
 		TEST(test_control), TEST(test_crowd), TEST(test_every_third_commit),
 		TEST(test_chosen_seed), TEST(test_model_replaced), TEST(test_default_changed),
 		TEST(test_foreign_journal), TEST(test_recomputing_is_told), TEST(test_wild_ids),
+		TEST(test_held_to_grammar), TEST(test_held_to_nothing),
 		GUESSED(test_greedy), GUESSED(test_sampled), GUESSED(test_stop),
 		GUESSED(test_records), GUESSED(test_logprobs),
-		GUESSED(test_score), GUESSED(test_crowd), GUESSED(test_every_third_commit),
+		GUESSED(test_held_to_grammar), GUESSED(test_score), GUESSED(test_crowd), GUESSED(test_every_third_commit),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
