@@ -51,5 +51,13 @@ mv "$TMP/models/cut/new" "$TMP/models/cut/model-00002-of-00003.safetensors"
 ctl run cut --raw --temperature 0 -n 8 'the cat' >"$TMP/two" 2>&1
 is $? 0 "mended, it answers"
 same "$TMP/one" "$TMP/two" "as the whole one"
+
+# a shard that was cut off in place: seen before the next answer, and not by losing pages
+: >"$TMP/models/cut/model-00001-of-00003.safetensors"
+ctl run cut --raw -n 8 'another cat' >"$TMP/out" 2>&1
+isnt $? 0 "one that was cut off since is not asked"
+has "$TMP/out" "model-00001-of-00003.safetensors.*empty" "the file is named"
+ctl run tiny --raw --temperature 0 -n 8 'the cat' >"$TMP/two" 2>&1
+same "$TMP/one" "$TMP/two" "the others answer on"
 daemon_stop
 done_testing
