@@ -9,6 +9,8 @@
 
 #include "grammar/grammar.h"
 
+#define SCHEMA_WORK_MAX	(1U << 21)	/* steps, some of which copy an object */
+
 /* keywords that ask for something and are understood */
 static const char *const known[] = {
 	"$ref", "type", "enum", "const", "allOf", "anyOf", "oneOf", "properties", "required",
@@ -75,6 +77,15 @@ int schema_refused(struct schema *s, const char *keyword, const char *why)
 {
 	return error_set(s->error, -EOPNOTSUPP, "schema: '%.60s'%s%s is not supported", keyword,
 			 why ? " " : "", why ?: "");
+}
+
+int schema_work(struct schema *s, uint64_t steps)
+{
+	s->work += steps;
+	if (s->build.error)
+		return s->build.error;
+	return s->work > SCHEMA_WORK_MAX ?
+	       error_set(s->error, -E2BIG, "schema: there is too much to put together") : 0;
 }
 
 static int check_keywords(struct schema *s, json_t *schema)
@@ -384,8 +395,10 @@ static int add_object_schema(struct schema *s, json_t *schema, uint32_t *ret)
 
 int schema_add(struct schema *s, json_t *schema, uint32_t *ret)
 {
-	int r;
+	int r = schema_work(s, 8);
 
+	if (r < 0)
+		return r;
 	if (json_is_true(schema)) {
 		*ret = gram_json_value(&s->json);
 		return 0;

@@ -17,6 +17,7 @@
  * @refs: rules of what was referred to, by the text of the reference
  * @made: an array of schemas that were put together from others
  * @depth: schemas within schemas
+ * @work: steps of putting schemas together and comparing them; see schema_work()
  */
 struct schema {
 	struct gram_build build;
@@ -25,12 +26,15 @@ struct schema {
 	struct table refs;
 	json_t *made;
 	unsigned int depth;
+	uint64_t work;
 	struct error *error;
 };
 
 /** schema_add() - the expression of any schema; 0 or as gram_new_schema() */
 int schema_add(struct schema *s, json_t *schema, uint32_t *ret);
 
+/** schema_work() - so many steps more; 0, or -E2BIG: it would take too long */
+int schema_work(struct schema *s, uint64_t steps);
 /** schema_refused() - a keyword that is there and not known; -EOPNOTSUPP */
 int schema_refused(struct schema *s, const char *keyword, const char *why);
 

@@ -57,11 +57,15 @@ int schema_resolve(struct schema *s, json_t *reference, json_t **ret)
 	const char *text = json_string_value(reference), *at = text;
 	_cleanup_free_ char *part = NULL;
 	json_t *found = s->root;
+	int r;
 
 	if (!text)
 		return error_set(s->error, -EINVAL, "schema: '$ref' is not a string");
 	if (*at++ != '#' || (*at && *at != '/'))
 		return schema_refused(s, text, "as a '$ref'");
+	r = schema_work(s, json_string_length(reference) / 64);
+	if (r < 0)
+		return r;
 	part = malloc(strlen(text) + 1);
 	if (!part)
 		return -ENOMEM;
@@ -231,6 +235,26 @@ static int without_reference(struct schema *s, json_t **schema)
 	return 0;
 }
 
+static uint64_t members(const json_t *schema, const char *keyword)
+{
+	const json_t *value = json_object_get(schema, keyword);
+
+	return json_object_size(value) + json_array_size(value);
+}
+
+/* what merge_properties() and merge_lists() have to look at */
+static uint64_t merge_steps(const json_t *a, const json_t *b)
+{
+	static const char *const lists[] = { "required", "enum", "allOf", "type" };
+	uint64_t steps = 8 + json_object_size(a) + json_object_size(b) +
+			 members(a, "properties") + members(b, "properties");
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		steps += members(a, lists[i]) * members(b, lists[i]) + members(a, lists[i]) +
+			 members(b, lists[i]);
+	return steps;
+}
+
 int schema_merge(struct schema *s, json_t *a, json_t *b, json_t **ret)
 {
 	const char *keyword;
@@ -240,6 +264,8 @@ int schema_merge(struct schema *s, json_t *a, json_t *b, json_t **ret)
 	r = without_reference(s, &a);
 	if (!r)
 		r = without_reference(s, &b);
+	if (!r)
+		r = schema_work(s, merge_steps(a, b));
 	if (r < 0)
 		return r;
 	if (json_is_boolean(a) || json_is_boolean(b)) {
@@ -372,7 +398,7 @@ static bool properties_disjoint(struct schema *s, json_t *a, json_t *b, unsigned
 bool schema_disjoint(struct schema *s, json_t *a, json_t *b, unsigned int depth)
 {
 	if (depth > DISJOINT_DEPTH_MAX || without_reference(s, &a) < 0 ||
-	    without_reference(s, &b) < 0)
+	    without_reference(s, &b) < 0 || schema_work(s, merge_steps(a, b)) < 0)
 		return false;
 	if (json_is_false(a) || json_is_false(b))
 		return true;

@@ -357,6 +357,28 @@ static void schema_refuses(void **state)
 
 /* ---- what is large ---- */
 
+/* schemas of which there are more combinations than anyone can wait for */
+static char *combined(const char *format, unsigned int count, const char *root)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	assert_non_null(to);
+	fprintf(to, "{\"$defs\":{\"d%u\":{\"type\":\"string\"}", count);
+	for (unsigned int i = 0; i < count; i++) {
+		fprintf(to, ",\"d%u\":", i);
+		for (const char *p = format; *p; p++)
+			if (*p == '@')
+				fprintf(to, "%u", i + 1);
+			else
+				fputc(*p, to);
+	}
+	fprintf(to, "},%s}", root);
+	fclose(to);
+	return text;
+}
+
 /* @part @count times, between the others; to be freed */
 static char *repeated(const char *before, const char *part, size_t count, const char *after)
 {
@@ -399,6 +421,19 @@ static void large(void **state)
 	expect(repeated("", "[", 500000, ""), -EINVAL, gram_new_schema);
 	expect(repeated("", "{\"anyOf\":[", 1000, ""), -EINVAL, gram_new_schema);
 	expect(repeated("{\"enum\":[0", ",1", 400000, "]}"), 0, gram_new_schema);
+	/* each has twice the schemas of the one before, put together with something else */
+	expect(combined("{\"maxLength\":9,\"anyOf\":[{\"$ref\":\"#/$defs/d@\"},"
+			"{\"$ref\":\"#/$defs/d@\"}]}", 40, "\"$ref\":\"#/$defs/d0\""),
+	       -E2BIG, gram_new_schema);
+	expect(combined("{\"type\":\"object\",\"required\":[\"a\",\"b\"],\"properties\":{\"a\":{\"$ref\":"
+			"\"#/$defs/d@\"},\"b\":{\"$ref\":\"#/$defs/d@\"}}}", 8,
+			"\"oneOf\":[{\"$ref\":\"#/$defs/d0\"},{\"$ref\":\"#/$defs/d0\"}]"),
+	       -EOPNOTSUPP, gram_new_schema);
+	expect(repeated("{\"allOf\":[{\"enum\":[0", ",1", 100000,
+			"]},{\"enum\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23]}]}"),
+	       -E2BIG, gram_new_schema);
+	expect(repeated("{\"allOf\":[true", ",{\"properties\":{},\"required\":[\"a\"]}", 20000, "]}"), 0,
+	       gram_new_schema);
 	expect(repeated("{\"pattern\":\"", "(", 200000, "\"}"), -E2BIG, gram_new_schema);
 	expect(repeated("{\"pattern\":\"", "a?", 100000, "\"}"), 0, gram_new_schema);
 }
