@@ -11,6 +11,7 @@
 
 #define HEADS	4	/* at once */
 #define VECTORS	4	/* of the output at once */
+#define USUAL_DIM	64	/* of a head, and few enough for registers */
 
 /* elements [i, i + 16) of a row, of which those in @mask are there */
 KERN_INLINE __m512 load_row(const uint8_t *row, uint32_t i, __mmask16 mask, bool f16)
@@ -30,11 +31,15 @@ KERN_INLINE void score_step(const float *q, uint32_t head_dim, const uint8_t *ke
 					 k, acc[h]);
 }
 
-/* scores of @count keys that follow one another in a page; -inf behind them */
+/*
+ * Scores of @count keys that follow one another in a page; -inf behind them. Where @head_dim is a
+ * constant, the queries stay in registers.
+ */
 KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uint8_t *keys,
-			    uint32_t count, float *scores, size_t stride, bool f16, int heads)
+			    uint32_t count, float *scores, size_t stride, bool f16, int heads,
+			    uint32_t head_dim)
 {
-	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
+	const size_t row_bytes = (size_t)head_dim * (f16 ? 2 : 4);
 	__m512 lanes[HEADS][16];
 
 	for (uint32_t t = 0; t < count; t++, keys += row_bytes) {
@@ -43,10 +48,10 @@ KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uin
 
 		for (int h = 0; h < heads; h++)
 			acc[h] = _mm512_setzero_ps();
-		for (; i + 16 <= a->head_dim; i += 16)
-			score_step(q, a->head_dim, keys, i, 0xffff, f16, heads, acc);
-		if (i < a->head_dim)
-			score_step(q, a->head_dim, keys, i, 0xff, f16, heads, acc);
+		for (; i + 16 <= head_dim; i += 16)
+			score_step(q, head_dim, keys, i, 0xffff, f16, heads, acc);
+		if (i < head_dim)
+			score_step(q, head_dim, keys, i, 0xff, f16, heads, acc);
 		for (int h = 0; h < heads; h++)
 			lanes[h][t] = acc[h];
 	}
@@ -62,16 +67,16 @@ KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uin
 }
 
 KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *scores, size_t stride,
-			   bool f16, int heads)
+			   bool f16, int heads, uint32_t head_dim)
 {
-	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
+	const size_t row_bytes = (size_t)head_dim * (f16 ? 2 : 4);
 
 	for (uint32_t t = 0; t < a->tokens; t += 16) {
 		const uint8_t *page = a->k_pages[t / a->page_tokens];
 		uint32_t count = a->tokens - t < 16 ? a->tokens - t : 16;
 
 		score_keys(a, q, page + t % a->page_tokens * row_bytes, count, scores + t, stride,
-			   f16, heads);
+			   f16, heads, head_dim);
 	}
 }
 
@@ -158,7 +163,10 @@ KERN_INLINE void attend(const struct kern_attn *a, uint32_t head, bool f16, int 
 	float factors[HEADS];
 	uint32_t i = 0;
 
-	score_all(a, q, scores, stride, f16, heads);
+	if (a->head_dim == USUAL_DIM)
+		score_all(a, q, scores, stride, f16, heads, USUAL_DIM);
+	else
+		score_all(a, q, scores, stride, f16, heads, a->head_dim);
 	for (int h = 0; h < heads; h++)
 		factors[h] = softmax(scores + h * stride, stride);
 	for (; i + 16 * VECTORS <= a->head_dim; i += 16 * VECTORS)
