@@ -95,8 +95,9 @@ class Llmosd:
         models, file = os.path.split(args.model)
         command = [
             os.path.join(args.build, "llmosd"), "--config=/dev/null", "--device=none",
-            "--listen=" + self.address, "--models=" + models, "--default-model=" + file.removesuffix(".gguf"), "--preload=yes",
-            f"--threads={args.threads}", f"--slots={SLOTS}", "--log-level=error",
+            "--listen=" + self.address, "--models=" + models, "--preload=yes",
+            "--default-model=" + file.removesuffix(".gguf"), f"--threads={args.threads}",
+            f"--slots={SLOTS}", "--log-level=error",
         ]  # fmt: skip
         self.process = subprocess.Popen(command)
         wait_for(self.process, lambda: os.path.exists(self.path), self.name)
@@ -163,7 +164,7 @@ class LlamaServer:
         if response.status != 200:
             sys.exit(f"bench_serve: {self.name}: {response.read().decode()}")
         for line in response:
-            if not line.startswith(b"data: "):
+            if not line.startswith(b"data: {"):
                 continue
             now = time.monotonic() - start
             event = json.loads(line[6:])
