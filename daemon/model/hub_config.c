@@ -51,10 +51,13 @@ bool hub_key_bool(const struct hub_config *c, const char *from, bool fallback)
 int hub_refuse(const struct hub_config *c, const char *key)
 {
 	const json_t *json = json_object_get(c->json, key);
-	_cleanup_free_ char *text = json ? json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	_cleanup_free_ char *text = NULL;
 
-	return error_set(c->error, -EOPNOTSUPP, HUB_CONFIG ": '%s' is '%.60s', which is not supported",
-			 key, text ? text : "missing");
+	if (json)
+		text = json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+	return error_set(c->error, -EOPNOTSUPP,
+			 HUB_CONFIG ": '%s' is '%.60s', which is not supported", key,
+			 text ? text : "missing");
 }
 
 static int added(const struct hub_config *c, const char *to, int r)
@@ -99,8 +102,8 @@ int hub_add_string(const struct hub_config *c, const char *to, const char *value
 /* ---- what all models have ---- */
 
 /* @old: what GPT-2 calls it, who came before the names were settled */
-static int size_key(const struct hub_config *c, const char *from, const char *old, uint32_t fallback,
-		    uint32_t *ret)
+static int size_key(const struct hub_config *c, const char *from, const char *old,
+		    uint32_t fallback, uint32_t *ret)
 {
 	const bool is_old = old && !json_object_get(c->json, from) && json_object_get(c->json, old);
 

@@ -122,8 +122,9 @@ static int add_longrope_factors(const struct hub_config *c, const json_t *json, 
 	int r;
 
 	if (json_array_size(list) != pairs)
-		return error_set(c->error, -EBADMSG, HUB_CONFIG ": '%s' has %zu factors for %u pairs",
-				 from, json_array_size(list), dim / 2);
+		return error_set(c->error, -EBADMSG,
+				 HUB_CONFIG ": '%s' has %zu factors for %u pairs", from,
+				 json_array_size(list), dim / 2);
 	factors = gguf_alloc(c->gguf, pairs * sizeof(*factors));
 	if (!factors)
 		return error_set(c->error, -ENOMEM, HUB_CONFIG ": %s", strerror(ENOMEM));
@@ -181,8 +182,8 @@ static int add_scaling(const struct hub_config *c, const json_t *json, uint32_t 
 		return add_yarn(c, json);
 	if (json_is(type, "longrope") || json_is(type, "su"))
 		return add_longrope(c, json, dim);
-	return error_set(c->error, -EOPNOTSUPP, HUB_CONFIG ": rope scaling '%s' is not supported",
-			 json_show(type).text);
+	return error_set(c->error, -EOPNOTSUPP,
+			 HUB_CONFIG ": rope scaling '%s' is not supported", json_show(type).text);
 }
 
 int hub_rope_load(const struct hub_config *c, const json_t *json)

@@ -16,7 +16,8 @@ int json_parse(json_t **ret, const char *text, size_t len, size_t max, const cha
 	json_t *json;
 
 	if (len > max)
-		return error_set(error, -E2BIG, "'%s': %zu bytes, the limit is %zu", what, len, max);
+		return error_set(error, -E2BIG, "'%s': %zu bytes, the limit is %zu", what, len,
+				 max);
 	json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL |
 			  JSON_DECODE_INT_AS_REAL, &why);
 	if (!json && json_error_code(&why) == json_error_out_of_memory)

@@ -125,9 +125,8 @@ static int parse_place(struct reader *r, struct safetensor *tensor, const json_t
 				 "cut off: tensor '%s' ends at %" PRIu64 ", there are %zu bytes",
 				 show(tensor->name).text, end, r->size_bytes);
 	if (!shape_bytes(tensor, bits, &bytes) || bytes != end - begin)
-		return error_set(r->error, -EBADMSG,
-				 "tensor '%s' has %" PRIu64 " bytes, which is not what its shape says",
-				 show(tensor->name).text, end - begin);
+		return error_set(r->error, -EBADMSG, "tensor '%s' has %" PRIu64
+				 " bytes, which is not what its shape says", show(tensor->name).text, end - begin);
 	tensor->data = r->data + begin;
 	tensor->size_bytes = (size_t)bytes;
 	return 0;
@@ -141,9 +140,11 @@ static int parse_tensor(struct reader *r, const char *name, const json_t *json)
 
 	tensor->name = name;
 	if (!*name || strlen(name) > NAME_MAX_BYTES)
-		return error_set(r->error, -EBADMSG, "a tensor's name has %zu bytes", strlen(name));
+		return error_set(r->error, -EBADMSG, "a tensor's name has %zu bytes",
+				 strlen(name));
 	if (!json_is_object(json))
-		return error_set(r->error, -EBADMSG, "tensor '%s' is not an object", show(name).text);
+		return error_set(r->error, -EBADMSG, "tensor '%s' is not an object",
+				 show(name).text);
 	if ((e = parse_dtype(r, tensor, json_object_get(json, "dtype"), &dtype)) < 0 ||
 	    (e = parse_shape(r, tensor, json_object_get(json, "shape"))) < 0 ||
 	    (e = parse_place(r, tensor, json_object_get(json, "data_offsets"), dtype->bits)) < 0)
@@ -215,7 +216,8 @@ static int parse_tensors(struct reader *r)
 	return check_places(r);
 }
 
-static int parse(struct safetensors *file, const char *data, size_t size_bytes, struct error *error)
+static int parse(struct safetensors *file, const char *data, size_t size_bytes,
+		 struct error *error)
 {
 	struct reader r = { .file = file, .error = error };
 	uint64_t header_bytes;
