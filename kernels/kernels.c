@@ -21,8 +21,10 @@ static const struct kern_type_info types[KERN_TYPE_COUNT] = {
 	[KERN_BF16] = TYPE("BF16", 1, 2),      [KERN_Q8_0] = TYPE("Q8_0", 32, 34),
 	[KERN_Q4_0] = TYPE("Q4_0", 32, 18),    [KERN_Q4_1] = TYPE("Q4_1", 32, 20),
 	[KERN_Q5_0] = TYPE("Q5_0", 32, 22),    [KERN_Q5_1] = TYPE("Q5_1", 32, 24),
+	[KERN_Q2_K] = TYPE("Q2_K", 256, 84),   [KERN_Q3_K] = TYPE("Q3_K", 256, 110),
 	[KERN_Q4_K] = TYPE("Q4_K", 256, 144),  [KERN_Q5_K] = TYPE("Q5_K", 256, 176),
-	[KERN_Q6_K] = TYPE("Q6_K", 256, 210),
+	[KERN_Q6_K] = TYPE("Q6_K", 256, 210),  [KERN_IQ4_NL] = TYPE("IQ4_NL", 32, 18),
+	[KERN_IQ4_XS] = TYPE("IQ4_XS", 256, 136), [KERN_MXFP4] = TYPE("MXFP4", 32, 17),
 };
 
 const struct kern_type_info *kern_type_info(uint32_t type)

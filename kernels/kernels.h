@@ -26,11 +26,16 @@ enum kern_type {
 	KERN_Q5_0 = 6,
 	KERN_Q5_1 = 7,
 	KERN_Q8_0 = 8,
+	KERN_Q2_K = 10,
+	KERN_Q3_K = 11,
 	KERN_Q4_K = 12,
 	KERN_Q5_K = 13,
 	KERN_Q6_K = 14,
+	KERN_IQ4_NL = 20,
+	KERN_IQ4_XS = 23,
 	KERN_BF16 = 30,
-	KERN_TYPE_COUNT = 31,
+	KERN_MXFP4 = 39,
+	KERN_TYPE_COUNT = 40,
 };
 
 /**
@@ -113,7 +118,9 @@ struct kern_attn {
  * FMA lanes, 16 for each output (F32, F16, BF16). Tolerance against ref: NMSE 1e-12 for F32, F16
  * and BF16 up to 32768 columns, and for the others where 8 bits hold the activations exactly;
  * 2e-4 where they are rounded to 8 bits, in blocks of 32 with a float32 scale. An activation that
- * is not finite makes all outputs of its token NaN; blocks below 2^-110 count as zero.
+ * is not finite makes all outputs of its token NaN; blocks below 2^-110 count as zero. Every byte of
+ * a block is legal: a scale that is not finite makes what it is multiplied with so, in its own row.
+ * MXFP4 has none such: its exponent 255 is 2^127 here, as it is for whoever writes these files.
  */
 struct kern_matmul {
 	size_t (*act_bytes)(uint32_t cols);

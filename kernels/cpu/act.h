@@ -21,14 +21,14 @@
  * @d: scales
  * @s: d times the sum of q
  * @neg: minus the sum of q
- * @neg_low: minus the sum of the first 16 q
+ * @neg_halves: minus the sums of the first and of the last 16 q
  */
 struct act8 {
 	int8_t q[8][32];
 	float d[8];
 	float s[8];
 	int32_t neg[8];
-	int32_t neg_low[8];
+	int16_t neg_halves[8][2];
 };
 
 #endif /* LLMOS_KERNELS_ACT_H */

@@ -19,7 +19,8 @@ static void put_block(struct act8 *a, int lane, const struct quant_block *b)
 	a->d[lane] = b->d;
 	a->s[lane] = b->d * (float)(b->sum_low + b->sum_high);
 	a->neg[lane] = -(b->sum_low + b->sum_high);
-	a->neg_low[lane] = -b->sum_low;
+	a->neg_halves[lane][0] = (int16_t)-b->sum_low;
+	a->neg_halves[lane][1] = (int16_t)-b->sum_high;
 }
 
 void kern_act_q8_pack_avx2(void *act, const float *x, uint32_t cols)

@@ -7,22 +7,40 @@
 #define LLMOS_KERNELS_CHUNK_AVX2_H
 
 #include "kernels/cpu/act.h"
+#include "kernels/cpu/chunk.h"
 #include "kernels/cpu/simd_avx2.h"
 #include "kernels/half.h"
+#include "kernels/tables.h"
 
 #define CHUNK_BLOCKS	8
 
 /**
  * struct chunk - eight blocks
- * @q: q[j] is elements 4 * j to 4 * j + 3; unsigned with a zero point, Q8_0 signed
+ * @q: q[j] is elements 4 * j to 4 * j + 3; unsigned with a zero point, or signed; of Q2_K, the
+ *	products with the scales of the halves
  * @d: scales; of Q6_K, those of the first halves of the blocks
- * @m: minima, if the type has them; of Q6_K, the scales of the second halves
+ * @m: minima, if the type has them; of Q2_K, their scales; of Q6_K, the scales of the second halves
+ * @s: only there if the type has halves: pairs of 16 bits, the scales of the first and the second
+ *	half of each block, of Q2_K their minima
  */
 struct chunk {
 	__m256i q[8];
 	__m256 d;
 	__m256 m;
+	__m256i s;
 };
+
+/* chunks lie one behind the other, without what their type does not have */
+KERN_INLINE uint32_t chunk_stride(enum kern_type type)
+{
+	return type_has_halves(type) ? sizeof(struct chunk) : offsetof(struct chunk, s);
+}
+
+/** chunk_at() - the @i-th behind @chunks */
+KERN_INLINE struct chunk *chunk_at(enum kern_type type, const void *chunks, size_t i)
+{
+	return (struct chunk *)((uint8_t *)(uintptr_t)chunks + i * chunk_stride(type));
+}
 
 static const uint8_t chunk_zeros[48];	/* more than any block of 32 */
 
@@ -203,8 +221,8 @@ KERN_INLINE void decode_nibbles_k(struct chunk *c, const uint8_t *quants)
 	}
 }
 
-/* bit b of byte i is the fifth bit of element i of block b */
-KERN_INLINE void add_fifth_bits_k(struct chunk *c, const uint8_t *bits)
+/* bit b of byte i is bit @place of element i of block b */
+KERN_INLINE void add_bits_k(struct chunk *c, const uint8_t *bits, int place)
 {
 	const __m256i shift = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 
@@ -212,8 +230,64 @@ KERN_INLINE void add_fifth_bits_k(struct chunk *c, const uint8_t *bits)
 		__m256i v = _mm256_set1_epi32(load_i32(bits + j * 4));
 
 		v = _mm256_and_si256(_mm256_srlv_epi32(v, shift), _mm256_set1_epi8(1));
-		c->q[j] = _mm256_or_si256(c->q[j], _mm256_slli_epi16(v, 4));
+		c->q[j] = _mm256_or_si256(c->q[j], _mm256_slli_epi16(v, place));
 	}
+}
+
+KERN_INLINE __m256 broadcast_half(const uint8_t *p)
+{
+	return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(kern_load_u16(p))));
+}
+
+/* each half of the superblock is four blocks; block b takes bit pair b */
+KERN_INLINE void decode_pairs_k(struct chunk *c, const uint8_t *quants)
+{
+	const __m256i shift = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+
+	for (int half = 0; half < 2; half++, quants += 16) {
+		__m256i p = load_pair(quants, quants + 32), *out = c->q + half * 4;
+
+		out[0] = _mm256_shuffle_epi32(p, 0x00);
+		out[1] = _mm256_shuffle_epi32(p, 0x55);
+		out[2] = _mm256_shuffle_epi32(p, 0xaa);
+		out[3] = _mm256_shuffle_epi32(p, 0xff);
+		for (int j = 0; j < 4; j++)
+			out[j] = _mm256_and_si256(_mm256_srlv_epi32(out[j], shift),
+						  _mm256_set1_epi8(3));
+	}
+}
+
+/* bytes are multiplied two at a time: no product reaches into the next byte */
+KERN_INLINE void decode_q2_k(struct chunk *c, const uint8_t *block)
+{
+	__m128i s = _mm_loadu_si128((const __m128i *)block), nibble = _mm_set1_epi8(0xf);
+	__m256i scales = _mm256_cvtepu8_epi16(_mm_and_si128(s, nibble));
+	__m256i low = _mm256_and_si256(scales, _mm256_set1_epi32(0xffff));
+	__m256i high = _mm256_srli_epi32(scales, 16);
+
+	low = _mm256_or_si256(low, _mm256_slli_epi32(low, 16));
+	high = _mm256_or_si256(high, _mm256_slli_epi32(high, 16));
+	decode_pairs_k(c, block + 16);
+	for (int j = 0; j < 4; j++) {
+		c->q[j] = _mm256_mullo_epi16(c->q[j], low);
+		c->q[j + 4] = _mm256_mullo_epi16(c->q[j + 4], high);
+	}
+	c->s = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(s, 4), nibble));
+	c->d = broadcast_half(block + 80);
+	c->m = broadcast_half(block + 82);
+}
+
+KERN_INLINE void decode_q3_k(struct chunk *c, const uint8_t *block)
+{
+	uint32_t s[4];
+	__m128i scales;
+
+	decode_pairs_k(c, block + 32);
+	add_bits_k(c, block, 2);
+	unpack_scales_q3_k(s, block + 96);
+	scales = _mm_setr_epi32((int)s[0], (int)s[1], (int)s[2], (int)s[3]);
+	c->s = _mm256_cvtepi8_epi16(_mm_sub_epi8(scales, _mm_set1_epi8(32)));
+	c->d = broadcast_half(block + 108);
 }
 
 /* low four bits of @low, and @high's above them */
@@ -241,10 +315,67 @@ KERN_INLINE void decode_q6_k(struct chunk *c, const uint8_t *block)
 		turn(c->q + half * 4, x);
 	}
 	s = _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(block + 192)));
-	d = _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(kern_load_u16(block + 208))));
+	d = broadcast_half(block + 208);
 	c->m = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_srai_epi32(s, 8)));
 	s = _mm256_srai_epi32(_mm256_slli_epi32(s, 24), 24);
 	c->d = _mm256_mul_ps(d, _mm256_cvtepi32_ps(s));
+}
+
+/* nibbles number the entries of a table */
+KERN_INLINE void look_up(struct chunk *c, __m128i table)
+{
+	const __m256i entries = _mm256_broadcastsi128_si256(table);
+
+	for (int j = 0; j < 8; j++)
+		c->q[j] = _mm256_shuffle_epi8(entries, c->q[j]);
+}
+
+KERN_INLINE __m128i table_iq4(void)
+{
+	return _mm_load_si128((const __m128i *)kern_table_iq4);
+}
+
+KERN_INLINE __m128i table_mxfp4(void)
+{
+	return _mm_add_epi8(_mm_load_si128((const __m128i *)kern_table_mxfp4),
+			    _mm_set1_epi8(ZERO_MXFP4));
+}
+
+KERN_INLINE void decode_iq4_xs(struct chunk *c, const uint8_t *block)
+{
+	__m256i low = _mm256_srlv_epi32(_mm256_set1_epi32(load_i32(block + 4)),
+					_mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+	__m256i high = _mm256_srlv_epi32(_mm256_set1_epi32(kern_load_u16(block + 2)),
+					 _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));
+
+	decode_nibbles(c, block + 8, 16, 0, CHUNK_BLOCKS);
+	look_up(c, table_iq4());
+	low = _mm256_and_si256(low, _mm256_set1_epi32(0xf));
+	high = _mm256_slli_epi32(_mm256_and_si256(high, _mm256_set1_epi32(3)), 4);
+	low = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
+	c->d = _mm256_mul_ps(broadcast_half(block), _mm256_cvtepi32_ps(low));
+}
+
+/* 2^(e - 128), for the least two no normal numbers */
+KERN_INLINE __m256 exponents_to_floats(__m256i e)
+{
+	__m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+	__m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+
+	return _mm256_castsi256_ps(_mm256_blendv_epi8(
+		normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+
+KERN_INLINE void decode_mxfp4(struct chunk *c, const uint8_t *blocks, uint32_t left)
+{
+	int e[8];
+
+	for (int i = 0; i < 8; i++)
+		e[i] = *block_at(blocks, 17, i, left);
+	decode_nibbles(c, blocks, 17, 1, left);
+	look_up(c, table_mxfp4());
+	c->d = exponents_to_floats(
+		_mm256_setr_epi32(e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7]));
 }
 
 /**
@@ -278,13 +409,30 @@ KERN_INLINE void chunk_decode(enum kern_type type, struct chunk *c, const uint8_
 		add_fifth_bits(c, blocks, 24, 4, left);
 		gather_halves(c, blocks, 24, left);
 		break;
+	case KERN_IQ4_NL:
+		decode_nibbles(c, blocks, 18, 2, left);
+		look_up(c, table_iq4());
+		c->d = gather_half(blocks, 18, left);
+		break;
+	case KERN_MXFP4:
+		decode_mxfp4(c, blocks, left);
+		break;
+	case KERN_IQ4_XS:
+		decode_iq4_xs(c, blocks);
+		break;
+	case KERN_Q2_K:
+		decode_q2_k(c, blocks);
+		break;
+	case KERN_Q3_K:
+		decode_q3_k(c, blocks);
+		break;
 	case KERN_Q4_K:
 		decode_nibbles_k(c, blocks + 16);
 		decode_scales_k(c, blocks);
 		break;
 	case KERN_Q5_K:
 		decode_nibbles_k(c, blocks + 48);
-		add_fifth_bits_k(c, blocks + 16);
+		add_bits_k(c, blocks + 16, 4);
 		decode_scales_k(c, blocks);
 		break;
 	default:

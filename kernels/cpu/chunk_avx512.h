@@ -8,8 +8,10 @@
 #define LLMOS_KERNELS_CHUNK_AVX512_H
 
 #include "kernels/cpu/act.h"
+#include "kernels/cpu/chunk.h"
 #include "kernels/cpu/simd_avx512.h"
 #include "kernels/half.h"
+#include "kernels/tables.h"
 
 #define CHUNK_BLOCKS	8
 #define DOT_PAIRS	2	/* of rows that one tile has at most */
@@ -17,18 +19,34 @@
 
 /**
  * struct chunk - eight blocks of two rows
- * @q: q[j] is elements 4 * j to 4 * j + 3; unsigned with a zero point, Q8_0 as the dot wants it
+ * @q: q[j] is elements 4 * j to 4 * j + 3; unsigned with a zero point, or signed as the dot wants
+ *	it; of Q2_K, the products with the scales of the halves
  * @d: scales; of Q6_K, those of the first halves of the blocks
- * @m: minima, if the type has them; of Q6_K, the scales of the second halves
+ * @m: minima, if the type has them; of Q2_K, their scales; of Q6_K, the scales of the second halves
+ * @s: only there if the type has halves: pairs of 16 bits, the scales of the first and the second
+ *	half of each block, of Q2_K their minima
  */
 struct chunk {
 	__m512i q[8];
 	__m512 d;
 	__m512 m;
+	__m512i s;
 };
 
-/* how a chunk's dot product wants Q8_0, in dot_*.h */
-KERN_INLINE __m512i dot_ready_q8(__m512i v);
+/* chunks lie one behind the other, without what their type does not have */
+KERN_INLINE uint32_t chunk_stride(enum kern_type type)
+{
+	return type_has_halves(type) ? sizeof(struct chunk) : offsetof(struct chunk, s);
+}
+
+/** chunk_at() - the @i-th behind @chunks */
+KERN_INLINE struct chunk *chunk_at(enum kern_type type, const void *chunks, size_t i)
+{
+	return (struct chunk *)((uint8_t *)(uintptr_t)chunks + i * chunk_stride(type));
+}
+
+/* how a chunk's dot product wants what is signed, in dot_*.h */
+KERN_INLINE __m512i dot_ready(__m512i v);
 
 /** load_twice() - 32 bytes in both halves: the same activations for both rows */
 KERN_INLINE __m512i load_twice(const void *p)
@@ -125,6 +143,44 @@ KERN_INLINE __m512i pick_dwords(__m512i v, const uint8_t *p, uint32_t stride, ui
 		v = _mm512_mask_loadu_epi32(v, (uint16_t)(lanes >> 16 * k),
 					    (const void *)(base + 64 * k));
 	return v;
+}
+
+KERN_INLINE __m512i pick_bytes(__m512i v, const uint8_t *p, uint32_t stride, uint32_t skew,
+			       uint32_t left)
+{
+	const unsigned __int128 lanes = lanes_of(stride, skew, left);
+	const uintptr_t base = (uintptr_t)p - skew;
+
+	for (uint32_t k = 0; k <= (7 * stride + skew) / 64; k++)
+		v = _mm512_mask_loadu_epi8(v, (uint64_t)(lanes >> 64 * k),
+					   (const void *)(base + 64 * k));
+	return v;
+}
+
+/* the first byte of blocks of 17: the words they are in, then their halves of those */
+KERN_INLINE __m512i gather1(const uint8_t *const rows[2], uint32_t left)
+{
+	__m512i v = _mm512_setzero_si512();
+	__m256i words;
+
+#define AT(b, skew)	(((b) * 17 + (skew)) % 64)
+#define WORDS(skew)                                                                                \
+	AT(0, skew) / 2, AT(1, skew) / 2, AT(2, skew) / 2, AT(3, skew) / 2, AT(4, skew) / 2,       \
+		AT(5, skew) / 2, AT(6, skew) / 2, AT(7, skew) / 2
+#define SHIFTS(skew)                                                                               \
+	AT(0, skew) % 2 * 8, AT(1, skew) % 2 * 8, AT(2, skew) % 2 * 8, AT(3, skew) % 2 * 8,        \
+		AT(4, skew) % 2 * 8, AT(5, skew) % 2 * 8, AT(6, skew) % 2 * 8, AT(7, skew) % 2 * 8
+	const __m256i index = _mm256_setr_epi16(WORDS(0), WORDS(1));
+	const __m256i shift = _mm256_setr_epi16(SHIFTS(0), SHIFTS(1));
+#undef SHIFTS
+#undef WORDS
+#undef AT
+	v = pick_bytes(v, rows[0], 17, 0, left);
+	v = pick_bytes(v, rows[1], 17, 1, left);
+	words = _mm512_castsi512_si256(
+		_mm512_permutexvar_epi16(_mm512_castsi256_si512(index), v));
+	words = _mm256_and_si256(_mm256_srlv_epi16(words, shift), _mm256_set1_epi16(0xff));
+	return _mm512_cvtepu16_epi32(words);
 }
 
 /* 16 bits at @offset in blocks of 9, 11 or 17 words */
@@ -228,7 +284,7 @@ KERN_INLINE void decode_q8_0(struct chunk *c, const uint8_t *const rows[2], uint
 	gather16(c->q, rows, 34, 2, left);
 	gather16(c->q + 4, rows, 34, 18, left);
 	for (int j = 0; j < 8; j++)
-		c->q[j] = dot_ready_q8(c->q[j]);
+		c->q[j] = dot_ready(c->q[j]);
 	c->d = gather_half(rows, 34, left);
 }
 
@@ -294,13 +350,15 @@ KERN_INLINE void decode_nibbles_k(struct chunk *c, const uint8_t *const rows[2],
 
 #define SAME(h, j)	_mm512_shuffle_epi32(h, (_MM_PERM_ENUM)((j) * 0x55))
 
-/* bit b of byte i is the fifth bit of element i of block b */
-KERN_INLINE void add_fifth_bits_k(struct chunk *c, const uint8_t *const rows[2], uint32_t offset)
+/* bit b of byte i is bit @place of element i of block b */
+KERN_INLINE void add_bits_k(struct chunk *c, const uint8_t *const rows[2], uint32_t offset,
+			    int place)
 {
-	/* from bit b to bit 4 */
-	const __m512i rotate =
-		_mm512_setr_epi32(4, 3, 2, 1, 0, 31, 30, 29, 4, 3, 2, 1, 0, 31, 30, 29);
-	const __m512i mask = _mm512_set1_epi8(0x10);
+	/* from bit b to it; counts are modulo 32 */
+	const __m512i rotate = _mm512_sub_epi32(
+		_mm512_set1_epi32(place),
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7));
+	const __m512i mask = _mm512_set1_epi8((char)(1 << place));
 
 	for (int half = 0; half < 2; half++) {
 		const uint8_t *a = rows[0] + offset + half * 16, *b = rows[1] + offset + half * 16;
@@ -312,6 +370,63 @@ KERN_INLINE void add_fifth_bits_k(struct chunk *c, const uint8_t *const rows[2],
 			c->q[half * 4 + j] = _mm512_ternarylogic_epi32(
 				c->q[half * 4 + j], _mm512_rolv_epi32(bits[j], rotate), mask, 0xf8);
 	}
+}
+
+/* each half of the superblock is four blocks; block b takes bit pair b */
+KERN_INLINE void decode_pairs_k(struct chunk *c, const uint8_t *const rows[2], uint32_t offset)
+{
+	const __m512i shift = _mm512_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6);
+
+	for (int half = 0; half < 2; half++) {
+		const uint8_t *a = rows[0] + offset + half * 16, *b = rows[1] + offset + half * 16;
+		__m512i p = load_quarters(a, a + 32, b, b + 32);
+		__m512i *out = c->q + half * 4;
+
+		out[0] = SAME(p, 0);
+		out[1] = SAME(p, 1);
+		out[2] = SAME(p, 2);
+		out[3] = SAME(p, 3);
+		for (int j = 0; j < 4; j++)
+			out[j] = _mm512_and_si512(_mm512_srlv_epi32(out[j], shift),
+						  _mm512_set1_epi8(3));
+	}
+}
+
+/* bytes are multiplied two at a time: no product reaches into the next byte */
+KERN_INLINE void decode_q2_k(struct chunk *c, const uint8_t *const rows[2])
+{
+	__m256i s = _mm256_inserti128_si256(_mm256_castsi128_si256(load16(rows[0])),
+					    load16(rows[1]), 1);
+	__m256i nibble = _mm256_set1_epi8(0xf);
+	__m512i scales = _mm512_cvtepu8_epi16(_mm256_and_si256(s, nibble));
+	__m512i low = _mm512_and_si512(scales, _mm512_set1_epi32(0xffff));
+	__m512i high = _mm512_srli_epi32(scales, 16);
+
+	low = _mm512_or_si512(low, _mm512_slli_epi32(low, 16));
+	high = _mm512_or_si512(high, _mm512_slli_epi32(high, 16));
+	decode_pairs_k(c, rows, 16);
+	for (int j = 0; j < 4; j++) {
+		c->q[j] = _mm512_mullo_epi16(c->q[j], low);
+		c->q[j + 4] = _mm512_mullo_epi16(c->q[j + 4], high);
+	}
+	c->s = _mm512_cvtepu8_epi16(_mm256_and_si256(_mm256_srli_epi16(s, 4), nibble));
+	c->d = load_halves(rows[0] + 80, rows[1] + 80);
+	c->m = load_halves(rows[0] + 82, rows[1] + 82);
+}
+
+KERN_INLINE void decode_q3_k(struct chunk *c, const uint8_t *const rows[2])
+{
+	uint32_t s[8];
+	__m256i scales;
+
+	decode_pairs_k(c, rows, 32);
+	add_bits_k(c, rows, 0, 2);
+	unpack_scales_q3_k(s, rows[0] + 96);
+	unpack_scales_q3_k(s + 4, rows[1] + 96);
+	scales = _mm256_setr_epi32((int)s[0], (int)s[1], (int)s[2], (int)s[3], (int)s[4],
+				   (int)s[5], (int)s[6], (int)s[7]);
+	c->s = _mm512_cvtepi8_epi16(_mm256_sub_epi8(scales, _mm256_set1_epi8(32)));
+	c->d = load_halves(rows[0] + 108, rows[1] + 108);
 }
 
 KERN_INLINE void decode_scales_q6_k(struct chunk *c, const uint8_t *const rows[2])
@@ -350,6 +465,68 @@ KERN_INLINE void decode_q6_k(struct chunk *c, const uint8_t *const rows[2])
 	decode_scales_q6_k(c, rows);
 }
 
+/* nibbles number the entries of a table */
+KERN_INLINE void look_up(struct chunk *c, __m512i table)
+{
+	for (int j = 0; j < 8; j++)
+		c->q[j] = _mm512_shuffle_epi8(table, c->q[j]);
+}
+
+KERN_INLINE __m512i table_iq4(void)
+{
+	return dot_ready(_mm512_broadcast_i32x4(
+		_mm_load_si128((const __m128i *)kern_table_iq4)));
+}
+
+KERN_INLINE __m512i table_mxfp4(void)
+{
+	return _mm512_add_epi8(_mm512_broadcast_i32x4(
+				       _mm_load_si128((const __m128i *)kern_table_mxfp4)),
+			       _mm512_set1_epi8(ZERO_MXFP4));
+}
+
+/* @a in the lower half, @b in the upper */
+KERN_INLINE __m512i two_words(uint32_t a, uint32_t b)
+{
+	return _mm512_inserti64x4(_mm512_set1_epi32((int)a), _mm256_set1_epi32((int)b), 1);
+}
+
+KERN_INLINE uint32_t load_u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+KERN_INLINE void decode_iq4_xs(struct chunk *c, const uint8_t *const rows[2])
+{
+	const uint8_t *const quants[2] = {rows[0] + 8, rows[1] + 8};
+	__m512i low = two_words(load_u32(rows[0] + 4), load_u32(rows[1] + 4));
+	__m512i high = two_words(kern_load_u16(rows[0] + 2), kern_load_u16(rows[1] + 2));
+
+	decode_nibbles(c, quants, 16, 0, CHUNK_BLOCKS);
+	look_up(c, table_iq4());
+	low = _mm512_srlv_epi32(low, _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12,
+						       16, 20, 24, 28));
+	high = _mm512_srlv_epi32(high, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8,
+							 10, 12, 14));
+	low = _mm512_and_si512(low, _mm512_set1_epi32(0xf));
+	high = _mm512_slli_epi32(_mm512_and_si512(high, _mm512_set1_epi32(3)), 4);
+	low = _mm512_sub_epi32(_mm512_or_si512(low, high), _mm512_set1_epi32(32));
+	c->d = _mm512_mul_ps(load_halves(rows[0], rows[1]), _mm512_cvtepi32_ps(low));
+}
+
+/* 2^(e - 128), for the least two no normal numbers */
+KERN_INLINE __m512 exponents_to_floats(__m512i e)
+{
+	__m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+	__m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
+	__mmask16 is_tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+
+	return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, is_tiny, tiny));
+}
+
 /**
  * chunk_decode() - eight blocks, or one superblock, of two rows
  * @type: known when this is compiled
@@ -379,13 +556,32 @@ KERN_INLINE void chunk_decode(enum kern_type type, struct chunk *c, const uint8_
 		add_fifth_bits(c, gather4(rows, 24, 4, left));
 		gather_halves(c, rows, 24, left);
 		break;
+	case KERN_IQ4_NL:
+		decode_nibbles(c, rows, 18, 2, left);
+		look_up(c, table_iq4());
+		c->d = gather_half(rows, 18, left);
+		break;
+	case KERN_MXFP4:
+		decode_nibbles(c, rows, 17, 1, left);
+		look_up(c, table_mxfp4());
+		c->d = exponents_to_floats(gather1(rows, left));
+		break;
+	case KERN_IQ4_XS:
+		decode_iq4_xs(c, rows);
+		break;
+	case KERN_Q2_K:
+		decode_q2_k(c, rows);
+		break;
+	case KERN_Q3_K:
+		decode_q3_k(c, rows);
+		break;
 	case KERN_Q4_K:
 		decode_nibbles_k(c, rows, 16);
 		decode_scales_k(c, rows);
 		break;
 	case KERN_Q5_K:
 		decode_nibbles_k(c, rows, 48);
-		add_fifth_bits_k(c, rows, 16);
+		add_bits_k(c, rows, 16, 4);
 		decode_scales_k(c, rows);
 		break;
 	default:

@@ -6,7 +6,10 @@
  * - Quantised types: the products of a block of 32 are summed exactly, as integers. Block b adds
  *   to float32 lane b % 8, in rising order: fma(float(sum), d_weight * d_act, lane), then
  *   fma(minimum, sum of the activations, lane) where the type has one. Q6_K has two scales in a
- *   block: its halves are added one after the other.
+ *   block: its halves are added one after the other. Those of Q2_K and Q3_K are multiplied by whole
+ *   numbers first, which is exact as well: fma(float(sum of the halves' sums, each times its scale),
+ *   d_weight * d_act, lane), then for Q2_K fma(float(minus the sums of the halves' activations, each
+ *   times its minimum), dmin_weight * d_act, lane).
  * - F32, F16, BF16 and the scores of attention: element e adds to float32 lane e % 16 by FMA.
  * - Lanes become one by adding lane i + 8 where there are 16, then i + 4, i + 2, i + 1.
  *

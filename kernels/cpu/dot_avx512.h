@@ -9,14 +9,14 @@
 #include "kernels/cpu/chunk_avx512.h"
 
 /* signed: magnitudes are multiplied with activations that took over the signs */
-KERN_INLINE __m512i dot_ready_q8(__m512i v)
+KERN_INLINE __m512i dot_ready(__m512i v)
 {
 	return v;
 }
 
 KERN_INLINE __m512i dot_pairs(enum kern_type type, __m512i w, __m512i q)
 {
-	if (type == KERN_Q8_0) {
+	if (type_is_signed(type)) {
 		q = _mm512_mask_sub_epi8(q, _mm512_movepi8_mask(w), _mm512_setzero_si512(), q);
 		w = _mm512_abs_epi8(w);
 	}
@@ -26,7 +26,7 @@ KERN_INLINE __m512i dot_pairs(enum kern_type type, __m512i w, __m512i q)
 /** dot_start() - the zero point's part; @neg: minus the sums of the activations */
 KERN_INLINE __m512i dot_start(enum kern_type type, __m512i neg)
 {
-	return type_zero_shift(type) && type != KERN_Q8_0 ?
+	return type_zero_shift(type) && !type_is_signed(type) ?
 		       _mm512_slli_epi32(neg, type_zero_shift(type)) :
 		       _mm512_setzero_si512();
 }
@@ -48,18 +48,8 @@ KERN_INLINE __m512i dot_products(enum kern_type type, const struct chunk *c, con
 }
 
 /**
- * dot_range() - block sums of vectors q[from] to q[from + count - 1]
- * @q: activations
- * @neg: minus their sums, for the zero point
- */
-KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const __m512i *q,
-			      __m512i neg, int from, int count)
-{
-	return _mm512_add_epi32(dot_start(type, neg), dot_products(type, c, q, from, count));
-}
-
-/**
- * dot_tile() - the same for each of @pairs chunks, @stride apart, and each of @tokens activations
+ * dot_tile() - adds block sums of vectors q[from] to q[from + count - 1] of each of @pairs chunks,
+ *	@stride apart, with each of @tokens activations
  * @sums: from dot_start()
  */
 KERN_INLINE void dot_tile(enum kern_type type, __m512i sums[][DOT_TOKENS], const struct chunk *c,
@@ -73,7 +63,8 @@ KERN_INLINE void dot_tile(enum kern_type type, __m512i sums[][DOT_TOKENS], const
 			q[j] = load_twice(a[t]->q[j]);
 		for (int p = 0; p < pairs; p++)
 			sums[p][t] = _mm512_add_epi32(
-				sums[p][t], dot_products(type, &c[p * stride], q, from, count));
+				sums[p][t], dot_products(type, chunk_at(type, c, p * stride), q, from,
+						     count));
 	}
 }
 

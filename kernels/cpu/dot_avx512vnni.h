@@ -9,7 +9,7 @@
 #include "kernels/cpu/chunk_avx512.h"
 
 /* the instruction wants one side unsigned: 128 is added here and subtracted as the zero point */
-KERN_INLINE __m512i dot_ready_q8(__m512i v)
+KERN_INLINE __m512i dot_ready(__m512i v)
 {
 	return _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
 }
@@ -22,22 +22,8 @@ KERN_INLINE __m512i dot_start(enum kern_type type, __m512i neg)
 }
 
 /**
- * dot_range() - block sums of vectors q[from] to q[from + count - 1]
- * @q: activations
- * @neg: minus their sums, for the zero point
- */
-KERN_INLINE __m512i dot_range(enum kern_type type, const struct chunk *c, const __m512i *q,
-			      __m512i neg, int from, int count)
-{
-	__m512i sum = dot_start(type, neg);
-
-	for (int j = from; j < from + count; j++)
-		sum = _mm512_dpbusd_epi32(sum, c->q[j], q[j]);
-	return sum;
-}
-
-/**
- * dot_tile() - the same for each of @pairs chunks, @stride apart, and each of @tokens activations
+ * dot_tile() - adds block sums of vectors q[from] to q[from + count - 1] of each of @pairs chunks,
+ *	@stride apart, with each of @tokens activations
  * @sums: from dot_start()
  *
  * Each vector is loaded once for the whole tile.
@@ -46,14 +32,13 @@ KERN_INLINE void dot_tile(enum kern_type type, __m512i sums[][DOT_TOKENS], const
 			  size_t stride, const struct act8 *const a[], int from, int count,
 			  int pairs, int tokens)
 {
-	(void)type;
 #pragma GCC unroll 8
 	for (int j = from; j < from + count; j++) {
 		__m512i w[DOT_PAIRS];
 
 #pragma GCC unroll 2
 		for (int p = 0; p < pairs; p++)
-			w[p] = c[p * stride].q[j];
+			w[p] = chunk_at(type, c, p * stride)->q[j];
 #pragma GCC unroll 8
 		for (int t = 0; t < tokens; t++) {
 			__m512i q = load_twice(a[t]->q[j]);

@@ -13,7 +13,12 @@
 
 #define MUL_ROWS	8	/* whose lanes are added up together */
 #define MUL_TOKENS	4	/* of a tile */
-#define PANEL_CHUNKS	192	/* 60 KiB of stack */
+#define PANEL_BYTES	61440	/* of stack */
+
+KERN_INLINE uint32_t panel_chunks(enum kern_type type)
+{
+	return PANEL_BYTES / chunk_stride(type);
+}
 
 /* block sums of the vectors q[from] to q[from + count - 1] */
 KERN_INLINE __m256i dot_range(enum kern_type type, const struct chunk *c, const struct act8 *a,
@@ -29,7 +34,7 @@ KERN_INLINE __m256i dot_range(enum kern_type type, const struct chunk *c, const 
 			__m256i w = c->q[k];
 			__m256i q = _mm256_load_si256((const __m256i *)a->q[k]);
 
-			if (type == KERN_Q8_0) {
+			if (type_is_signed(type)) {
 				q = _mm256_sign_epi8(q, w);
 				w = _mm256_abs_epi8(w);
 			}
@@ -52,12 +57,32 @@ KERN_INLINE __m256 chunk_apply_q6_k(__m256 acc, const struct chunk *c, const str
 {
 	__m256i low = dot_range(KERN_Q6_K, c, a, 0, 4);
 	__m256i high = dot_range(KERN_Q6_K, c, a, 4, 4);
-	__m256i neg_low = _mm256_load_si256((const __m256i *)a->neg_low);
-	__m256i neg_high = _mm256_sub_epi32(_mm256_load_si256((const __m256i *)a->neg), neg_low);
+	__m256i neg = _mm256_load_si256((const __m256i *)a->neg_halves);
 
-	low = _mm256_add_epi32(low, _mm256_slli_epi32(neg_low, 5));
-	high = _mm256_add_epi32(high, _mm256_slli_epi32(neg_high, 5));
+	low = _mm256_add_epi32(low, _mm256_srai_epi32(_mm256_slli_epi32(neg, 16), 11));
+	high = _mm256_add_epi32(high, _mm256_slli_epi32(_mm256_srai_epi32(neg, 16), 5));
 	return add_scaled(add_scaled(acc, low, c->d, a), high, c->m, a);
+}
+
+KERN_INLINE __m256 chunk_apply_q2_k(__m256 acc, const struct chunk *c, const struct act8 *a)
+{
+	__m256i sum = dot_range(KERN_Q2_K, c, a, 0, 8);
+	__m256i neg = _mm256_load_si256((const __m256i *)a->neg_halves);
+
+	acc = add_scaled(acc, sum, c->d, a);
+	return add_scaled(acc, _mm256_madd_epi16(neg, c->s), c->m, a);
+}
+
+/* sums of halves fit into 16 bits: 16 * 127 * 7 = 14224 */
+KERN_INLINE __m256 chunk_apply_q3_k(__m256 acc, const struct chunk *c, const struct act8 *a)
+{
+	__m256i low = dot_range(KERN_Q3_K, c, a, 0, 4);
+	__m256i high = dot_range(KERN_Q3_K, c, a, 4, 4);
+	__m256i neg = _mm256_load_si256((const __m256i *)a->neg_halves);
+	__m256i sums = _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
+
+	sums = _mm256_add_epi16(sums, _mm256_slli_epi16(neg, ZERO_Q3_K_SHIFT));
+	return add_scaled(acc, _mm256_madd_epi16(sums, c->s), c->d, a);
 }
 
 /** chunk_apply() - acc plus what this chunk gives, in the order of cpu.h */
@@ -68,8 +93,12 @@ KERN_INLINE __m256 chunk_apply(enum kern_type type, __m256 acc, const struct chu
 
 	if (type == KERN_Q6_K)
 		return chunk_apply_q6_k(acc, c, a);
+	if (type == KERN_Q2_K)
+		return chunk_apply_q2_k(acc, c, a);
+	if (type == KERN_Q3_K)
+		return chunk_apply_q3_k(acc, c, a);
 	sum = dot_range(type, c, a, 0, 8);
-	if (type_zero_shift(type) && type != KERN_Q8_0)
+	if (type_zero_shift(type) && !type_is_signed(type))
 		sum = _mm256_add_epi32(sum,
 				       _mm256_slli_epi32(_mm256_load_si256((const __m256i *)a->neg),
 							 type_zero_shift(type)));
@@ -128,6 +157,7 @@ KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, ui
 	}
 }
 
+/* a row into the chunks from @panel on */
 KERN_INLINE void panel_decode(enum kern_type type, struct chunk *panel, const uint8_t *row,
 			      uint32_t blocks)
 {
@@ -135,7 +165,8 @@ KERN_INLINE void panel_decode(enum kern_type type, struct chunk *panel, const ui
 
 	for (; blocks >= CHUNK_BLOCKS; blocks -= CHUNK_BLOCKS, row += bytes) {
 		kern_prefetch(row, bytes);
-		chunk_decode(type, panel++, row, CHUNK_BLOCKS);
+		chunk_decode(type, panel, row, CHUNK_BLOCKS);
+		panel = chunk_at(type, panel, 1);
 	}
 	if (blocks)
 		chunk_decode(type, panel, row, blocks);
@@ -154,7 +185,7 @@ KERN_INLINE void panel_tile(enum kern_type type, const struct chunk *row, uint32
 		const struct act8 *a = (const struct act8 *)act + c;
 
 		for (int t = 0; t < tokens; t++) {
-			acc[t] = chunk_apply(type, acc[t], &row[c], a);
+			acc[t] = chunk_apply(type, acc[t], chunk_at(type, row, c), a);
 			a = (const struct act8 *)((const uint8_t *)a + act_stride);
 		}
 	}
@@ -173,8 +204,8 @@ KERN_INLINE void panel_mul(enum kern_type type, const struct chunk *panel, uint3
 		for (uint32_t i = rows; i < MUL_ROWS; i++)
 			lanes[t][i] = _mm256_setzero_ps();
 	for (uint32_t i = 0; i < rows; i++)
-		panel_tile(type, panel + (size_t)i * chunks, chunks, act, act_stride, tokens,
-			   (__m256(*)[MUL_ROWS]) & lanes[0][i]);
+		panel_tile(type, chunk_at(type, panel, (size_t)i * chunks), chunks, act, act_stride,
+			   tokens, (__m256(*)[MUL_ROWS]) & lanes[0][i]);
 	for (int t = 0; t < tokens; t++)
 		store_rows(y + t * y_stride, lanes[t], rows);
 }
@@ -184,14 +215,15 @@ KERN_INLINE void mul_tokens(enum kern_type type, const struct kern_weights *w, u
 			    float *y, size_t y_stride)
 {
 	const uint32_t chunks = (w->cols + 32 * CHUNK_BLOCKS - 1) / (32 * CHUNK_BLOCKS);
-	const uint32_t fit = PANEL_CHUNKS / chunks, rows = fit < MUL_ROWS ? fit : MUL_ROWS;
-	struct chunk panel[PANEL_CHUNKS];
+	const uint32_t fit = panel_chunks(type) / chunks, rows = fit < MUL_ROWS ? fit : MUL_ROWS;
+	__m256i space[PANEL_BYTES / sizeof(__m256i)];
+	struct chunk *panel = chunk_at(type, space, 0);
 
 	for (uint32_t r = begin; r < end; r += rows) {
 		uint32_t count = end - r < rows ? end - r : rows, t = 0;
 
 		for (uint32_t i = 0; i < count; i++)
-			panel_decode(type, panel + i * chunks,
+			panel_decode(type, chunk_at(type, panel, (size_t)i * chunks),
 				     (const uint8_t *)w->data + (r + i) * w->row_bytes,
 				     w->cols / 32);
 		for (; t + MUL_TOKENS <= tokens; t += MUL_TOKENS)
@@ -207,7 +239,7 @@ KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uin
 			  uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
 			  float *y, size_t y_stride)
 {
-	if (tokens > 1 && w->cols <= PANEL_CHUNKS * CHUNK_BLOCKS * 32 && w->cols) {
+	if (tokens > 1 && w->cols <= panel_chunks(type) * CHUNK_BLOCKS * 32 && w->cols) {
 		mul_tokens(type, w, begin, end, act, act_stride, tokens, y, y_stride);
 		return;
 	}

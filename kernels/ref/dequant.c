@@ -2,10 +2,12 @@
 /*
  * What the bytes of each weight type mean, exactly: every value of every type here is a double
  * without rounding. The layouts are those of the GGUF format: the blocks of 32 have one scale d
- * (and one minimum m); the K types have superblocks of 256 with 6-bit or 8-bit scales in them.
+ * (and one minimum m); the K types and IQ4_XS have superblocks of 256 with scales of 4 to 8 bits in
+ * them. The nibbles of the last three types number the entries of a table.
  */
 #include "kernels/half.h"
 #include "kernels/ref/ref.h"
+#include "kernels/tables.h"
 
 static double load_half(const uint8_t *p)
 {
@@ -105,6 +107,45 @@ static int nibble_k(const uint8_t *quants, int b, int i)
 	return quants[b / 2 * 32 + i] >> b % 2 * 4 & 0xf;
 }
 
+/* element e of 256 in 64 bytes of bit pairs: each half of 128 has 32 bytes, its block b the pair b */
+static int bit_pair(const uint8_t *quants, int e)
+{
+	return quants[e / 128 * 32 + e % 32] >> e % 128 / 32 * 2 & 3;
+}
+
+/* a byte for each 16 elements (scale, minimum), bit pairs, d, dmin */
+static void decode_q2_k(double *y, const uint8_t *block)
+{
+	double d = load_half(block + 80), dmin = load_half(block + 82);
+
+	for (int e = 0; e < 256; e++) {
+		int scale = block[e / 16] & 0xf, min = block[e / 16] >> 4;
+
+		y[e] = d * scale * bit_pair(block + 16, e) - dmin * min;
+	}
+}
+
+/* scale s of 16: its low four bits are nibbles of 8 bytes, its high two bit pairs of 4 more */
+static int scale_q3_k(const uint8_t *scales, int s)
+{
+	int low = scales[s % 8] >> s / 8 * 4 & 0xf, high = scales[8 + s % 4] >> s / 4 * 2 & 3;
+
+	return (low | high << 4) - 32;
+}
+
+/* third bits (bit b of byte i: element i of block b of 8), bit pairs, scales, d */
+static void decode_q3_k(double *y, const uint8_t *block)
+{
+	double d = load_half(block + 108);
+
+	for (int e = 0; e < 256; e++) {
+		int high = (block[e % 32] >> e / 32 & 1) << 2;
+
+		y[e] = d * scale_q3_k(block + 96, e / 16) *
+		       ((bit_pair(block + 32, e) | high) - 4);
+	}
+}
+
 /* d, dmin, scales, nibbles */
 static void decode_q4_k(double *y, const uint8_t *block)
 {
@@ -155,6 +196,42 @@ static void decode_q6_k(double *y, const uint8_t *block)
 	}
 }
 
+/* d, nibbles */
+static void decode_iq4_nl(double *y, const uint8_t *block)
+{
+	double d = load_half(block);
+
+	for (int i = 0; i < 32; i++)
+		y[i] = d * kern_table_iq4[nibble(block + 2, i)];
+}
+
+/*
+ * d, 8 bit pairs, 8 nibbles, nibbles: block b of 8 has a scale of 6 bits, the high two of them pair
+ * b, and 16 bytes of nibbles.
+ */
+static void decode_iq4_xs(double *y, const uint8_t *block)
+{
+	double d = load_half(block);
+
+	for (int b = 0; b < 8; b++) {
+		int low = block[4 + b / 2] >> b % 2 * 4 & 0xf;
+		int high = block[2 + b / 4] >> b % 4 * 2 & 3;
+
+		for (int i = 0; i < 32; i++)
+			y[b * 32 + i] = d * ((low | high << 4) - 32) *
+					kern_table_iq4[nibble(block + 8 + b * 16, i)];
+	}
+}
+
+/* an exponent, nibbles; the table has twice the values that the nibbles stand for */
+static void decode_mxfp4(double *y, const uint8_t *block)
+{
+	double d = kern_exponent_to_float(block[0]);
+
+	for (int i = 0; i < 32; i++)
+		y[i] = d * kern_table_mxfp4[nibble(block + 1, i)];
+}
+
 static void dequant_row(const struct kern_block *type, float *y, const uint8_t *row, uint32_t cols)
 {
 	double values[KERN_BLOCK_ELEMS_MAX];
@@ -186,6 +263,11 @@ DEFINE_TYPE(q4_0, 32, 18)
 DEFINE_TYPE(q4_1, 32, 20)
 DEFINE_TYPE(q5_0, 32, 22)
 DEFINE_TYPE(q5_1, 32, 24)
+DEFINE_TYPE(q2_k, 256, 84)
+DEFINE_TYPE(q3_k, 256, 110)
 DEFINE_TYPE(q4_k, 256, 144)
 DEFINE_TYPE(q5_k, 256, 176)
 DEFINE_TYPE(q6_k, 256, 210)
+DEFINE_TYPE(iq4_nl, 32, 18)
+DEFINE_TYPE(iq4_xs, 256, 136)
+DEFINE_TYPE(mxfp4, 32, 17)

@@ -20,9 +20,14 @@ extern const struct kern_ops kern_ops_ref;
 	X(q4_1, Q4_1)                                                                              \
 	X(q5_0, Q5_0)                                                                              \
 	X(q5_1, Q5_1)                                                                              \
+	X(q2_k, Q2_K)                                                                              \
+	X(q3_k, Q3_K)                                                                              \
 	X(q4_k, Q4_K)                                                                              \
 	X(q5_k, Q5_K)                                                                              \
-	X(q6_k, Q6_K)
+	X(q6_k, Q6_K)                                                                              \
+	X(iq4_nl, IQ4_NL)                                                                          \
+	X(iq4_xs, IQ4_XS)                                                                          \
+	X(mxfp4, MXFP4)
 
 /**
  * struct kern_block - how to read a type, one block at a time

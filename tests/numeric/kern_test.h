@@ -25,8 +25,9 @@
 
 static const char *const kern_test_isas[] = {"avx2", "avx512", "avx512vnni"};
 static const enum kern_type kern_test_types[] = {
-	KERN_F32,  KERN_F16,  KERN_BF16, KERN_Q8_0, KERN_Q4_0, KERN_Q4_1,
-	KERN_Q5_0, KERN_Q5_1, KERN_Q4_K, KERN_Q5_K, KERN_Q6_K,
+	KERN_F32,  KERN_F16,  KERN_BF16, KERN_Q8_0, KERN_Q4_0,	 KERN_Q4_1,   KERN_Q5_0,  KERN_Q5_1,
+	KERN_Q2_K, KERN_Q3_K, KERN_Q4_K, KERN_Q5_K, KERN_Q6_K,	 KERN_IQ4_NL, KERN_IQ4_XS,
+	KERN_MXFP4,
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -116,24 +117,53 @@ static inline void put_half(uint8_t *p, float f)
 	memcpy(p, &h, sizeof(h));
 }
 
-/* scales and minima of a block whose other bytes are random */
-static inline void random_scales(uint64_t *rng, enum kern_type type, uint8_t *block)
+/** struct scales_at - where in a block of a quantised type the F16 are; negative: there is none */
+struct scales_at {
+	int d;
+	int min;
+};
+
+static inline struct scales_at scales_at(enum kern_type type)
 {
 	switch (type) {
 	case KERN_Q4_1:
 	case KERN_Q5_1:
 	case KERN_Q4_K:
 	case KERN_Q5_K:
-		put_half(block, rng_normal(rng) * 0.01f);
-		put_half(block + 2, rng_normal(rng) * 0.01f);
-		break;
+		return (struct scales_at){0, 2};
+	case KERN_Q2_K:
+		return (struct scales_at){80, 82};
+	case KERN_Q3_K:
+		return (struct scales_at){108, -1};
 	case KERN_Q6_K:
-		put_half(block + 208, rng_normal(rng) * 0.01f);
-		break;
+		return (struct scales_at){208, -1};
+	case KERN_MXFP4:
+		return (struct scales_at){-1, -1};
 	default:
-		put_half(block, rng_normal(rng) * 0.01f);
-		break;
+		return (struct scales_at){0, -1};
 	}
+}
+
+/* set_scales() - of one block; MXFP4 takes the nearest power of two that is no greater */
+static inline void set_scales(enum kern_type type, uint8_t *block, float d, float min)
+{
+	struct scales_at at = scales_at(type);
+
+	/* a nibble of MXFP4 stands for half of what its table has */
+	if (type == KERN_MXFP4)
+		block[0] = (uint8_t)(ilogbf(d) + 128);
+	if (at.d >= 0)
+		put_half(block + at.d, d);
+	if (at.min >= 0)
+		put_half(block + at.min, min);
+}
+
+/* scales and minima of a block whose other bytes are random */
+static inline void random_scales(uint64_t *rng, enum kern_type type, uint8_t *block)
+{
+	float d = rng_normal(rng) * 0.01f;
+
+	set_scales(type, block, d ? d : 0.01f, rng_normal(rng) * 0.01f);
 }
 
 static inline void random_weights(uint64_t *rng, enum kern_type type, uint8_t *row, uint64_t elems)

@@ -18,17 +18,13 @@ static bool is_float(enum kern_type type)
 	return type == KERN_F32 || type == KERN_F16 || type == KERN_BF16;
 }
 
-static void set_scales(const struct product *p, float d, float m)
+static void set_all_scales(const struct product *p, float d, float min)
 {
 	const struct kern_type_info *info = kern_type_info(p->type);
 	uint8_t *block = (uint8_t *)p->w.data;
 
-	for (uint32_t i = 0; i < ROWS * COLS / info->block_elems; i++, block += info->block_bytes) {
-		put_half(block + (p->type == KERN_Q6_K ? 208 : 0), d);
-		if (p->type == KERN_Q4_1 || p->type == KERN_Q5_1 || p->type == KERN_Q4_K ||
-		    p->type == KERN_Q5_K)
-			put_half(block + 2, m);
-	}
+	for (uint32_t i = 0; i < ROWS * COLS / info->block_elems; i++, block += info->block_bytes)
+		set_scales(p->type, block, d, min);
 }
 
 static void compare(const struct product *p, const struct kern_ops *ops, double limit)
@@ -58,7 +54,7 @@ static void test_greatest_sums(void **state)
 		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, true);
 		for (size_t k = 0; k < COUNT(bytes); k++) {
 			memset((uint8_t *)p.w.data, bytes[k], p.w.row_bytes * ROWS);
-			set_scales(&p, 1, -0.5f);
+			set_all_scales(&p, 1, -0.5f);
 			for (uint32_t c = 0; c < COLS; c++) {
 				p.x[c] = 127;
 				p.x[COLS + c] = -127;
@@ -107,7 +103,7 @@ static void test_subnormal_scales(void **state)
 		if (is_float(p.type))
 			memset((uint8_t *)p.w.data, 0, p.w.row_bytes * ROWS);
 		else
-			set_scales(&p, 0x1p-24f, 0x3p-24f);
+			set_all_scales(&p, 0x1p-24f, 0x3p-24f);
 		/* 1 in each F16 and BF16 is the least of them; in F32 it is 2^-133 */
 		if (is_float(p.type))
 			for (size_t k = 0; k < p.w.row_bytes * ROWS; k += 2)
@@ -188,6 +184,9 @@ static void test_weights_not_finite(void **state)
 		float *clean, *y, inf = INFINITY;
 		uint8_t *row;
 
+		/* there is no MXFP4 that is not finite */
+		if (kern_test_types[i] == KERN_MXFP4)
+			continue;
 		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
 		clean = product_mul(&p, ops);
 		row = (uint8_t *)p.w.data + 2 * p.w.row_bytes;
@@ -196,13 +195,58 @@ static void test_weights_not_finite(void **state)
 		else if (p.type == KERN_BF16)
 			memcpy(row, (uint8_t *)&inf + 2, 2);
 		else
-			put_half(row + (p.type == KERN_Q6_K ? 208 : 0), INFINITY);
+			put_half(row + scales_at(p.type).d, INFINITY);
 		y = product_mul(&p, ops);
 		for (uint32_t t = 0; t < TOKENS; t++)
 			for (uint32_t r = 0; r < ROWS; r++)
 				if (r == 2)
 					assert_false(isfinite(y[t * ROWS + r]));
 				else
+					assert_memory_equal(&y[t * ROWS + r], &clean[t * ROWS + r],
+							    sizeof(float));
+		free(clean);
+		free(y);
+		product_free(&p);
+	}
+}
+
+/* MXFP4's scales from end to end: where the product is a normal number, it is the right one */
+static void test_exponents(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 6;
+	struct product p;
+
+	product_new(&p, &rng, KERN_MXFP4, ROWS, COLS, TOKENS, true);
+	for (int e = 0; e <= 255; e++) {
+		for (size_t k = 0; k < p.w.row_bytes * ROWS; k += 17)
+			((uint8_t *)p.w.data)[k] = (uint8_t)e;
+		/* no sum of the greatest may overflow */
+		for (uint32_t c = 0; e == 221 && c < COLS * TOKENS; c++)
+			p.x[c] *= 0x1p-40f;
+		compare(&p, ops, e < 16 ? 1e-9 : 1e-12);
+	}
+	product_free(&p);
+}
+
+/* any bytes at all, the worst that a file can bring: only the rows they are in may suffer */
+static void test_random_bytes(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 7;
+
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		struct product p;
+		float *clean, *y;
+
+		product_new(&p, &rng, kern_test_types[i], ROWS, COLS, TOKENS, false);
+		clean = product_mul(&p, ops);
+		for (size_t k = 0; k < p.w.row_bytes; k++)
+			((uint8_t *)p.w.data)[p.w.row_bytes + k] = (uint8_t)rng_next(&rng);
+		y = product_mul(&p, ops);
+		for (uint32_t t = 0; t < TOKENS; t++)
+			for (uint32_t r = 0; r < ROWS; r++)
+				if (r != 1)
 					assert_memory_equal(&y[t * ROWS + r], &clean[t * ROWS + r],
 							    sizeof(float));
 		free(clean);
@@ -220,6 +264,8 @@ int main(void)
 		KERN_TESTS(test_magnitudes),
 		KERN_TESTS(test_activations_not_finite),
 		KERN_TESTS(test_weights_not_finite),
+		KERN_TESTS(test_exponents),
+		KERN_TESTS(test_random_bytes),
 	};
 
 	seed = rng_seed();

@@ -118,15 +118,26 @@ static inline void gguf_build_fix_scales(struct gguf_build *b, uint32_t type, ch
 	case KERN_Q5_K:
 		count = 2;
 		break;
+	case KERN_Q2_K:
+		at[0] = 80;
+		at[1] = 82;
+		count = 2;
+		break;
+	case KERN_Q3_K:
+		at[0] = 108;
+		break;
 	case KERN_Q6_K:
 		at[0] = 208;
 		break;
+	case KERN_MXFP4:	/* an exponent: 2^-5, for values up to 12 */
+		block[0] = 123;
+		return;
 	}
 	for (size_t i = 0; i < count; i++) {
 		half = gguf_build_small_half(b);
-		/* K types multiply by scales of 6 or 8 bits as well */
-		if (type >= KERN_Q4_K && type <= KERN_Q6_K)
-			half -= 5 << 10;
+		/* superblocks multiply by scales of 4 to 8 bits as well */
+		if (kern_type_info(type)->block_elems == 256)
+			half -= (type == KERN_Q2_K ? 2 : 5) << 10;
 		memcpy(block + at[i], &half, sizeof(half));
 	}
 }

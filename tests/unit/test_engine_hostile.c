@@ -165,11 +165,55 @@ static void test_weights(void **state)
 	hammer(&shape, true);
 }
 
+/* any bytes are weights: scales without end and NaN among them are no error of the file */
+static void test_noise(void **state)
+{
+	const struct engine_config config = {
+		.threads = 1, .max_seqs = 1, .batch_tokens = 4, .logits_rows = 4, .context = 64,
+	};
+	struct llama_shape shape = tiny(0);
+	struct tally tally = { 0 };
+	unsigned int count = 0;
+	struct engine *engine;
+	uint64_t rng = seed;
+
+	(void)state;
+	shape.width = shape.ff_width = 256;
+	shape.head_dim = 64;
+	shape.has_rope_freqs = false;	/* these are checked */
+	assert_int_equal(engine_new(&engine, &config, NULL), 0);
+	for (uint32_t type = 0; type < KERN_TYPE_COUNT; type++) {
+		size_t size;
+		char *data;
+		int fd;
+
+		if (!kern_type_info(type))
+			continue;
+		shape.type = shape.value_type = type;
+		fd = llama_build(&shape);
+		size = (size_t)lseek(fd, 0, SEEK_END);
+		data = malloc(size);
+		assert_non_null(data);
+		assert_int_equal(pread(fd, data, size, 0), size);
+		for (unsigned int i = 0; i < 5; i++, count++) {
+			/* keys and shapes are in the first half */
+			for (size_t at = size / 2; at < size; at++)
+				data[at] = (char)next(&rng);
+			try_file(engine, data, size, &tally);
+		}
+		free(data);
+		close(fd);
+	}
+	assert_int_equal(tally.loaded, count);
+	engine_free(engine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys_and_shapes),
 		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_noise),
 	};
 	const char *text = getenv("LLMOS_TEST_SEED");
 

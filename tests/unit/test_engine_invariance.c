@@ -31,7 +31,7 @@
 
 static const uint32_t types[] = {
 	KERN_F32, KERN_F16, KERN_BF16, KERN_Q8_0, KERN_Q4_0, KERN_Q4_1, KERN_Q5_0, KERN_Q5_1,
-	KERN_Q4_K, KERN_Q5_K, KERN_Q6_K,
+	KERN_Q4_K, KERN_Q5_K, KERN_Q6_K, KERN_Q2_K, KERN_Q3_K, KERN_IQ4_NL, KERN_IQ4_XS, KERN_MXFP4,
 };
 
 struct fixture {

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Matrix products of the 4-bit types with a table of values.
+ */
+#include "kernels/cpu/dot_avx512vnni.h"
+#include "kernels/cpu/mul_avx512.h"
+
+KERN_DEFINE_MUL(iq4_nl, IQ4_NL, avx512vnni)
+KERN_DEFINE_MUL(iq4_xs, IQ4_XS, avx512vnni)
+KERN_DEFINE_MUL(mxfp4, MXFP4, avx512vnni)
