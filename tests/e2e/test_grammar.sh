@@ -46,7 +46,8 @@ seed=0
 while [ $((seed += 1)) -le 10 ]; do
 	ctl ask --raw 'Once' -t 1 --seed $seed --schema "$TMP/person.json" </dev/null >"$TMP/out.$seed"
 	age=$(json .age <"$TMP/out.$seed") || break
-	[ "$age" -ge 0 ] && [ "$age" -le 120 ] || break
+	[ "$age" -ge 0 ] || break
+	[ "$age" -le 120 ] || break
 	[ -n "$(json .name <"$TMP/out.$seed")" ] || break
 done
 is $seed 11 "10 seeds of --schema have what it requires, within its bounds" ||
