@@ -53,25 +53,28 @@ def words(chance, count):
     return "".join(" " + chance.choice(WORDS) for _ in range(count))
 
 
-def mixed_load():
-    chance = random.Random(1)
+# Each round has words of its own: a prompt is new once. Times and lengths are the same in all.
+
+
+def mixed_load(number):
+    chance, text = random.Random(1), random.Random(f"mixed {number}")
     times = sorted(chance.uniform(0, MIXED_SECONDS) for _ in range(MIXED))
     asks = []
     for i, at in enumerate(times):
         length = round(SHORTEST * (LONGEST / SHORTEST) ** (i * 37 % MIXED / (MIXED - 1)))
-        asks.append(Ask(round(1000 * at), chance.randint(16, 96), words(chance, length)))
+        asks.append(Ask(round(1000 * at), chance.randint(16, 96), words(text, length)))
     return asks
 
 
-def stream_load():
-    chance = random.Random(2)
-    return [Ask(0, STREAM_TOKENS, words(chance, 32)), Ask(LONG_AT_MS, 1, words(chance, LONGEST))]
+def stream_load(number):
+    text = random.Random(f"stream {number}")
+    return [Ask(0, STREAM_TOKENS, words(text, 32)), Ask(LONG_AT_MS, 1, words(text, LONGEST))]
 
 
-def shared_load():
-    chance = random.Random(3)
-    prefix = words(chance, SHARED_PREFIX)
-    return [Ask(-1, 8, prefix + words(chance, SHARED_REST)) for _ in range(SHARED)]
+def shared_load(number):
+    text = random.Random(f"shared {number}")
+    prefix = words(text, SHARED_PREFIX)
+    return [Ask(-1, 8, prefix + words(text, SHARED_REST)) for _ in range(SHARED)]
 
 
 # ---- servers ----
@@ -228,27 +231,20 @@ def check(asks, loads):
 
 
 def measure(kind, args):
-    """Speeds of the mixed load, pauses and shares of the first token's time, a figure a round."""
+    """Speeds of the mixed load, pauses and shares of the first token's time: medians of the rounds."""
     figures = {"speed": [], "pause": [], "share": [], "worst": []}
     with tempfile.TemporaryDirectory(prefix="llmos-bench.") as folder:
         server = kind(args, folder)
-        for _ in range(args.rounds):
-            for name, load in (("mixed", mixed_load()), ("stream", stream_load())):
+        for number in range(args.rounds):
+            loads = mixed_load(number), stream_load(number), shared_load(number)
+            for name, load in zip(("mixed", "stream", "shared"), loads):
                 server.run(load)
                 check(load, name)
-                figures["speed" if name == "mixed" else "pause"].append(
-                    speed(load) if name == "mixed" else pause_ms(load)
-                )
+            figures["speed"].append(speed(loads[0]))
+            figures["pause"].append(pause_ms(loads[1]))
+            figures["share"].append(statistics.median(shares(loads[2])))
+            figures["worst"].append(max(shares(loads[2])))
         server.close()
-    for _ in range(args.rounds):  # a prefix is new once
-        with tempfile.TemporaryDirectory(prefix="llmos-bench.") as folder:
-            server = kind(args, folder)
-            load = shared_load()
-            server.run(load)
-            check(load, "shared")
-            figures["share"].append(statistics.median(shares(load)))
-            figures["worst"].append(max(shares(load)))
-            server.close()
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
