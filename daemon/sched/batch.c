@@ -206,6 +206,7 @@ static int batch_admit_one(struct sched *sched, struct job *job)
 	/* nobody loses pages for one who gets in neither way, or who may not have them */
 	if (!batch_has_room(sched, job, batch_paused_pages(sched, job->model)))
 		return -ENOSPC;
+	reuse_gather(sched, job);
 	if (!charge_take(sched, job, tokens))
 		return 1;
 	while (!batch_has_room(sched, job, 0)) {
@@ -429,6 +430,11 @@ static void batch_plan_prompts(struct sched *sched, unsigned int members, size_t
 
 		if (job->planned)
 			continue;
+		if (!engine_seq_length(job->seq)) {
+			if (reuse_is_coming(sched, job))
+				continue;
+			reuse_begin_late(sched, job);
+		}
 		count = MIN(batch_left(job), tokens);
 		want = batch_rows(job, count);
 		/* as many rows as there are; the tokens before the first row bring none */

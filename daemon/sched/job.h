@@ -220,6 +220,12 @@ void charge_settle(struct job *job);
 unsigned int reuse_find(const struct job *job);
 /** reuse_begin() - its sequence, which is empty, begins with those */
 void reuse_begin(struct sched *sched, struct job *job);
+/** reuse_is_coming() - most of what it begins with is just being computed for somebody else */
+bool reuse_is_coming(const struct sched *sched, const struct job *job);
+/** reuse_gather() - what others have computed of what it begins with can be found from now on */
+void reuse_gather(struct sched *sched, const struct job *job);
+/** reuse_begin_late() - the same as reuse_begin(), for a job that has its pages, but nothing in them */
+void reuse_begin_late(struct sched *sched, struct job *job);
 /** reuse_keep() - the full pages of its sequence, if it has one, outlive it */
 void reuse_keep(struct job *job);
 /** reuse_dropped() - for struct engine_config: pages are kept no longer, and not charged */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a job has computed and somebody may want again: the pages that its sequence has filled are
- * kept when it ends, and a later job of the same cache domain that begins with the same tokens
- * begins with them. The broker says what a domain is; the transport is a part of it.
+ * kept when it ends, or as soon as somebody else could use them, and a later job of the same cache
+ * domain that begins with the same tokens begins with them. Who comes while they are being computed
+ * waits for them. The broker says what a domain is; the transport is a part of it.
  *
  * Kept pages are charged to the cgroup of whoever had them computed, until they are dropped. Who
  * uses them is not charged for them again, so a job has its own pages in its books, and a cgroup
@@ -58,6 +59,77 @@ void reuse_begin(struct sched *sched, struct job *job)
 	sched->totals.prompt_tokens += MIN(found, job->prompt_count);
 	sched->totals.reused_tokens += MIN(found, job->prompt_count);
 }
+
+/* ---- what others are computing ---- */
+
+static bool reuse_same_domain(const struct job *a, const struct job *b)
+{
+	struct engine_domain one, other;
+
+	return reuse_domain(a, &one) && reuse_domain(b, &other) && one.source == other.source &&
+	       one.group == other.group && one.user == other.user;
+}
+
+/* tokens with which both begin; 0: too few for one to wait for the other, or to give pages up */
+static size_t reuse_common(const struct job *job, const struct job *other)
+{
+	const size_t max = MIN(reuse_max(job), other->tokens.count);
+	size_t count = 0;
+
+	if (other == job || other->model != job->model || !other->seq || other->reuses_nothing ||
+	    job->reuses_nothing || !reuse_same_domain(job, other))
+		return 0;
+	while (count < max && job->tokens.ids[count] == other->tokens.ids[count])
+		count++;
+	return count >= job->model->info.page_tokens && 2 * count >= job->tokens.count ? count : 0;
+}
+
+bool reuse_is_coming(const struct sched *sched, const struct job *job)
+{
+	const struct job *other;
+
+	list_each(other, &sched->jobs[JOB_ACTIVE], link) {
+		const size_t common = reuse_common(job, other);
+		const size_t length = common ? engine_seq_length(other->seq) : 0;
+
+		/* it takes no longer than to compute them; of those who have not begun, the oldest does */
+		if (common && !other->paused && !other->cancelled &&
+		    length + job->model->info.page_tokens <= common &&
+		    (length || other->number < job->number))
+			return true;
+	}
+	return false;
+}
+
+void reuse_gather(struct sched *sched, const struct job *job)
+{
+	struct job *other;
+
+	list_each(other, &sched->jobs[JOB_ACTIVE], link) {
+		if (!reuse_common(job, other))
+			continue;
+		reuse_keep(other);
+		/* what was kept already it does not need for itself */
+		charge_settle(other);
+	}
+}
+
+void reuse_begin_late(struct sched *sched, struct job *job)
+{
+	reuse_gather(sched, job);
+	if (!reuse_find(job))
+		return;
+	engine_seq_truncate(job->seq, 0);
+	reuse_begin(sched, job);
+	/* as many as before, in all; there is room for what it has just given back */
+	if (engine_seq_reserve(job->seq, MIN(job->tokens.count,
+					     (size_t)job->model->info.context_used)) < 0)
+		log_debug("request %llu: it takes its pages as it grows",
+			  (unsigned long long)job->event.id);
+	charge_settle(job);
+}
+
+/* ---- keeping ---- */
 
 /* from its books to its cgroup's */
 static int reuse_charge(struct job *job, size_t bytes)

@@ -534,6 +534,107 @@ static void test_crowd_deaths(void **state)
 				       .die_after = 30 }, 0);
 }
 
+/* ---- at the same time ---- */
+
+#define SHARED	"what all of them begin with, and that is long enough for it: "
+
+/* who comes while it is being computed waits for it, and each of them computes the rest alone */
+static void test_at_once(void **state)
+{
+	static const char *const ends[] = { "one", "two", "three", "four" };
+	struct test_request *requests[ARRAY_SIZE(ends)], *other, *stranger;
+	char text[100];
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		snprintf(text, sizeof(text), SHARED "%s", ends[i]);
+		requests[i] = ask_from(1, 1000, text);
+	}
+	test_run(&broker);
+	/* 61 of it and one before that: 15 full pages, computed once */
+	assert_int_equal(fake_counts.reused, 3 * 60);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		assert_true(requests[i]->ended);
+		assert_int_equal(requests[i]->status, 0);
+	}
+	/* the same from another cgroup, and of another user: in the same words, computed anew */
+	other = ask_from(2, 1000, SHARED "one");
+	stranger = ask_from(1, 1001, SHARED "two");
+	test_run(&broker);
+	assert_int_equal(fake_counts.reused, 3 * 60);
+	assert_same_output(requests[0], other);
+	assert_same_output(requests[1], stranger);
+}
+
+/* one that is long into its answer gives up its prompt, and goes on */
+static void test_during_answer(void **state)
+{
+	struct test_request *first, *second;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	first = ask_from(1, 1000, SHARED);
+	first->event.max_tokens = 30;
+	while (first->event.output_tokens < 5)
+		assert_true(test_turn(&broker));
+	assert_int_equal(test_kept(&broker), 0);
+	second = ask_from(1, 1000, SHARED);
+	second->event.max_tokens = 30;
+	test_run(&broker);
+	assert_int_equal(fake_counts.reused, 60);
+	assert_same_output(first, second);
+}
+
+/* a little in common is no reason to wait, nor to give anything up */
+static void test_little_in_common(void **state)
+{
+	struct test_request *first, *second;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	first = ask_from(1, 1000, "12345678, and then something that is all its own");
+	first->event.max_tokens = 30;
+	second = ask_from(1, 1000, "12345678, but then it goes on in another way");
+	while (!second->ended)
+		assert_true(test_turn(&broker));
+	assert_int_equal(fake_counts.reused, 0);
+	assert_false(first->ended);
+	test_run(&broker);
+}
+
+/* the one they wait for is cancelled, or told to pause: they go on without */
+static void test_first_goes(void **state)
+{
+	struct test_request *first, *second;
+
+	(void)state;
+	for (int pauses = 0; pauses < 2; pauses++) {
+		test_broker_serve(&broker, &config);
+		first = ask_from(1, 1000, SHARED "first");
+		second = ask_from(1, 1000, SHARED "second");
+		while (!first->event.prompt_tokens)
+			assert_true(test_turn(&broker));
+		assert_int_equal(second->event.prompt_tokens, 0);
+		if (pauses) {
+			broker.pause_in = 1;
+			assert_true(test_turn(&broker));
+			broker.pause_in = 0;
+			assert_true(first->paused);
+		} else {
+			first->cancelled = true;
+			broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, first->event.id, 1);
+		}
+		while (!second->ended)
+			assert_true(test_turn(&broker) || second->ended);
+		assert_int_equal(second->status, 0);
+		test_run(&broker);
+		assert_true(first->ended);
+		test_broker_free(&broker);
+		test_broker_init(&broker);
+	}
+}
+
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define GUESSED(name)	{ #name "_guessed", name, setup_guessed, teardown, NULL }
 
@@ -552,6 +653,10 @@ int main(void)
 		TEST(test_reclaim_used),
 		TEST(test_reclaim_page_by_page),
 		TEST(test_status),
+		TEST(test_at_once),
+		TEST(test_during_answer),
+		TEST(test_little_in_common),
+		TEST(test_first_goes),
 		TEST(test_crowd),
 		TEST(test_crowd_quota),
 		TEST(test_crowd_small_cache),
