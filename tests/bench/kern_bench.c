@@ -276,9 +276,24 @@ static void bench_fill(struct bench *b)
 	memset(b->kv, 0x2c, sizeof(float) * KEYS * HEAD_DIM);
 }
 
+/* of all types */
+static size_t most_rows(const struct bench *b)
+{
+	size_t most = 0;
+
+	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
+		const struct kern_type_info *info = kern_type_info(type);
+		size_t row = info ? kern_row_bytes(info, b->cols) : 0;
+
+		if (row && b->weight_bytes / row > most)
+			most = b->weight_bytes / row;
+	}
+	return most;
+}
+
 static void bench_init(struct bench *b)
 {
-	size_t rows = b->weight_bytes / kern_row_bytes(kern_type_info(KERN_Q4_0), b->cols);
+	size_t rows = most_rows(b);
 	size_t prefill = PREFILL_ROWS * PREFILL_TOKENS, outputs = rows > prefill ? rows : prefill;
 
 	b->weights = bench_alloc(b->weight_bytes);
