@@ -85,9 +85,12 @@ struct kern_weights {
  * @group: query heads
  * @head_dim: a multiple of 8
  * @page_tokens: tokens of a page, a multiple of 16
- * @tokens: keys to attend to, from position 0
+ * @tokens: end of the keys to attend to, counted from the first one of the first page
  * @kv_f16: keys and values are F16, else float32
  * @scale: of the scores, usually 1 / sqrt(head_dim)
+ * @first: keys before this one are not attended to (a sliding window); below page_tokens, and at
+ *	most @tokens. They are there, as numbers of any value
+ * @softcap: scores become softcap * tanh(score / softcap); 0: they stay as they are
  */
 struct kern_attn {
 	const float *q;
@@ -101,6 +104,8 @@ struct kern_attn {
 	uint32_t tokens;
 	bool kv_f16;
 	float scale;
+	uint32_t first;
+	float softcap;
 };
 
 /**
@@ -135,11 +140,16 @@ struct kern_matmul {
  * @matmul: by weight type; mul is NULL where the type is not known
  * @dequant_row: (cols) elements of a row of weights to float32, by type
  * @rms_norm: y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); y may be x. NMSE 1e-12
+ * @layer_norm: y[i] = (x[i] - mean(x)) / sqrt(var(x) + eps) * w[i] + b[i]; y may be x. NMSE 1e-12
  * @rope: rotate @heads vectors of @head_dim in place at one position: the first @rot_dim elements
  *	are turned by cos[i], sin[i] (rot_dim / 2 each); pairs are (2i, 2i+1), or (i, i + rot_dim/2)
  *	with @neox
  * @attn: attention of one token: softmax(q k^T * scale) v. NMSE 1e-10 (float32 cache)
  * @silu_mul: y[i] = silu(gate[i]) * up[i]; y may be gate. NMSE 1e-12
+ * @gelu_mul: y[i] = gelu(gate[i]) * up[i]; y may be gate. NMSE 1e-12. gelu(x) is
+ *	x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
+ * @gelu: y[i] = gelu(x[i]); y may be x. NMSE 1e-12
+ * @softcap: y[i] = cap * tanh(y[i] / cap). NMSE 1e-12
  * @add: y[i] += x[i]
  * @store_kv: n float32 to n F16, or copied if not @f16
  */
@@ -148,10 +158,15 @@ struct kern_ops {
 	struct kern_matmul matmul[KERN_TYPE_COUNT];
 	void (*dequant_row[KERN_TYPE_COUNT])(float *y, const void *row, uint32_t cols);
 	void (*rms_norm)(float *y, const float *x, const float *w, uint32_t n, float eps);
+	void (*layer_norm)(float *y, const float *x, const float *w, const float *b, uint32_t n,
+			   float eps);
 	void (*rope)(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
 		     const float *cos, const float *sin, bool neox);
 	void (*attn)(const struct kern_attn *a);
 	void (*silu_mul)(float *y, const float *gate, const float *up, uint32_t n);
+	void (*gelu_mul)(float *y, const float *gate, const float *up, uint32_t n);
+	void (*gelu)(float *y, const float *x, uint32_t n);
+	void (*softcap)(float *y, uint32_t n, float cap);
 	void (*add)(float *y, const float *x, uint32_t n);
 	void (*store_kv)(void *y, const float *x, uint32_t n, bool f16);
 };

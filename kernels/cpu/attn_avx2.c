@@ -66,12 +66,14 @@ KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uin
 		for (uint32_t t = count; t < 8; t++)
 			lanes[h][t] = _mm256_setzero_ps();
 		sums = _mm256_mul_ps(reduce8_8(lanes[h]), _mm256_set1_ps(a->scale));
+		if (a->softcap != 0)
+			sums = softcap_all(sums, a->softcap);
 		_mm256_storeu_ps(scores + h * stride,
 				 _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), sums, there));
 	}
 }
 
-/* scores up to the next multiple of 16 */
+/* scores up to the next multiple of 16, and -inf for keys before the first */
 KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *scores, size_t stride,
 			   bool f16, int heads)
 {
@@ -84,6 +86,9 @@ KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *sco
 		score_keys(a, q, page + t % a->page_tokens * row_bytes, count, scores + t, stride,
 			   f16, heads);
 	}
+	for (int h = 0; h < heads; h++)
+		for (uint32_t t = 0; t < a->first; t++)
+			scores[h * stride + t] = -INFINITY;
 }
 
 /* greatest score; 0 if all are -inf */
@@ -151,12 +156,13 @@ KERN_INLINE void sum_values(const struct kern_attn *a, float *out, const float *
 	for (int h = 0; h < heads; h++)
 		for (int k = 0; k < vectors; k++)
 			acc[h][k] = _mm256_setzero_ps();
-	for (uint32_t t = 0; t < a->tokens; t += a->page_tokens) {
+	for (uint32_t t = 0, skip = a->first; t < a->tokens; t += a->page_tokens, skip = 0) {
+		const uint8_t *values = a->v_pages[t / a->page_tokens];
 		uint32_t left = a->tokens - t;
 
-		add_values(a, a->v_pages[t / a->page_tokens],
-			   left < a->page_tokens ? left : a->page_tokens, weights + t, stride, i,
-			   f16, heads, vectors, acc);
+		add_values(a, values + (size_t)skip * a->head_dim * (f16 ? 2 : 4),
+			   (left < a->page_tokens ? left : a->page_tokens) - skip,
+			   weights + t + skip, stride, i, f16, heads, vectors, acc);
 	}
 	for (int h = 0; h < heads; h++)
 		for (int k = 0; k < vectors; k++)

@@ -60,11 +60,16 @@ size_t kern_act_float_bytes_avx2(uint32_t cols);
 void kern_act_float_pack_avx2(void *act, const float *x, uint32_t cols);
 
 void kern_rms_norm_avx2(float *y, const float *x, const float *w, uint32_t n, float eps);
+void kern_layer_norm_avx2(float *y, const float *x, const float *w, const float *b, uint32_t n,
+			  float eps);
 void kern_rope_avx2(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
 		    const float *cos, const float *sin, bool neox);
 void kern_attn_avx2(const struct kern_attn *a);
 void kern_attn_avx512(const struct kern_attn *a);
 void kern_silu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
+void kern_gelu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
+void kern_gelu_avx2(float *y, const float *x, uint32_t n);
+void kern_softcap_avx2(float *y, uint32_t n, float cap);
 void kern_add_avx2(float *y, const float *x, uint32_t n);
 void kern_store_kv_avx2(void *y, const float *x, uint32_t n, bool f16);
 

@@ -39,9 +39,13 @@ const struct kern_ops kern_ops_avx512vnni = {
 	},
 	.dequant_row = { kern_for_each_type(DEQUANT) },
 	.rms_norm = kern_rms_norm_avx2,
+	.layer_norm = kern_layer_norm_avx2,
 	.rope = kern_rope_avx2,
 	.attn = kern_attn_avx512,
 	.silu_mul = kern_silu_mul_avx2,
+	.gelu_mul = kern_gelu_mul_avx2,
+	.gelu = kern_gelu_avx2,
+	.softcap = kern_softcap_avx2,
 	.add = kern_add_avx2,
 	.store_kv = kern_store_kv_avx2,
 };

@@ -105,4 +105,38 @@ KERN_INLINE __m256 exp_or_zero(__m256 x)
 	return _mm256_andnot_ps(tiny, exp_clamped(x));
 }
 
+/* tanh(x) = x + x^3 p(x^2) for |x| below TANH_SMALL: Chebyshev fit, relative error below 2e-8 */
+#define TANH_SMALL	0.625f
+#define TANH_C0	-0x1.555552p-2f
+#define TANH_C1	0x1.110e2ep-3f
+#define TANH_C2	-0x1.b928ep-5f
+#define TANH_C3	0x1.581fa6p-6f
+#define TANH_C4	-0x1.9017fep-8f
+
+/** tanh_all() - tanh(x); relative error below 2e-7 */
+KERN_INLINE __m256 tanh_all(__m256 x)
+{
+	const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1);
+	__m256 size = _mm256_andnot_ps(sign, x), z = _mm256_mul_ps(x, x), p, far;
+
+	p = _mm256_fmadd_ps(_mm256_set1_ps(TANH_C4), z, _mm256_set1_ps(TANH_C3));
+	p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(TANH_C2));
+	p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(TANH_C1));
+	p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(TANH_C0));
+	p = _mm256_fmadd_ps(_mm256_mul_ps(x, z), p, x);
+	far = _mm256_add_ps(exp_clamped(_mm256_add_ps(size, size)), one);
+	far = _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2), far));
+	p = _mm256_blendv_ps(far, p,
+			     _mm256_cmp_ps(size, _mm256_set1_ps(TANH_SMALL), _CMP_LT_OQ));
+	return _mm256_or_ps(p, _mm256_and_ps(sign, x));
+}
+
+/** softcap_all() - cap * tanh(x / cap) */
+KERN_INLINE __m256 softcap_all(__m256 x, float cap)
+{
+	const __m256 c = _mm256_set1_ps(cap);
+
+	return _mm256_mul_ps(c, tanh_all(_mm256_div_ps(x, c)));
+}
+
 #endif /* LLMOS_KERNELS_SIMD_AVX2_H */

@@ -122,4 +122,30 @@ KERN_INLINE __m512 exp_or_zero_512(__m512 x)
 	return _mm512_maskz_mov_ps(keep, exp_clamped_512(x));
 }
 
+/** tanh_all_512() - tanh_all() of sixteen lanes */
+KERN_INLINE __m512 tanh_all_512(__m512 x)
+{
+	const __m512 one = _mm512_set1_ps(1), sign = _mm512_set1_ps(-0.0f);
+	__m512 size = _mm512_andnot_ps(sign, x), z = _mm512_mul_ps(x, x), p, far;
+
+	p = _mm512_fmadd_ps(_mm512_set1_ps(TANH_C4), z, _mm512_set1_ps(TANH_C3));
+	p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(TANH_C2));
+	p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(TANH_C1));
+	p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(TANH_C0));
+	p = _mm512_fmadd_ps(_mm512_mul_ps(x, z), p, x);
+	far = _mm512_add_ps(exp_clamped_512(_mm512_add_ps(size, size)), one);
+	far = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2), far));
+	p = _mm512_mask_mov_ps(
+		far, _mm512_cmp_ps_mask(size, _mm512_set1_ps(TANH_SMALL), _CMP_LT_OQ), p);
+	return _mm512_or_ps(p, _mm512_and_ps(sign, x));
+}
+
+/** softcap_all_512() - softcap_all() of sixteen lanes */
+KERN_INLINE __m512 softcap_all_512(__m512 x, float cap)
+{
+	const __m512 c = _mm512_set1_ps(cap);
+
+	return _mm512_mul_ps(c, tanh_all_512(_mm512_div_ps(x, c)));
+}
+
 #endif /* LLMOS_KERNELS_SIMD_AVX512_H */

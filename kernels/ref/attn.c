@@ -28,7 +28,8 @@ static double score(const struct kern_attn *a, const float *q, uint32_t token)
 
 	for (uint32_t i = 0; i < a->head_dim; i++)
 		sum += q[i] * load(a, a->k_pages, token, i);
-	return sum * a->scale;
+	sum *= a->scale;
+	return a->softcap == 0 ? sum : a->softcap * tanh(sum / a->softcap);
 }
 
 /* out[begin, begin + count) of one head */
@@ -38,7 +39,7 @@ static void attend(const struct kern_attn *a, const float *q, float *out, double
 	double acc[SLICE] = {0};
 	double sum = 0;
 
-	for (uint32_t t = 0; t < a->tokens; t++) {
+	for (uint32_t t = a->first; t < a->tokens; t++) {
 		double p = exp(score(a, q, t) - max);
 
 		sum += p;
@@ -55,7 +56,7 @@ void kern_attn_ref(const struct kern_attn *a)
 		const float *q = a->q + (size_t)g * a->head_dim;
 		double max = -INFINITY;
 
-		for (uint32_t t = 0; t < a->tokens; t++)
+		for (uint32_t t = a->first; t < a->tokens; t++)
 			max = fmax(max, score(a, q, t));
 		if (max == -INFINITY)
 			max = 0;

@@ -17,9 +17,13 @@ const struct kern_ops kern_ops_ref = {
 	.matmul = { kern_for_each_type(MATMUL) },
 	.dequant_row = { kern_for_each_type(DEQUANT) },
 	.rms_norm = kern_rms_norm_ref,
+	.layer_norm = kern_layer_norm_ref,
 	.rope = kern_rope_ref,
 	.attn = kern_attn_ref,
 	.silu_mul = kern_silu_mul_ref,
+	.gelu_mul = kern_gelu_mul_ref,
+	.gelu = kern_gelu_ref,
+	.softcap = kern_softcap_ref,
 	.add = kern_add_ref,
 	.store_kv = kern_store_kv_ref,
 };

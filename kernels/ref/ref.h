@@ -54,10 +54,15 @@ kern_for_each_type(KERN_DECLARE_REF)
 size_t kern_act_bytes_ref(uint32_t cols);
 void kern_act_pack_ref(void *act, const float *x, uint32_t cols);
 void kern_rms_norm_ref(float *y, const float *x, const float *w, uint32_t n, float eps);
+void kern_layer_norm_ref(float *y, const float *x, const float *w, const float *b, uint32_t n,
+			 float eps);
 void kern_rope_ref(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim, const float *cos,
 		   const float *sin, bool neox);
 void kern_attn_ref(const struct kern_attn *a);
 void kern_silu_mul_ref(float *y, const float *gate, const float *up, uint32_t n);
+void kern_gelu_mul_ref(float *y, const float *gate, const float *up, uint32_t n);
+void kern_gelu_ref(float *y, const float *x, uint32_t n);
+void kern_softcap_ref(float *y, uint32_t n, float cap);
 void kern_add_ref(float *y, const float *x, uint32_t n);
 void kern_store_kv_ref(void *y, const float *x, uint32_t n, bool f16);
 

@@ -95,7 +95,11 @@ static void check_rows(uint64_t *rng, const struct kern_ops *ops, uint32_t n, bo
 	random_floats(rng, x, n);
 	random_floats(rng, y, n);
 	ops->rms_norm(z, x, y, n, 1e-5f);
+	ops->layer_norm(z, x, y, y, n, 1e-5f);
 	ops->silu_mul(z, x, y, n);
+	ops->gelu_mul(z, x, y, n);
+	ops->gelu(z, x, n);
+	ops->softcap(z, n, 30);
 	ops->add(y, x, n);
 	ops->store_kv(y, x, n, false);
 	ops->store_kv(c.data, x, n, true);
@@ -156,7 +160,7 @@ static void check_attn(uint64_t *rng, const struct kern_ops *ops, uint32_t group
 	v_pages[0] = v.data;
 	a = (struct kern_attn){(float *)(void *)q.data, (float *)(void *)out.data, k_pages, v_pages,
 			       (float *)(void *)scores.data, group, head_dim, rounded + 16, tokens,
-			       f16, 0.1f};
+			       f16, 0.1f, tokens / 2, group % 3 ? 0 : 2};
 	ops->attn(&a);
 	guarded_free(&k);
 	guarded_free(&v);

@@ -138,7 +138,8 @@ static void attn_new(struct attn_data *d, uint64_t *rng, uint32_t group, uint32_
 		d->v_pages[i] = d->v + page * (pages - 1 - i);
 	}
 	d->a = (struct kern_attn){d->q, d->out, d->k_pages, d->v_pages, d->scores, group, head_dim,
-				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim)};
+				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim),
+				  rng_first_key(rng, tokens, page_tokens), f16 ? 0 : 3};
 }
 
 static void attn_free(struct attn_data *d)

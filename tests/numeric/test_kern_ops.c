@@ -47,6 +47,38 @@ static void test_rms_norm(void **state)
 		assert_true(isnan(y[i]));
 }
 
+static void test_layer_norm(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 7;
+	float x[700], w[700], b[700], y[700], truth[700];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		uint32_t n = rng_range(&rng, 1, 700);
+		/* a mean far from zero, squares that would overflow float32 */
+		float scale = round % 3 == 0 ? 1e30f : 1, mean = round % 3 == 1 ? 1000 : 0;
+
+		random_floats(&rng, x, n);
+		random_floats(&rng, w, n);
+		random_floats(&rng, b, n);
+		for (uint32_t i = 0; i < n; i++)
+			x[i] = x[i] * scale + mean;
+		reference()->layer_norm(truth, x, w, b, n, 1e-5f);
+		ops->layer_norm(y, x, w, b, n, 1e-5f);
+		assert_nmse(y, truth, n, 1e-12);
+		ops->layer_norm(x, x, w, b, n, 1e-5f);
+		assert_memory_equal(x, y, n * sizeof(float));
+	}
+	for (int i = 0; i < 64; i++)
+		x[i] = 7;
+	ops->layer_norm(y, x, w, b, 64, 1e-5f);
+	assert_memory_equal(y, b, 64 * sizeof(float));
+	x[3] = NAN;
+	ops->layer_norm(y, x, w, b, 64, 1e-5f);
+	for (int i = 0; i < 64; i++)
+		assert_true(isnan(y[i]));
+}
+
 static void test_rope(void **state)
 {
 	const struct kern_ops *ops = kern_test_ops(*state);
@@ -216,7 +248,7 @@ static void attn_new(struct attn_data *d, uint64_t *rng, uint32_t group, uint32_
 		d->v_pages[i] = d->v + elems * size * (pages - 1 - i);
 	}
 	d->a = (struct kern_attn){d->q, d->out, d->k_pages, d->v_pages, d->scores, group, head_dim,
-				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim)};
+				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim), 0, 0};
 }
 
 static void attn_free(struct attn_data *d)
@@ -297,17 +329,52 @@ static void test_attention_edges(void **state)
 	attn_free(&d);
 }
 
+/* what lies before the window has no influence, whatever it is; scores bend towards the cap */
+static void test_attention_window(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 8;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		const uint32_t group = rng_range(&rng, 1, 9), head_dim = 8 * rng_range(&rng, 1, 32);
+		const uint32_t tokens = rng_range(&rng, 1, 200);
+		const size_t n = (size_t)group * head_dim;
+		float plain[9 * 256];
+		struct attn_data d;
+
+		attn_new(&d, &rng, group, head_dim, tokens, round % 2);
+		attn_both(&d, ops);
+		memcpy(plain, d.out, n * sizeof(float));
+		d.a.first = rng_first_key(&rng, tokens, d.a.page_tokens);
+		d.a.softcap = round % 3 ? 0.5f * (float)(round % 3) : 0;
+		d.a.scale *= round % 3 == 1 ? 20 : 1;
+		attn_both(&d, ops);
+		assert_nmse(d.out, d.truth, n, 1e-10);
+		if (d.a.first || d.a.softcap != 0)
+			assert_true(tokens == 1 || memcmp(plain, d.out, n * sizeof(float)));
+		memcpy(plain, d.out, n * sizeof(float));
+		memset(d.k, 0x7f, (size_t)d.a.first * head_dim * (d.a.kv_f16 ? 2 : 4));
+		memset((char *)(uintptr_t)d.v_pages[0], 0x7f,
+		       (size_t)d.a.first * head_dim * (d.a.kv_f16 ? 2 : 4));
+		ops->attn(&d.a);
+		assert_memory_equal(d.out, plain, n * sizeof(float));
+		attn_free(&d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_half_round_trip),
 		KERN_TESTS(test_rms_norm),
+		KERN_TESTS(test_layer_norm),
 		KERN_TESTS(test_rope),
 		KERN_TESTS(test_silu_mul),
 		KERN_TESTS(test_add),
 		KERN_TESTS(test_store_kv),
 		KERN_TESTS(test_attention),
 		KERN_TESTS(test_attention_edges),
+		KERN_TESTS(test_attention_window),
 	};
 
 	seed = rng_seed();
