@@ -53,7 +53,7 @@ struct engine_model {
 	struct tokenizer *tokenizer;
 	enum chat_template chat;
 	struct model *model;
-	struct rope rope;
+	struct rope ropes[2];		/* the second one of layers with a window */
 	uint32_t context;		/* tokens of a sequence at most */
 	uint32_t seq_pages_max;
 	uint64_t token_work;		/* multiplications a token takes, its attention left out */

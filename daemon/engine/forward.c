@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A step through a model of the Llama family. The whole step is one run of the team: its members
- * go through the layers together and meet five times in each (when tokens are few; else also
- * after packing activations). Each output element is computed by one member in one fixed order,
+ * A step through a model. The whole step is one run of the team: its members go through the layers
+ * together and meet five times in each (when tokens are few; else also after packing activations;
+ * norms behind a network and experts need more). Each output element is computed by one member in one fixed order,
  * so that neither the number of members nor the other tokens of the step can change a bit of it.
  */
 #include "engine/forward_internal.h"
@@ -13,31 +13,52 @@
 /* embed() - tokens to the residual stream, and the angles of their positions */
 static void embed(struct pass *p)
 {
-	const struct model_matrix *e = &p->model->model->embedding;
+	const struct model *m = p->model->model;
+	const struct model_matrix *e = &m->embedding, *positions = &m->positions;
 	struct scratch *s = p->s;
 
 	for (uint32_t i = p->member; i < s->token_count; i = threads_chunk_next(p->threads)) {
 		const struct step_token *t = &s->tokens[i];
+		float *x = s->x + i * s->width_stride;
 
-		p->ops->dequant_row[e->type](s->x + i * s->width_stride,
-					     (const char *)e->w.data + t->id * e->w.row_bytes,
+		p->ops->dequant_row[e->type](x, (const char *)e->w.data + t->id * e->w.row_bytes,
 					     e->w.cols);
-		rope_angles(&p->model->rope, t->position, s->cos + i * s->rope_stride,
-			    s->sin + i * s->rope_stride);
+		if (m->hparams.embedding_scale != 1)
+			for (uint32_t j = 0; j < e->w.cols; j++)
+				x[j] *= m->hparams.embedding_scale;
+		if (positions->w.rows) {
+			p->ops->dequant_row[positions->type](
+				p->own->row, (const char *)positions->w.data +
+						     t->position * positions->w.row_bytes,
+				positions->w.cols);
+			p->ops->add(x, p->own->row, e->w.cols);
+		}
+		for (size_t j = 0; j < ARRAY_SIZE(s->angles); j++)
+			rope_angles(&p->model->ropes[j], t->position,
+				    s->angles[j].cos + i * s->rope_stride,
+				    s->angles[j].sin + i * s->rope_stride);
 	}
 	threads_barrier(p->threads);
 }
 
-/* turn() - rotate whole heads [begin, end) of every token's queries or keys */
-static void turn(struct pass *p, float *heads, size_t stride, uint32_t begin, uint32_t end)
+/* turn() - normalise (with @norm) and rotate whole heads [begin, end) of queries or keys */
+static void turn(struct pass *p, const struct model_layer *l, const float *norm, float *heads,
+		 size_t stride, uint32_t begin, uint32_t end)
 {
 	const struct model_hparams *h = &p->model->model->hparams;
 	struct scratch *s = p->s;
+	const struct scratch_angles *a = &s->angles[l->has_local_rope];
 
-	for (uint32_t i = 0; i < s->token_count; i++)
-		p->ops->rope(heads + i * stride + begin, (end - begin) / h->head_dim, h->head_dim,
-			     h->rope.dim, s->cos + i * s->rope_stride, s->sin + i * s->rope_stride,
-			     h->rope.neox);
+	for (uint32_t i = 0; i < s->token_count; i++) {
+		float *first = heads + i * stride + begin;
+
+		for (uint32_t r = 0; norm && r < end - begin; r += h->head_dim)
+			p->ops->rms_norm(first + r, first + r, norm, h->head_dim, h->norm_eps);
+		if (h->rope.dim)
+			p->ops->rope(first, (end - begin) / h->head_dim, h->head_dim, h->rope.dim,
+				     a->cos + i * s->rope_stride, a->sin + i * s->rope_stride,
+				     h->rope.is_neox);
+	}
 }
 
 /* store() - put whole heads [begin, end) of every token's keys or values into the cache */
@@ -69,11 +90,12 @@ static void query_key_value(struct pass *p, const struct model_layer *l, uint32_
 	const uint32_t unit = p->model->model->hparams.head_dim;
 	const struct model_matrix *const matrices[] = { &l->q, &l->k, &l->v };
 	const struct packing what = {
-		.src = s->x, .stride = s->width_stride, .norm = l->attn_norm,
+		.src = s->x, .stride = s->width_stride, .norm = &l->attn_norm,
 	};
 	const struct acts acts = pass_pack(p, &what, matrices, 3);
 	const struct chunks q = pass_chunks(p, &l->q, unit);
 	const struct chunks kv = pass_chunks(p, &l->k, unit);
+	const float *const norms[] = { l->q_norm, l->k_norm };
 	float *const out[] = { s->q, s->k, s->v };
 
 	for (uint32_t c = p->member; c < q.count + 2 * kv.count;
@@ -85,60 +107,15 @@ static void query_key_value(struct pass *p, const struct model_layer *l, uint32_
 		const uint32_t end = MIN(begin + rows, matrices[which]->w.rows);
 		const size_t stride = which ? s->kv_stride : s->q_stride;
 
-		pass_mul(p, matrices[which], acts.data[which], acts.stride[which], begin, end,
-			 out[which], stride);
+		pass_mul(p, matrices[which],
+			 &(struct product){
+				 .act = acts.data[which], .stride = acts.stride[which],
+				 .rows = p->row_count, .y = out[which], .y_stride = stride },
+			 begin, end);
 		if (which < 2)
-			turn(p, out[which], stride, begin, end);
+			turn(p, l, norms[which], out[which], stride, begin, end);
 		if (which)
 			store(p, layer, out[which], begin, end, which == 2);
-	}
-	threads_barrier(p->threads);
-}
-
-/* mul_into_x() - multiply by @m and add the result to the residual stream; all meet */
-static void mul_into_x(struct pass *p, const struct model_matrix *m, const struct packing *what)
-{
-	struct scratch *s = p->s;
-	const struct acts acts = pass_pack(p, what, &m, 1);
-	const struct chunks chunks = pass_chunks(p, m, 1);
-
-	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
-		const uint32_t begin = c * chunks.rows;
-		const uint32_t end = MIN(begin + chunks.rows, m->w.rows);
-
-		pass_mul(p, m, acts.data[0], acts.stride[0], begin, end, s->y, s->width_stride);
-		for (uint32_t i = 0; i < p->row_count; i++)
-			p->ops->add(s->x + p->rows[i] * s->width_stride + begin,
-				    s->y + i * s->width_stride + begin, end - begin);
-	}
-	threads_barrier(p->threads);
-}
-
-/* gate_and_up() - x to the hidden state of the feed-forward network, in gate; all meet */
-static void gate_and_up(struct pass *p, const struct model_layer *l)
-{
-	struct scratch *s = p->s;
-	const struct model_matrix *const matrices[] = { &l->gate, &l->up };
-	const struct packing what = {
-		.src = s->x, .stride = s->width_stride, .rows = p->rows, .norm = l->ffn_norm,
-	};
-	const struct acts acts = pass_pack(p, &what, matrices, 2);
-	const struct chunks chunks = pass_chunks(p, &l->gate, 1);
-
-	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
-		const uint32_t begin = c * chunks.rows;
-		const uint32_t end = MIN(begin + chunks.rows, l->gate.w.rows);
-
-		pass_mul(p, &l->gate, acts.data[0], acts.stride[0], begin, end, s->gate,
-			 s->ff_stride);
-		pass_mul(p, &l->up, acts.data[1], acts.stride[1], begin, end, s->up,
-			 s->ff_stride);
-		for (uint32_t i = 0; i < p->row_count; i++) {
-			float *gate = s->gate + i * s->ff_stride + begin;
-
-			p->ops->silu_mul(gate, gate, s->up + i * s->ff_stride + begin,
-					 end - begin);
-		}
 	}
 	threads_barrier(p->threads);
 }
@@ -156,10 +133,12 @@ static void layer_pass(struct pass *p, uint32_t layer)
 			return;
 	}
 	pass_attend(p, layer);
-	mul_into_x(p, &l->o, &(struct packing){
-		.src = s->attn, .stride = s->q_stride, .rows = p->rows });
-	gate_and_up(p, l);
-	mul_into_x(p, &l->down, &(struct packing){ .src = s->gate, .stride = s->ff_stride });
+	pass_mul_into_x(p, &l->o, &(struct packing){
+		.src = s->attn, .stride = s->q_stride, .rows = p->rows }, &l->attn_post_norm);
+	if (l->experts)
+		pass_experts(p, l);
+	else
+		pass_feed_forward(p, l);
 }
 
 static void logits(struct pass *p)
@@ -168,17 +147,23 @@ static void logits(struct pass *p)
 	const struct model_matrix *const matrices[] = { &m->output };
 	const struct packing what = {
 		.src = p->s->x, .stride = p->s->width_stride, .rows = p->rows,
-		.norm = m->output_norm,
+		.norm = &m->output_norm,
 	};
 	const struct acts acts = pass_pack(p, &what, matrices, 1);
 	const struct chunks chunks = pass_chunks(p, &m->output, 1);
+	const struct product product = {
+		.act = acts.data[0], .stride = acts.stride[0], .rows = p->row_count,
+		.y = p->s->logits, .y_stride = m->hparams.vocab,
+	};
 
 	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
 		const uint32_t begin = c * chunks.rows;
+		const uint32_t end = MIN(begin + chunks.rows, m->output.w.rows);
 
-		pass_mul(p, &m->output, acts.data[0], acts.stride[0], begin,
-			 MIN(begin + chunks.rows, m->output.w.rows), p->s->logits,
-			 m->hparams.vocab);
+		pass_mul(p, &m->output, &product, begin, end);
+		for (uint32_t i = 0; i < p->row_count && m->hparams.logit_softcap != 0; i++)
+			p->ops->softcap(product.y + i * product.y_stride + begin, end - begin,
+					m->hparams.logit_softcap);
 	}
 }
 

@@ -2,31 +2,30 @@
 /*
  * Attention of a step: a task for each token and key-value head, or for each token and query head
  * where that would leave members idle. The result does not depend on the cut: a query head's sum
- * runs over the positions in one order.
+ * runs over the positions in one order. A layer with a window reads no page before it.
  */
-#include <math.h>
-
 #include "engine/forward_internal.h"
 
 #define TASKS_EACH	4	/* per member, or the heads are cut further */
 
-/** struct pages - which pages a member's pointers are of, to find them again for the next token */
+/** struct pages - pages up to @end that a member has pointers to, kept for the next token */
 struct pages {
 	const struct engine_seq *seq;
 	uint32_t head;
-	uint32_t count;
+	uint32_t end;
 };
 
 static void find_pages(struct pass *p, struct pages *pages, const struct engine_seq *seq,
-		       uint32_t layer, uint32_t head, uint32_t count)
+		       uint32_t layer, uint32_t head, uint32_t begin, uint32_t end)
 {
+	/* the next token of a sequence looks no further back than the one before it */
 	if (pages->seq != seq || pages->head != head)
-		*pages = (struct pages){ .seq = seq, .head = head };
-	for (; pages->count < count; pages->count++) {
-		const uint32_t page = seq->pages[pages->count];
+		*pages = (struct pages){ .seq = seq, .head = head, .end = begin };
+	for (; pages->end < end; pages->end++) {
+		const uint32_t page = seq->pages[pages->end];
 
-		p->own->k_pages[pages->count] = kv_keys(&p->model->kv, page, layer, head);
-		p->own->v_pages[pages->count] = kv_values(&p->model->kv, page, layer, head);
+		p->own->k_pages[pages->end] = kv_keys(&p->model->kv, page, layer, head);
+		p->own->v_pages[pages->end] = kv_values(&p->model->kv, page, layer, head);
 	}
 }
 
@@ -36,22 +35,27 @@ static void attend_token(struct pass *p, struct pages *pages, uint32_t layer, ui
 {
 	const struct model_hparams *h = &p->model->model->hparams;
 	const struct step_token *t = &p->s->tokens[token];
+	const uint32_t window = p->model->model->layers[layer].window;
+	const uint32_t from = window && t->position >= window ? t->position + 1 - window : 0;
+	const uint32_t page = from / KV_PAGE_TOKENS;
 	const size_t at = token * p->s->q_stride + (size_t)head * h->head_dim;
 	const struct kern_attn a = {
 		.q = p->s->q + at,
 		.out = p->s->attn + at,
-		.k_pages = p->own->k_pages,
-		.v_pages = p->own->v_pages,
+		.k_pages = p->own->k_pages + page,
+		.v_pages = p->own->v_pages + page,
 		.scores = p->own->scores,
 		.group = group,
 		.head_dim = h->head_dim,
 		.page_tokens = KV_PAGE_TOKENS,
-		.tokens = t->position + 1,
+		.tokens = t->position + 1 - page * KV_PAGE_TOKENS,
 		.kv_f16 = p->model->kv.is_f16,
-		.scale = 1.0f / sqrtf((float)h->head_dim),
+		.scale = h->attn_scale,
+		.first = from % KV_PAGE_TOKENS,
+		.softcap = h->attn_softcap,
 	};
 
-	find_pages(p, pages, t->seq, layer, head / (h->heads / h->kv_heads),
+	find_pages(p, pages, t->seq, layer, head / (h->heads / h->kv_heads), page,
 		   t->position / KV_PAGE_TOKENS + 1);
 	p->ops->attn(&a);
 }

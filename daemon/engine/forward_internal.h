@@ -11,8 +11,8 @@
 /**
  * struct pass - see above
  * @rows: (row_count) which tokens of the step still count: all of them, until the last layer
- *	needs only those whose logits are wanted. Row i of y, gate and up is of token rows[i];
- *	x, q, k, v and attn have a row for every token
+ *	needs only those whose logits are wanted. Row i of y, gate and up is of token rows[i]
+ *	(or of pair i, where there are experts); x, q, k, v and attn have a row for every token
  */
 struct pass {
 	struct engine_model *model;
@@ -36,7 +36,7 @@ struct packing {
 	const float *src;
 	size_t stride;
 	const uint32_t *rows;		/* NULL: 0, 1, 2, ... */
-	const float *norm;
+	const struct model_norm *norm;
 };
 
 /**
@@ -56,11 +56,35 @@ struct chunks {
 /** pass_chunks() - cut @m into chunks of a multiple of @unit outputs */
 struct chunks pass_chunks(const struct pass *p, const struct model_matrix *m, uint32_t unit);
 
-/** pass_mul() - outputs [begin, end) of all of the pass's rows, bias added */
-void pass_mul(const struct pass *p, const struct model_matrix *m, const char *act, size_t stride,
-	      uint32_t begin, uint32_t end, float *y, size_t y_stride);
+/** struct product - what is multiplied: @rows packed activations, and where it goes */
+struct product {
+	const char *act;
+	size_t stride;
+	uint32_t rows;
+	float *y;
+	size_t y_stride;
+};
+
+/** pass_mul() - outputs [begin, end) of all rows, bias added */
+void pass_mul(const struct pass *p, const struct model_matrix *m, const struct product *what,
+	      uint32_t begin, uint32_t end);
+
+/** pass_norm() - one row of the model's width, normalised; @y may be @x */
+void pass_norm(const struct pass *p, const struct model_norm *norm, float *y, const float *x);
+
+/** pass_activate() - columns [begin, end) of gate and up to the hidden state, in gate, @rows rows */
+void pass_activate(const struct pass *p, uint32_t row, uint32_t rows, uint32_t begin, uint32_t end);
 
 /** pass_attend() - q, and the cache up to each token, to attn, for the pass's rows; all meet */
 void pass_attend(struct pass *p, uint32_t layer);
+
+/** pass_feed_forward() - x through the feed-forward network, added to x; all meet */
+void pass_feed_forward(struct pass *p, const struct model_layer *l);
+/** pass_experts() - the same where there are experts */
+void pass_experts(struct pass *p, const struct model_layer *l);
+
+/** pass_mul_into_x() - multiply by @m, normalise by @post where it is one, add to x; all meet */
+void pass_mul_into_x(struct pass *p, const struct model_matrix *m, const struct packing *what,
+		     const struct model_norm *post);
 
 #endif /* LLMOS_ENGINE_FORWARD_INTERNAL_H */

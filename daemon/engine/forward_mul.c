@@ -20,6 +20,16 @@ static bool same_form(const struct pass *p, const struct model_matrix *a,
 		 p->ops->matmul[a->type].act_bytes == p->ops->matmul[b->type].act_bytes);
 }
 
+void pass_norm(const struct pass *p, const struct model_norm *norm, float *y, const float *x)
+{
+	const struct model_hparams *h = &p->model->model->hparams;
+
+	if (norm->bias)
+		p->ops->layer_norm(y, x, norm->weight, norm->bias, h->width, h->norm_eps);
+	else
+		p->ops->rms_norm(y, x, norm->weight, h->width, h->norm_eps);
+}
+
 /* pack_row() - one token, in each form once */
 static void pack_row(const struct pass *p, const struct packing *what, uint32_t row,
 		     const struct model_matrix *const *matrices, uint32_t count,
@@ -29,8 +39,7 @@ static void pack_row(const struct pass *p, const struct packing *what, uint32_t 
 	const float *x = what->src + (what->rows ? what->rows[row] : row) * what->stride;
 
 	if (what->norm) {
-		p->ops->rms_norm(p->own->row, x, what->norm, cols,
-				 p->model->model->hparams.norm_eps);
+		pass_norm(p, what->norm, p->own->row, x);
 		x = p->own->row;
 	}
 	for (uint32_t i = 0; i < count; i++)
@@ -92,15 +101,48 @@ struct chunks pass_chunks(const struct pass *p, const struct model_matrix *m, ui
 	return c;
 }
 
-void pass_mul(const struct pass *p, const struct model_matrix *m, const char *act, size_t stride,
-	      uint32_t begin, uint32_t end, float *y, size_t y_stride)
+void pass_mul(const struct pass *p, const struct model_matrix *m, const struct product *what,
+	      uint32_t begin, uint32_t end)
 {
 	const struct kern_matmul *matmul = &p->ops->matmul[m->type];
-	const uint32_t tokens = (uint32_t)MAX(ACT_TOKENS, ACT_BYTES / stride);
+	const uint32_t tokens = (uint32_t)MAX(ACT_TOKENS, ACT_BYTES / what->stride);
 
-	for (uint32_t t = 0; t < p->row_count; t += tokens)
-		matmul->mul(&m->w, begin, end, act + t * stride, stride,
-			    MIN(p->row_count - t, tokens), y + t * y_stride, y_stride);
-	for (uint32_t t = 0; m->bias && t < p->row_count; t++)
-		p->ops->add(y + t * y_stride + begin, m->bias + begin, end - begin);
+	for (uint32_t t = 0; t < what->rows; t += tokens)
+		matmul->mul(&m->w, begin, end, what->act + t * what->stride, what->stride,
+			    MIN(what->rows - t, tokens), what->y + t * what->y_stride,
+			    what->y_stride);
+	for (uint32_t t = 0; m->bias && t < what->rows; t++)
+		p->ops->add(what->y + t * what->y_stride + begin, m->bias + begin, end - begin);
+}
+
+void pass_mul_into_x(struct pass *p, const struct model_matrix *m, const struct packing *what,
+		     const struct model_norm *post)
+{
+	struct scratch *s = p->s;
+	const struct acts acts = pass_pack(p, what, &m, 1);
+	const struct chunks chunks = pass_chunks(p, m, 1);
+	const struct product product = {
+		.act = acts.data[0], .stride = acts.stride[0], .rows = p->row_count,
+		.y = s->y, .y_stride = s->width_stride,
+	};
+
+	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
+		const uint32_t begin = c * chunks.rows;
+		const uint32_t end = MIN(begin + chunks.rows, m->w.rows);
+
+		pass_mul(p, m, &product, begin, end);
+		for (uint32_t i = 0; i < p->row_count && !post->weight; i++)
+			p->ops->add(s->x + p->rows[i] * s->width_stride + begin,
+				    s->y + i * s->width_stride + begin, end - begin);
+	}
+	threads_barrier(p->threads);
+	if (!post->weight)
+		return;
+	for (uint32_t i = p->member; i < p->row_count; i = threads_chunk_next(p->threads)) {
+		float *y = s->y + i * s->width_stride;
+
+		pass_norm(p, post, y, y);
+		p->ops->add(s->x + p->rows[i] * s->width_stride, y, m->w.rows);
+	}
+	threads_barrier(p->threads);
 }

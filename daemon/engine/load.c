@@ -46,6 +46,11 @@ static uint64_t matrix_work(const struct model_matrix *m)
 	return (uint64_t)m->w.rows * m->w.cols;
 }
 
+static uint64_t ffn_work(const struct model_ffn *f)
+{
+	return matrix_work(&f->gate) + matrix_work(&f->up) + matrix_work(&f->down);
+}
+
 static void count_work(struct engine_model *m)
 {
 	const struct model_layer *l = m->model->layers;
@@ -53,14 +58,16 @@ static void count_work(struct engine_model *m)
 	m->token_work = matrix_work(&m->model->output);
 	for (uint32_t i = 0; i < m->model->hparams.layers; i++, l++)
 		m->token_work += matrix_work(&l->q) + matrix_work(&l->k) + matrix_work(&l->v) +
-			matrix_work(&l->o) + matrix_work(&l->gate) + matrix_work(&l->up) +
-			matrix_work(&l->down);
+			matrix_work(&l->o) + matrix_work(&l->router) +
+			(l->experts ? ffn_work(l->experts) * m->model->hparams.experts.used
+				    : ffn_work(&l->ffn));
 }
 
 /* size_pages() - how many pages the cache gets, and what that leaves of the context */
 static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, struct error *error)
 {
 	const struct engine_config *c = &m->engine->config;
+	const struct model_rope *rope = &m->model->hparams.rope;
 	const size_t limit = memory_limit();
 	uint64_t wanted, pages;
 	size_t bytes = c->kv_bytes;
@@ -68,6 +75,8 @@ static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, 
 	m->context = m->model->hparams.context;
 	if (c->context)
 		m->context = MIN(m->context, c->context);
+	else if (rope->divisors_long)	/* more costs quality, so it must be asked for */
+		m->context = MIN(m->context, rope->original_context);
 	wanted = (m->context - 1) / KV_PAGE_TOKENS + 1;
 	pages = wanted * c->kv_seqs;
 	if (bytes > limit)
@@ -126,6 +135,18 @@ static int load_cache(struct engine_model *m, struct error *error)
 	return 0;
 }
 
+/* load_ropes() - which divisors count is decided here, once for all sequences */
+static int load_ropes(struct engine_model *m)
+{
+	struct model_rope rope = m->model->hparams.rope;
+	int r;
+
+	if (rope.divisors_long && m->context > rope.original_context)
+		rope.divisors = rope.divisors_long;
+	r = rope_open(&m->ropes[0], &rope);
+	return r < 0 ? r : rope_open(&m->ropes[1], &m->model->hparams.rope_local);
+}
+
 static int load_scratch(struct engine_model *m, struct error *error)
 {
 	const struct engine_config *c = &m->engine->config;
@@ -140,7 +161,7 @@ static int load_scratch(struct engine_model *m, struct error *error)
 	};
 	int r;
 
-	r = rope_open(&m->rope, &m->model->hparams.rope);
+	r = load_ropes(m);
 	if (r >= 0)
 		r = scratch_open(&m->scratch, &config);
 	if (r < 0)
@@ -179,7 +200,8 @@ void engine_model_free(struct engine_model *m)
 	if (!m)
 		return;
 	scratch_close(&m->scratch);
-	rope_close(&m->rope);
+	rope_close(&m->ropes[0]);
+	rope_close(&m->ropes[1]);
 	seq_pool_close(m);
 	prefix_close(&m->prefix);
 	kv_close(&m->kv);
@@ -202,11 +224,11 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 		.width = p->width,
 		.heads = p->heads,
 		.kv_heads = p->kv_heads,
-		.ff_width = p->ff_width,
+		.ff_width = p->experts.count ? p->experts.width : p->ff_width,
 		.vocab = p->vocab,
 		.page_tokens = KV_PAGE_TOKENS,
-		.arch = "llama",
 	};
+	snprintf(info->arch, sizeof(info->arch), "%s", p->arch);
 	snprintf(info->weights, sizeof(info->weights), "%s", model->weights);
 }
 

@@ -50,7 +50,7 @@ int rope_open(struct rope *rope, const struct model_rope *c)
 {
 	struct rope new = { .pairs = c->dim / 2, .magnitude = c->attn_factor };
 
-	new.freq = calloc(new.pairs, sizeof(*new.freq));
+	new.freq = calloc(new.pairs + 1, sizeof(*new.freq));
 	if (!new.freq)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < new.pairs; i++)

@@ -54,30 +54,54 @@ struct act_need {
 };
 
 static void act_need_matrix(struct act_need *need, const struct scratch_config *c,
-			    const struct model_matrix *m)
+			    const struct model_matrix *m, size_t rows)
 {
-	const size_t stride = scratch_act_stride(c->ops, m->type, m->w.cols);
-	const size_t own = stride * MAX(1U, ACT_OWN_ELEMS / m->w.cols);
+	size_t stride, own;
 
-	need->shared = MAX(need->shared, stride * c->tokens);
+	if (!m->w.rows)
+		return;
+	stride = scratch_act_stride(c->ops, m->type, m->w.cols);
+	own = stride * MAX(1U, ACT_OWN_ELEMS / m->w.cols);
+	need->shared = MAX(need->shared, stride * rows);
 	need->own = MAX(need->own, own);
+}
+
+/* pair_rows() - rows that go through feed-forward networks at once */
+static size_t pair_rows(const struct scratch_config *c)
+{
+	return (size_t)c->tokens * MAX(1U, c->model->hparams.experts.used);
 }
 
 static struct act_need act_need(const struct scratch_config *c)
 {
 	struct act_need need = { 0 };
 
-	act_need_matrix(&need, c, &c->model->output);
+	act_need_matrix(&need, c, &c->model->output, c->tokens);
 	for (uint32_t i = 0; i < c->model->hparams.layers; i++) {
 		const struct model_layer *l = &c->model->layers[i];
-		const struct model_matrix *const all[] = {
-			&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down,
-		};
+		const struct model_ffn *ffn = l->experts ? l->experts : &l->ffn;
+		const struct model_matrix *const all[] = { &l->q, &l->k, &l->v, &l->o, &l->router };
+		const struct model_matrix *const inner[] = { &ffn->gate, &ffn->up, &ffn->down };
 
 		for (size_t j = 0; j < ARRAY_SIZE(all); j++)
-			act_need_matrix(&need, c, all[j]);
+			act_need_matrix(&need, c, all[j], c->tokens);
+		for (size_t j = 0; j < ARRAY_SIZE(inner); j++)
+			act_need_matrix(&need, c, inner[j], pair_rows(c));
 	}
 	return need;
+}
+
+static void lay_out_experts(struct scratch *s, const struct scratch_config *c,
+			    struct carver *carver)
+{
+	const struct model_experts *x = &c->model->hparams.experts;
+
+	s->experts.stride = float_stride(x->count);
+	s->experts.router = carve_floats(carver, c->tokens, s->experts.stride);
+	s->experts.choices = carve(carver, pair_rows(c), sizeof(*s->experts.choices));
+	s->experts.rows = carve(carver, pair_rows(c), sizeof(*s->experts.rows));
+	s->experts.begin = carve(carver, x->count + 1, sizeof(*s->experts.begin));
+	s->experts.active = carve(carver, x->count, sizeof(*s->experts.active));
 }
 
 static void lay_out_members(struct scratch *s, const struct scratch_config *c, struct carver *carver,
@@ -111,21 +135,25 @@ static void lay_out(struct scratch *s, const struct scratch_config *c, struct ca
 	s->width_stride = float_stride(p->width);
 	s->q_stride = float_stride(p->heads * p->head_dim);
 	s->kv_stride = float_stride(p->kv_heads * p->head_dim);
-	s->ff_stride = float_stride(p->ff_width);
+	s->ff_stride = float_stride(p->experts.count ? p->experts.width : p->ff_width);
 	s->rope_stride = float_stride(p->rope.dim / 2);
 	s->tokens = carve(carver, t, sizeof(*s->tokens));
 	s->rows = carve(carver, t, sizeof(*s->rows));
 	s->all = carve(carver, t, sizeof(*s->all));
 	s->x = carve_floats(carver, t, s->width_stride);
-	s->y = carve_floats(carver, t, s->width_stride);
+	s->y = carve_floats(carver, pair_rows(c), s->width_stride);
 	s->q = carve_floats(carver, t, s->q_stride);
 	s->k = carve_floats(carver, t, s->kv_stride);
 	s->v = carve_floats(carver, t, s->kv_stride);
 	s->attn = carve_floats(carver, t, s->q_stride);
-	s->gate = carve_floats(carver, t, s->ff_stride);
-	s->up = carve_floats(carver, t, s->ff_stride);
-	s->cos = carve_floats(carver, t, s->rope_stride);
-	s->sin = carve_floats(carver, t, s->rope_stride);
+	s->gate = carve_floats(carver, pair_rows(c), s->ff_stride);
+	s->up = carve_floats(carver, pair_rows(c), s->ff_stride);
+	for (size_t i = 0; i < ARRAY_SIZE(s->angles); i++) {
+		s->angles[i].cos = carve_floats(carver, t, s->rope_stride);
+		s->angles[i].sin = carve_floats(carver, t, s->rope_stride);
+	}
+	if (p->experts.count)
+		lay_out_experts(s, c, carver);
 	s->logits = carve_floats(carver, c->logits_rows, p->vocab);
 	for (uint32_t form = 0; form < ACT_FORMS; form++)
 		s->act.form[form] = carve(carver, 1, need.shared);

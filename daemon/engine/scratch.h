@@ -32,11 +32,43 @@ struct act_buffer {
 
 /** struct scratch_member - of one member of the team */
 struct scratch_member {
-	float *row;			/* (max of width) a normalised token */
+	float *row;			/* (width) a normalised token */
 	struct act_buffer act;
 	float *scores;			/* (group, context) for kern_attn */
 	const void **k_pages;		/* (pages of a sequence) */
 	const void **v_pages;
+};
+
+/** struct scratch_angles - what pairs are turned by: (T, rope_stride) each */
+struct scratch_angles {
+	float *cos, *sin;
+};
+
+/** struct expert_choice - an expert of a token, and the pair they make */
+struct expert_choice {
+	uint32_t expert;
+	uint32_t pair;
+	float weight;
+};
+
+/**
+ * struct scratch_experts - nothing where there are none; P: pairs, T times experts of a token
+ * @stride: of @router
+ * @router: (T, stride)
+ * @choices: (P) of each row, one behind the other
+ * @rows: (P) token of each pair; pairs of one expert follow each other
+ * @begin: (experts + 1) first pair of each expert
+ * @active: (experts) those that have pairs
+ * @active_count: of this layer
+ */
+struct scratch_experts {
+	size_t stride;
+	float *router;
+	struct expert_choice *choices;
+	uint32_t *rows;
+	uint32_t *begin;
+	uint32_t *active;
+	uint32_t active_count;
 };
 
 /** struct scratch_config - what decides its size */
@@ -58,15 +90,14 @@ struct scratch_config {
  * @row_count: of this step
  * @all: (T) 0, 1, 2, ...
  * @x: (T, width_stride) the residual stream
- * @y: (T, width_stride) what is added to it
+ * @y: (T or P, width_stride) what is added to it
  * @q: (T, q_stride)
  * @k: (T, kv_stride)
  * @v: (T, kv_stride)
  * @attn: (T, q_stride)
- * @gate: (T, ff_stride)
- * @up: (T, ff_stride)
- * @cos: (T, rope_stride)
- * @sin: (T, rope_stride)
+ * @gate: (T or P, ff_stride)
+ * @up: (T or P, ff_stride)
+ * @angles: of the model's rope, and of the one that layers with a window may have
  * @logits: (logits_rows, vocab)
  */
 struct scratch {
@@ -78,7 +109,9 @@ struct scratch {
 	uint32_t row_count;
 	uint32_t *all;
 	size_t width_stride, q_stride, kv_stride, ff_stride, rope_stride;
-	float *x, *y, *q, *k, *v, *attn, *gate, *up, *cos, *sin, *logits;
+	float *x, *y, *q, *k, *v, *attn, *gate, *up, *logits;
+	struct scratch_angles angles[2];
+	struct scratch_experts experts;
 	struct act_buffer act;
 	struct scratch_member *members;
 };

@@ -1,124 +1,98 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the hyperparameters of a Llama-shaped model from the keys of its file. The file is hostile:
- * each number is checked against its bound before anything is computed from it.
+ * Reads the hyperparameters that all architectures have from the keys of a file, and lets the
+ * architecture read its own. The file is hostile: each number is checked against its bound before
+ * anything is computed from it.
  */
 #include <math.h>
 #include <string.h>
 
-#include "model/gguf.h"
-#include "model/model.h"
+#include "model/arch.h"
 
-/* read_u32() - a number in [min, max]; @fallback where the key is missing, 0: it must be there */
-static int read_u32(const struct gguf *gguf, const char *suffix, uint32_t min, uint32_t max,
-		    uint32_t fallback, uint32_t *ret, struct error *error)
+static const struct model_arch *const families[] = {
+	model_arch_llama, model_arch_qwen, model_arch_gemma, model_arch_phi, model_arch_gpt2,
+};
+
+static const struct model_arch *find_arch(struct gguf_string name)
 {
-	uint32_t value = fallback;
-	int r = gguf_get_arch_u32(gguf, suffix, &value);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		for (const struct model_arch *a = families[i]; a->name; a++)
+			if (gguf_string_is(name, a->name))
+				return a;
+	return NULL;
+}
 
-	if (r == -ENOENT && !fallback)
-		return error_set(error, -EBADMSG, "model: key '%s' is missing", suffix);
-	if (r < 0 && r != -ENOENT)
-		return error_set(error, -EOPNOTSUPP, "model: key '%s' is not one number in range",
-				 suffix);
-	if (value < min || value > max)
-		return error_set(error, -EBADMSG, "model: '%s' is %u, not %u to %u", suffix, value,
-				 min, max);
-	*ret = value;
+static int read_architecture(const struct model_arch **ret, const struct keys *keys)
+{
+	struct gguf_string name;
+
+	if (gguf_get_string(keys->gguf, "general.architecture", &name) < 0)
+		return error_set(keys->error, -EBADMSG,
+				 "model: key 'general.architecture' is missing");
+	*ret = find_arch(name);
+	if (!*ret)
+		return error_set(keys->error, -EOPNOTSUPP,
+				 "model: architecture '%s' is not supported", gguf_show(name).text);
 	return 0;
 }
 
-/* read_f32() - a finite number >= min; a missing key leaves *ret as it is, NaN: it must be there */
-static int read_f32(const struct gguf *gguf, const char *suffix, float min, float *ret,
-		    struct error *error)
-{
-	float value = *ret;
-	int r = gguf_get_arch_f32(gguf, suffix, &value);
-
-	if (r == -ENOENT && isnan(value))
-		return error_set(error, -EBADMSG, "model: key '%s' is missing", suffix);
-	if (r < 0 && r != -ENOENT)
-		return error_set(error, -EBADMSG, "model: key '%s' is not a floating-point number",
-				 suffix);
-	if (!isfinite(value) || value < min)
-		return error_set(error, -EBADMSG, "model: '%s' is %g, not %g or more", suffix,
-				 (double)value, (double)min);
-	*ret = value;
-	return 0;
-}
-
-static int check_architecture(const struct gguf *gguf, struct error *error)
-{
-	struct gguf_string arch;
-	uint32_t experts = 0;
-	int r;
-
-	r = gguf_get_string(gguf, "general.architecture", &arch);
-	if (r < 0)
-		return error_set(error, -EBADMSG, "model: key 'general.architecture' is missing");
-	if (!gguf_string_is(arch, "llama"))
-		return error_set(error, -EOPNOTSUPP,
-				 "model: architecture '%s' is not supported, only 'llama' is",
-				 gguf_show(arch).text);
-	r = gguf_get_arch_u32(gguf, "expert_count", &experts);
-	if (r == -EINVAL || experts)
-		return error_set(error, -EOPNOTSUPP,
-				 "model: mixtures of experts (here %u) are not supported", experts);
-	return 0;
-}
-
-static int read_heads(struct model_hparams *p, const struct gguf *gguf, struct error *error)
+static int read_heads(struct model_hparams *p, const struct keys *keys)
 {
 	uint32_t value_dim;
 	int r;
 
-	r = read_u32(gguf, "attention.head_count", 1, MODEL_HEADS_MAX, 0, &p->heads, error);
+	r = keys_u32(keys, "attention.head_count", 1, MODEL_HEADS_MAX, 0, &p->heads);
 	if (r >= 0)
-		r = read_u32(gguf, "attention.head_count_kv", 1, MODEL_HEADS_MAX, p->heads,
-			     &p->kv_heads, error);
+		r = keys_u32(keys, "attention.head_count_kv", 1, MODEL_HEADS_MAX, p->heads,
+			     &p->kv_heads);
 	if (r < 0)
 		return r;
 	if (p->heads % p->kv_heads)
-		return error_set(error, -EBADMSG, "model: %u heads can't share %u key-value heads",
-				 p->heads, p->kv_heads);
+		return error_set(keys->error, -EBADMSG,
+				 "model: %u heads can't share %u key-value heads", p->heads,
+				 p->kv_heads);
 	p->head_dim = p->width % p->heads ? 0 : p->width / p->heads;
-	r = read_u32(gguf, "attention.key_length", 1, MODEL_HEAD_DIM_MAX, p->head_dim, &p->head_dim,
-		     error);
+	r = keys_u32(keys, "attention.key_length", 1, MODEL_HEAD_DIM_MAX, p->head_dim,
+		     &p->head_dim);
 	if (r >= 0)
-		r = read_u32(gguf, "attention.value_length", 1, MODEL_HEAD_DIM_MAX, p->head_dim,
-			     &value_dim, error);
+		r = keys_u32(keys, "attention.value_length", 1, MODEL_HEAD_DIM_MAX, p->head_dim,
+			     &value_dim);
 	if (r < 0)
 		return r;
 	if (p->head_dim % 8 || value_dim != p->head_dim)
-		return error_set(error, -EOPNOTSUPP,
+		return error_set(keys->error, -EOPNOTSUPP,
 				 "model: heads of %u and %u elements are not supported",
 				 p->head_dim, value_dim);
+	p->attn_scale = 1.0f / sqrtf((float)p->head_dim);
 	return 0;
 }
 
-static int read_scaling_type(struct model_rope *rope, const struct gguf *gguf, struct error *error)
+static int read_scaling_type(struct model_rope *rope, const struct keys *keys)
 {
 	struct gguf_string type = { .data = "linear", .len = 6 };
 	int r;
 
-	r = gguf_get_arch_string(gguf, "rope.scaling.type", &type);
+	r = gguf_get_arch_string(keys->gguf, "rope.scaling.type", &type);
 	if (r == -EINVAL)
-		return error_set(error, -EBADMSG, "model: key 'rope.scaling.type' is not a string");
-	if (gguf_string_is(type, "none"))
+		return error_set(keys->error, -EBADMSG,
+				 "model: key 'rope.scaling.type' is not a string");
+	/* LongRoPE is all in its divisors */
+	if (gguf_string_is(type, "none") ||
+	    (gguf_string_is(type, "longrope") &&
+	     gguf_tensor_find(keys->gguf, "rope_factors_long.weight")))
 		rope->scaling = MODEL_ROPE_NONE;
 	else if (gguf_string_is(type, "linear"))
 		rope->scaling = MODEL_ROPE_LINEAR;
 	else if (gguf_string_is(type, "yarn"))
 		rope->scaling = MODEL_ROPE_YARN;
 	else
-		return error_set(error, -EOPNOTSUPP, "model: rope scaling '%s' is not supported",
-				 gguf_show(type).text);
+		return error_set(keys->error, -EOPNOTSUPP,
+				 "model: rope scaling '%s' is not supported", gguf_show(type).text);
 	return 0;
 }
 
 /* read_scaling() - the factor has an old name, and 0 means that there is none */
-static int read_scaling(struct model_rope *rope, const struct gguf *gguf, uint32_t context,
-			struct error *error)
+static int read_scaling(struct model_rope *rope, const struct keys *keys, uint32_t context)
 {
 	int r;
 
@@ -126,69 +100,128 @@ static int read_scaling(struct model_rope *rope, const struct gguf *gguf, uint32
 	rope->attn_factor = 1;
 	rope->beta_fast = 32;
 	rope->beta_slow = 1;
-	r = read_scaling_type(rope, gguf, error);
+	r = read_scaling_type(rope, keys);
 	if (r >= 0)
-		r = read_f32(gguf, "rope.scale_linear", 0, &rope->factor, error);
+		r = keys_f32(keys, "rope.scale_linear", 0, &rope->factor);
 	if (r >= 0)
-		r = read_f32(gguf, "rope.scaling.factor", 0, &rope->factor, error);
+		r = keys_f32(keys, "rope.scaling.factor", 0, &rope->factor);
 	if (r >= 0)
-		r = read_f32(gguf, "rope.scaling.attn_factor", 0, &rope->attn_factor, error);
+		r = keys_f32(keys, "rope.scaling.attn_factor", 0, &rope->attn_factor);
 	if (r >= 0)
-		r = read_f32(gguf, "rope.scaling.yarn_beta_fast", 0, &rope->beta_fast, error);
+		r = keys_f32(keys, "rope.scaling.yarn_beta_fast", 0, &rope->beta_fast);
 	if (r >= 0)
-		r = read_f32(gguf, "rope.scaling.yarn_beta_slow", 0, &rope->beta_slow, error);
+		r = keys_f32(keys, "rope.scaling.yarn_beta_slow", 0, &rope->beta_slow);
 	if (r >= 0)
-		r = read_u32(gguf, "rope.scaling.original_context_length", 1, MODEL_CONTEXT_MAX,
-			     context, &rope->original_context, error);
+		r = keys_u32(keys, "rope.scaling.original_context_length", 1, MODEL_CONTEXT_MAX,
+			     context, &rope->original_context);
 	if (r < 0)
 		return r;
 	if (rope->factor == 0 || rope->scaling == MODEL_ROPE_NONE)
 		rope->factor = 1;
 	if (rope->factor < 1e-3f || rope->factor > 1e6f)
-		return error_set(error, -EBADMSG, "model: 'rope.scaling.factor' is %g",
+		return error_set(keys->error, -EBADMSG, "model: 'rope.scaling.factor' is %g",
 				 (double)rope->factor);
 	return 0;
 }
 
-static int read_rope(struct model_hparams *p, const struct gguf *gguf, struct error *error)
+static int read_rope(struct model_hparams *p, const struct keys *keys)
 {
 	int r;
 
 	p->rope.freq_base = 10000;
-	r = gguf_get_bool(gguf, "llmos.rope.neox", &p->rope.neox);
-	if (r < 0 && r != -ENOENT)
-		return error_set(error, -EBADMSG, "model: key 'llmos.rope.neox' is no boolean");
-	r = read_u32(gguf, "rope.dimension_count", 2, p->head_dim, p->head_dim, &p->rope.dim, error);
+	r = keys_u32(keys, "rope.dimension_count", 2, p->head_dim, p->head_dim, &p->rope.dim);
 	if (r >= 0)
-		r = read_f32(gguf, "rope.freq_base", 1, &p->rope.freq_base, error);
+		r = keys_f32(keys, "rope.freq_base", 1, &p->rope.freq_base);
 	if (r < 0)
 		return r;
 	if (p->rope.dim % 2)
-		return error_set(error, -EBADMSG, "model: 'rope.dimension_count' is %u, not even",
-				 p->rope.dim);
-	return read_scaling(&p->rope, gguf, p->context, error);
+		return error_set(keys->error, -EBADMSG,
+				 "model: 'rope.dimension_count' is %u, not even", p->rope.dim);
+	/* for weights that no converter has reordered, whatever is usual for the architecture */
+	r = gguf_get_bool(keys->gguf, "llmos.rope.neox", &p->rope.is_neox);
+	if (r < 0 && r != -ENOENT)
+		return error_set(keys->error, -EBADMSG,
+				 "model: key 'llmos.rope.neox' is no boolean");
+	return read_scaling(&p->rope, keys, p->context);
+}
+
+static int read_norm(struct model_hparams *p, const struct keys *keys)
+{
+	p->norm_eps = NAN;
+	return keys_f32(keys,
+			p->norm == MODEL_NORM_RMS ? "attention.layer_norm_rms_epsilon"
+						  : "attention.layer_norm_epsilon",
+			0, &p->norm_eps);
+}
+
+int model_read_window(struct model_hparams *p, const struct keys *keys)
+{
+	return keys_u32_optional(keys, "attention.sliding_window", MODEL_CONTEXT_MAX,
+				 &p->window.tokens);
+}
+
+int model_read_experts(struct model_hparams *p, const struct keys *keys, bool is_required)
+{
+	struct model_experts *e = &p->experts;
+	int r;
+
+	r = keys_u32_optional(keys, "expert_count", MODEL_EXPERTS_MAX, &e->count);
+	if (r < 0)
+		return r;
+	if (!e->count)
+		return is_required ? error_set(keys->error, -EBADMSG,
+					       "model: key 'expert_count' is missing") : 0;
+	e->scale = 1;
+	e->is_normed = true;
+	r = keys_u32(keys, "expert_used_count", 1, e->count, 0, &e->used);
+	if (r >= 0)
+		r = keys_u32(keys, "expert_feed_forward_length", 1, MODEL_FF_MAX, p->ff_width,
+			     &e->width);
+	if (r >= 0)
+		r = keys_f32(keys, "expert_weights_scale", 0, &e->scale);
+	if (e->scale == 0)
+		e->scale = 1;
+	return r < 0 ? r : keys_bool(keys, "expert_weights_norm", &e->is_normed);
+}
+
+static int read_sizes(struct model_hparams *p, const struct keys *keys)
+{
+	int r;
+
+	r = keys_u32(keys, "context_length", 1, MODEL_CONTEXT_MAX, 0, &p->context);
+	if (r >= 0)
+		r = keys_u32(keys, "block_count", 1, UINT32_MAX, 0, &p->layers);
+	if (r >= 0)
+		r = keys_u32(keys, "embedding_length", 1, MODEL_WIDTH_MAX, 0, &p->width);
+	if (r >= 0)
+		r = keys_u32(keys, "feed_forward_length", 1, MODEL_FF_MAX, 0, &p->ff_width);
+	return r;
 }
 
 int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struct error *error)
 {
-	struct model_hparams p = { .norm_eps = NAN };
+	const struct keys keys = { .gguf = gguf, .error = error };
+	const struct model_arch *arch = NULL;
+	struct model_hparams p;
 	int r;
 
-	r = check_architecture(gguf, error);
+	r = read_architecture(&arch, &keys);
+	if (r < 0)
+		return r;
+	p = arch->hparams;
+	p.arch = arch->name;
+	p.embedding_scale = 1;
+	r = read_sizes(&p, &keys);
 	if (r >= 0)
-		r = read_u32(gguf, "context_length", 1, MODEL_CONTEXT_MAX, 0, &p.context, error);
+		r = read_heads(&p, &keys);
 	if (r >= 0)
-		r = read_u32(gguf, "block_count", 1, UINT32_MAX, 0, &p.layers, error);
+		r = read_rope(&p, &keys);
 	if (r >= 0)
-		r = read_u32(gguf, "embedding_length", 1, MODEL_WIDTH_MAX, 0, &p.width, error);
+		r = read_norm(&p, &keys);
+	if (r >= 0 && arch->read)
+		r = arch->read(&p, &keys);
 	if (r >= 0)
-		r = read_u32(gguf, "feed_forward_length", 1, MODEL_FF_MAX, 0, &p.ff_width, error);
-	if (r >= 0)
-		r = read_heads(&p, gguf, error);
-	if (r >= 0)
-		r = read_rope(&p, gguf, error);
-	if (r >= 0)
-		r = read_f32(gguf, "attention.layer_norm_rms_epsilon", 0, &p.norm_eps, error);
+		r = keys_f32(&keys, "attention.scale", 1e-6f, &p.attn_scale);
 	if (r < 0)
 		return r;
 	*ret = p;

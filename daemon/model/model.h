@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of the Llama family as a GGUF file describes it: its hyperparameters, and its weights
- * bound by name, every shape checked against them. Weights stay in the file's mapping; only vectors
- * that are not float32 there (some norms and biases) are copies. A struct model is immutable after
- * model_new() and must not outlive its file.
+ * A model as a GGUF file describes it: what its architecture computes, as data, its sizes, and its
+ * weights bound by name, every shape checked against them. Weights stay in the file's mapping; only
+ * vectors that are not float32 there (some norms and biases) are copies. A struct model is
+ * immutable after model_new() and must not outlive its file.
  */
 #ifndef LLMOS_MODEL_MODEL_H
 #define LLMOS_MODEL_MODEL_H
@@ -20,6 +20,7 @@ struct gguf;
 #define MODEL_HEAD_DIM_MAX	(1U << 12)
 #define MODEL_VOCAB_MAX		(1U << 24)
 #define MODEL_CONTEXT_MAX	(1U << 27)
+#define MODEL_EXPERTS_MAX	(1U << 10)
 
 enum model_rope_scaling {
 	MODEL_ROPE_NONE,
@@ -29,8 +30,8 @@ enum model_rope_scaling {
 
 /**
  * struct model_rope - rotary position embedding
- * @neox: pairs are (i, i + dim / 2), else (2i, 2i + 1)
- * @dim: elements of a head that are turned, even
+ * @dim: elements of a head that are turned, even; 0: none
+ * @is_neox: pairs are (i, i + dim / 2), else (2i, 2i + 1)
  * @freq_base: of pair 0
  * @scaling: how positions beyond the original context are squeezed
  * @factor: of linear and yarn scaling, how many times the context was stretched
@@ -38,11 +39,13 @@ enum model_rope_scaling {
  * @beta_fast: yarn, turns within the original context above which a pair keeps its frequency
  * @beta_slow: yarn, turns below which it is scaled by all of @factor
  * @original_context: yarn, tokens before stretching
- * @divisors: (dim / 2) of each pair's frequency (Llama 3), NULL: none
+ * @divisors: (dim / 2) of each pair's frequency (Llama 3, Phi-3), NULL: none
+ * @divisors_long: (dim / 2) in place of @divisors where sequences may be longer than
+ *	@original_context (Phi-3), NULL: the same
  */
 struct model_rope {
-	bool neox;
 	uint32_t dim;
+	bool is_neox;
 	float freq_base;
 	enum model_rope_scaling scaling;
 	float factor;
@@ -51,20 +54,89 @@ struct model_rope {
 	float beta_slow;
 	uint32_t original_context;
 	const float *divisors;
+	const float *divisors_long;
 };
 
-/** struct model_hparams - sizes; all are at least 1 and below the bounds above */
+enum model_norm_kind {
+	MODEL_NORM_RMS,
+	MODEL_NORM_LAYER,		/* with a bias */
+};
+
+enum model_act {
+	MODEL_ACT_SILU,
+	MODEL_ACT_GELU,			/* approximated by tanh */
+};
+
+/**
+ * struct model_window - which layers see only the tokens just before a token
+ * @tokens: that such a layer sees, the token itself included; 0: there are no such layers
+ * @period: of so many layers, the last one sees all; 0: none does. Without @is_local
+ * @is_local: (layers) bool, which layers are such; NULL: see @period
+ * @has_rope: such layers turn by a rope of their own, model_hparams.rope_local
+ */
+struct model_window {
+	uint32_t tokens;
+	uint32_t period;
+	const uint8_t *is_local;
+	bool has_rope;
+};
+
+/**
+ * struct model_experts - feed-forward networks of which a token passes some
+ * @count: in a layer; 0: there is one network, which all tokens pass
+ * @used: by a token
+ * @width: of an expert's hidden state
+ * @scale: of what comes out
+ * @is_normed: the weights of those used are made to add up to one
+ */
+struct model_experts {
+	uint32_t count;
+	uint32_t used;
+	uint32_t width;
+	float scale;
+	bool is_normed;
+};
+
+/**
+ * struct model_hparams - sizes, which are at least 1 and below the bounds above, and what a layer
+ * computes
+ * @arch: name of the architecture
+ * @head_dim: a multiple of 8
+ * @kv_heads: divides @heads
+ * @is_gated: the hidden state is act(gate) * up, else act(up)
+ * @has_head_norms: queries and keys are normalised, head by head, before they are turned
+ * @has_post_norms: what attention and feed-forward network give is normalised before it is added
+ * @has_positions: learned vectors of positions are added to the embedding
+ * @embedding_scale: of the embedding
+ * @attn_scale: of the scores
+ * @attn_softcap: of the scores, 0: none; see struct kern_attn
+ * @logit_softcap: of the logits, 0: none
+ */
 struct model_hparams {
+	const char *arch;
 	uint32_t context;
 	uint32_t layers;
 	uint32_t width;
 	uint32_t heads;
-	uint32_t kv_heads;		/* divides heads */
-	uint32_t head_dim;		/* a multiple of 8 */
+	uint32_t kv_heads;
+	uint32_t head_dim;
 	uint32_t ff_width;
 	uint32_t vocab;
+	enum model_norm_kind norm;
+	enum model_act act;
+	bool is_gated;
+	bool has_head_norms;
+	bool has_post_norms;
+	bool has_positions;
 	float norm_eps;
+	float embedding_scale;
+	float attn_scale;
+	float attn_softcap;
+	float logit_softcap;
 	struct model_rope rope;
+	struct model_rope rope_local;
+	struct model_window window;
+	struct model_experts experts;
 };
 
 /** struct model_matrix - weights of one type, and what is added to each output (NULL: nothing) */
@@ -74,21 +146,46 @@ struct model_matrix {
 	const float *bias;		/* (w.rows) */
 };
 
+/** struct model_norm - (width) each; bias: NULL but for MODEL_NORM_LAYER; weight: NULL: no norm */
+struct model_norm {
+	const float *weight;
+	const float *bias;
+};
+
+/** struct model_ffn - a feed-forward network, or one expert; F: its hidden width */
+struct model_ffn {
+	struct model_matrix gate;	/* (F, width), without rows where there is no gate */
+	struct model_matrix up;		/* (F, width) */
+	struct model_matrix down;	/* (width, F) */
+};
+
+/**
+ * struct model_layer - what the architecture does not have is zero
+ * @window: tokens it sees, 0: all
+ * @has_local_rope: turned by rope_local
+ */
 struct model_layer {
-	const float *attn_norm;		/* (width) */
+	uint32_t window;
+	bool has_local_rope;
+	struct model_norm attn_norm;
 	struct model_matrix q;		/* (heads * head_dim, width) */
 	struct model_matrix k;		/* (kv_heads * head_dim, width) */
 	struct model_matrix v;		/* (kv_heads * head_dim, width) */
+	const float *q_norm;		/* (head_dim) */
+	const float *k_norm;		/* (head_dim) */
 	struct model_matrix o;		/* (width, heads * head_dim) */
-	const float *ffn_norm;		/* (width) */
-	struct model_matrix gate;	/* (ff_width, width) */
-	struct model_matrix up;		/* (ff_width, width) */
-	struct model_matrix down;	/* (width, ff_width) */
+	struct model_norm attn_post_norm;
+	struct model_norm ffn_norm;
+	struct model_ffn ffn;
+	struct model_matrix router;	/* (experts.count, width) */
+	struct model_ffn *experts;	/* (experts.count), all of the same types */
+	struct model_norm ffn_post_norm;
 };
 
 /**
  * struct model - see above
  * @embedding: (vocab, width)
+ * @positions: (at least context, width)
  * @output: (vocab, width), the embedding where the file has no other
  * @parameters: number of weights
  * @weights: name of the type that holds most of them
@@ -97,8 +194,9 @@ struct model_layer {
 struct model {
 	struct model_hparams hparams;
 	struct model_matrix embedding;
+	struct model_matrix positions;
 	struct model_matrix output;
-	const float *output_norm;
+	struct model_norm output_norm;
 	struct model_layer *layers;
 	uint64_t parameters;
 	const char *weights;

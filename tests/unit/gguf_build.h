@@ -28,6 +28,7 @@ struct gguf_bytes {
  * struct gguf_build - a file being made
  * @skip: a key or tensor of this name is left out, NULL: none
  * @rename: a tensor of this name gets an "x" behind it
+ * @finer: powers of two by which the scales of quantised blocks are smaller than usual
  */
 struct gguf_build {
 	struct gguf_bytes keys, infos, tensors;
@@ -35,6 +36,7 @@ struct gguf_build {
 	uint64_t rng;
 	const char *skip;
 	const char *rename;
+	uint16_t finer;
 };
 
 static inline void gguf_bytes_add(struct gguf_bytes *b, const void *data, size_t size)
@@ -93,6 +95,23 @@ static inline void gguf_build_f32(struct gguf_build *b, const char *key, float v
 		gguf_bytes_add(&b->keys, &value, sizeof(value));
 }
 
+static inline void gguf_build_bool(struct gguf_build *b, const char *key, bool value)
+{
+	if (gguf_build_key(b, key, GGUF_BOOL))
+		gguf_bytes_add(&b->keys, &value, sizeof(value));
+}
+
+/* gguf_build_array() - of @count elements of @size bytes */
+static inline void gguf_build_array(struct gguf_build *b, const char *key, uint32_t type,
+				    const void *data, size_t size, uint64_t count)
+{
+	if (!gguf_build_key(b, key, GGUF_ARRAY))
+		return;
+	gguf_bytes_add(&b->keys, &type, sizeof(type));
+	gguf_bytes_add(&b->keys, &count, sizeof(count));
+	gguf_bytes_add(&b->keys, data, size * count);
+}
+
 static inline void gguf_build_string(struct gguf_build *b, const char *key, const char *value)
 {
 	if (gguf_build_key(b, key, GGUF_STRING))
@@ -138,6 +157,7 @@ static inline void gguf_build_fix_scales(struct gguf_build *b, uint32_t type, ch
 		/* superblocks multiply by scales of 4 to 8 bits as well */
 		if (kern_type_info(type)->block_elems == 256)
 			half -= (type == KERN_Q2_K ? 2 : 5) << 10;
+		half -= (uint16_t)(b->finer << 10);
 		memcpy(block + at[i], &half, sizeof(half));
 	}
 }
@@ -184,16 +204,11 @@ static inline void gguf_build_tensor_info(struct gguf_build *b, const char *name
 	b->tensor_count++;
 }
 
-/* gguf_build_matrix() - random weights (rows, cols) of a type, of a size that keeps sums near 1 */
-static inline void gguf_build_matrix(struct gguf_build *b, const char *name, uint32_t type,
-				     uint64_t rows, uint64_t cols)
+/* gguf_build_blocks() - random weights of a type, of a size that keeps sums near 1 */
+static inline void gguf_build_blocks(struct gguf_build *b, uint32_t type, uint64_t blocks)
 {
 	const struct kern_type_info *info = kern_type_info(type);
-	const uint64_t blocks = rows * (cols / info->block_elems);
 
-	if (b->skip && !strcmp(b->skip, name))
-		return;
-	gguf_build_tensor_info(b, name, type, 2, (uint64_t[]){ cols, rows });
 	for (uint64_t i = 0; i < blocks; i++) {
 		char block[256];
 
@@ -206,6 +221,26 @@ static inline void gguf_build_matrix(struct gguf_build *b, const char *name, uin
 		gguf_build_fix_scales(b, type, block);
 		gguf_bytes_add(&b->tensors, block, info->block_bytes);
 	}
+}
+
+/* gguf_build_matrix() - random weights (rows, cols) of a type */
+static inline void gguf_build_matrix(struct gguf_build *b, const char *name, uint32_t type,
+				     uint64_t rows, uint64_t cols)
+{
+	if (b->skip && !strcmp(b->skip, name))
+		return;
+	gguf_build_tensor_info(b, name, type, 2, (uint64_t[]){ cols, rows });
+	gguf_build_blocks(b, type, rows * (cols / kern_type_info(type)->block_elems));
+}
+
+/* gguf_build_stack() - @count matrices (rows, cols) in one tensor */
+static inline void gguf_build_stack(struct gguf_build *b, const char *name, uint32_t type,
+				    uint64_t count, uint64_t rows, uint64_t cols)
+{
+	if (b->skip && !strcmp(b->skip, name))
+		return;
+	gguf_build_tensor_info(b, name, type, 3, (uint64_t[]){ cols, rows, count });
+	gguf_build_blocks(b, type, count * rows * (cols / kern_type_info(type)->block_elems));
 }
 
 /* gguf_build_vector() - elements around @bias */

@@ -121,8 +121,8 @@ static void test_good(void **state)
 		assert_non_null(model->layers[i].q.bias);
 		assert_int_equal(model->layers[i].v.type, KERN_F32);
 		for (uint32_t j = 0; j < s.width; j++)
-			assert_true(model->layers[i].attn_norm[j] > 0.7f &&
-				    model->layers[i].attn_norm[j] < 1.3f);
+			assert_true(model->layers[i].attn_norm.weight[j] > 0.7f &&
+				    model->layers[i].attn_norm.weight[j] < 1.3f);
 	}
 	model_free(model);
 	gguf_free(gguf);
@@ -178,7 +178,8 @@ static void test_bad_numbers(void **state)
 			refuse_u32(sizes[i], UINT32_MAX, -EBADMSG, name);
 	}
 	refuse_u32("llama.context_length", 1U << 31, -EBADMSG, "context_length");
-	refuse_u32("llama.block_count", 3, -EBADMSG, "3 layers need more");
+	refuse_u32("llama.block_count", 3, -EBADMSG, "blk.2.attn_norm.weight' is missing");
+	refuse_u32("llama.block_count", 4, -EBADMSG, "4 layers need more");
 	refuse_u32("llama.block_count", 1, -EOPNOTSUPP, "a variant that is not");
 	refuse_u32("llama.block_count", UINT32_MAX, -EBADMSG, "4294967295 layers need more");
 	refuse_u32("llama.embedding_length", 128, -EBADMSG, "token_embd.weight");
@@ -193,7 +194,7 @@ static void test_bad_numbers(void **state)
 	refuse_u32("llama.rope.dimension_count", 18, -EBADMSG, "rope.dimension_count");
 	refuse_u32("llama.rope.dimension_count", 15, -EBADMSG, "not even");
 	refuse_u32("llama.vocab_size", 41, -EBADMSG, "vocab_size");
-	refuse_u32("llama.expert_count", 8, -EOPNOTSUPP, "mixtures of experts (here 8)");
+	refuse_u32("llama.expert_count", 8, -EBADMSG, "expert_used_count");
 	refuse_u32("llama.rope.scaling.original_context_length", 0, -EBADMSG, "original_context");
 }
 

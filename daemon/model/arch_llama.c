@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Llama 1 to 3, and what is shipped under its name: Mistral (some with a sliding window), Mixtral
+ * (experts), SmolLM, TinyLlama. The converter has reordered queries and keys so that pairs are
+ * neighbours.
+ */
+#include "model/arch.h"
+
+static int read_llama(struct model_hparams *p, const struct keys *keys)
+{
+	int r = model_read_window(p, keys);
+
+	return r < 0 ? r : model_read_experts(p, keys, false);
+}
+
+const struct model_arch model_arch_llama[] = {
+	{
+		.name = "llama",
+		.hparams = { .is_gated = true },
+		.read = read_llama,
+	},
+	{ 0 },
+};
