@@ -62,6 +62,7 @@ EXAMPLES	:= $(patsubst libllmos-user/examples/%.c,$(O)/examples/%,\
 tests		= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/$(1)/$(2)*.c)))
 UNIT_TESTS	:= $(call tests,unit,test_)
 NUMERIC_TESTS	:= $(call tests,numeric,test_)
+NUMERIC_TOOLS	:= $(call tests,numeric,llmos_)
 UAPI_SRCS	:= $(sort $(wildcard tests/uapi/test_*.c))
 UAPI_TESTS	:= $(UAPI_SRCS:tests/%.c=$(O)/tests/%) $(O)/tests/stress/stress $(O)/tests/faults/faults
 E2E_TESTS	:= $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/e2e/*.c)))
@@ -81,7 +82,7 @@ LIBS		:= $(O)/libllmengine.a $(if $(LIB_OBJS),$(O)/libllmos.so.0 $(O)/libllmos.a
 
 all: programs tests-build
 programs: $(LIBS) $(PROGRAMS) $(EXAMPLES)
-tests-build: programs $(CLI_FAKES) $(UNIT_TESTS) $(NUMERIC_TESTS) $(UAPI_TESTS) $(E2E_TESTS) $(BENCHES) $(PEERS) $(REPLAYS)
+tests-build: programs $(CLI_FAKES) $(UNIT_TESTS) $(NUMERIC_TESTS) $(NUMERIC_TOOLS) $(UAPI_TESTS) $(E2E_TESTS) $(BENCHES) $(PEERS) $(REPLAYS)
 
 # ---- how ------------------------------------------------------------------
 $(O)/%.o: %.c Makefile
