@@ -81,6 +81,9 @@ size_t engine_memory_bytes(void);
 int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
 		      struct error *error);
 void engine_model_free(struct engine_model *model);	/* after its sequences */
+/** engine_model_detach() - its file and tokenizer are the caller's now; it can only be freed */
+void engine_model_detach(struct engine_model *model, struct gguf **ret_gguf,
+			 struct tokenizer **ret_tokenizer);
 DEFINE_CLEANUP(struct engine_model *, engine_model_free);
 
 /** struct engine_model_info - facts about a model; see struct llm_model_info for the units */

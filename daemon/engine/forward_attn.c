@@ -8,19 +8,20 @@
 
 #define TASKS_EACH	4	/* per member, or the heads are cut further */
 
-/** struct pages - pages up to @end that a member has pointers to, kept for the next token */
+/** struct pages - pages from @begin to @end that a member has pointers to, kept for the next token */
 struct pages {
 	const struct engine_seq *seq;
 	uint32_t head;
+	uint32_t begin;
 	uint32_t end;
 };
 
 static void find_pages(struct pass *p, struct pages *pages, const struct engine_seq *seq,
 		       uint32_t layer, uint32_t head, uint32_t begin, uint32_t end)
 {
-	/* the next token of a sequence looks no further back than the one before it */
-	if (pages->seq != seq || pages->head != head)
-		*pages = (struct pages){ .seq = seq, .head = head, .end = begin };
+	/* behind the last token comes the first one again, for another query head of the same head */
+	if (pages->seq != seq || pages->head != head || begin < pages->begin)
+		*pages = (struct pages){ .seq = seq, .head = head, .begin = begin, .end = begin };
 	for (; pages->end < end; pages->end++) {
 		const uint32_t page = seq->pages[pages->end];
 

@@ -195,6 +195,13 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	return 0;
 }
 
+void engine_model_detach(struct engine_model *m, struct gguf **ret_gguf,
+			 struct tokenizer **ret_tokenizer)
+{
+	*ret_gguf = steal_ptr(m->gguf);
+	*ret_tokenizer = steal_ptr(m->tokenizer);
+}
+
 void engine_model_free(struct engine_model *m)
 {
 	if (!m)

@@ -279,7 +279,8 @@ bool batch_make_room(void *arg, const struct model *model)
 	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link)
 		if (job->model == found)
 			batch_put_back(sched, job);
-	return models_unload(sched->models, found) >= 0;
+	models_unload(found);
+	return true;
 }
 
 /* Return: 0; -EAGAIN others are being stepped, and there is no memory beside them; else it failed */
@@ -374,6 +375,9 @@ static unsigned int batch_choose_jobs(struct sched *sched, struct model *model)
 		job->draft.count = 0;
 		if (job->model != model || !batch_is_stepped(job))
 			continue;
+		/* he takes no place of those that he waits for */
+		if (!engine_seq_length(job->seq) && reuse_is_coming(sched, job))
+			continue;
 		for (at = count++; at && batch_before(job, sched->members[at - 1]); at--)
 			sched->members[at] = sched->members[at - 1];
 		sched->members[at] = job;
@@ -410,6 +414,8 @@ static void batch_plan_drafts(struct sched *sched, unsigned int count, size_t *t
 		struct job *job = sched->members[i];
 		size_t max = MIN(*tokens, *rows);
 
+		/* prompts go on beside them */
+		max -= MIN(max, (size_t)PACE_TOKENS_LEAST);
 		if (!job->planned)
 			continue;
 		job->planned += job_draft(job, (unsigned int)MIN(max, sched->draft_tokens));
@@ -430,11 +436,8 @@ static void batch_plan_prompts(struct sched *sched, unsigned int members, size_t
 
 		if (job->planned)
 			continue;
-		if (!engine_seq_length(job->seq)) {
-			if (reuse_is_coming(sched, job))
-				continue;
+		if (!engine_seq_length(job->seq))
 			reuse_begin_late(sched, job);
-		}
 		count = MIN(batch_left(job), tokens);
 		want = batch_rows(job, count);
 		/* as many rows as there are; the tokens before the first row bring none */

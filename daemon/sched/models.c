@@ -443,6 +443,38 @@ static bool models_get_room(struct models *models, const struct model *model)
 	}
 }
 
+void models_unload(struct model *model)
+{
+	struct tokenizer *tokenizer = NULL;
+	struct gguf *gguf = NULL;
+
+	/* who points to it goes on counting and spelling tokens, of this file and no other */
+	if (model->users)
+		engine_model_detach(model->loaded, &gguf, &tokenizer);
+	model_forget(model);
+	model->gguf = gguf;
+	model->own_tokenizer = tokenizer;
+	model->tokenizer = tokenizer;
+}
+
+/* those who point to it have looked at the file as it was */
+static int models_check_same(struct models *models, const struct model *model, struct error *error)
+{
+	struct model_place place = { 0 };
+	struct error why = { "" };
+	bool is_same;
+	int r;
+
+	if (!model->users)
+		return 0;
+	r = model_place_find(models->directory, model->name, &place, &why);
+	is_same = model_is_same(model, r, &place);
+	free(place.path);
+	if (is_same)
+		return 0;
+	return error_set(error, -ESTALE, "model '%s' was replaced during the answer", model->name);
+}
+
 /* it has been loaded, and what it takes is known now: may it stay? */
 static int models_check_memory(struct models *models, struct model *model, struct error *error)
 {
@@ -451,36 +483,11 @@ static int models_check_memory(struct models *models, struct model *model, struc
 
 	if (has_room && (!models->memory_max || !models->is_strict || own <= models->memory_max))
 		return 0;
-	model_forget(model);
+	models_unload(model);
 	if (!has_room)
 		return -EAGAIN;
 	return error_set(error, -ENOMEM, "it takes %llu bytes of memory, of %llu for all models",
 			 (unsigned long long)own, (unsigned long long)models->memory_max);
-}
-
-int models_unload(struct models *models, struct model *model)
-{
-	_cleanup_(tok_freep) struct tokenizer *tokenizer = NULL;
-	_cleanup_(gguf_freep) struct gguf *gguf = NULL;
-	struct error why = { "" };
-	int r = 0;
-
-	(void)models;
-	/* who waits for it to come back goes on counting and spelling tokens */
-	if (model->users) {
-		r = model_file_open(&gguf, model->path, &why);
-		if (!r)
-			r = tok_new(&tokenizer, gguf, &why);
-	}
-	if (r < 0) {
-		log_warning("model '%s' can not be unloaded: %s", model->name, why.text);
-		return r;
-	}
-	model_forget(model);
-	model->gguf = steal_ptr(gguf);
-	model->own_tokenizer = steal_ptr(tokenizer);
-	model->tokenizer = model->own_tokenizer;
-	return 0;
 }
 
 int models_load(struct models *models, struct model *model, struct error *error)
@@ -493,6 +500,9 @@ int models_load(struct models *models, struct model *model, struct error *error)
 		return 0;
 	if (model->error)
 		return models_broken(model, error);
+	r = models_check_same(models, model, error);
+	if (r < 0)
+		return r;
 	if (!models_get_room(models, model))
 		return -EAGAIN;
 	log_info("model '%s': loading '%s'", model->name, model->path);
@@ -503,6 +513,9 @@ int models_load(struct models *models, struct model *model, struct error *error)
 	guard_opening(NULL);
 	if (models->busy)
 		models->busy(NULL);
+	/* what it lacked is nothing that others could give up */
+	if (r == -EAGAIN)
+		r = -ENOMEM;
 	if (r < 0)
 		return models_failed(model, r, &why, error);
 	models_adopt(model);

@@ -97,16 +97,14 @@ int models_open(struct models *models, struct model *model, struct error *error)
  * Others are unloaded for it where that is needed, as models_set_memory() says.
  *
  * Return: 0; -EAGAIN there is no room beside those that can not be unloaded now, and nothing else is
- * wrong; or why it can not be used.
+ * wrong; -ESTALE jobs point to it, and its file is another one by now; or why it can not be used.
  */
 int models_load(struct models *models, struct model *model, struct error *error);
 /**
  * models_unload() - its weights and its cache are given back
- * @model: nobody has a sequence of it; jobs may point to it and use its tokenizer
- *
- * Return: 0; -errno: it stays as it was.
+ * @model: nobody has a sequence of it; jobs may point to it and use its tokenizer, which stays
  */
-int models_unload(struct models *models, struct model *model);
+void models_unload(struct model *model);
 /**
  * models_set_memory() - all that are loaded may take so many bytes, their files included; 0: any
  * @is_strict: a model that is larger is refused, also when it is alone

@@ -84,10 +84,18 @@ static size_t reuse_common(const struct job *job, const struct job *other)
 	return count >= job->model->info.page_tokens && 2 * count >= job->tokens.count ? count : 0;
 }
 
+/* is there a store at all? */
+static bool reuse_keeps(const struct sched *sched)
+{
+	return sched->config.prefix_bytes || sched->config.prefix_percent;
+}
+
 bool reuse_is_coming(const struct sched *sched, const struct job *job)
 {
 	const struct job *other;
 
+	if (!reuse_keeps(sched))
+		return false;
 	list_each(other, &sched->jobs[JOB_ACTIVE], link) {
 		const size_t common = reuse_common(job, other);
 		const size_t length = common ? engine_seq_length(other->seq) : 0;
@@ -105,6 +113,8 @@ void reuse_gather(struct sched *sched, const struct job *job)
 {
 	struct job *other;
 
+	if (!reuse_keeps(sched))
+		return;
 	list_each(other, &sched->jobs[JOB_ACTIVE], link) {
 		if (!reuse_common(job, other))
 			continue;

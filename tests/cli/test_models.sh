@@ -21,13 +21,33 @@ cp "$good" "$TMP/models/b.gguf"
 ctl run b Once -n 5
 is $? 0 "mended, it is used without a restart"
 
-# cut while it is mapped: nothing can be answered, but the log tells why
+# cut while nobody uses it: seen before it is used again
 truncate -s 4096 "$TMP/models/b.gguf"
-ctl run b Once -n 5
-is $? 75 "the answer of a model that lost its file: try again"
+fails 69 "model 'b' can not be used" "a model that lost its file" run b Once
+ctl run a Once -n 5
+is $? 0 "and the others do not mind"
+daemon_kill
+
+# cut while it is being used: nothing can be answered, but the log tells why
+cp "$good" "$TMP/models/b.gguf"
+export LLMOS_ISA=ref
+daemon_start
+: >"$TMP/stream"
+timeout -s KILL 60 llmctl run b Once -n 450 </dev/null >"$TMP/stream" 2>"$TMP/cut" &
+running=$!
+# the first of its tokens have come
+until [[ -s $TMP/stream ]] || ! kill -0 $running 2>/dev/null; do
+	:
+done
+kill -STOP "$DAEMON"
+truncate -s 4096 "$TMP/models/b.gguf"
+kill -CONT "$DAEMON"
+wait $running
+is $? 75 "the answer of a model that loses its file: try again"
 wait "$DAEMON"
 is $? 74 "llmosd ends, to be started anew"
 DAEMON=
+unset LLMOS_ISA
 is "$(grep -c "^llmosd: model 'b': a page of its file can not be read" "$TMP/llmosd.log")" 1 \
 	"its last line names the model"
 daemon_start

@@ -142,6 +142,25 @@ static void run_cut(const struct arch_case *c, unsigned int threads, unsigned in
 	engine_test_close(&t);
 }
 
+/* run_late() - the first half one by one, by one member; then steps of several by several */
+static void run_late(const struct arch_case *c, float *logits)
+{
+	uint32_t tokens[TOKENS], count, half;
+	struct engine_test t;
+	struct engine_seq *seq;
+
+	open_model(&t, c, NULL, 8, 0);
+	count = MIN(TOKENS, t.info.context_used);
+	half = count / 2;
+	fill_tokens(c->shape, tokens, 3);
+	seq = engine_test_seq(&t, count);
+	engine_test_feed(&t, seq, tokens, half, 1, logits);
+	engine_test_feed(&t, seq, tokens + half, count - half, 7,
+			 logits + (size_t)half * t.info.vocab);
+	engine_seq_free(seq);
+	engine_test_close(&t);
+}
+
 /* run_beside() - the same with another sequence in every step, one token ahead of it in line */
 static void run_beside(const struct arch_case *c, unsigned int chunk, float *logits)
 {
@@ -176,7 +195,7 @@ static void test_invariance(void **state)
 {
 	static const struct {
 		unsigned int threads, chunk;
-	} cuts[] = { { 3, 1 }, { 1, 7 }, { 3, 33 } };
+	} cuts[] = { { 3, 1 }, { 1, 7 }, { 3, 33 }, { 8, 7 }, { 8, 12 } };
 	struct arch_case *c = *state;
 	const size_t count = (size_t)TOKENS * c->shape->vocab;
 	float *whole, *cut;
@@ -192,6 +211,8 @@ static void test_invariance(void **state)
 			fail_msg("other bits with %u threads in steps of %u", cuts[i].threads,
 				 cuts[i].chunk);
 	}
+	run_late(c, cut);
+	assert_memory_equal(whole, cut, count * sizeof(*cut));
 	run_beside(c, 7, cut);
 	assert_memory_equal(whole, cut, count * sizeof(*cut));
 	close(c->fd);

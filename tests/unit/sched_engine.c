@@ -194,7 +194,7 @@ const char *tok_piece(const struct tokenizer *tok, uint32_t id, bool first, bool
 	static char bytes[256];
 	const char *text;
 
-	(void)tok;
+	fake_counts.broken_promises += !tok;
 	(void)first;
 	*ret_len = 0;
 	if (id >= FAKE_VOCAB)
@@ -337,6 +337,15 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	fake_counts.loads++;
 	*ret = model;
 	return 0;
+}
+
+void engine_model_detach(struct engine_model *model, struct gguf **ret_gguf,
+			 struct tokenizer **ret_tokenizer)
+{
+	*ret_gguf = model->gguf;
+	model->gguf = NULL;
+	*ret_tokenizer = malloc(sizeof(**ret_tokenizer));
+	**ret_tokenizer = tokenizers[(*ret_gguf)->bos];
 }
 
 void engine_model_free(struct engine_model *model)

@@ -449,5 +449,6 @@ int main(void)
 		cmocka_unit_test(large),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("grammar", tests, NULL, NULL);
 }

@@ -547,5 +547,6 @@ int main(void)
 
 	dice = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761U + 1;
 	print_message("# LLMOS_TEST_SEED=%llu\n", (unsigned long long)dice);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -243,6 +244,74 @@ static void test_replaced(void **state)
 	assert_int_equal(loaded(), 1);
 }
 
+/* it was unloaded, and whoever waits for it has looked at the file that was there */
+static void test_replaced_meanwhile(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	serve(1);
+	broker.unread_max = 30;
+	request = ask("a", "a story", 60);
+	test_run(&broker);
+	assert_false(request->ended);
+	broker.unread_max = 0;
+	assert_int_equal(loads_for("b"), 1);
+	fake_model(folder, "a.gguf", TEXT " anew");
+	broker.ipc.sink->resume(broker.ipc.sink, &broker.ipc, request->event.id);
+	test_run(&broker);
+	assert_true(request->ended);
+	assert_int_equal(request->status, -ESTALE);
+	assert_int_equal(loads_for("a"), 1);
+}
+
+/* a file that is gone does not keep the others from their turn */
+static void test_gone_meanwhile(void **state)
+{
+	struct test_request *request;
+	char path[300];
+
+	(void)state;
+	serve(1);
+	broker.unread_max = 30;
+	request = ask("a", "a story", 60);
+	test_run(&broker);
+	broker.unread_max = 0;
+	snprintf(path, sizeof(path), "%s/a.gguf", folder);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(loads_for("b"), 1);
+	broker.ipc.sink->resume(broker.ipc.sink, &broker.ipc, request->event.id);
+	test_run(&broker);
+	assert_true(request->ended);
+	assert_int_equal(request->status, -ESTALE);
+}
+
+/* a long answer about its tokens is being read when it turns out to be too large */
+static void test_tokens_of_too_large(void **state)
+{
+	static char text[60000];
+	struct test_request *reader, *request;
+
+	(void)state;
+	fake_model(folder, "d.gguf", "FAKE context=200 page=4 pages=200");
+	serve(2);
+	broker.unread_max = 30;
+	memset(text, 'x', sizeof(text));
+	reader = test_submit(&broker, LLM_OP_TOKENIZE, LLM_PAYLOAD_TEXT, text, sizeof(text));
+	reader->event.flags |= LLM_SUBMIT_RECORDS;
+	strcpy(reader->event.model, "d");
+	test_run(&broker);
+	assert_false(reader->ended);
+	broker.unread_max = 0;
+	request = ask("d", "x", 3);
+	test_run(&broker);
+	assert_int_equal(request->status, -ENOMEM);
+	broker.ipc.sink->resume(broker.ipc.sink, &broker.ipc, reader->event.id);
+	test_run(&broker);
+	assert_true(reader->ended);
+	assert_int_equal(reader->status, 0);
+}
+
 /* many of three models, where one fits: all come to an end */
 static void test_crowd(void **state)
 {
@@ -269,7 +338,8 @@ int main(void)
 		TEST(test_least_recently_used), TEST(test_room_for_all),
 		TEST(test_waits_for_answers), TEST(test_paused_makes_way), TEST(test_kept_goes),
 		TEST(test_too_large), TEST(test_long_prompt), TEST(test_replaced),
-		TEST(test_crowd),
+		TEST(test_replaced_meanwhile), TEST(test_gone_meanwhile),
+		TEST(test_tokens_of_too_large), TEST(test_crowd),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -567,6 +567,30 @@ static void test_at_once(void **state)
 	assert_same_output(requests[1], stranger);
 }
 
+/* more of them than slots: those who wait take no place of those who compute */
+static void test_more_than_slots(void **state)
+{
+	struct test_request *requests[16];
+	char text[120];
+
+	(void)state;
+	config.engine.max_seqs = 32;
+	config.engine.batch_tokens = 8;
+	config.slots = 2;
+	test_broker_serve(&broker, &config);
+	broker.pause_in = 3;
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		snprintf(text, sizeof(text), "%zu " SHARED "%zu", i % 4, i);
+		requests[i] = ask_from(1, 1000, text);
+	}
+	for (int turn = 0; turn < 20000 && !requests[0]->ended; turn++)
+		test_turn(&broker);
+	broker.pause_in = 0;
+	test_run(&broker);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		assert_true(requests[i]->ended);
+}
+
 /* one that is long into its answer gives up its prompt, and goes on */
 static void test_during_answer(void **state)
 {
@@ -654,6 +678,7 @@ int main(void)
 		TEST(test_reclaim_page_by_page),
 		TEST(test_status),
 		TEST(test_at_once),
+		TEST(test_more_than_slots),
 		TEST(test_during_answer),
 		TEST(test_little_in_common),
 		TEST(test_first_goes),
