@@ -173,7 +173,8 @@ int model_read_experts(struct model_hparams *p, const struct keys *keys, bool is
 					       "model: key 'expert_count' is missing") : 0;
 	e->scale = 1;
 	e->is_normed = true;
-	r = keys_u32(keys, "expert_used_count", 1, e->count, 0, &e->used);
+	r = keys_u32(keys, "expert_used_count", 1, MIN(e->count, MODEL_EXPERTS_USED_MAX), 0,
+		     &e->used);
 	if (r >= 0)
 		r = keys_u32(keys, "expert_feed_forward_length", 1, MODEL_FF_MAX, p->ff_width,
 			     &e->width);

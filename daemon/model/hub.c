@@ -13,11 +13,14 @@
 
 #define INDEX_MAX	(64U << 20)	/* bytes */
 #define SHARDS_MAX	1024
+#define HEADERS_MAX	(64U << 20)	/* bytes of all shards' headers: they stay while all are read */
 
 /** struct shards - the files of weights, open while their tensors are being added */
 struct shards {
 	struct safetensors *files[SHARDS_MAX];
+	struct stat stats[SHARDS_MAX];
 	size_t count;
+	size_t header_bytes;
 	struct table table;		/* name to index; the names are the index's */
 };
 
@@ -39,6 +42,19 @@ static bool file_exists(const char *folder, const char *file)
 	       !stat(path, &st);
 }
 
+/* each name a file of its own: one file many times over would be parsed as often */
+static int check_shard_new(struct shards *shards, const char *path, struct error *error)
+{
+	struct stat *st = &shards->stats[shards->count];
+
+	if (stat(path, st) < 0)
+		return error_set(error, -errno, "can't open '%s': %s", path, strerror(errno));
+	for (size_t i = 0; i < shards->count; i++)
+		if (shards->stats[i].st_dev == st->st_dev && shards->stats[i].st_ino == st->st_ino)
+			return error_set(error, -EBADMSG, "'%s' is another shard as well", path);
+	return 0;
+}
+
 static int open_shard(struct shards *shards, const char *folder, const char *file,
 		      struct safetensors **ret, struct error *error)
 {
@@ -54,12 +70,20 @@ static int open_shard(struct shards *shards, const char *folder, const char *fil
 		return error_set(error, -E2BIG, "more than %d files of weights", SHARDS_MAX);
 	if (snprintf(path, sizeof(path), "%s/%s", folder, file) >= (int)sizeof(path))
 		return error_set(error, -ENAMETOOLONG, "'%s': %s", file, strerror(ENAMETOOLONG));
-	r = safetensors_open(&shards->files[shards->count], path, error);
+	r = check_shard_new(shards, path, error);
+	if (r >= 0)
+		r = safetensors_open(&shards->files[shards->count], path, error);
 	if (r < 0)
 		return r;
 	*ret = shards->files[shards->count];
+	shards->header_bytes += safetensors_header_bytes(*ret);
 	r = table_add(&shards->table, file, strlen(file), (uint32_t)shards->count++);
-	return r < 0 ? error_set(error, r, "'%s': %s", file, strerror(-r)) : 0;
+	if (r < 0)
+		return error_set(error, r, "'%s': %s", file, strerror(-r));
+	if (shards->header_bytes > HEADERS_MAX)
+		return error_set(error, -E2BIG, "the files of weights have headers of %zu bytes",
+				 shards->header_bytes);
+	return 0;
 }
 
 /* a name in the same folder, and of a file that could be weights */

@@ -224,15 +224,16 @@ static const json_t *rope_of(const struct hub_config *c)
 	return json_is_object(rope) ? rope : json_object_get(c->json, "rope_scaling");
 }
 
-static int add_window(const struct hub_config *c, uint32_t *ret)
+/* null is none, and nothing is what the architecture says; GGUF has 0 for none */
+static int add_window(const struct hub_config *c)
 {
-	uint32_t window = 0;
-	int r = hub_key_u32(c, "sliding_window", UINT32_MAX, &window);
+	const json_t *json = json_object_get(c->json, "sliding_window");
+	uint32_t window = json ? 0 : c->arch->window;
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	*ret = window;
-	return window == UINT32_MAX ? 0 : hub_add_u32(c, "attention.sliding_window", window);
+	if (json && !json_is_null(json))
+		r = hub_key_u32(c, "sliding_window", 0, &window);
+	return r < 0 ? r : hub_add_u32(c, "attention.sliding_window", window);
 }
 
 static int keys_rms(const struct hub_config *c)
@@ -256,8 +257,7 @@ static int keys_llama(const struct hub_config *c)
 
 static int keys_mistral(const struct hub_config *c)
 {
-	uint32_t window;
-	int r = add_window(c, &window);
+	int r = add_window(c);
 
 	return r < 0 ? r : keys_llama(c);
 }
@@ -331,14 +331,13 @@ static int keys_gemma(const struct hub_config *c)
 	static const char *const known[] = { "gelu_pytorch_tanh", NULL };
 	const char *key = json_object_get(c->json, "hidden_activation") ? "hidden_activation" :
 									  "hidden_act";
-	uint32_t window;
 	float scalar = 0;
 	int r = check_activation(c, key, known);
 
 	if (r >= 0)
 		r = keys_rms(c);
 	if (r >= 0)
-		r = add_window(c, &window);
+		r = add_window(c);
 	if (r >= 0)
 		r = hub_key_f32(c, c->json, "query_pre_attn_scalar", &scalar);
 	if (r < 0)
@@ -421,13 +420,12 @@ static int keys_gemma3(const struct hub_config *c)
 
 static int keys_phi3(const struct hub_config *c)
 {
-	uint32_t window;
 	int r = check_silu(c);
 
 	if (r >= 0)
 		r = keys_rms(c);
 	if (r >= 0)
-		r = add_window(c, &window);
+		r = add_window(c);
 	return r < 0 ? r : hub_rope_load(c, rope_of(c));
 }
 
@@ -449,17 +447,17 @@ static int keys_gpt2(const struct hub_config *c)
 /* ---- the table ---- */
 
 static const struct hub_arch archs[] = {
-	{ "llama", "llama", "model.", names_llama, false, keys_llama },
-	{ "mistral", "llama", "model.", names_llama, false, keys_mistral },
-	{ "mixtral", "llama", "model.", names_mixtral, false, keys_mixtral },
-	{ "qwen2", "qwen2", "model.", names_llama, false, keys_qwen },
-	{ "qwen3", "qwen3", "model.", names_qwen3, false, keys_qwen },
-	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, keys_qwen3moe },
-	{ "gemma", "gemma", "model.", names_gemma1, true, keys_gemma1 },
-	{ "gemma2", "gemma2", "model.", names_gemma, true, keys_gemma2 },
-	{ "gemma3_text", "gemma3", "model.", names_gemma, true, keys_gemma3 },
-	{ "phi3", "phi3", "model.", names_phi3, false, keys_phi3 },
-	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, keys_gpt2 },
+	{ "llama", "llama", "model.", names_llama, false, 0, 1e4f, keys_llama },
+	{ "mistral", "llama", "model.", names_llama, false, 4096, 1e4f, keys_mistral },
+	{ "mixtral", "llama", "model.", names_mixtral, false, 0, 1e6f, keys_mixtral },
+	{ "qwen2", "qwen2", "model.", names_llama, false, 0, 1e4f, keys_qwen },
+	{ "qwen3", "qwen3", "model.", names_qwen3, false, 0, 1e4f, keys_qwen },
+	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, 0, 1e4f, keys_qwen3moe },
+	{ "gemma", "gemma", "model.", names_gemma1, true, 0, 1e4f, keys_gemma1 },
+	{ "gemma2", "gemma2", "model.", names_gemma, true, 4096, 1e4f, keys_gemma2 },
+	{ "gemma3_text", "gemma3", "model.", names_gemma, true, 4096, 1e6f, keys_gemma3 },
+	{ "phi3", "phi3", "model.", names_phi3, false, 0, 1e4f, keys_phi3 },
+	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, 0, 1e4f, keys_gpt2 },
 };
 
 const struct hub_arch *hub_arch_find(const char *model_type)

@@ -136,7 +136,7 @@ static int load_heads(struct hub_config *c)
 
 static int load_sizes(struct hub_config *c)
 {
-	uint32_t ff_width = 0, vocab = 0;
+	uint32_t vocab = 0;
 	int r = size_key(c, "hidden_size", "n_embd", 0, &c->width);
 
 	if (r >= 0)
@@ -145,7 +145,7 @@ static int load_sizes(struct hub_config *c)
 		r = size_key(c, "max_position_embeddings", "n_positions", 0, &c->context);
 	if (r >= 0)
 		r = size_key(c, "intermediate_size", "n_inner", c->width <= UINT32_MAX / 4 ?
-			     4 * c->width : 0, &ff_width);
+			     4 * c->width : 0, &c->ff_width);
 	if (r >= 0)
 		r = hub_key_u32(c, "vocab_size", 0, &vocab);
 	if (r >= 0)
@@ -155,7 +155,7 @@ static int load_sizes(struct hub_config *c)
 	if (r >= 0)
 		r = hub_add_u32(c, "context_length", c->context);
 	if (r >= 0)
-		r = hub_add_u32(c, "feed_forward_length", ff_width);
+		r = hub_add_u32(c, "feed_forward_length", c->ff_width);
 	if (r >= 0)
 		r = hub_add_u32(c, "vocab_size", vocab);
 	return r;

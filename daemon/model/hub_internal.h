@@ -34,6 +34,8 @@ struct hub_config;
  * @prefix: of all names but the output's; base models are stored without
  * @names: ends with one whose @from is NULL
  * @is_tied: the output is the embedding, where config.json does not say
+ * @window: tokens that sliding layers see, where it does not say; 0: all
+ * @rope_base: of the rotary embedding, where it does not say
  * @add_keys: what is its own, beyond what hub_config_load() does for all
  */
 struct hub_arch {
@@ -42,6 +44,8 @@ struct hub_arch {
 	const char *prefix;
 	const struct hub_name *names;
 	bool is_tied;
+	uint32_t window;
+	float rope_base;
 	int (*add_keys)(const struct hub_config *c);
 };
 
@@ -50,7 +54,7 @@ struct hub_config {
 	struct gguf *gguf;
 	const json_t *json;
 	const struct hub_arch *arch;
-	uint32_t width, heads, head_dim, layers, context;
+	uint32_t width, ff_width, heads, head_dim, layers, context;
 	bool is_tied;
 	struct error *error;
 };

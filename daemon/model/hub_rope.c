@@ -188,7 +188,7 @@ static int add_scaling(const struct hub_config *c, const json_t *json, uint32_t 
 
 int hub_rope_load(const struct hub_config *c, const json_t *json)
 {
-	float base = 10000, part = 1;
+	float base = c->arch->rope_base, part = 1;
 	uint32_t dim;
 	int r;
 

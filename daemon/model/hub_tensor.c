@@ -5,11 +5,24 @@
 #include "kernels/half.h"
 #include "kernels/kernels.h"
 #include "model/hub_internal.h"
+#include "model/model.h"
+
+#define TILE	16		/* of a transposed matrix: both sides stay in the cache */
 
 static int fail(const struct hub_config *c, int r, const char *name, const char *why)
 {
 	return error_set(c->error, r, "tensor '%s' %s",
 			 gguf_show((struct gguf_string){ name, strlen(name) }).text, why);
+}
+
+/* one side is the width, the other that of attention or of the feed-forward network */
+static bool is_matrix_of(const struct hub_config *c, const struct safetensor *t)
+{
+	const uint64_t width = c->width, ff = MAX(3 * width, (uint64_t)c->ff_width);
+
+	return width <= MODEL_WIDTH_MAX && ff <= MODEL_FF_MAX &&
+	       ((t->shape[0] == width && t->shape[1] <= ff) ||
+		(t->shape[1] == width && t->shape[0] <= ff));
 }
 
 /* 0, or why a tensor can't be weights */
@@ -22,8 +35,13 @@ static int check(const struct hub_config *c, const struct safetensor *t, enum hu
 				 t->dtype);
 	if (!t->n_dims || !t->size_bytes)
 		return fail(c, -EBADMSG, t->name, "has no elements");
+	/* what becomes a copy must be what config.json says before there is memory for it */
+	if (change == HUB_ADD_ONE && (t->n_dims != 1 || t->shape[0] > MODEL_WIDTH_MAX))
+		return fail(c, -EBADMSG, t->name, "is no vector of a norm");
 	if (change == HUB_TRANSPOSE && t->n_dims > 2)
 		return fail(c, -EBADMSG, t->name, "is no matrix");
+	if (change == HUB_TRANSPOSE && t->n_dims == 2 && !is_matrix_of(c, t))
+		return fail(c, -EBADMSG, t->name, "has sizes that " HUB_CONFIG " does not have");
 	return 0;
 }
 
@@ -47,13 +65,27 @@ static void add_one(float *to, const struct safetensor *t, uint64_t elems)
 		to[i] = element(t, i) + 1;
 }
 
-static void transpose(char *to, const struct safetensor *t, size_t elem_bytes)
+/* a tile whose first element is (row, col); @elem_bytes is a constant where this is inlined */
+static inline void transpose_tile(char *to, const struct safetensor *t, uint64_t row, uint64_t col,
+				  const size_t elem_bytes)
 {
 	const uint64_t rows = t->shape[0], cols = t->shape[1];
+	const uint64_t row_end = MIN(row + TILE, rows), col_end = MIN(col + TILE, cols);
 
-	for (uint64_t col = 0; col < cols; col++)
-		for (uint64_t row = 0; row < rows; row++, to += elem_bytes)
-			memcpy(to, t->data + (row * cols + col) * elem_bytes, elem_bytes);
+	for (uint64_t c = col; c < col_end; c++)
+		for (uint64_t r = row; r < row_end; r++)
+			memcpy(to + (c * rows + r) * elem_bytes,
+			       t->data + (r * cols + c) * elem_bytes, elem_bytes);
+}
+
+static void transpose(char *to, const struct safetensor *t, size_t elem_bytes)
+{
+	for (uint64_t row = 0; row < t->shape[0]; row += TILE)
+		for (uint64_t col = 0; col < t->shape[1]; col += TILE)
+			if (elem_bytes == sizeof(float))
+				transpose_tile(to, t, row, col, sizeof(float));
+			else
+				transpose_tile(to, t, row, col, sizeof(uint16_t));
 }
 
 int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const struct safetensor *t)
@@ -85,8 +117,8 @@ int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const str
 	if (change != HUB_AS_IS || (uintptr_t)data % elem_bytes) {
 		size_t elems = t->size_bytes / elem_bytes;
 
-		copy = elems <= SIZE_MAX / sizeof(float) ?
-		       gguf_alloc(gguf, elems * sizeof(float)) : NULL;
+		copy = gguf_alloc(gguf, change == HUB_ADD_ONE ? elems * sizeof(float) :
+								t->size_bytes);
 		if (!copy)
 			return error_set(config->error, -ENOMEM, "tensor '%s': %s", name,
 					 strerror(ENOMEM));

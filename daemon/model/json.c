@@ -9,6 +9,27 @@
 
 #include "base/mapped.h"
 
+#define OBJECT_VALUES	4	/* an empty object takes what this many strings do */
+
+/* no less than there are values, without parsing them; what is no JSON is refused later */
+static size_t count_values(const char *text, size_t len)
+{
+	bool in_string = false;
+	size_t count = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"')
+			in_string = !in_string;
+		else if (in_string)
+			i += text[i] == '\\';
+		else if (text[i] == '{')
+			count += OBJECT_VALUES;
+		else
+			count += text[i] == '[' || text[i] == ',';
+	}
+	return count;
+}
+
 int json_parse(json_t **ret, const char *text, size_t len, size_t max, const char *what,
 	       struct error *error)
 {
@@ -18,6 +39,9 @@ int json_parse(json_t **ret, const char *text, size_t len, size_t max, const cha
 	if (len > max)
 		return error_set(error, -E2BIG, "'%s': %zu bytes, the limit is %zu", what, len,
 				 max);
+	if (count_values(text, len) > max / JSON_VALUE_BYTES)
+		return error_set(error, -E2BIG, "'%s': more than %zu values", what,
+				 max / JSON_VALUE_BYTES);
 	json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL |
 			  JSON_DECODE_INT_AS_REAL, &why);
 	if (!json && json_error_code(&why) == json_error_out_of_memory)

@@ -12,6 +12,10 @@
 #include "model/gguf.h"
 
 #define JSON_CONFIG_MAX		(4U << 20)	/* bytes of a file of settings */
+/* A value takes up to a hundred bytes once it is parsed: a file may have one in this many of its
+ * largest size. Real ones have less than half of that.
+ */
+#define JSON_VALUE_BYTES	16
 
 #define _cleanup_json_	_cleanup_(json_decrefp)
 
@@ -19,7 +23,8 @@
  * json_parse() - one value, and nothing behind it but white space
  * @what: the file's name, for the text of an error
  *
- * Return: 0; -EBADMSG it is none (the text says where), -E2BIG more than @max bytes, -ENOMEM.
+ * Return: 0; -EBADMSG it is none (the text says where), -E2BIG more than @max bytes, or values than
+ * one in JSON_VALUE_BYTES of @max, -ENOMEM.
  */
 int json_parse(json_t **ret, const char *text, size_t len, size_t max, const char *what,
 	       struct error *error);

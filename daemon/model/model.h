@@ -21,6 +21,7 @@ struct gguf;
 #define MODEL_VOCAB_MAX		(1U << 24)
 #define MODEL_CONTEXT_MAX	(1U << 27)
 #define MODEL_EXPERTS_MAX	(1U << 10)
+#define MODEL_EXPERTS_USED_MAX	64U	/* by a token: choosing them takes its square */
 
 enum model_rope_scaling {
 	MODEL_ROPE_NONE,

@@ -19,6 +19,7 @@ struct safetensors {
 	struct safetensor *tensors;
 	size_t count;
 	struct table table;
+	size_t header_bytes;
 };
 
 /* what is open, while it is being read */
@@ -207,8 +208,6 @@ static int parse_tensors(struct reader *r)
 	    table_init(&r->file->table, json_object_size(r->file->header)) < 0)
 		return error_set(r->error, -ENOMEM, "tensors: %s", strerror(ENOMEM));
 	json_object_foreach(r->file->header, name, json) {
-		if (!strcmp(name, "__metadata__"))
-			continue;
 		e = parse_tensor(r, name, json);
 		if (e < 0)
 			return e;
@@ -236,6 +235,9 @@ static int parse(struct safetensors *file, const char *data, size_t size_bytes,
 		       SAFETENSORS_HEADER_MAX, "header", error);
 	if (e < 0)
 		return e;
+	/* texts of any size that nobody reads, and the header stays */
+	json_object_del(file->header, "__metadata__");
+	file->header_bytes = (size_t)header_bytes;
 	r.data = data + sizeof(header_bytes) + header_bytes;
 	r.size_bytes = size_bytes - (size_t)header_bytes;
 	return parse_tensors(&r);
@@ -272,6 +274,11 @@ int safetensors_open_memory(struct safetensors **ret, const void *data, size_t s
 		return r;
 	*ret = steal_ptr(file);
 	return 0;
+}
+
+size_t safetensors_header_bytes(const struct safetensors *file)
+{
+	return file->header_bytes;
 }
 
 size_t safetensors_count(const struct safetensors *file)

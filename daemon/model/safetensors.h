@@ -48,6 +48,8 @@ int safetensors_open_memory(struct safetensors **ret, const void *data, size_t s
 void safetensors_free(struct safetensors *file);
 DEFINE_CLEANUP(struct safetensors *, safetensors_free);
 
+/** safetensors_header_bytes() - what the header's JSON took in the file */
+size_t safetensors_header_bytes(const struct safetensors *file);
 size_t safetensors_count(const struct safetensors *file);
 const struct safetensor *safetensors_at(const struct safetensors *file, size_t index);
 /** safetensors_find() - by name, NULL if there is none; O(1) */

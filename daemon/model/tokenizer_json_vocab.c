@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/tokenizer_json_internal.h"
+#include "tokenizer/tokenizer.h"
 
 #define MARK		"\xe2\x96\x81"	/* how GGUF marks the beginning of a word */
 #define MARK_LEN	3
@@ -130,6 +131,10 @@ static int load_added_one(struct reader *r, const json_t *json)
 	/* tokens of images and the like, which this embedding has no row for */
 	if (id >= r->n_vocab && r->is_padded)
 		return 0;
+	if (len > TOK_SPECIAL_LEN_MAX)
+		return error_set(r->error, -EOPNOTSUPP,
+				 TOKENIZER_JSON ": the added token '%s' has %zu bytes, the limit is %d",
+				 show(text, len).text, len, TOK_SPECIAL_LEN_MAX);
 	known = table_find(&r->ids, text, len);
 	if (known != TABLE_NONE && known != id)
 		return error_set(r->error, -EBADMSG,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "model/gguf.h"
 #include "tokenizer/bpe.h"
 
 static size_t unescape_spaces(const char *text, size_t len, char *to)
@@ -46,15 +47,21 @@ static size_t chars_to_bytes(const char *text, size_t len, char *to)
 	return n;
 }
 
-static size_t piece_of(const struct tokenizer *tok, uint32_t id, char *to)
+/* @has_merges: of SPM, which come from tokenizer.json only */
+static size_t piece_of(const struct tokenizer *tok, uint32_t id, bool has_merges, char *to)
 {
 	size_t len;
 	const char *text = tok_text(&tok->texts, id, &len);
 
 	switch (tok->types[id]) {
+	case TOK_TYPE_USER_DEFINED:
+		/* tokenizer.json decodes added tokens like all; in GGUF they are plain text */
+		if (has_merges)
+			return unescape_spaces(text, len, to);
+		memcpy(to, text, len);
+		return len;
 	case TOK_TYPE_CONTROL:
 	case TOK_TYPE_UNKNOWN:
-	case TOK_TYPE_USER_DEFINED:
 		memcpy(to, text, len);
 		return len;
 	case TOK_TYPE_BYTE:
@@ -67,8 +74,11 @@ static size_t piece_of(const struct tokenizer *tok, uint32_t id, char *to)
 	}
 }
 
-int pieces_build(struct tokenizer *tok, struct error *error)
+int pieces_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
+	struct gguf_array merges;
+	const bool has_merges = tok->kind == TOK_SPM &&
+				gguf_get_array(gguf, TOK_KEY_SPM_MERGES, &merges) >= 0;
 	uint32_t at = 0;
 
 	tok->pieces.bytes = malloc((size_t)tok->texts.at[tok->n_vocab] + 1);
@@ -76,7 +86,7 @@ int pieces_build(struct tokenizer *tok, struct error *error)
 	if (!tok->pieces.bytes || !tok->pieces.at)
 		return error_set(error, -ENOMEM, "tokenizer: %s", strerror(ENOMEM));
 	for (uint32_t i = 0; i < tok->n_vocab; i++) {
-		at += (uint32_t)piece_of(tok, i, tok->pieces.bytes + at);
+		at += (uint32_t)piece_of(tok, i, has_merges, tok->pieces.bytes + at);
 		tok->pieces.at[i + 1] = at;
 	}
 	return 0;

@@ -13,15 +13,12 @@
 
 #include "tokenizer/vocab.h"
 
-/* bounds the work at each byte of a text; real ones are a few dozen bytes long */
-#define SPECIAL_LEN_MAX	255
-
 static bool is_special(const struct tokenizer *tok, uint32_t id)
 {
 	size_t len;
 
 	tok_text(&tok->texts, id, &len);
-	return len && len <= SPECIAL_LEN_MAX &&
+	return len && len <= TOK_SPECIAL_LEN_MAX &&
 	       (tok->types[id] == TOK_TYPE_CONTROL || tok->types[id] == TOK_TYPE_UNKNOWN ||
 		tok->types[id] == TOK_TYPE_USER_DEFINED);
 }

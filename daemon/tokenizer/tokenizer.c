@@ -124,7 +124,7 @@ int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error
 	    (r = load_pretok(tok, gguf, error)) < 0 ||
 	    (r = vocab_load(tok, gguf, error)) < 0 ||
 	    (r = vocab_load_ids(tok, gguf, error)) < 0 ||
-	    (r = pieces_build(tok, error)) < 0 ||
+	    (r = pieces_build(tok, gguf, error)) < 0 ||
 	    (r = specials_build(tok, error)) < 0 ||
 	    (r = build_kind(tok, gguf, error)) < 0 ||
 	    (r = load_chat(tok, gguf, error)) < 0)

@@ -15,6 +15,9 @@ struct tokenizer;
 
 #define TOK_NONE	UINT32_MAX
 
+/* bytes of a token that is spelled out in a text; bounds the work at each byte of one */
+#define TOK_SPECIAL_LEN_MAX	255
+
 enum tok_kind { TOK_SPM, TOK_BPE, TOK_WORDPIECE };
 
 /* tok_encode() flags */

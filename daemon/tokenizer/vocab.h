@@ -92,7 +92,7 @@ int vocab_byte(const char *text, size_t len);
 int vocab_load_ids(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 
 /* piece.c */
-int pieces_build(struct tokenizer *tok, struct error *error);
+int pieces_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 
 /* special.c */
 int specials_build(struct tokenizer *tok, struct error *error);

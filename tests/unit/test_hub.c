@@ -231,9 +231,18 @@ static void test_shards_refused(void **state)
 {
 	static const char lm_head[] = "weight_map/lm_head.weight";
 	struct hub_copy copy;
+	char again[PATH_MAX];
 
 	(void)state;
 	hub_copy_new(&copy, "llama");
+	/* a shard under a second name */
+	assert_true(snprintf(again, sizeof(again), "%s/again.safetensors", copy.path) > 0);
+	assert_int_equal(symlink("model-00002-of-00003.safetensors", again), 0);
+	hub_copy_set(&copy, HUB_INDEX, "weight_map/model.layers.0.input_layernorm.weight",
+		     "\"again.safetensors\"");
+	hub_copy_refuse(&copy, -EBADMSG, "is another shard as well");
+	hub_copy_set(&copy, HUB_INDEX, "weight_map/model.layers.0.input_layernorm.weight",
+		     "\"model-00002-of-00003.safetensors\"");
 	hub_copy_set(&copy, HUB_INDEX, lm_head, "\"../x.safetensors\"");
 	hub_copy_refuse(&copy, -EBADMSG, "'lm_head.weight' is in no file");
 	hub_copy_set(&copy, HUB_INDEX, lm_head, "7");
@@ -344,7 +353,8 @@ static void test_changes(void **state)
 	static const float given[6] = { 1, 2, 3, 4, 5, 6 };
 	struct safetensor t = { .name = "h.0.mlp.c_fc.weight", .dtype = "F32", .type = KERN_F32,
 				.n_dims = 2, .shape = { 2, 3, 1, 1 }, .size_bytes = 24 };
-	struct hub_config c = { .arch = hub_arch_find("gpt2") };
+	struct error error = { "" };
+	struct hub_config c = { .arch = hub_arch_find("gpt2"), .width = 2, .error = &error };
 	const struct gguf_tensor *found;
 	char odd[25];
 
@@ -375,7 +385,125 @@ static void test_changes(void **state)
 	found = gguf_tensor_find(c.gguf, "output_norm.weight");
 	assert_int_equal(found->type, KERN_F32);
 	assert_memory_equal(found->data, ((float[]){ 2, 0.5f }), 8);
+	/* no vector */
+	t.name = "model.layers.0.input_layernorm.weight";
+	t.n_dims = 2;
+	assert_int_equal(hub_tensor_add(c.gguf, &c, &t), -EBADMSG);
+	assert_non_null(strstr(error.text, "is no vector of a norm"));
+	t.n_dims = 1;
+	t.shape[0] = MODEL_WIDTH_MAX + 1;
+	t.size_bytes = 2 * t.shape[0];
+	assert_int_equal(hub_tensor_add(c.gguf, &c, &t), -EBADMSG);
 	gguf_free(c.gguf);
+}
+
+/* larger than a tile, and no multiple of one; then sizes that are not the model's */
+static void test_transpose(void **state)
+{
+	enum { ROWS = 37, COLS = 53 };
+	static uint16_t given[ROWS * COLS];
+	struct error error = { "" };
+	struct hub_config c = { .arch = hub_arch_find("gpt2"), .width = ROWS, .error = &error };
+	struct safetensor t = { .name = "h.0.mlp.c_fc.weight", .dtype = "F16", .type = KERN_F16,
+				.n_dims = 2, .shape = { ROWS, COLS, 1, 1 },
+				.data = (const char *)given, .size_bytes = sizeof(given) };
+	const uint16_t *to;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++)
+		given[i] = (uint16_t)i;
+	assert_int_equal(gguf_new(&c.gguf), 0);
+	assert_int_equal(hub_tensor_add(c.gguf, &c, &t), 0);
+	to = gguf_tensor_find(c.gguf, "blk.0.ffn_up.weight")->data;
+	for (size_t row = 0; row < ROWS; row++)
+		for (size_t col = 0; col < COLS; col++)
+			assert_int_equal(to[col * ROWS + row], given[row * COLS + col]);
+	c.width = ROWS + 1;
+	assert_int_equal(hub_tensor_add(c.gguf, &c, &t), -EBADMSG);
+	assert_non_null(strstr(error.text, "sizes that " HUB_CONFIG " does not have"));
+	c.width = COLS / 4;
+	assert_int_equal(hub_tensor_add(c.gguf, &c, &t), -EBADMSG);
+	gguf_free(c.gguf);
+}
+
+/* a key that is missing is the architecture's default, null is none */
+static void test_defaults(void **state)
+{
+#define SIZES	"\"hidden_size\":32,\"num_attention_heads\":2,\"num_hidden_layers\":6," \
+		"\"max_position_embeddings\":99,\"intermediate_size\":64,\"vocab_size\":9," \
+		"\"rms_norm_eps\":1e-6,\"hidden_act\":\"silu\""
+#define GEMMA	"\"hidden_activation\":\"gelu_pytorch_tanh\",\"query_pre_attn_scalar\":16," SIZES
+	static const struct {
+		const char *type, *arch, *text;
+		uint32_t window;
+		float base;
+	} cases[] = {
+		{ "mistral", "llama", SIZES, 4096, 1e4f },
+		{ "mistral", "llama", SIZES ",\"sliding_window\":null", 0, 1e4f },
+		{ "mistral", "llama", SIZES ",\"sliding_window\":7,\"rope_theta\":5e5", 7, 5e5f },
+		{ "mixtral", "llama", SIZES ",\"num_local_experts\":4,\"num_experts_per_tok\":2", 0,
+		  1e6f },
+		{ "phi3", "phi3", SIZES, 0, 1e4f },
+		{ "gemma2", "gemma2", GEMMA, 4096, 1e4f },
+		{ "gemma2", "gemma2", GEMMA ",\"sliding_window\":null", 0, 1e4f },
+		{ "gemma3_text", "gemma3", GEMMA, 4096, 1e6f },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error error = { "" };
+		struct hub_config c = { .error = &error };
+		char text[1024];
+		uint32_t window = UINT32_MAX;
+		json_t *json = NULL;
+		float base = 0;
+
+		snprintf(text, sizeof(text), "{\"model_type\":\"%s\",%s}", cases[i].type,
+			 cases[i].text);
+		assert_int_equal(json_parse(&json, text, strlen(text), JSON_CONFIG_MAX, "test",
+					    NULL), 0);
+		assert_int_equal(gguf_new(&c.gguf), 0);
+		c.json = json;
+		if (hub_config_load(&c) < 0)
+			fail_msg("%s: %s", cases[i].type, error.text);
+		assert_int_equal(gguf_get_arch_u32(c.gguf, "attention.sliding_window", &window), 0);
+		assert_int_equal(window, cases[i].window);
+		assert_int_equal(gguf_get_arch_f32(c.gguf, "rope.freq_base", &base), 0);
+		assert_true(base == cases[i].base);
+		gguf_free(c.gguf);
+		json_decref(json);
+	}
+}
+
+/* small texts that would be large once parsed; what is in strings does not count */
+static void test_values(void **state)
+{
+	const size_t max = 3000, most = max / JSON_VALUE_BYTES;
+	struct error error = { "" };
+	json_t *json = NULL;
+	char text[3000];
+	size_t len = 0;
+
+	(void)state;
+	text[len++] = '[';
+	for (size_t i = 0; i < most - 2; i++, len += 2)
+		memcpy(text + len, "1,", 2);
+	memcpy(text + len, "1]", 2);
+	assert_int_equal(json_parse(&json, text, len + 2, max, "test", &error), 0);
+	json_decref(json);
+	memcpy(text + len, "1,1]", 4);
+	assert_int_equal(json_parse(&json, text, len + 4, max, "test", &error), -E2BIG);
+	assert_non_null(strstr(error.text, "values"));
+	len = 1;
+	for (size_t i = 0; i < most / 4; i++, len += 3)
+		memcpy(text + len, "{},", 3);
+	memcpy(text + len - 1, "]", 1);
+	assert_int_equal(json_parse(&json, text, len, max, "test", &error), -E2BIG);
+	memset(text, ',', max);
+	memcpy(text, "[\"\\\"{", 5);
+	memcpy(text + max - 4, "\\\\\"]", 4);
+	assert_int_equal(json_parse(&json, text, max, max, "test", &error), 0);
+	json_decref(json);
 }
 
 int main(void)
@@ -391,6 +519,9 @@ int main(void)
 		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_transpose),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

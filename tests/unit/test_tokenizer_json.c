@@ -128,6 +128,10 @@ struct refused {
 	const char *text;
 };
 
+#define X16	"xxxxxxxxxxxxxxxx"
+#define X64	X16 X16 X16 X16
+#define LONG	"\"" X64 X64 X64 X64 "\""
+
 static const struct refused refused[] = {
 	{ "bytes", "model", NULL, -EBADMSG, "'model' is missing" },
 	{ "bytes", "model/type", "\"Unigram\"", -EOPNOTSUPP, "model 'Unigram'" },
@@ -156,6 +160,7 @@ static const struct refused refused[] = {
 	{ "bytes", "pre_tokenizer/pretokenizers/0", "{\"type\":\"Digits\"}", -EOPNOTSUPP, "Digits" },
 	{ "bytes", "pre_tokenizer/pretokenizers", "7", -EBADMSG, "are no steps" },
 	{ "bytes", "added_tokens/0/content", "7", -EBADMSG, "has no text" },
+	{ "bytes", "added_tokens/0/content", LONG, -EOPNOTSUPP, "has 256 bytes" },
 	{ "bytes", "added_tokens/0/id", "1", -EBADMSG, "is number 0 and 1" },
 	{ "bytes", "added_tokens/0/single_word", "true", -EOPNOTSUPP, "single word" },
 	{ "bytes", "post_processor", "{\"type\":\"Odd\"}", -EOPNOTSUPP, "post-processor 'Odd'" },
@@ -251,6 +256,35 @@ static void test_settings(void **state)
 	tokenizer_files_done(&files);
 }
 
+/* an added token that marks spaces is spelled with them, and found as it is written */
+static void test_added_spaces(void **state)
+{
+	struct tokenizer_files files = {
+		.tokenizer = hub_test_json(hub_test_path("spm"), TOKENIZER_JSON),
+	};
+	static const char text[] = "\xe2\x96\x81\xe2\x96\x81|";
+	json_t *added = json_object_get(files.tokenizer, "added_tokens");
+	struct tokenizer *tok;
+	struct tok_ids ids = { 0 };
+	uint32_t id;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(json_array_append_new(added, json_pack("{s:f,s:s,s:b}", "id", 399.0,
+								"content", text, "special", 0)), 0);
+	tok = open_tokenizer(&files, 400);
+	id = tok_find(tok, text);
+	assert_int_equal(id, 399);
+	assert_memory_equal(tok_piece(tok, id, false, false, &len), "  |", 3);
+	assert_int_equal(len, 3);
+	assert_int_equal(tok_encode(tok, text, strlen(text), 0, SIZE_MAX, &ids), 0);
+	assert_int_equal(ids.count, 1);
+	assert_int_equal(ids.ids[0], 399);
+	free(ids.ids);
+	tok_free(tok);
+	tokenizer_files_done(&files);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_added_spaces),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
