@@ -12,11 +12,13 @@
 #include "grammar/program.h"
 
 #define COMPILE_WORK_MAX	(1U << 20)	/* repetitions of nothing make no positions */
+#define COMPILE_DEPTH_MAX	4096		/* of expressions: no source can use up the stack */
 
 /**
  * struct compile - a compilation
  * @set_slots, @pos_slots: hash tables of what there is, as index + 1
  * @work: steps done
+ * @depth: expressions within expressions
  */
 struct compile {
 	const struct gram_build *build;
@@ -27,6 +29,7 @@ struct compile {
 	uint32_t *set_slots;
 	uint32_t *pos_slots;
 	uint32_t work;
+	uint32_t depth;
 	int error;
 };
 
@@ -251,16 +254,10 @@ static uint32_t compile_choice(struct compile *c, const struct gram_node *node, 
 	return at;
 }
 
-static uint32_t compile_node(struct compile *c, uint32_t index, uint32_t next)
+static uint32_t compile_kind(struct compile *c, const struct gram_node *node, uint32_t next)
 {
-	const struct gram_node *node = &c->build->nodes[index];
+	uint32_t part;
 
-	if (c->error)
-		return GRAM_END;
-	if (++c->work > COMPILE_WORK_MAX) {
-		compile_fail(c, -E2BIG);
-		return GRAM_END;
-	}
 	switch (node->kind) {
 	case GRAM_LITERAL:
 		return compile_literal(c, node, next);
@@ -273,11 +270,27 @@ static uint32_t compile_node(struct compile *c, uint32_t index, uint32_t next)
 	case GRAM_CHOICE:
 		return compile_choice(c, node, next);
 	case GRAM_SEQUENCE:
-		for (index = node->last; index != GRAM_NONE;
-		     index = c->build->nodes[index].before)
-			next = compile_node(c, index, next);
+		for (part = node->last; part != GRAM_NONE && !c->error;
+		     part = c->build->nodes[part].before)
+			next = compile_node(c, part, next);
 		break;
 	}
+	return next;
+}
+
+static uint32_t compile_node(struct compile *c, uint32_t index, uint32_t next)
+{
+	const struct gram_node *node = &c->build->nodes[index];
+
+	if (c->error)
+		return GRAM_END;
+	if (++c->work > COMPILE_WORK_MAX || c->depth == COMPILE_DEPTH_MAX) {
+		compile_fail(c, -E2BIG);
+		return GRAM_END;
+	}
+	c->depth++;
+	next = compile_kind(c, node, next);
+	c->depth--;
 	return next;
 }
 

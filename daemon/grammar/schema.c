@@ -9,7 +9,8 @@
 
 #include "grammar/grammar.h"
 
-#define SCHEMA_WORK_MAX	(1U << 21)	/* steps, some of which copy an object */
+#define SCHEMA_WORK_MAX		(1U << 21)	/* steps of 1 us at most */
+#define SCHEMA_DEPTH_MAX	4096		/* of values that are compared; as read: 2048 */
 
 /* keywords that ask for something and are understood */
 static const char *const known[] = {
@@ -88,11 +89,88 @@ int schema_work(struct schema *s, uint64_t steps)
 	       error_set(s->error, -E2BIG, "schema: there is too much to put together") : 0;
 }
 
+uint64_t schema_copy_work(const json_t *object)
+{
+	uint64_t work = 0;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, name, value)
+		work += 4 + strlen(name) / 16;
+	return work;
+}
+
+static bool is_same(struct schema *s, const json_t *a, const json_t *b, unsigned int depth);
+
+static bool is_same_object(struct schema *s, const json_t *a, const json_t *b, unsigned int depth)
+{
+	const char *name;
+	json_t *value;
+
+	if (json_object_size(a) != json_object_size(b))
+		return false;
+	json_object_foreach((json_t *)a, name, value) {
+		const json_t *other = json_object_get(b, name);
+
+		s->work += 1 + strlen(name) / 16;
+		if (!other || !is_same(s, value, other, depth))
+			return false;
+	}
+	return true;
+}
+
+static bool is_same_array(struct schema *s, const json_t *a, const json_t *b, unsigned int depth)
+{
+	json_t *value;
+	size_t i;
+
+	if (json_array_size(a) != json_array_size(b))
+		return false;
+	json_array_foreach((json_t *)a, i, value)
+		if (!is_same(s, value, json_array_get(b, i), depth))
+			return false;
+	return true;
+}
+
+static bool is_same(struct schema *s, const json_t *a, const json_t *b, unsigned int depth)
+{
+	/* what is put together from schemas may be nested deeper than what was read */
+	s->work += depth ? 1 : SCHEMA_WORK_MAX;
+	if (s->work > SCHEMA_WORK_MAX)
+		return false;
+	if (a == b)
+		return true;
+	if (json_is_object(a) && json_is_object(b))
+		return is_same_object(s, a, b, depth - 1);
+	if (json_is_array(a) && json_is_array(b))
+		return is_same_array(s, a, b, depth - 1);
+	if (json_is_string(a) && json_is_string(b))
+		s->work += json_string_length(a) / 32;
+	return json_equal(a, b);
+}
+
+bool schema_equal(struct schema *s, const json_t *a, const json_t *b)
+{
+	return is_same(s, a, b, SCHEMA_DEPTH_MAX);
+}
+
+uint32_t schema_rule(struct schema *s, uint32_t body)
+{
+	const uint32_t rule = gram_rule(&s->build, NULL, 0);
+
+	if (rule != GRAM_NONE)
+		gram_define(&s->build, rule, body);
+	return rule;
+}
+
 static int check_keywords(struct schema *s, json_t *schema)
 {
 	const char *keyword;
 	json_t *value;
+	int r = schema_work(s, schema_copy_work(schema));
 
+	if (r < 0)
+		return r;
 	json_object_foreach(schema, keyword, value) {
 		if (!strcmp(keyword, "uniqueItems") && json_is_false(value))
 			continue;
@@ -203,13 +281,17 @@ static int add_values(struct schema *s, json_t *schema, uint32_t *ret)
 			return schema_refused(s, keyword, "beside 'enum' or 'const'");
 	if (many && !json_is_array(many))
 		return error_set(s->error, -EINVAL, "schema: 'enum' is not an array");
+	r = schema_work(s, (1 + json_array_size(many)) *
+			(1 + json_array_size(json_object_get(schema, "type"))));
+	if (r < 0)
+		return r;
 	*ret = gram_choice(&s->build);
 	if (one && !many)
 		return schema_allows_type(schema, schema_type_of(one)) ?
 		       add_value(s, *ret, one) : 0;
 	json_array_foreach(many, i, value)
 		if (!r && schema_allows_type(schema, schema_type_of(value)) &&
-		    (!one || json_equal(one, value)))
+		    (!one || schema_equal(s, one, value)))
 			r = add_value(s, *ret, value);
 	return r;
 }
@@ -218,6 +300,10 @@ static int add_values(struct schema *s, json_t *schema, uint32_t *ret)
 
 static int add_type(struct schema *s, json_t *schema, const char *name, uint32_t *ret)
 {
+	int r = schema_work(s, 8);
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (!strcmp(types[i].name, name))
 			return types[i].add(s, schema, ret);
@@ -323,6 +409,8 @@ static int add_all(struct schema *s, json_t *schema, uint32_t *ret)
 	size_t i;
 	int r = schema_without(s, schema, "allOf", &sum);
 
+	if (r < 0)
+		return r;
 	if (!json_is_array(parts))
 		return error_set(s->error, -EINVAL, "schema: 'allOf' is not an array");
 	json_array_foreach(parts, i, part)
@@ -352,6 +440,7 @@ static int add_any(struct schema *s, json_t *schema, const char *keyword, uint32
 	json_t *parts = json_object_get(schema, keyword), *part, *rest;
 	size_t i;
 	int r = schema_without(s, schema, keyword, &rest);
+	const bool has_rest = !r && schema_asks(rest);
 
 	if (!json_is_array(parts))
 		return error_set(s->error, -EINVAL, "schema: '%s' is not an array", keyword);
@@ -362,7 +451,7 @@ static int add_any(struct schema *s, json_t *schema, const char *keyword, uint32
 		uint32_t one = GRAM_NONE;
 		json_t *both = part;
 
-		if (!r && schema_asks(rest))
+		if (!r && has_rest)
 			r = schema_merge(s, rest, part, &both);
 		if (!r)
 			r = schema_add(s, both, &one);

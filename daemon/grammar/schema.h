@@ -35,6 +35,15 @@ int schema_add(struct schema *s, json_t *schema, uint32_t *ret);
 
 /** schema_work() - so many steps more; 0, or -E2BIG: it would take too long */
 int schema_work(struct schema *s, uint64_t steps);
+/** schema_copy_work() - the steps of copying or going through an object, by members and names */
+uint64_t schema_copy_work(const json_t *object);
+/**
+ * schema_equal() - are two values the same? Steps are counted: once there were too many, the answer
+ * means nothing, and schema_work() says so
+ */
+bool schema_equal(struct schema *s, const json_t *a, const json_t *b);
+/** schema_rule() - a new rule with this body, or GRAM_NONE: what would nest without end does not */
+uint32_t schema_rule(struct schema *s, uint32_t body);
 /** schema_refused() - a keyword that is there and not known; -EOPNOTSUPP */
 int schema_refused(struct schema *s, const char *keyword, const char *why);
 
@@ -55,7 +64,7 @@ int schema_resolve(struct schema *s, json_t *reference, json_t **ret);
  * Return: 0; -EOPNOTSUPP two keywords can not be put together, -EINVAL, -E2BIG, -ENOMEM.
  */
 int schema_merge(struct schema *s, json_t *a, json_t *b, json_t **ret);
-/** schema_without() - the same without a keyword; @ret stays as long as @s; 0 or -ENOMEM */
+/** schema_without() - the same without a keyword; @ret stays as long as @s; 0, -E2BIG, -ENOMEM */
 int schema_without(struct schema *s, json_t *schema, const char *keyword, json_t **ret);
 /** schema_is_note() - does this keyword ask for nothing? */
 bool schema_is_note(const char *keyword);

@@ -16,40 +16,57 @@ static int keep(struct schema *s, json_t *made)
 
 int schema_without(struct schema *s, json_t *schema, const char *keyword, json_t **ret)
 {
-	json_t *copy = json_copy(schema);
-	int r = keep(s, copy);
+	int r = schema_work(s, schema_copy_work(schema));
+	json_t *copy;
 
+	*ret = NULL;
+	if (r < 0)
+		return r;
+	copy = json_copy(schema);
+	r = keep(s, copy);
 	if (!r)
 		json_object_del(copy, keyword);
-	*ret = copy;
+	*ret = r < 0 ? NULL : copy;
 	return r;
 }
 
 /* ---- references ---- */
 
-/* a part of a JSON pointer with its escapes undone; @part has room for it */
-static size_t pointer_part(const char *text, size_t len, char *part)
+/*
+ * Of a JSON pointer as RFC 6901 has it, with no second way to spell any: else there would be rules
+ * for each of them.
+ */
+
+/* a part with its escapes undone; @part has room for it; false: that is no escape */
+static bool pointer_part(const char *text, size_t len, char *part, size_t *part_len)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '~' && i + 1 < len && (text[i + 1] == '0' || text[i + 1] == '1'))
-			part[n++] = text[++i] == '0' ? '~' : '/';
-		else
+		if (text[i] != '~') {
 			part[n++] = text[i];
+			continue;
+		}
+		if (++i == len || (text[i] != '0' && text[i] != '1'))
+			return false;
+		part[n++] = text[i] == '0' ? '~' : '/';
 	}
-	return n;
+	part[n] = '\0';
+	*part_len = n;
+	return true;
+}
+
+/* an index has digits only, and none before them that says nothing */
+static bool is_index(const char *part, size_t len)
+{
+	return len && strspn(part, "0123456789") == len && (*part != '0' || len == 1);
 }
 
 static json_t *pointer_step(json_t *at, const char *part, size_t len)
 {
-	char *end;
-	size_t index;
-
 	if (!json_is_array(at))
 		return json_object_getn(at, part, len);
-	index = strtoul(part, &end, 10);
-	return len && end == part + len ? json_array_get(at, index) : NULL;
+	return is_index(part, len) ? json_array_get(at, strtoul(part, NULL, 10)) : NULL;
 }
 
 int schema_resolve(struct schema *s, json_t *reference, json_t **ret)
@@ -70,10 +87,11 @@ int schema_resolve(struct schema *s, json_t *reference, json_t **ret)
 	if (!part)
 		return -ENOMEM;
 	while (found && *at) {
-		const size_t len = strcspn(++at, "/"), part_len = pointer_part(at, len, part);
+		const size_t len = strcspn(++at, "/");
+		size_t part_len;
 
-		part[part_len] = '\0';
-		found = pointer_step(found, part, part_len);
+		found = pointer_part(at, len, part, &part_len) ?
+			pointer_step(found, part, part_len) : NULL;
 		at += len;
 	}
 	if (!found)
@@ -85,12 +103,12 @@ int schema_resolve(struct schema *s, json_t *reference, json_t **ret)
 /* ---- both at once ---- */
 
 /* both schemas, for a part of what is described */
-static json_t *both_of(json_t *a, json_t *b)
+static json_t *both_of(struct schema *s, json_t *a, json_t *b)
 {
-	return json_equal(a, b) ? json_incref(a) : json_pack("{s:[O,O]}", "allOf", a, b);
+	return schema_equal(s, a, b) ? json_incref(a) : json_pack("{s:[O,O]}", "allOf", a, b);
 }
 
-static int merge_properties(json_t *to, json_t *a, json_t *b)
+static int merge_properties(struct schema *s, json_t *to, json_t *a, json_t *b)
 {
 	json_t *sum = json_copy(a), *value;
 	const char *name;
@@ -99,7 +117,7 @@ static int merge_properties(json_t *to, json_t *a, json_t *b)
 	json_object_foreach(b, name, value) {
 		json_t *old = json_object_get(a, name);
 
-		if (!r && json_object_set_new(sum, name, old ? both_of(old, value) :
+		if (!r && json_object_set_new(sum, name, old ? both_of(s, old, value) :
 							       json_incref(value)))
 			r = -ENOMEM;
 	}
@@ -109,7 +127,8 @@ static int merge_properties(json_t *to, json_t *a, json_t *b)
 }
 
 /* an array of what is in either, or in both */
-static int merge_lists(json_t *to, const char *keyword, json_t *a, json_t *b, bool in_both)
+static int merge_lists(struct schema *s, json_t *to, const char *keyword, json_t *a, json_t *b,
+		       bool in_both)
 {
 	json_t *sum = in_both ? json_array() : json_copy(a), *value, *other;
 	size_t i, k;
@@ -119,7 +138,7 @@ static int merge_lists(json_t *to, const char *keyword, json_t *a, json_t *b, bo
 		bool found = false;
 
 		json_array_foreach(a, k, other)
-			found |= json_equal(other, value);
+			found |= schema_equal(s, other, value);
 		if (!r && found == in_both && json_array_append(sum, value))
 			r = -ENOMEM;
 	}
@@ -128,7 +147,7 @@ static int merge_lists(json_t *to, const char *keyword, json_t *a, json_t *b, bo
 	return r;
 }
 
-static int merge_types(json_t *to, json_t *a, json_t *b)
+static int merge_types(struct schema *s, json_t *to, json_t *a, json_t *b)
 {
 	json_t *left = json_is_array(a) ? json_incref(a) : json_pack("[O]", a);
 	json_t *right = json_is_array(b) ? json_incref(b) : json_pack("[O]", b);
@@ -138,16 +157,16 @@ static int merge_types(json_t *to, json_t *a, json_t *b)
 	int r = left && right && number && integer && sum ? 0 : -ENOMEM;
 
 	json_array_foreach(left, i, value) {
-		const json_t *pair[] = { value, json_equal(value, number) ? integer :
-				   json_equal(value, integer) ? number : value };
+		const json_t *pair[] = { value, schema_equal(s, value, number) ? integer :
+				   schema_equal(s, value, integer) ? number : value };
 		json_t *other;
 		size_t k;
 
 		json_array_foreach(right, k, other) {
 			/* an integer is a number */
-			json_t *less = json_equal(other, integer) ? other : value;
+			json_t *less = schema_equal(s, other, integer) ? other : value;
 
-			if (!r && (json_equal(pair[0], other) || json_equal(pair[1], other)) &&
+			if (!r && (schema_equal(s, pair[0], other) || schema_equal(s, pair[1], other)) &&
 			    json_array_append(sum, less))
 				r = -ENOMEM;
 		}
@@ -181,21 +200,22 @@ static bool merge_bound(json_t *to, const char *keyword, json_t *a, json_t *b)
 
 static int merge_keyword(struct schema *s, json_t *to, const char *keyword, json_t *a, json_t *b)
 {
-	if (schema_is_note(keyword) || json_equal(a, b) || merge_bound(to, keyword, a, b))
+	if (schema_is_note(keyword) || schema_equal(s, a, b) || merge_bound(to, keyword, a, b))
 		return 0;
 	if (!strcmp(keyword, "properties") && json_is_object(a) && json_is_object(b))
-		return merge_properties(to, a, b);
+		return merge_properties(s, to, a, b);
 	if (!strcmp(keyword, "type"))
-		return merge_types(to, a, b);
+		return merge_types(s, to, a, b);
 	if (json_is_array(a) && json_is_array(b)) {
 		if (!strcmp(keyword, "required"))
-			return merge_lists(to, keyword, a, b, false);
+			return merge_lists(s, to, keyword, a, b, false);
 		if (!strcmp(keyword, "enum"))
-			return merge_lists(to, keyword, a, b, true);
+			return merge_lists(s, to, keyword, a, b, true);
 		if (!strcmp(keyword, "allOf"))
-			return merge_lists(to, keyword, a, b, false);
+			return merge_lists(s, to, keyword, a, b, false);
 	}
-	return schema_refused(s, keyword, "in two schemas that are to hold at once");
+	return schema_work(s, 0) ?:
+	       schema_refused(s, keyword, "in two schemas that are to hold at once");
 }
 
 /* what "additionalProperties" of the one says of properties that only the other one knows */
@@ -246,8 +266,9 @@ static uint64_t members(const json_t *schema, const char *keyword)
 static uint64_t merge_steps(const json_t *a, const json_t *b)
 {
 	static const char *const lists[] = { "required", "enum", "allOf", "type" };
-	uint64_t steps = 8 + json_object_size(a) + json_object_size(b) +
-			 members(a, "properties") + members(b, "properties");
+	uint64_t steps = 8 + schema_copy_work(a) + schema_copy_work(b) +
+			 schema_copy_work(json_object_get(a, "properties")) +
+			 schema_copy_work(json_object_get(b, "properties"));
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		steps += members(a, lists[i]) * members(b, lists[i]) + members(a, lists[i]) +
@@ -309,13 +330,13 @@ static bool types_overlap(const json_t *a, const json_t *b)
 	return false;
 }
 
-static bool is_in(const json_t *values, const json_t *value)
+static bool is_in(struct schema *s, const json_t *values, const json_t *value)
 {
 	json_t *other;
 	size_t i;
 
 	json_array_foreach((json_t *)values, i, other)
-		if (json_equal(other, value) ||
+		if (schema_equal(s, other, value) ||
 		    (json_is_number(other) && json_is_number(value) &&
 		     json_number_value(other) == json_number_value(value)))
 			return true;
@@ -332,7 +353,7 @@ static json_t *values_of(const json_t *schema)
 	return json_is_array(many) ? json_incref(many) : NULL;
 }
 
-static bool values_disjoint(const json_t *a, const json_t *b)
+static bool values_disjoint(struct schema *s, const json_t *a, const json_t *b)
 {
 	json_t *left = values_of(a), *right = values_of(b), *value;
 	bool disjoint = left || right;
@@ -340,17 +361,21 @@ static bool values_disjoint(const json_t *a, const json_t *b)
 
 	if (left && right) {
 		json_array_foreach(left, i, value)
-			disjoint &= !is_in(right, value);
+			disjoint &= !is_in(s, right, value);
 	} else {
 		const json_t *other = left ? b : a;
 
+		if (schema_work(s, json_array_size(left ?: right) * (1 + members(other, "type"))))
+			disjoint = false;
 		/* of the one it is known which, of the other their type */
-		json_array_foreach(left ?: right, i, value)
+		for (i = 0; disjoint && i < json_array_size(left ?: right); i++) {
+			value = json_array_get(left ?: right, i);
 			disjoint &= !schema_allows_type(other, schema_type_of(value));
+		}
 	}
 	json_decref(left);
 	json_decref(right);
-	return disjoint;
+	return disjoint && !schema_work(s, 0);
 }
 
 static bool requires(const json_t *schema, const char *name)
@@ -380,7 +405,8 @@ static bool properties_disjoint(struct schema *s, json_t *a, json_t *b, unsigned
 	size_t i;
 
 	json_array_foreach(json_object_get(a, "required"), i, value) {
-		const char *name = json_string_value(value);
+		const char *name = schema_work(s, 1 + json_string_length(value) / 16) < 0 ? NULL :
+				   json_string_value(value);
 		json_t *left = name ? json_object_get(mine, name) : NULL;
 		json_t *right = name ? json_object_get(theirs, name) : NULL;
 
@@ -404,7 +430,7 @@ bool schema_disjoint(struct schema *s, json_t *a, json_t *b, unsigned int depth)
 		return true;
 	if (!json_is_object(a) || !json_is_object(b))
 		return false;
-	if (!types_overlap(a, b) || values_disjoint(a, b))
+	if (!types_overlap(a, b) || values_disjoint(s, a, b))
 		return true;
 	return is_object_only(a) && is_object_only(b) &&
 	       (properties_disjoint(s, a, b, depth) || properties_disjoint(s, b, a, depth));

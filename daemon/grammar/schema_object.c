@@ -44,6 +44,8 @@ static int find_required(struct schema *s, struct object *o, json_t *required, s
 		if (!name)
 			return error_set(s->error, -EINVAL,
 					 "schema: 'required' has what is no name");
+		if (schema_work(s, 1 + json_string_length(value) / 16) < 0)
+			return -E2BIG;
 		at = table_find(names, name, strlen(name));
 		if (at == TABLE_NONE) {
 			/* it must be there, and all that is said of it is said of others */
@@ -64,8 +66,10 @@ static int find_properties(struct schema *s, struct object *o, json_t *propertie
 	const size_t max = json_object_size(properties) + json_array_size(required);
 	const char *name;
 	json_t *value;
-	int r;
+	int r = schema_work(s, schema_copy_work(properties));
 
+	if (r < 0)
+		return r;
 	o->properties = calloc(max + 1, sizeof(*o->properties));
 	r = o->properties ? table_init(&names, max) : -ENOMEM;
 	json_object_foreach(properties, name, value) {
@@ -122,15 +126,6 @@ static int add_other(struct schema *s, const struct object *o, uint32_t *ret)
 	return r;
 }
 
-static uint32_t rule_of(struct schema *s, uint32_t body)
-{
-	const uint32_t rule = gram_rule(&s->build, NULL, 0);
-
-	if (rule != GRAM_NONE)
-		gram_define(&s->build, rule, body);
-	return rule;
-}
-
 /**
  * struct tail - what an object may have from some property on, as rules
  * @rest: where something stands before it
@@ -148,16 +143,16 @@ static int add_end(struct schema *s, const struct object *o, struct tail *ret)
 	int r;
 
 	if (!o->others) {
-		ret->rest = ret->begin = rule_of(s, gram_text(b, ""));
+		ret->rest = ret->begin = schema_rule(s, gram_text(b, ""));
 		return 0;
 	}
 	r = add_other(s, o, &member);
 	if (r < 0)
 		return r;
-	rule = rule_of(s, member);
-	ret->rest = rule_of(s, gram_repeat(b, gram_json_comma(&s->json, gram_use(b, rule)), 0,
+	rule = schema_rule(s, member);
+	ret->rest = schema_rule(s, gram_repeat(b, gram_json_comma(&s->json, gram_use(b, rule)), 0,
 					   GRAM_ENDLESS));
-	ret->begin = rule_of(s, gram_maybe(b, gram_pair(b, gram_use(b, rule),
+	ret->begin = schema_rule(s, gram_maybe(b, gram_pair(b, gram_use(b, rule),
 							gram_use(b, ret->rest))));
 	return 0;
 }
@@ -172,11 +167,11 @@ static int add_front(struct schema *s, const struct property *property, struct t
 
 	if (r < 0)
 		return r;
-	rule = rule_of(s, member);
+	rule = schema_rule(s, member);
 	with = gram_json_comma(&s->json, gram_use(b, rule));
 	if (!property->is_required)
 		with = gram_maybe(b, with);
-	tail->rest = rule_of(s, gram_pair(b, with, gram_use(b, rest)));
+	tail->rest = schema_rule(s, gram_pair(b, with, gram_use(b, rest)));
 	with = gram_pair(b, gram_use(b, rule), gram_use(b, rest));
 	if (!property->is_required) {
 		without = gram_use(b, tail->begin);
@@ -185,7 +180,7 @@ static int add_front(struct schema *s, const struct property *property, struct t
 		gram_add(b, tail->begin, without);
 		with = tail->begin;
 	}
-	tail->begin = rule_of(s, with);
+	tail->begin = schema_rule(s, with);
 	return 0;
 }
 

@@ -49,13 +49,17 @@ static const struct schema_format formats[] = {
 static int add_pattern(struct schema *s, const char *pattern, size_t len, uint32_t *ret)
 {
 	uint32_t inner = GRAM_NONE;
-	int r = gram_regex(&s->build, pattern, len, &inner, s->error);
+	int r = schema_work(s, len / 4);
 
+	if (!r)
+		r = gram_regex(&s->build, pattern, len, &inner, s->error);
+	if (r < 0)
+		return r;
 	*ret = gram_sequence(&s->build);
 	gram_add(&s->build, *ret, gram_text(&s->build, "\""));
 	gram_add(&s->build, *ret, inner);
 	gram_add(&s->build, *ret, gram_text(&s->build, "\""));
-	return r;
+	return 0;
 }
 
 static int add_format(struct schema *s, const json_t *format, uint32_t *ret)
@@ -194,7 +198,10 @@ struct array {
 	uint32_t most;
 };
 
-/* from the end to the beginning: what follows an item is a part of what it needs to be there */
+/*
+ * From the end to the beginning: what follows an item is a part of what it needs to be there. Each
+ * is a rule, for there may be more items than expressions can be nested.
+ */
 static int add_elements(struct schema *s, const struct array *a, uint32_t *ret)
 {
 	const uint32_t count = MAX(a->first_count, 1U);
@@ -215,6 +222,7 @@ static int add_elements(struct schema *s, const struct array *a, uint32_t *ret)
 		rest = gram_pair(&s->build, item, rest);
 		if (i >= a->least)
 			rest = gram_maybe(&s->build, rest);
+		rest = gram_use(&s->build, schema_rule(s, rest));
 	}
 	*ret = rest;
 	return r;

@@ -42,6 +42,7 @@ struct constrainer {
  * @link: in the queue
  * @said: tokens (said_count), of which the matcher knows known_count
  * @is_ready: it knows all of them, and what may follow
+ * @is_going: it is being freed; its thread is to be done with it soon
  * @result: 0, or why that is not known
  */
 struct constraint {
@@ -53,19 +54,20 @@ struct constraint {
 	size_t said_capacity;
 	size_t known_count;
 	atomic_bool is_ready;
+	atomic_bool is_going;
 	int result;
 };
 
 /* ---- the thread ---- */
 
 /* a turn without the lock: some tokens, and then some of the walk; 1: it is done */
-static int turn(struct gram_matcher *matcher, const uint32_t *said, size_t count, bool walks)
+static int turn(struct constraint *c, const uint32_t *said, size_t count, bool walks)
 {
 	int r = 0;
 
-	for (size_t i = 0; !r && i < count; i++)
-		r = gram_matcher_advance(matcher, said[i]);
-	return r < 0 || !walks ? r : gram_matcher_work(matcher, TURN_BRANCHES);
+	for (size_t i = 0; !r && i < count && !c->is_going; i++)
+		r = gram_matcher_advance(c->matcher, said[i]);
+	return r < 0 || !walks || c->is_going ? r : gram_matcher_work(c->matcher, TURN_BRANCHES);
 }
 
 static void take_turn(struct constrainer *owner, struct constraint *c)
@@ -80,10 +82,12 @@ static void take_turn(struct constrainer *owner, struct constraint *c)
 	c->known_count += count;
 	owner->running = c;
 	pthread_mutex_unlock(&owner->lock);
-	r = turn(c->matcher, said, count, walks);
+	r = turn(c, said, count, walks);
 	pthread_mutex_lock(&owner->lock);
 	owner->running = NULL;
 	pthread_cond_signal(&owner->idle);
+	if (c->is_going)	/* whoever waits for it would wait for all that is left to do */
+		return;
 	if (r >= 0 && (!r || c->known_count < c->said_count)) {
 		list_append(&owner->queue, &c->link);
 		return;
@@ -252,6 +256,7 @@ void constraint_free(struct constraint *c)
 {
 	if (!c)
 		return;
+	c->is_going = true;
 	pthread_mutex_lock(&c->owner->lock);
 	while (c->owner->running == c)
 		pthread_cond_wait(&c->owner->idle, &c->owner->lock);

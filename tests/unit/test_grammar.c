@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "grammar/machine.h"
 
@@ -335,6 +336,10 @@ static const struct refusal no_schemas[] = {
 	{ "{\"enum\":[\"a\"],\"minLength\":1}", -EOPNOTSUPP, "beside 'enum'" },
 	{ "{\"$ref\":\"http://x/y\"}", -EOPNOTSUPP, "as a '$ref'" },
 	{ "{\"$ref\":\"#/$defs/x\"}", -EINVAL, "there is no '#/$defs/x'" },
+	{ "{\"$ref\":\"#/x-a/00\",\"x-a\":[{}]}", -EINVAL, "there is no '#/x-a/00'" },
+	{ "{\"$ref\":\"#/x-a/+0\",\"x-a\":[{}]}", -EINVAL, "there is no '#/x-a/+0'" },
+	{ "{\"$ref\":\"#/x-a/ 0\",\"x-a\":[{}]}", -EINVAL, "there is no '#/x-a/ 0'" },
+	{ "{\"$ref\":\"#/x-a~\",\"x-a~\":{}}", -EINVAL, "there is no '#/x-a~'" },
 	{ "{\"$ref\":\"#\"}", -EINVAL, "no answer that ends" },
 	{ "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"$ref\":\"#/$defs/a\",\"minimum\":1}}}",
 	  -EOPNOTSUPP, "'$ref' beside other keywords" },
@@ -434,8 +439,49 @@ static void large(void **state)
 	       -E2BIG, gram_new_schema);
 	expect(repeated("{\"allOf\":[true", ",{\"properties\":{},\"required\":[\"a\"]}", 20000, "]}"), 0,
 	       gram_new_schema);
+	/* items one behind the other are no nesting */
+	expect(repeated("{\"prefixItems\":[{}", ",{}", 3000, "]}"), 0, gram_new_schema);
+	expect(repeated("{\"prefixItems\":[{}", ",{}", 300000, "]}"), -E2BIG, gram_new_schema);
+	expect(repeated("{\"prefixItems\":[{\"$ref\":\"#/prefixItems/0\"}", ",{}", 9, "]}"),
+	       -EINVAL, gram_new_schema);
 	expect(repeated("{\"pattern\":\"", "(", 200000, "\"}"), -E2BIG, gram_new_schema);
 	expect(repeated("{\"pattern\":\"", "a?", 100000, "\"}"), 0, gram_new_schema);
+}
+
+/* @form with many of @part, up to three times, and many of @again */
+static char *twice(const char *form, const char *part, size_t count, const char *again,
+		   size_t again_count)
+{
+	char *a = repeated("", part, count, ""), *b = repeated("", again, again_count, "");
+	const size_t size = strlen(form) + 3 * strlen(a) + strlen(b) + 1;
+	char *text = malloc(size);
+
+	assert_non_null(text);
+	snprintf(text, size, form, a, b);
+	free(a);
+	free(b);
+	return text;
+}
+
+/* small things that are referred to often, each time to do again what takes long */
+static void laborious(void **state)
+{
+	const clock_t start = clock();
+
+	(void)state;
+	/* what is copied without its reference */
+	expect(twice("{\"x-b\":{\"$ref\":\"#/x-c\",\"x-%s\":0},\"x-c\":{},\"allOf\":[{}%s]}", "k",
+		     200000, ",{\"$ref\":\"#/x-b\"}", 40000), -E2BIG, gram_new_schema);
+	/* what is compared */
+	expect(twice("{\"x-a\":[0%1$s],\"x-b\":{\"const\":[0%1$s]},\"const\":[0%1$s],\"allOf\":[{}%2$s]}",
+		     ",0", 100000, ",{\"$ref\":\"#/x-b\"}", 20000), -E2BIG, gram_new_schema);
+	/* types again and again */
+	expect(twice("{\"type\":[\"object\"%s],\"required\":[\"a\"%s]}", ",\"object\"", 40000,
+		     ",\"a\"", 100000), -E2BIG, gram_new_schema);
+	expect(twice("{\"type\":[\"object\"%s],\"enum\":[0%s]}", ",\"object\"", 40000, ",0",
+		     200000), -E2BIG, gram_new_schema);
+	/* minutes would be a hang; instrumented, it is still seconds */
+	assert_true((clock() - start) / CLOCKS_PER_SEC < 30);
 }
 
 int main(void)
@@ -447,6 +493,7 @@ int main(void)
 		cmocka_unit_test(schema_matches),
 		cmocka_unit_test(schema_refuses),
 		cmocka_unit_test(large),
+		cmocka_unit_test(laborious),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
