@@ -9,7 +9,6 @@
 
 #include "grammar/grammar.h"
 
-#define SCHEMA_WORK_MAX		(1U << 21)	/* steps of 1 us at most */
 #define SCHEMA_DEPTH_MAX	4096		/* of values that are compared; as read: 2048 */
 
 /* keywords that ask for something and are understood */

@@ -11,6 +11,8 @@
 #include "base/table.h"
 #include "grammar/json.h"
 
+#define SCHEMA_WORK_MAX	(1U << 21)	/* steps, of which each takes less than a microsecond */
+
 /**
  * struct schema - a schema being read
  * @root: the whole of it

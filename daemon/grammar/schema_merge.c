@@ -102,10 +102,18 @@ int schema_resolve(struct schema *s, json_t *reference, json_t **ret)
 
 /* ---- both at once ---- */
 
-/* both schemas, for a part of what is described */
+/* both schemas, for a part of what is described; NULL: no memory, or schema_work() says why */
 static json_t *both_of(struct schema *s, json_t *a, json_t *b)
 {
-	return schema_equal(s, a, b) ? json_incref(a) : json_pack("{s:[O,O]}", "allOf", a, b);
+	const json_t *at = a;
+
+	if (schema_equal(s, a, b))
+		return json_incref(a);
+	/* one within the other, once for each that is put together: no deeper than could be read */
+	for (unsigned int depth = 0; at; depth++, at = json_array_get(json_object_get(at, "allOf"), 0))
+		if (schema_work(s, depth < GRAM_NESTING_MAX / 2 ? 1 : SCHEMA_WORK_MAX) < 0)
+			return NULL;
+	return json_pack("{s:[O,O]}", "allOf", a, b);
 }
 
 static int merge_properties(struct schema *s, json_t *to, json_t *a, json_t *b)
@@ -119,7 +127,7 @@ static int merge_properties(struct schema *s, json_t *to, json_t *a, json_t *b)
 
 		if (!r && json_object_set_new(sum, name, old ? both_of(s, old, value) :
 							       json_incref(value)))
-			r = -ENOMEM;
+			r = schema_work(s, 0) ?: -ENOMEM;
 	}
 	if (json_object_set_new(to, "properties", sum))
 		r = -ENOMEM;

@@ -475,6 +475,9 @@ static void laborious(void **state)
 	/* what is compared */
 	expect(twice("{\"x-a\":[0%1$s],\"x-b\":{\"const\":[0%1$s]},\"const\":[0%1$s],\"allOf\":[{}%2$s]}",
 		     ",0", 100000, ",{\"$ref\":\"#/x-b\"}", 20000), -E2BIG, gram_new_schema);
+	/* what is put together with the one before */
+	expect(repeated("{\"allOf\":[{}", ",{\"properties\":{\"\":{\"x-\":0}}},"
+			"{\"properties\":{\"\":{\"x-\":1}}}", 10000, "]}"), -E2BIG, gram_new_schema);
 	/* types again and again */
 	expect(twice("{\"type\":[\"object\"%s],\"required\":[\"a\"%s]}", ",\"object\"", 40000,
 		     ",\"a\"", 100000), -E2BIG, gram_new_schema);
