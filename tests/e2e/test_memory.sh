@@ -69,6 +69,14 @@ ledger()
 	ok $? "$2: $held pages are held, $bytes bytes charged"
 }
 
+# top_is_seen LEAST: what top shows while so many pages are taken, and none comes or goes
+top_is_seen()
+{
+	agrees "$1" && shown=$bytes &&
+		ctl top --batch --count 1 --interval 0.2 >"$TMP/top" &&
+		agrees "$1" && [ "$bytes" = "$shown" ]
+}
+
 # ---- what is charged is what is held ----
 
 (ask_here -n 150 >"$TMP/want")
@@ -86,8 +94,9 @@ for i in 1 2 3 4; do
 done
 E2E_PIDS=$askers
 ledger 4 "four that rest"
-ctl top --batch --count 1 --interval 0.2 >"$TMP/top"
-has "$TMP/top" "^/$here .* $((bytes / 1024))(\\.[0-9]+)?K " "top shows it"
+wait_for 20 top_is_seen 4
+ok $? "nothing comes or goes while top looks"
+has "$TMP/top" "^/$here .* $((shown / 1024))(\\.[0-9]+)?K " "top shows it"
 left=4
 for asker in $askers; do
 	kill -KILL "$asker"
