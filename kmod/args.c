@@ -18,7 +18,7 @@
 
 static_assert(sizeof(struct llm_features) == 160);
 static_assert(sizeof(struct llm_sampling) == 56);
-static_assert(sizeof(struct llm_constraint) == 8);
+static_assert(sizeof(struct llm_option) == 8);
 static_assert(sizeof(struct llm_submit) == 224);
 static_assert(sizeof(struct llm_read) == 120);
 static_assert(sizeof(struct llm_submit_read) == 344);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "sched/guard.h"
 #include "sched/job.h"
+#include "sched/options.h"
 #include "sched/record.h"
 
 #define BUFFER_MESSAGES_BYTES	(64U << 10)	/* heads of the messages of a conversation */
@@ -29,10 +30,10 @@ static size_t buffer_payload_max(const struct job *job)
 	if (job->event.payload_type == LLM_PAYLOAD_TOKENS)
 		piece = sizeof(uint32_t);
 	if (!size_mul(&bytes, buffer_context(job->model), piece) ||
-	    bytes > LLM_BUFFER_PAYLOAD_MAX - BUFFER_MESSAGES_BYTES - 2 * GRAM_TEXT_MAX)
+	    bytes > LLM_BUFFER_PAYLOAD_MAX - BUFFER_MESSAGES_BYTES - 2 * OPTIONS_BYTES_MAX)
 		return LLM_BUFFER_PAYLOAD_MAX;
-	if (job->event.flags & LLM_SUBMIT_CONSTRAINT)
-		bytes += sizeof(struct llm_constraint) + GRAM_TEXT_MAX;
+	if (job->event.flags & LLM_SUBMIT_OPTIONS)
+		bytes += OPTIONS_BYTES_MAX;
 	return bytes + (job->event.payload_type == LLM_PAYLOAD_CHAT ? BUFFER_MESSAGES_BYTES : 0);
 }
 

@@ -190,35 +190,6 @@ void constrainer_heard(struct constrainer *owner)
 
 /* ---- constraints ---- */
 
-int constraint_read(const struct llm_event *event, const uint8_t *payload, struct grammar **ret,
-		    size_t *ret_bytes, struct error *error)
-{
-	struct llm_constraint head;
-	const char *text = (const char *)payload + sizeof(head);
-
-	if (event->flags & LLM_SUBMIT_IGNORE_EOS)
-		return error_set(error, -EINVAL,
-				 "an answer that is held to a grammar ends where that does: it can not go on for ever");
-	if (event->payload_len < sizeof(head))
-		return error_set(error, -EINVAL, "the constraint's head is cut off");
-	memcpy(&head, payload, sizeof(head));
-	if (head.len > event->payload_len - sizeof(head))
-		return error_set(error, -EINVAL, "the constraint says %u bytes, there are %zu",
-				 head.len, event->payload_len - sizeof(head));
-	*ret_bytes = sizeof(head) + head.len;
-	switch (head.type) {
-	case LLM_CONSTRAINT_JSON:
-		return head.len ? error_set(error, -EINVAL, "any JSON has no text") :
-				  gram_new_json(ret, error);
-	case LLM_CONSTRAINT_SCHEMA:
-		return gram_new_schema(ret, text, head.len, error);
-	case LLM_CONSTRAINT_GRAMMAR:
-		return gram_new_gbnf(ret, text, head.len, error);
-	default:
-		return error_set(error, -EINVAL, "unknown constraint type %u", head.type);
-	}
-}
-
 /* with the lock */
 static void enqueue(struct constraint *c)
 {

@@ -24,18 +24,6 @@ int constrainer_fd(const struct constrainer *constrainer);
 void constrainer_heard(struct constrainer *constrainer);
 
 /**
- * constraint_read() - the grammar in front of a payload
- * @event: of a request with LLM_SUBMIT_CONSTRAINT
- * @payload: of it, all of payload_len
- * @ret: the grammar
- * @ret_bytes: bytes that it takes; what the model reads is behind them
- *
- * Return: 0; -EINVAL malformed, or as gram_new_gbnf() and gram_new_schema().
- */
-int constraint_read(const struct llm_event *event, const uint8_t *payload, struct grammar **ret,
-		    size_t *ret_bytes, struct error *error);
-
-/**
  * constraint_new() - hold an answer to a grammar
  * @grammar: is taken over, also where this fails
  * @vocab: of the model; it takes a reference

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "model/gguf.h"
 #include "sched/journal.h"
+#include "sched/options.h"
 #include "sched/prompt.h"
 #include "sched/record.h"
 
@@ -294,7 +295,7 @@ static int job_constrain(struct sched *sched, struct job *job, struct grammar *g
 
 static int job_prepare_prompt(struct sched *sched, struct job *job, struct error *error)
 {
-	_cleanup_(gram_freep) struct grammar *grammar = NULL;
+	_cleanup_(options_clear) struct options options = { 0 };
 	struct llm_event event = job->event;
 	_cleanup_free_ uint8_t *copy = NULL;
 	const uint8_t *payload;
@@ -302,14 +303,14 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	int r;
 
 	r = buffer_payload(job, &payload, &copy, error);
-	if (!r && event.flags & LLM_SUBMIT_CONSTRAINT)
-		r = constraint_read(&event, payload, &grammar, &skip, error);
+	if (!r && event.flags & LLM_SUBMIT_OPTIONS)
+		r = options_read(&event, payload, &options, &skip, error);
 	event.payload_len -= skip;
 	if (!r)
 		r = prompt_encode(job->model, &event, payload + skip, &job->tokens, &job->fresh,
 				  error);
-	if (!r && grammar)
-		r = job_constrain(sched, job, steal_ptr(grammar), error);
+	if (!r && options.grammar)
+		r = job_constrain(sched, job, steal_ptr(options.grammar), error);
 	if (!r)
 		r = job_prepare_empty(job);
 	if (!r && job->model->loaded)
@@ -644,8 +645,8 @@ void job_prepare(struct sched *sched, struct job *job)
 
 	if (job->event.attempts > 1)
 		sched->totals.recovered++;
-	if (job->event.flags & LLM_SUBMIT_CONSTRAINT && job->event.op != LLM_OP_GENERATE) {
-		r = error_set(&error, -EINVAL, "only an answer can be held to a grammar");
+	if (job->event.flags & LLM_SUBMIT_OPTIONS && job_is_control(job)) {
+		r = error_set(&error, -EINVAL, "this operation has no options");
 		job_fail(sched, job, r, &error);
 		return;
 	}

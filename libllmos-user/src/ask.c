@@ -26,16 +26,21 @@ static unsigned int generate_flags(const struct llmos_generate_opts *opts)
 static int generate_constraint(struct llmos *llmos, const struct llmos_generate_opts *opts,
 			       struct llmos_spec *spec)
 {
+	const char *text;
+
 	if (!!opts->grammar + !!opts->schema + opts->any_json > 1)
 		return llmos_fail(llmos, -EINVAL, "more than one of grammar, schema, any_json");
 	if (!opts->grammar && !opts->schema && !opts->any_json)
 		return 0;
 	if (opts->ignore_eos)
 		return llmos_fail(llmos, -EINVAL, "ignore_eos of an answer that is held to a grammar");
-	spec->constraint_type = opts->grammar ? LLM_CONSTRAINT_GRAMMAR :
-				opts->schema ? LLM_CONSTRAINT_SCHEMA : LLM_CONSTRAINT_JSON;
-	spec->constraint = opts->grammar ?: opts->schema;
-	spec->constraint_len = spec->constraint ? strlen(spec->constraint) : 0;
+	text = opts->grammar ?: opts->schema;
+	spec->options[spec->option_count++] = (struct llmos_option){
+		.type = opts->grammar ? LLM_OPTION_GRAMMAR :
+			opts->schema ? LLM_OPTION_SCHEMA : LLM_OPTION_JSON,
+		.data = text,
+		.len = text ? strlen(text) : 0,
+	};
 	return 0;
 }
 

@@ -50,13 +50,21 @@ static int spec_stop_len(struct llmos *llmos, const struct llmos_spec *spec, siz
 	return 0;
 }
 
+static size_t spec_options_len(const struct llmos_spec *spec)
+{
+	size_t i, len = spec->option_count ? sizeof(struct llm_option) : 0;
+
+	for (i = 0; i < spec->option_count; i++)
+		len += sizeof(struct llm_option) + spec->options[i].len;
+	return len;
+}
+
 /* bytes of payload that go with the command; the others are in a buffer */
 static int spec_payload_len(struct llmos *llmos, const struct llmos_spec *spec, size_t *ret_len)
 {
 	const size_t max = spec->buffer ? LLM_BUFFER_PAYLOAD_MAX :
 					  llmos->features.max_payload_bytes;
-	const size_t more = spec->constraint_type ?
-			    sizeof(struct llm_constraint) + spec->constraint_len : 0;
+	const size_t more = spec_options_len(spec);
 	int r = 0;
 
 	if (spec->buffer || spec->answer_buffer)
@@ -65,7 +73,7 @@ static int spec_payload_len(struct llmos *llmos, const struct llmos_spec *spec, 
 		return r;
 	if (more && spec->buffer)
 		return llmos_fail(llmos, -EINVAL,
-				  "a grammar beside a prompt in a buffer (its place is in the buffer, in front)");
+				  "options beside a prompt in a buffer: their place is in front of it");
 	if (more > max || spec->payload_len > max - more)
 		return llmos_fail(llmos, -E2BIG, "payload of %zu bytes (the limit is %zu)",
 				  spec->payload_len + more, max);
@@ -90,20 +98,26 @@ static void spec_fill_buffers(const struct llmos_spec *spec, struct llm_submit *
 	}
 }
 
-/* the constraint, if there is one, and behind it the payload */
+static uint8_t *fill_option(uint8_t *at, const struct llmos_option *option)
+{
+	const struct llm_option head = { .type = option->type, .len = option->len };
+
+	at = mempcpy(at, &head, sizeof(head));
+	return option->len ? mempcpy(at, option->data, option->len) : at;
+}
+
+/* the options, if there are any, and behind them the payload */
 static void spec_fill_payload(const struct llmos_spec *spec, struct llmos_command *command)
 {
-	const struct llm_constraint head = {
-		.type = spec->constraint_type,
-		.len = spec->constraint_len,
-	};
+	static const struct llmos_option end = { .type = LLM_OPTION_END };
 	uint8_t *at = command->in;
+	size_t i;
 
-	if (spec->constraint_type) {
-		command->arg.submit.flags |= LLM_SUBMIT_CONSTRAINT;
-		at = mempcpy(at, &head, sizeof(head));
-		if (spec->constraint_len)
-			at = mempcpy(at, spec->constraint, spec->constraint_len);
+	for (i = 0; i < spec->option_count; i++)
+		at = fill_option(at, &spec->options[i]);
+	if (spec->option_count) {
+		command->arg.submit.flags |= LLM_SUBMIT_OPTIONS;
+		at = fill_option(at, &end);
 	}
 	if (!spec->buffer && spec->payload_len)
 		memcpy(at, spec->payload, spec->payload_len);

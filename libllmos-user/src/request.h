@@ -10,6 +10,15 @@
 #include "records.h"
 #include "text.h"
 
+#define LLMOS_OPTIONS_MAX	8
+
+/** struct llmos_option - an option: enum llm_option_type, and data (len) */
+struct llmos_option {
+	unsigned int type;
+	const void *data;
+	size_t len;
+};
+
 /**
  * struct llmos_spec - what to submit; the pointers are copied from
  * @op: enum llm_op
@@ -17,8 +26,7 @@
  * @flags: LLM_SUBMIT_*; RECORDS is added
  * @max_tokens: 0: no limit
  * @payload: bytes of @payload_len
- * @constraint_type: enum llm_constraint_type, 0: none
- * @constraint: its text (constraint_len)
+ * @options: in front of it (option_count)
  * @stop: stop strings, NULL-terminated array, or NULL
  * @sampling: all zero is greedy
  * @model: NULL or empty: the default
@@ -33,9 +41,8 @@ struct llmos_spec {
 	uint32_t max_tokens;
 	const void *payload;
 	size_t payload_len;
-	unsigned int constraint_type;
-	const char *constraint;
-	size_t constraint_len;
+	struct llmos_option options[LLMOS_OPTIONS_MAX];
+	size_t option_count;
 	const char *const *stop;
 	struct llm_sampling sampling;
 	const char *model;

@@ -134,12 +134,13 @@ static void test_constraints(void **state)
 {
 	static const struct {
 		struct llmos_generate_opts opts;
-		struct llm_constraint head;
+		struct llm_option head;
 	} cases[] = {
-		{ { .grammar = "root ::= \"a\"" }, { LLM_CONSTRAINT_GRAMMAR, 12 } },
-		{ { .schema = "{}" }, { LLM_CONSTRAINT_SCHEMA, 2 } },
-		{ { .any_json = true }, { LLM_CONSTRAINT_JSON, 0 } },
+		{ { .grammar = "root ::= \"a\"" }, { LLM_OPTION_GRAMMAR, 12 } },
+		{ { .schema = "{}" }, { LLM_OPTION_SCHEMA, 2 } },
+		{ { .any_json = true }, { LLM_OPTION_JSON, 0 } },
 	};
+	static const struct llm_option end = { LLM_OPTION_END, 0 };
 	struct fixture *f = *state;
 	size_t i;
 
@@ -151,13 +152,15 @@ static void test_constraints(void **state)
 
 		opts.size = sizeof(opts);
 		assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5, &opts), 0);
-		assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_RECORDS | LLM_SUBMIT_CONSTRAINT);
+		assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_RECORDS | LLM_SUBMIT_OPTIONS);
 		assert_int_equal(f->fake->submit.payload_len,
-				 sizeof(cases[i].head) + strlen(text) + 5);
+				 sizeof(cases[i].head) + strlen(text) + sizeof(end) + 5);
 		at = (const uint8_t *)f->fake->payload;
 		assert_memory_equal(at, &cases[i].head, sizeof(cases[i].head));
 		assert_memory_equal(at + sizeof(cases[i].head), text, strlen(text));
-		assert_memory_equal(at + sizeof(cases[i].head) + strlen(text), "hello", 5);
+		at += sizeof(cases[i].head) + strlen(text);
+		assert_memory_equal(at, &end, sizeof(end));
+		assert_memory_equal(at + sizeof(end), "hello", 5);
 		opts.ignore_eos = true;
 		assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5, &opts), -EINVAL);
 		opts.ignore_eos = false;

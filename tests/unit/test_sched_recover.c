@@ -261,10 +261,11 @@ static void submit_crowd(void)
 }
 
 /* answers that are held to a grammar, one with its log-probabilities, and one that is cut off */
-static void hold(enum llm_constraint_type type, const char *grammar, uint32_t max_tokens,
+static void hold(enum llm_option_type type, const char *grammar, uint32_t max_tokens,
 		 unsigned int seed)
 {
-	const struct llm_constraint head = { .type = type, .len = (uint32_t)strlen(grammar) };
+	const struct llm_option head = { .type = type, .len = (uint32_t)strlen(grammar) };
+	const struct llm_option end = { .type = LLM_OPTION_END };
 	struct test_request *request;
 	uint8_t payload[256];
 	size_t len = sizeof(head);
@@ -272,9 +273,11 @@ static void hold(enum llm_constraint_type type, const char *grammar, uint32_t ma
 	memcpy(payload, &head, sizeof(head));
 	memcpy(payload + len, grammar, head.len);
 	len += head.len;
+	memcpy(payload + len, &end, sizeof(end));
+	len += sizeof(end);
 	memcpy(payload + len, "a prompt", 8);
 	request = test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_RAW, payload, len + 8);
-	request->event.flags = LLM_SUBMIT_CONSTRAINT;
+	request->event.flags = LLM_SUBMIT_OPTIONS;
 	request->event.max_tokens = max_tokens;
 	request->event.sampling = (struct llm_sampling){
 		.seed = seed,
@@ -292,9 +295,9 @@ static void submit_held(void)
 	unsigned int i;
 
 	for (i = 0; i < 3; i++)
-		hold(LLM_CONSTRAINT_GRAMMAR, HELD_GRAMMAR, 0, i);
-	hold(LLM_CONSTRAINT_SCHEMA, HELD_SCHEMA, 0, 7);
-	hold(LLM_CONSTRAINT_SCHEMA, "{\"type\":\"string\",\"minLength\":40}", 5, 8);
+		hold(LLM_OPTION_GRAMMAR, HELD_GRAMMAR, 0, i);
+	hold(LLM_OPTION_SCHEMA, HELD_SCHEMA, 0, 7);
+	hold(LLM_OPTION_SCHEMA, "{\"type\":\"string\",\"minLength\":40}", 5, 8);
 	broker.requests[2].event.flags |= LLM_SUBMIT_RECORDS;
 	broker.requests[2].event.sampling.top_logprobs = 2;
 	ask("among others", 12);
@@ -335,15 +338,15 @@ static void test_held_to_grammar(void **state)
 static void test_held_to_nothing(void **state)
 {
 	static const struct {
-		enum llm_constraint_type type;
+		enum llm_option_type type;
 		const char *grammar;
 		int status;
 	} cases[] = {
-		{ LLM_CONSTRAINT_GRAMMAR, "root ::=  (", -EINVAL },
-		{ LLM_CONSTRAINT_SCHEMA, "{\"not\":{}}", -EOPNOTSUPP },
-		{ LLM_CONSTRAINT_JSON, "x", -EINVAL },
-		{ 0, "", -EINVAL },
-		{ 4, "", -EINVAL },
+		{ LLM_OPTION_GRAMMAR, "root ::=  (", -EINVAL },
+		{ LLM_OPTION_SCHEMA, "{\"not\":{}}", -EOPNOTSUPP },
+		{ LLM_OPTION_JSON, "x", -EINVAL },
+		{ LLM_OPTION_END, "x", -EINVAL },
+		{ 4711, "", -EINVAL },
 	};
 	unsigned int i;
 
@@ -351,13 +354,14 @@ static void test_held_to_nothing(void **state)
 	test_broker_init(&broker);
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		hold(cases[i].type, cases[i].grammar, 4, 0);
-	/* an answer without an end, another operation, heads that are cut off */
-	for (; i < ARRAY_SIZE(cases) + 4; i++)
-		hold(LLM_CONSTRAINT_JSON, "", 4, 0);
+	/* an answer without an end, another operation, twice, heads that are cut off */
+	for (; i < ARRAY_SIZE(cases) + 5; i++)
+		hold(LLM_OPTION_JSON, "", 4, 0);
+	broker.requests[i - 5].data[sizeof(struct llm_option)] = LLM_OPTION_JSON;
 	broker.requests[i - 4].event.flags |= LLM_SUBMIT_IGNORE_EOS;
 	broker.requests[i - 3].event.op = LLM_OP_SCORE;
 	broker.requests[i - 3].event.flags |= LLM_SUBMIT_RECORDS;
-	broker.requests[i - 2].event.payload_len = sizeof(struct llm_constraint) - 1;
+	broker.requests[i - 2].event.payload_len = 2 * sizeof(struct llm_option) - 1;
 	broker.requests[i - 1].data[sizeof(uint32_t)] = 200;
 	test_run_all(&broker, &config);
 	for (i = 0; i < broker.count; i++) {

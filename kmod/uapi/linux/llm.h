@@ -173,7 +173,7 @@ enum llm_op {
  * @LLM_PAYLOAD_CHAT: a sequence of struct llm_message, each followed by its text
  * @LLM_PAYLOAD_TOKENS: an array of __u32 token ids, used as they are
  *
- * With LLM_SUBMIT_CONSTRAINT, all this is behind a struct llm_constraint and its text.
+ * With LLM_SUBMIT_OPTIONS, all this is behind the options.
  */
 enum llm_payload {
 	LLM_PAYLOAD_TEXT	= 0,
@@ -200,26 +200,32 @@ struct llm_message {
 };
 
 /**
- * enum llm_constraint_type - what an answer is held to
- * @LLM_CONSTRAINT_JSON: any JSON; no text
- * @LLM_CONSTRAINT_SCHEMA: what is valid under a JSON schema, which is the text
- * @LLM_CONSTRAINT_GRAMMAR: what matches a grammar in GBNF, which is the text
+ * enum llm_option_type - what a request says beyond its structs
+ * @LLM_OPTION_END: nothing more, and no data
+ * @LLM_OPTION_JSON: GENERATE: the answer is any JSON; no data
+ * @LLM_OPTION_SCHEMA: GENERATE: it is JSON that is valid under a JSON schema, which is the data
+ * @LLM_OPTION_GRAMMAR: GENERATE: it matches a grammar in GBNF, which is the data
+ *
+ * At most one of JSON, SCHEMA and GRAMMAR, and not with LLM_SUBMIT_IGNORE_EOS. The answer then
+ * matches at each of its tokens, and its end (LLM_FINISH_STOP) comes only where all of it does. What
+ * ends it early (LLM_FINISH_LENGTH, _STOP_STRING, _CONTEXT) may cut it off.
  */
-enum llm_constraint_type {
-	LLM_CONSTRAINT_JSON	= 1,
-	LLM_CONSTRAINT_SCHEMA	= 2,
-	LLM_CONSTRAINT_GRAMMAR	= 3,
+enum llm_option_type {
+	LLM_OPTION_END		= 0,
+	LLM_OPTION_JSON		= 1,
+	LLM_OPTION_SCHEMA	= 2,
+	LLM_OPTION_GRAMMAR	= 3,
 };
 
 /**
- * struct llm_constraint - the start of a payload with LLM_SUBMIT_CONSTRAINT
- * @type: enum llm_constraint_type
- * @len: bytes of UTF-8 text that follow at once; the payload proper is behind them, without padding
+ * struct llm_option - an option in front of a payload with LLM_SUBMIT_OPTIONS
+ * @type: enum llm_option_type
+ * @len: bytes of data that follow at once, without padding
  *
- * The answer matches at each of its tokens, and its end (LLM_FINISH_STOP) comes only where all of
- * it does. What ends it early (LLM_FINISH_LENGTH, _STOP_STRING, _CONTEXT) may cut it off.
+ * They follow one another, and behind LLM_OPTION_END is the payload proper. The broker does not look
+ * at them; a server refuses what it does not know (EINVAL).
  */
-struct llm_constraint {
+struct llm_option {
 	__u32 type;
 	__u32 len;
 };
@@ -236,13 +242,11 @@ struct llm_constraint {
 					   * where a quota stands in the way
 					   */
 #define LLM_SUBMIT_BUFFER	(1U << 6) /* the payload is in a registered buffer; not on the socket */
-#define LLM_SUBMIT_CONSTRAINT	(1U << 7) /* GENERATE: the payload begins with a struct
-					   * llm_constraint; not with LLM_SUBMIT_IGNORE_EOS
-					   */
+#define LLM_SUBMIT_OPTIONS	(1U << 7) /* the payload begins with struct llm_option */
 /* those that both ways know */
 #define LLM_SUBMIT_FLAGS	(LLM_SUBMIT_RECORDS | LLM_SUBMIT_SPECIAL | LLM_SUBMIT_NO_BOS | \
 				 LLM_SUBMIT_IGNORE_EOS | LLM_SUBMIT_EDQUOT | \
-				 LLM_SUBMIT_CONSTRAINT)
+				 LLM_SUBMIT_OPTIONS)
 
 /**
  * enum llm_class - how urgent a request is

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "sched/options.h"
+
+#include <string.h>
+
+void options_clear(struct options *options)
+{
+	gram_free(options->grammar);
+	*options = (struct options){ 0 };
+}
+
+static int options_add(struct options *options, const struct llm_event *event,
+		       const struct llm_option *option, const char *data, struct error *error)
+{
+	switch (option->type) {
+	case LLM_OPTION_JSON:
+	case LLM_OPTION_SCHEMA:
+	case LLM_OPTION_GRAMMAR:
+		if (options->grammar)
+			return error_set(error, -EINVAL, "more than one grammar or schema");
+		if (event->op != LLM_OP_GENERATE)
+			return error_set(error, -EINVAL, "only an answer can be held to a grammar");
+		if (event->flags & LLM_SUBMIT_IGNORE_EOS)
+			return error_set(error, -EINVAL,
+					 "an answer that is held to a grammar ends where that does");
+		if (option->type == LLM_OPTION_SCHEMA)
+			return gram_new_schema(&options->grammar, data, option->len, error);
+		if (option->type == LLM_OPTION_GRAMMAR)
+			return gram_new_gbnf(&options->grammar, data, option->len, error);
+		if (option->len)
+			return error_set(error, -EINVAL, "any JSON has no text");
+		return gram_new_json(&options->grammar, error);
+	default:
+		return error_set(error, -EINVAL, "unknown option %u", option->type);
+	}
+}
+
+static int options_add_all(struct options *options, const struct llm_event *event,
+			   const uint8_t *payload, size_t *ret_bytes, struct error *error)
+{
+	struct llm_option option;
+	size_t at = 0;
+	int r;
+
+	for (;;) {
+		if (event->payload_len - at < sizeof(option))
+			return error_set(error, -EINVAL, "the options have no end");
+		memcpy(&option, payload + at, sizeof(option));
+		at += sizeof(option);
+		if (option.len > event->payload_len - at)
+			return error_set(error, -EINVAL, "option %u says %u bytes, there are %zu",
+					 option.type, option.len, event->payload_len - at);
+		if (option.type == LLM_OPTION_END)
+			break;
+		if (at + option.len > OPTIONS_BYTES_MAX)
+			return error_set(error, -E2BIG, "options of more than %u bytes",
+					 OPTIONS_BYTES_MAX);
+		r = options_add(options, event, &option, (const char *)payload + at, error);
+		if (r < 0)
+			return r;
+		at += option.len;
+	}
+	if (option.len)
+		return error_set(error, -EINVAL, "the end of the options has no data");
+	*ret_bytes = at;
+	return 0;
+}
+
+int options_read(const struct llm_event *event, const uint8_t *payload, struct options *options,
+		 size_t *ret_bytes, struct error *error)
+{
+	const int r = options_add_all(options, event, payload, ret_bytes, error);
+
+	if (r < 0)
+		options_clear(options);
+	return r;
+}

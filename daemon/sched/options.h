@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What stands in front of a payload with LLM_SUBMIT_OPTIONS: how to answer, beyond what the structs
+ * of a request say. The broker passes it on unread.
+ */
+#ifndef LLMOS_SCHED_OPTIONS_H
+#define LLMOS_SCHED_OPTIONS_H
+
+#include "grammar/grammar.h"
+#include "ipc/ipc.h"
+
+/* bytes of all options of a request, heads included: a grammar and small ones */
+#define OPTIONS_BYTES_MAX	(GRAM_TEXT_MAX + (64U << 10))
+
+/**
+ * struct options - of a request; all zero: none
+ * @grammar: what the answer is held to, or NULL
+ */
+struct options {
+	struct grammar *grammar;
+};
+
+/** options_clear() - free what it points at */
+void options_clear(struct options *options);
+
+/**
+ * options_read() - the options in front of a payload
+ * @event: of a request with LLM_SUBMIT_OPTIONS
+ * @payload: of it, all of payload_len
+ * @options: zero; out
+ * @ret_bytes: bytes that they take, their end included; what the model reads is behind them
+ *
+ * Return: 0; -EINVAL malformed, given twice or not known, -E2BIG too long, or as
+ * gram_new_gbnf() and gram_new_schema(). With an error, nothing is left in @options.
+ */
+int options_read(const struct llm_event *event, const uint8_t *payload, struct options *options,
+		 size_t *ret_bytes, struct error *error);
+
+#endif /* LLMOS_SCHED_OPTIONS_H */
