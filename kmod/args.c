@@ -24,6 +24,7 @@ static_assert(sizeof(struct llm_read) == 120);
 static_assert(sizeof(struct llm_submit_read) == 344);
 static_assert(sizeof(struct llm_register) == 64);
 static_assert(sizeof(struct llm_unregister) == 32);
+static_assert(sizeof(struct llm_session_cmd) == 144);
 static_assert(sizeof(struct llm_cancel) == 32);
 static_assert(sizeof(struct llm_wait) == 48);
 static_assert(sizeof(struct llm_request_info) == 176);
@@ -40,13 +41,16 @@ static_assert(sizeof(struct llm_uring_cmd) == 16);
 static_assert(offsetof(struct llm_features, submitted) == 64);
 static_assert(offsetof(struct llm_submit, sampling) == 48);
 static_assert(offsetof(struct llm_submit, id) == 168);
+static_assert(offsetof(struct llm_submit, session) == 180);
 static_assert(offsetof(struct llm_read, submit_ns) == 56);
 static_assert(offsetof(struct llm_wait, state) == 24);
 static_assert(offsetof(struct llm_request_info, model) == 80);
 static_assert(offsetof(struct llm_list, cursor) == 32);
 static_assert(offsetof(struct llm_event, stop_len) == 176);
+static_assert(offsetof(struct llm_event, session) == 312);
 static_assert(offsetof(struct llm_pull, offset) == 32);
 static_assert(offsetof(struct llm_commit, fetch_buf) == 64);
+static_assert(offsetof(struct llm_commit, session) == 88);
 
 /* Copies words from or to the caller, four at a time; jumps to @fault. */
 #define llm_words_each(copy, count, fault)						\

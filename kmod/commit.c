@@ -32,7 +32,7 @@ static bool llm_commit_end_valid(const struct llm_commit *commit)
 static int llm_commit_check(const struct llm_commit *commit)
 {
 	if (commit->flags & ~LLM_COMMIT_FLAGS || !llm_commit_end_valid(commit) ||
-	    !llm_args_zero(commit->reserved, sizeof(commit->reserved)))
+	    commit->session || commit->session_len || commit->session_tokens || commit->reserved)
 		return -EINVAL;
 	if (commit->data_len > LLM_COMMIT_BYTES_MAX || commit->journal_len > LLM_COMMIT_BYTES_MAX)
 		return -E2BIG;

@@ -209,7 +209,8 @@ int device_check_event(const uint8_t *buf, size_t len, struct llm_event *ret)
 	memcpy(&event, buf, sizeof(event));
 	if (event.size < sizeof(event) || event.size > len || event.data_len > len - event.size)
 		return -EPROTO;
-	total = (uint64_t)event.stop_len + event.payload_len + event.journal_len;
+	total = (uint64_t)event.stop_len + event.payload_len + event.journal_len +
+		event.session_len;
 	if (event.flags & LLM_SUBMIT_BUFFER && event.data_len > event.stop_len)
 		return -EPROTO;
 	if (event.data_len > total || total > DEVICE_DATA_MAX)
@@ -300,7 +301,7 @@ static void slot_request(struct device_slot *slot, size_t offset)
 {
 	struct llm_event *event = &slot->event;
 
-	slot->total = (size_t)event->stop_len + event->journal_len;
+	slot->total = (size_t)event->stop_len + event->journal_len + event->session_len;
 	if (!(event->flags & LLM_SUBMIT_BUFFER))
 		slot->total += event->payload_len;
 	slot->have = event->data_len;
@@ -331,6 +332,15 @@ static void slot_reclaim(struct device_slot *slot)
 					       event->region, event->bytes);
 }
 
+static void slot_session_ended(struct device_slot *slot)
+{
+	struct device *device = slot->device;
+	struct ipc_sink *sink = device->ipc.sink;
+
+	if (sink->session_ended)
+		sink->session_ended(sink, &device->ipc, slot->event.id);
+}
+
 static void slot_notice(struct device_slot *slot)
 {
 	struct device *device = slot->device;
@@ -345,6 +355,8 @@ static void slot_notice(struct device_slot *slot)
 		sink->cancelled(sink, &device->ipc, event->id, event->time_ns);
 	else if (event->type == LLM_EVENT_RECLAIM)
 		slot_reclaim(slot);
+	else if (event->type == LLM_EVENT_SESSION_END)
+		slot_session_ended(slot);
 	else
 		log_warning("device: unknown event %u", event->type);
 	/* the scheduler may not have it yet */
@@ -495,8 +507,9 @@ static int device_commit(struct ipc *ipc, const struct llm_commit *args)
 	struct device *device = to_device(ipc);
 	uint32_t mask = device_missing(device);
 
+	/* of a session's past it must be known whether it has grown */
 	if (args->flags & LLM_COMMIT_END && mask && !list_empty(&device->idle) &&
-	    args->data_len <= DEVICE_END_BYTES &&
+	    !args->session_len && args->data_len <= DEVICE_END_BYTES &&
 	    args->journal_len <= DEVICE_END_BYTES - args->data_len)
 		return device_commit_end(device, args, mask);
 	return device_commit_plain(device, args);
@@ -594,6 +607,7 @@ static int device_greet(struct device *device, const char *path, struct error *e
 				 path, features.abi_version, LLM_ABI_VERSION);
 	device->ipc.max_commit_bytes = features.max_commit_bytes;
 	device->ipc.max_journal_bytes = features.max_journal_bytes;
+	device->ipc.max_session_bytes = features.max_session_bytes;
 	if (features.max_commit_bytes < 4096)
 		return error_set(error, -EOPNOTSUPP, "'%s' takes only %u bytes at once", path,
 				 features.max_commit_bytes);

@@ -25,10 +25,12 @@ struct ipc;
  * @resume: its pause is over
  * @reclaim: somebody waits for memory: give back what this request holds
  * @reclaim_kept: the same of what is kept for a cgroup: @bytes in @region
+ * @session_ended: what is kept of the pasts that were made in session @id is of no use any more; NULL:
+ *	nothing is
  * @committed: result of an ipc_commit() that was pending: LLM_VERDICT_* or -errno
  *
  * None of them calls back into the transport, but for @request, which may commit an end at once,
- * and @reclaim and @reclaim_kept, which uncharge.
+ * and @reclaim, @reclaim_kept and @session_ended, which uncharge.
  */
 struct ipc_sink {
 	void (*request)(struct ipc_sink *sink, struct ipc *ipc, const struct llm_event *event,
@@ -38,6 +40,7 @@ struct ipc_sink {
 	void (*reclaim)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
 	void (*reclaim_kept)(struct ipc_sink *sink, struct ipc *ipc, uint64_t cgroup_id,
 			     uint32_t region, uint64_t bytes);
+	void (*session_ended)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id);
 	void (*committed)(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result);
 };
 
@@ -46,7 +49,8 @@ struct ipc_sink {
  * @want: hand out at most this many more requests that need compute; control requests always come.
  *	A fair one hands out no more than are to be stepped, whatever the number.
  * @commit: as LLM_IOC_COMMIT; pointers in it stay valid until the result is known, the struct
- *	only during the call
+ *	only during the call. A session's past has grown if, and only if, the result is
+ *	LLM_VERDICT_CONTINUE
  * @charge: as LLM_IOC_CHARGE: memory is about to be taken; the verdict comes at once, so no commit
  *	of the same request may be pending: one resume could not answer two pauses. Or it is kept from
  *	now on, about which there is no verdict
@@ -72,6 +76,7 @@ struct ipc_ops {
  * @is_fair: it decides who of its requests is stepped, by the verdicts of commits and by resuming
  * @max_commit_bytes: data and journal of one commit together
  * @max_journal_bytes: journal of one request; 0: nobody keeps one
+ * @max_session_bytes: past of one session; 0: there are no sessions
  */
 struct ipc {
 	const struct ipc_ops *ops;
@@ -80,6 +85,7 @@ struct ipc {
 	bool is_fair;
 	uint32_t max_commit_bytes;
 	uint32_t max_journal_bytes;
+	uint32_t max_session_bytes;
 };
 
 static inline void ipc_free(struct ipc *ipc)

@@ -96,7 +96,7 @@ static const struct form forms[] = {
 	  { ZERO(llm_features, flags), ZERO(llm_features, pad), ZERO(llm_features, reserved) },
 	  fill_nothing },
 	{ "SUBMIT", LLM_IOC_SUBMIT, false, sizeof(struct llm_submit), -E2BIG,
-	  { ZERO(llm_submit, pad), ZERO(llm_submit, pad2), ZERO(llm_submit, sampling.reserved),
+	  { ZERO(llm_submit, pad), ZERO(llm_submit, session), ZERO(llm_submit, sampling.reserved),
 	    ZERO(llm_submit, reserved) }, fill_submit },
 	{ "READ", LLM_IOC_READ, false, sizeof(struct llm_read), -ENOENT,
 	  { ZERO(llm_read, reserved) }, fill_nothing },

@@ -52,6 +52,27 @@
  *   An unread answer is bounded: past the bound the server is told to pause this one request
  *   until it is read. Nobody else waits for a slow reader.
  *
+ * A SESSION
+ *
+ *   SESSION makes a conversation that outlives its requests, and returns a descriptor of it. Who
+ *   has the descriptor, made here, inherited, or received over a Unix socket, names it in a SUBMIT
+ *   (LLM_SUBMIT_SESSION); who has none has no name for the session. Whose it is, or was, does not
+ *   matter then: the request is that of who submits it, who also pays for what it computes and for
+ *   what is kept of that.
+ *
+ *   The session has a past, the tokens of the turns so far. LLM_OP_GENERATE and LLM_OP_APPEND go on
+ *   from there: the payload is the next turn only. When such a request ends with status 0, its turn
+ *   becomes part of the past before anybody can read the end of it; one that fails or is cancelled
+ *   leaves the session as it was. One at a time may be under way (EBUSY), from the SUBMIT until it
+ *   is over for its reader. Other operations only read the past as it is when they are submitted.
+ *
+ *   A fork is a new session with the same past, which costs nothing until one of them goes on; any
+ *   session can be forked at any time. A sealed session never changes again, through whatever
+ *   descriptor (EPERM); it can be read and forked.
+ *
+ *   A session ends with its last descriptor and its last request. It is not a file: read(), write()
+ *   and poll() mean nothing there. It outlives the server: the broker keeps its past.
+ *
  * A SHELL
  *
  *   What is write()n to /dev/llm gathers as a prompt. The first read(), or poll() for input,
@@ -98,6 +119,13 @@
  *   are there while the server holds a request that uses them; after that, touching them is
  *   SIGBUS. What is there may change at any time. Who does not map them PULLs the payload.
  *
+ *   A request of a session brings the session's past with it, behind its own data: bytes that only
+ *   a server understands. The last COMMIT of one that appends has the bytes by which the past
+ *   grows, and they are part of it when, and only if, that COMMIT is taken. A past is named by the
+ *   session whose requests made it and its length: what a server still has of it, it need not
+ *   compute again. What was computed for a session may be reused, and be noticed, only by who has
+ *   the same past. LLM_EVENT_SESSION_END says that nobody has a past of a session any more.
+ *
  *   With each COMMIT the server may append to the request's journal: bytes that only a server
  *   understands (llmosd keeps the token ids of the answer). When a server goes away, however it
  *   went, its requests wait for recover_timeout_s and the next one fetches them again, of
@@ -116,6 +144,11 @@
  *   zero). Each reply repeats cmd and cookie, and carries the result, the struct with its
  *   outputs, and the bytes returned. Replies come in the order in which commands finish. Only
  *   the client commands exist there. All integers are little endian.
+ *
+ *   A descriptor of a session comes with the first byte of the message that needs it (SCM_RIGHTS),
+ *   one at most, and goes out with the reply to the SESSION that made it; in both, the field that
+ *   has its number elsewhere is -1. Such a descriptor is good on any connection to the same server.
+ *   The server is the broker here: a session ends with it.
  *
  * WHAT COMES NEXT finds its room in the reserved fields, which must be zero today.
  */
@@ -141,6 +174,7 @@
  * Operations from LLM_OP_CONTROL on need no model step and never wait behind those that do.
  *
  * @LLM_OP_GENERATE: continue the payload
+ * @LLM_OP_APPEND: read the payload into the session and answer nothing; needs LLM_SUBMIT_SESSION
  * @LLM_OP_SCORE: log-probability of each token of the payload (one LLM_RECORD_TOKEN a token). With
  *	an answer buffer they are written there, as an array of __s32 with what struct llm_token has
  *	in logprob, from answer_offset on, E2BIG if it has no room for all; records come beside it
@@ -151,10 +185,14 @@
  * @LLM_OP_MODELS: one LLM_RECORD_MODEL for each model the server has
  * @LLM_OP_SHOW: LLM_RECORD_MODEL and an LLM_RECORD_META for each key of one model
  * @LLM_OP_STATUS: LLM_RECORD_STATUS
+ * @LLM_OP_SESSION_TOKENS: LLM_RECORD_MODEL of the session's model, and one LLM_RECORD_TOKEN for
+ *	each token of its past (log-probability 0); for an empty session, nothing; needs
+ *	LLM_SUBMIT_SESSION
  */
 enum llm_op {
 	LLM_OP_GENERATE		= 0,
 	LLM_OP_SCORE		= 1,
+	LLM_OP_APPEND		= 4,
 	LLM_OP_CONTROL		= 128,
 	LLM_OP_NOP		= 128,
 	LLM_OP_TOKENIZE		= 129,
@@ -162,6 +200,7 @@ enum llm_op {
 	LLM_OP_MODELS		= 131,
 	LLM_OP_SHOW		= 132,
 	LLM_OP_STATUS		= 133,
+	LLM_OP_SESSION_TOKENS	= 134,
 	LLM_OP_MAX		= 255,	/* the broker passes any operation up to this one */
 };
 
@@ -243,10 +282,11 @@ struct llm_option {
 					   */
 #define LLM_SUBMIT_BUFFER	(1U << 6) /* the payload is in a registered buffer; not on the socket */
 #define LLM_SUBMIT_OPTIONS	(1U << 7) /* the payload begins with struct llm_option */
+#define LLM_SUBMIT_SESSION	(1U << 8) /* @session is a descriptor of the session it belongs to */
 /* those that both ways know */
 #define LLM_SUBMIT_FLAGS	(LLM_SUBMIT_RECORDS | LLM_SUBMIT_SPECIAL | LLM_SUBMIT_NO_BOS | \
 				 LLM_SUBMIT_IGNORE_EOS | LLM_SUBMIT_EDQUOT | \
-				 LLM_SUBMIT_OPTIONS)
+				 LLM_SUBMIT_OPTIONS | LLM_SUBMIT_SESSION)
 
 /**
  * enum llm_class - how urgent a request is
@@ -352,6 +392,10 @@ enum llm_finish {
  * @max_buffer_bytes: out, bytes of one registered buffer
  * @max_buffers_file: out, registered buffers of one open file
  * @pad2: zero
+ * @max_sessions: out, sessions at once, in all
+ * @max_sessions_user: out, sessions at once of one user
+ * @max_session_bytes: out, bytes of one session's past
+ * @sessions: out, sessions that exist now
  * @reserved: zero
  *
  * Return: 0.
@@ -381,7 +425,11 @@ struct llm_features {
 	__u64 max_buffer_bytes;
 	__u32 max_buffers_file;
 	__u32 pad2;
-	__u64 reserved[4];
+	__u32 max_sessions;
+	__u32 max_sessions_user;
+	__u32 max_session_bytes;
+	__u32 sessions;
+	__u64 reserved[2];
 };
 
 /**
@@ -401,7 +449,8 @@ struct llm_features {
  * @model: name of the model, NUL-terminated and zero-filled; empty: the server's default
  * @id: out, the request
  * @sched_class: enum llm_class; for operations from LLM_OP_CONTROL on, LLM_CLASS_NORMAL
- * @pad2: zero
+ * @session: LLM_SUBMIT_SESSION: a descriptor of the session, which is of the model of its first
+ *	turn; else 0
  * @buffer: LLM_SUBMIT_BUFFER: the buffer that has the payload; else 0
  * @answer_buffer: a buffer with LLM_BUFFER_WRITE, for what the server may write there beside the
  *	answer (log-probabilities, embeddings); 0: none
@@ -412,8 +461,10 @@ struct llm_features {
  * Return: 0; EINVAL malformed, also a range beyond its buffer, ENOENT no such buffer on this file,
  * EACCES the buffer for the answer may not be written, E2BIG payload or stop strings over their
  * limit, EBUSY one of the three request limits, or the limit on the bytes of all prompts of one
- * user, is reached, EDQUOT a quota of the caller's cgroup or one above lets nothing like this
- * through ever, or has no more room in its queue, or (LLM_SUBMIT_EDQUOT) not now, EFAULT, ENOMEM.
+ * user, is reached, or another request that appends to the session is under way, EBADF @session is
+ * no descriptor, or one of no session (EINVAL), EPERM the session is sealed, EDQUOT a quota of the
+ * caller's cgroup or one above lets nothing like this through ever, or has no more room in its
+ * queue, or (LLM_SUBMIT_EDQUOT) not now, EFAULT, ENOMEM.
  */
 struct llm_submit {
 	__u32 size;
@@ -430,7 +481,7 @@ struct llm_submit {
 	char  model[LLM_MODEL_NAME_MAX];
 	__u64 id;
 	__u32 sched_class;
-	__u32 pad2;
+	__s32 session;
 	__u64 buffer;
 	__u64 answer_buffer;
 	__u64 answer_offset;
@@ -699,6 +750,51 @@ struct llm_unregister {
 	__u64 reserved[2];
 };
 
+/* struct llm_session_cmd.flags: one of them, or none to make an empty session */
+#define LLM_SESSION_FORK	(1U << 0) /* make one with the past of the session @fd */
+#define LLM_SESSION_SEAL	(1U << 1) /* the session @fd never changes again */
+#define LLM_SESSION_INFO	(1U << 2) /* tell about the session @fd */
+#define LLM_SESSION_FLAGS	(LLM_SESSION_FORK | LLM_SESSION_SEAL | LLM_SESSION_INFO)
+/* struct llm_session_cmd.out_flags */
+#define LLM_SESSION_SEALED	(1U << 0)
+#define LLM_SESSION_BUSY	(1U << 1) /* a request that appends is under way */
+
+/**
+ * struct llm_session_cmd - LLM_IOC_SESSION: a session is made, sealed or looked at
+ * @size: sizeof(struct llm_session_cmd)
+ * @flags: LLM_SESSION_*
+ * @fd: a descriptor of the session meant, or -1 for an empty one; out, where a session is made, its
+ *	descriptor, which has O_CLOEXEC
+ * @out_flags: out, LLM_SESSION_SEALED, LLM_SESSION_BUSY
+ * @id: out, never used again; nothing can be done with it
+ * @bytes: out, of the past as the broker keeps it
+ * @tokens: out, of the past, as its server counted them
+ * @turns: out, requests that were appended to this session
+ * @model: out, of its first turn, as it was submitted; empty: it has none yet, or the server's
+ *	default
+ * @reserved: zero
+ *
+ * The outputs are of the session that was made, or else of the one meant. A session counts against
+ * max_sessions_user of who made it until it has ended, no fork has a past any more that was made
+ * here, and the server has heard of that.
+ *
+ * Return: 0; EBADF @fd is no descriptor, EINVAL, also if it is one of no session, EBUSY SEAL: a
+ * request that appends is under way (a fork can be sealed), EMFILE too many sessions of one user,
+ * or descriptors of the process, ENFILE too many in all, ENOMEM, EFAULT: nothing was made.
+ */
+struct llm_session_cmd {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 out_flags;
+	__u64 id;
+	__u64 bytes;
+	__u64 tokens;
+	__u64 turns;
+	char  model[LLM_MODEL_NAME_MAX];
+	__u64 reserved[4];
+};
+
 /* ---- server commands, on /dev/llmd ---- */
 
 /**
@@ -709,19 +805,22 @@ struct llm_unregister {
  * @LLM_EVENT_RECLAIM: somebody waits for memory: give back what is held for this paused request
  *	(id), or so many bytes of what is kept for this cgroup (id is 0), and UNCHARGE them. What a
  *	cgroup is asked for stands until it was given back, a request is asked until it is resumed
+ * @LLM_EVENT_SESSION_END: no session has a past any more that was made in the session @id: what is
+ *	kept of it is of no use; only of sessions that this server has heard of
  */
 enum llm_event_type {
 	LLM_EVENT_REQUEST	= 1,
 	LLM_EVENT_CANCEL	= 2,
 	LLM_EVENT_RESUME	= 3,
 	LLM_EVENT_RECLAIM	= 4,
+	LLM_EVENT_SESSION_END	= 5,
 };
 
 /**
  * struct llm_event - what FETCH writes at the start of its buffer
  * @size: sizeof(struct llm_event), where the data begins
  * @type: enum llm_event_type
- * @id: the request
+ * @id: the request; LLM_EVENT_SESSION_END: the session
  * @time_ns: when this event became due: submitted, cancelled or read
  * @cgroup_id: of the submitter
  * @pid: of the submitter, in the server's pid namespace; 0 if it is no more
@@ -745,7 +844,7 @@ enum llm_event_type {
  *	reused for another, and be noticed there, only where both are equal
  * @domain_uid: of the submitter, in the server's user namespace; ~0: the domain is a cgroup's that
  *	its administrator lets share, with all its users
- * @pad: zero
+ * @session_len: LLM_SUBMIT_SESSION: bytes of the past; 0: it is empty
  * @buffer: LLM_SUBMIT_BUFFER: offset on /dev/llmd where the buffer with the payload can be mapped
  * @buffer_len: bytes of it
  * @payload_offset: of the payload in it
@@ -757,9 +856,18 @@ enum llm_event_type {
  * @region: LLM_EVENT_RECLAIM: where memory is short, as in SETUP
  * @pad2: zero
  * @bytes: LLM_EVENT_RECLAIM: how many of them are meant
+ * @session: LLM_SUBMIT_SESSION: the session
+ * @past_session: the session that made its past: @session itself, unless it is a fork to which
+ *	nothing was appended since; 0: the past is empty
  * @reserved: zero
  *
- * A request's data is its stop strings, its payload, its journal, one behind the other.
+ * A request's data is its stop strings, its payload, its journal, the past of its session, one
+ * behind the other. A past only grows: of two that were made in one session, the shorter one is the
+ * beginning of the longer one, and those of equal length are the same. When a request of @session
+ * that appends is committed to its end, the past is then one that @session made, of @session_len
+ * bytes and those of the COMMIT. @domain_cgroup and @domain_uid say nothing about what is computed
+ * in a session.
+ *
  * Everything below @time_ns is zero unless @type is LLM_EVENT_REQUEST, or LLM_EVENT_RECLAIM, which
  * has @cgroup_id (unless @id names a request), @region and @bytes.
  */
@@ -788,7 +896,7 @@ struct llm_event {
 	__u32 sched_class;
 	__u64 domain_cgroup;
 	__u32 domain_uid;
-	__u32 pad;
+	__u32 session_len;
 	__u64 buffer;
 	__u64 buffer_len;
 	__u64 payload_offset;
@@ -800,7 +908,9 @@ struct llm_event {
 	__u32 region;
 	__u32 pad2;
 	__u64 bytes;
-	__u64 reserved[4];
+	__u64 session;
+	__u64 past_session;
+	__u64 reserved[2];
 };
 
 /**
@@ -853,7 +963,7 @@ struct llm_setup {
 /* struct llm_fetch.flags, struct llm_commit.fetch_flags: the events it takes */
 #define LLM_FETCH_REQUEST	(1U << 0) /* requests with an op below LLM_OP_CONTROL */
 #define LLM_FETCH_CONTROL	(1U << 1) /* requests with an op from LLM_OP_CONTROL on */
-#define LLM_FETCH_NOTICE	(1U << 2) /* CANCEL, RESUME and RECLAIM */
+#define LLM_FETCH_NOTICE	(1U << 2) /* CANCEL, RESUME, RECLAIM and SESSION_END */
 #define LLM_FETCH_NONBLOCK	(1U << 3) /* EAGAIN instead of waiting */
 #define LLM_FETCH_EVENTS	(LLM_FETCH_REQUEST | LLM_FETCH_CONTROL | LLM_FETCH_NOTICE)
 #define LLM_FETCH_FLAGS		(LLM_FETCH_EVENTS | LLM_FETCH_NONBLOCK)
@@ -936,15 +1046,19 @@ struct llm_pull {
  * @fetch_flags: COMMIT_AND_FETCH: as struct llm_fetch.flags; else 0
  * @answer_bytes: of the request's answer buffer, filled so far (a total; never less than before);
  *	0: as before
+ * @session: with END and status 0 of a request that appends to a session: address of the bytes by
+ *	which its past grows; else 0
+ * @session_len: of them; with the past no more than max_session_bytes
+ * @session_tokens: that the past has with them; 0 if @session_len is
  * @reserved: zero
  *
  * Data counts against the bound on unread bytes: who goes on after LLM_VERDICT_PAUSE may commit
  * max_commit_bytes more.
  *
- * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data or journal over its limit
- * (also where that has been lowered; one without them is never too big), EINVAL, EFAULT, ENOMEM:
- * nothing was taken. COMMIT_AND_FETCH: an error of the commit,
- * else as FETCH; EINTR is the FETCH's.
+ * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data, journal or past over its
+ * limit (also where that has been lowered; one without them is never too big), EINVAL, EFAULT,
+ * ENOMEM: nothing was taken. COMMIT_AND_FETCH: an error of the commit, else as FETCH; EINTR is the
+ * FETCH's.
  */
 struct llm_commit {
 	__u32 size;
@@ -963,7 +1077,10 @@ struct llm_commit {
 	__u32 fetch_len;
 	__u32 fetch_flags;
 	__u64 answer_bytes;
-	__u64 reserved[3];
+	__u64 session;
+	__u32 session_len;
+	__u32 session_tokens;
+	__u64 reserved;
 };
 
 /* struct llm_charge.flags */
@@ -1021,6 +1138,7 @@ struct llm_charge {
 #define LLM_IOC_LIST		_IOWR(LLM_IOC_MAGIC, 0x06, struct llm_list)
 #define LLM_IOC_REGISTER	_IOWR(LLM_IOC_MAGIC, 0x07, struct llm_register)
 #define LLM_IOC_UNREGISTER	_IOWR(LLM_IOC_MAGIC, 0x08, struct llm_unregister)
+#define LLM_IOC_SESSION		_IOWR(LLM_IOC_MAGIC, 0x09, struct llm_session_cmd)
 
 #define LLM_IOC_FETCH		_IOWR(LLM_IOC_MAGIC, 0x20, struct llm_fetch)
 #define LLM_IOC_PULL		_IOWR(LLM_IOC_MAGIC, 0x21, struct llm_pull)
