@@ -171,8 +171,9 @@ static int add_turn(struct script *script, const struct chat_message *message,
 
 /* ---- the conversation ---- */
 
+/* @is_first: nothing was said before it; @turn: even where it is the user's */
 static int check_message(const struct chat_style *style, const struct chat_message *message,
-			 size_t index, size_t turn, struct error *error)
+			 size_t index, bool is_first, size_t turn, struct error *error)
 {
 	const char *name = chat_name(style->tmpl);
 	bool is_turn = style->system == CHAT_SYSTEM_TURN || message->role != CHAT_SYSTEM;
@@ -182,10 +183,10 @@ static int check_message(const struct chat_style *style, const struct chat_messa
 				 (unsigned int)message->role);
 	if (message->role == CHAT_SYSTEM && style->system == CHAT_SYSTEM_REFUSED)
 		return error_set(error, -EINVAL, "chat template '%s' has no system messages", name);
-	if (message->role == CHAT_SYSTEM && style->system != CHAT_SYSTEM_TURN && index)
+	if (message->role == CHAT_SYSTEM && style->system != CHAT_SYSTEM_TURN && !is_first)
 		return error_set(error, -EINVAL,
 				 "chat template '%s' has a system message at the start only", name);
-	if (style->alternates && is_turn && !(message->role == CHAT_SYSTEM && !index) &&
+	if (style->alternates && is_turn && !(message->role == CHAT_SYSTEM && is_first) &&
 	    message->role != (turn % 2 ? CHAT_ASSISTANT : CHAT_USER))
 		return error_set(error, -EINVAL,
 				 "chat template '%s' wants user and assistant in turn: message %zu "
@@ -195,15 +196,16 @@ static int check_message(const struct chat_style *style, const struct chat_messa
 	return 0;
 }
 
+/* @goes_on: the conversation has begun, and the last word was the assistant's */
 static int check_messages(const struct chat_style *style, const struct chat_message *messages,
-			  size_t count, struct error *error)
+			  size_t count, bool goes_on, struct error *error)
 {
 	size_t turn = 0;
 
 	if (!count)
 		return error_set(error, -EINVAL, "a conversation without messages");
 	for (size_t i = 0; i < count; i++) {
-		int r = check_message(style, &messages[i], i, turn, error);
+		int r = check_message(style, &messages[i], i, !i && !goes_on, turn, error);
 
 		if (r < 0)
 			return r;
@@ -275,6 +277,91 @@ static int add_all(struct script *script, const struct chat_message *messages, s
 	return r < 0 ? r : add_words(script, style->prompt);
 }
 
+/* ---- what follows in a session ---- */
+
+static bool is_end_part(const struct script *script, const struct tok_part *part)
+{
+	return part->id != TOK_NONE && tok_is_end(script->tok, part->id);
+}
+
+/*
+ * What stands behind the assistant's text, as far as the model has not said it itself: with the
+ * token that ends its answer it has said all up to where the template has such a token.
+ */
+static int add_closing(struct script *script, uint32_t last)
+{
+	const struct chat_turn *turn = &script->style->turns[CHAT_ASSISTANT];
+	const size_t first = script->count;
+	size_t skip = 0, i;
+	int r;
+
+	if ((r = add_words(script, turn->after)) < 0 ||
+	    (turn->has_eos && (r = add_token(script, tok_eos(script->tok))) < 0))
+		return r;
+	if (tok_is_end(script->tok, last)) {
+		skip = script->count - first;
+		for (i = first; i < script->count; i++) {
+			if (is_end_part(script, &script->parts[i])) {
+				skip = i + 1 - first;
+				break;
+			}
+		}
+	}
+	memmove(script->parts + first, script->parts + first + skip,
+		(script->count - first - skip) * sizeof(*script->parts));
+	script->count -= skip;
+	return add_words(script, turn->rest);
+}
+
+/* the token before is part of it, for it decides how the text behind it is encoded */
+static int add_next(struct script *script, uint32_t last, const struct chat_message *messages,
+		    size_t count)
+{
+	const struct chat_style *style = script->style;
+	int r = add_token(script, last);
+
+	if (r >= 0)
+		r = add_closing(script, last);
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		if (messages[i].role == CHAT_SYSTEM && style->skips_empty_system &&
+		    !messages[i].len)
+			continue;
+		r = add_turn(script, &messages[i], NULL, style->turns[messages[i].role].before);
+	}
+	return r < 0 ? r : add_words(script, style->prompt);
+}
+
+static int encode_next(const struct script *script, size_t max, struct tok_ids *ids)
+{
+	const size_t before = ids->count;
+	int r = tok_encode_parts(script->tok, script->parts, script->count,
+				 max == SIZE_MAX ? max : max + 1, ids);
+
+	if (r < 0)
+		return r;
+	memmove(ids->ids + before, ids->ids + before + 1,
+		(ids->count - before - 1) * sizeof(*ids->ids));
+	ids->count--;
+	return 0;
+}
+
+/* ---- the door ---- */
+
+static int check_template(enum chat_template tmpl, const struct chat_style *style,
+			  struct error *error)
+{
+	if (tmpl == CHAT_NONE || !style->turns[CHAT_USER].before)
+		return error_set(error, -EOPNOTSUPP, tmpl == CHAT_NONE ?
+				 "the model has no chat template" :
+				 "the model's chat template is not known");
+	return 0;
+}
+
+static int encode_failed(int r, struct error *error)
+{
+	return error_set(error, r, "can't encode the conversation: %s", strerror(-r));
+}
+
 int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
 		const struct chat_message *messages, size_t count, size_t max, struct tok_ids *ids,
 		struct error *error)
@@ -286,15 +373,46 @@ int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
 	};
 	int r;
 
-	if (tmpl == CHAT_NONE || !other.turns[CHAT_USER].before)
-		return error_set(error, -EOPNOTSUPP, tmpl == CHAT_NONE ?
-				 "the model has no chat template" :
-				 "the model's chat template is not known");
-	r = check_messages(script.style, messages, count, error);
+	r = check_template(tmpl, &other, error);
+	if (!r)
+		r = check_messages(script.style, messages, count, false, error);
 	if (r < 0)
 		return r;
 	r = add_all(&script, messages, count);
 	if (r >= 0)
 		r = tok_encode_parts(tok, script.parts, script.count, max, ids);
-	return r < 0 ? error_set(error, r, "can't encode the conversation: %s", strerror(-r)) : 0;
+	return r < 0 ? encode_failed(r, error) : 0;
+}
+
+int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint32_t last,
+		     const struct chat_message *messages, size_t count, size_t max,
+		     struct tok_ids *ids, struct error *error)
+{
+	const struct chat_style other = chat_style_default(tmpl);
+	_cleanup_(script_done) struct script script = {
+		.tok = tok,
+		.style = tok->chat->tmpl == tmpl ? tok->chat : &other,
+	};
+	int r;
+
+	r = check_template(tmpl, &other, error);
+	if (!r)
+		r = check_messages(script.style, messages, count, true, error);
+	if (r < 0)
+		return r;
+	r = add_next(&script, last, messages, count);
+	if (r >= 0)
+		r = encode_next(&script, max, ids);
+	return r < 0 ? encode_failed(r, error) : 0;
+}
+
+int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,
+		       const struct chat_message *messages, size_t count, struct error *error)
+{
+	if (tok->chat->tmpl == tmpl && tok->chat->system == CHAT_SYSTEM_LAST_USER && count &&
+	    messages[0].role == CHAT_SYSTEM)
+		return error_set(error, -EOPNOTSUPP,
+				 "chat template '%s' moves the system message to the last turn: "
+				 "a session can't have one", chat_name(tmpl));
+	return 0;
 }

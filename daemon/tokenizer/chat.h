@@ -46,4 +46,27 @@ int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
 		const struct chat_message *messages, size_t count, size_t max, struct tok_ids *ids,
 		struct error *error);
 
+/**
+ * chat_encode_next() - append the ids of the next turns of a conversation that ends with an answer
+ * @last: the last token of that conversation
+ * @messages: what is said now; the user's first, where the template wants them in turn
+ *
+ * If @last ends an answer it stands for whatever the template has there; else the answer was cut
+ * off, and what the template puts behind one comes first. Nothing that stands at the beginning of a
+ * conversation alone is put in. Where a template writes one turn behind the other, the ids are those
+ * that chat_encode() has there for all of the conversation.
+ *
+ * Return: as chat_encode().
+ */
+int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint32_t last,
+		     const struct chat_message *messages, size_t count, size_t max,
+		     struct tok_ids *ids, struct error *error);
+/**
+ * chat_check_session() - can a conversation that begins so be gone on with turn by turn?
+ *
+ * Return: 0; -EOPNOTSUPP the template would spell what has been said in another way later.
+ */
+int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,
+		       const struct chat_message *messages, size_t count, struct error *error);
+
 #endif /* LLMOS_TOKENIZER_CHAT_H */

@@ -253,6 +253,104 @@ static void test_families(void **state)
 	}
 }
 
+static void encode(const struct chat *chat, const struct chat_message *messages, size_t count,
+		   struct tok_ids *ids)
+{
+	struct error error = { 0 };
+
+	if (chat_encode(chat->tmpl, chat->tok, messages, count, SIZE_MAX, ids, &error) < 0)
+		fail_msg("%s", error.text);
+}
+
+/*
+ * A conversation as a session has it: all up to the token that ended the answer. What is put behind
+ * that for the next turn has to make it the whole conversation. @cut: the answer had no end.
+ */
+static void check_next(const struct chat *chat, const struct chat_message *messages, size_t count,
+		       bool cut)
+{
+	struct tok_ids whole = { 0 }, first = { 0 }, next = { 0 };
+	struct error error = { 0 };
+	size_t at;
+
+	encode(chat, messages, count, &whole);
+	encode(chat, messages, count - 2, &first);
+	/* the end of the answer is the first one behind its beginning */
+	at = first.count;
+	while (at < whole.count && !tok_is_end(chat->tok, whole.ids[at]))
+		at++;
+	assert_true(at < whole.count);
+	at += !cut;
+	assert_int_equal(chat_encode_next(chat->tmpl, chat->tok, whole.ids[at - 1],
+					  &messages[count - 1], 1, whole.count - at, &next, &error),
+			 0);
+	assert_int_equal(at + next.count, whole.count);
+	assert_memory_equal(next.ids, whole.ids + at, next.count * sizeof(*next.ids));
+	assert_int_equal(chat_encode_next(chat->tmpl, chat->tok, whole.ids[at - 1],
+					  &messages[count - 1], 1, whole.count - at - 1, &first,
+					  &error), -E2BIG);
+	free(whole.ids);
+	free(first.ids);
+	free(next.ids);
+}
+
+static void test_next(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct chat chat = chat_of(cases[i].program);
+		struct error error = { 0 };
+
+		print_message("# %s\n", cases[i].name);
+		check_next(&chat, without, ARRAY_SIZE(without), false);
+		/* where there is text between an answer and its end, the two are one text */
+		if (cases[i].tmpl != CHAT_LLAMA2)
+			check_next(&chat, without, ARRAY_SIZE(without), true);
+		if (chat_check_session(chat.tmpl, chat.tok, with_system, 4, &error) < 0) {
+			/* there the system's text stands in front of the last message */
+			assert_non_null(strstr(cases[i].with_system, "[INST]  Be") ?:
+					strstr(cases[i].with_system, "[INST] Be"));
+			assert_non_null(strstr(error.text, "session"));
+		} else if (cases[i].with_system) {
+			check_next(&chat, with_system, ARRAY_SIZE(with_system), false);
+		}
+		assert_int_equal(chat_check_session(chat.tmpl, chat.tok, without, 3, &error), 0);
+		tok_free(chat.tok);
+	}
+}
+
+/* who speaks next */
+static void test_next_roles(void **state)
+{
+	static const struct chat_message two_users[] = { U("a"), U("b") }, answer[] = { A("a") };
+	static const struct chat_message system[] = { S("a"), U("b") };
+	struct tok_ids ids = { 0 };
+	struct error error = { 0 };
+	struct chat chat = chat_of(mistral_v1);
+
+	(void)state;
+	assert_int_equal(chat_encode_next(chat.tmpl, chat.tok, tok_eos(chat.tok), two_users, 2,
+					  SIZE_MAX, &ids, &error), -EINVAL);
+	assert_int_equal(chat_encode_next(chat.tmpl, chat.tok, tok_eos(chat.tok), answer, 1,
+					  SIZE_MAX, &ids, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "message 1"));
+	assert_int_equal(chat_encode_next(chat.tmpl, chat.tok, tok_eos(chat.tok), system, 2,
+					  SIZE_MAX, &ids, &error), -EINVAL);
+	assert_int_equal(chat_encode_next(chat.tmpl, chat.tok, tok_eos(chat.tok), NULL, 0,
+					  SIZE_MAX, &ids, &error), -EINVAL);
+	assert_int_equal(chat_encode_next(CHAT_NONE, chat.tok, tok_eos(chat.tok), answer, 1,
+					  SIZE_MAX, &ids, &error), -EOPNOTSUPP);
+	assert_int_equal(ids.count, 0);
+	tok_free(chat.tok);
+	/* a template that has them as turns takes them at any time */
+	chat = chat_of(chatml);
+	assert_int_equal(chat_encode_next(chat.tmpl, chat.tok, tok_eos(chat.tok), system, 2,
+					  SIZE_MAX, &ids, &error), 0);
+	assert_true(ids.count > 0);
+	free(ids.ids);
+	tok_free(chat.tok);
+}
+
 static void test_unknown(void **state)
 {
 	static const char *const programs[] = {
@@ -439,6 +537,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_next_roles),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_llama2_default),
