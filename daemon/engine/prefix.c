@@ -368,6 +368,15 @@ size_t prefix_drop(struct prefix *prefix, const struct engine_payer *payer, size
 	return dropped;
 }
 
+void prefix_forget(struct prefix *prefix, const struct engine_domain *domain)
+{
+	struct prefix_domain *where;
+
+	/* with its last page the domain is gone, so look each time */
+	while ((where = domain_find(prefix, domain)) && !list_empty(&where->idle))
+		domain_shrink(prefix, where);
+}
+
 /* ---- checking ---- */
 
 /* what is behind a page: its own, findable, and older where it is idle */

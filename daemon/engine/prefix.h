@@ -119,6 +119,8 @@ bool prefix_evict(struct prefix *prefix);
  * Return: bytes that the payer was charged for and is not any more.
  */
 size_t prefix_drop(struct prefix *prefix, const struct engine_payer *payer, size_t bytes);
+/** prefix_forget() - free all idle pages of a domain */
+void prefix_forget(struct prefix *prefix, const struct engine_domain *domain);
 /** prefix_check() - is the whole structure as it should be? For tests: walks all of it */
 bool prefix_check(const struct prefix *prefix);
 

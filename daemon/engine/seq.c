@@ -184,6 +184,11 @@ size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer 
 	return prefix_drop(&model->prefix, payer, bytes);
 }
 
+void engine_prefix_forget(struct engine_model *model, const struct engine_domain *domain)
+{
+	prefix_forget(&model->prefix, domain);
+}
+
 void engine_prefix_clear(struct engine_model *model)
 {
 	while (model->prefix.idle_count && prefix_evict(&model->prefix))

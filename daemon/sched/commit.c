@@ -12,6 +12,7 @@
 #include "sched/record.h"
 
 #define COMMIT_COMPUTE_NS	100000000ULL
+#define COMMIT_ERROR_BYTES	256	/* room for a line that says what was wrong */
 
 /* move the first @len bytes of @from into @to, which is empty */
 static int commit_take(struct bytes *to, struct bytes *from, size_t len)
@@ -102,6 +103,12 @@ static int commit_send(struct job *job)
 		.answer_bytes = MAX(job->event.answer_bytes, (uint64_t)job->scores_bytes),
 	};
 
+	if (job->sent_end && !job->status && job->past.len) {
+		commit.session = (uintptr_t)bytes_data(&job->past);
+		commit.session_len = job->past.len;
+		commit.session_tokens = job->prompt_count + job->pushed;
+	}
+
 	return job->ipc->ops->commit(job->ipc, &commit);
 }
 
@@ -164,6 +171,19 @@ static void commit_refused(struct sched *sched, struct job *job, int r)
 	job->status = -EPROTO;
 }
 
+/* the session's past would have more bytes than one may have: it stays as it was */
+static void commit_lose_turn(struct job *job)
+{
+	struct error error = { "" };
+
+	job->status = error_set(&error, -E2BIG, "the session would be longer than one may be");
+	job->finish = LLM_FINISH_NONE;
+	bytes_free(&job->past);
+	if (job->answer.framed && job->sent_data.len + job->sent_journal.len + COMMIT_ERROR_BYTES <=
+				  job->ipc->max_commit_bytes)
+		record_error(&job->sent_data, error.text);
+}
+
 /* nothing was taken: the same again after a while; true: it will be made again */
 static bool commit_again(struct sched *sched, struct job *job, int result)
 {
@@ -172,6 +192,8 @@ static bool commit_again(struct sched *sched, struct job *job, int result)
 		bytes_clear(&job->sent_journal);
 		bytes_clear(&job->journal);
 		job->journal_bytes = 0;
+	} else if (result == -E2BIG && job->sent_end && job->past.len) {
+		commit_lose_turn(job);
 	} else if (result != -ENOMEM) {
 		return false;
 	}

@@ -117,6 +117,25 @@ static int control_tokens(struct sched *sched, struct job *job, struct error *er
 	return r;
 }
 
+/* what a session has so far; of an empty one there is nothing to tell */
+static int control_session(struct sched *sched, struct job *job, struct error *error)
+{
+	struct past past;
+	int r;
+
+	if (!(job->event.flags & LLM_SUBMIT_SESSION))
+		return error_set(error, -EINVAL, "there is no session to tell about");
+	r = turn_read(job, &past, error);
+	if (r < 0 || !past.count)
+		return r;
+	memcpy(job->event.model, past.model, sizeof(job->event.model));
+	r = control_find(sched, job, error);
+	if (!r)
+		r = turn_add_past(job, &past, error);
+	job->fresh = true;
+	return r < 0 ? r : control_model(sched, job, job->model);
+}
+
 /* ---- one item of a long answer ---- */
 
 static int control_fill_meta(struct job *job)
@@ -164,6 +183,7 @@ static int control_fill_one(struct job *job)
 	case LLM_OP_SHOW:
 		return control_fill_meta(job);
 	case LLM_OP_TOKENIZE:
+	case LLM_OP_SESSION_TOKENS:
 		return control_fill_token(job);
 	default:
 		return control_fill_text(job);
@@ -209,6 +229,8 @@ static int control_run(struct sched *sched, struct job *job, struct error *error
 		return control_show(sched, job, error);
 	case LLM_OP_STATUS:
 		return control_status(sched, job);
+	case LLM_OP_SESSION_TOKENS:
+		return control_session(sched, job, error);
 	default:
 		return error_set(error, -EOPNOTSUPP, "operation %u is not known", job->event.op);
 	}

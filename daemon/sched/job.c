@@ -53,6 +53,7 @@ void job_free(struct job *job)
 	bytes_free(&job->sent_data);
 	bytes_free(&job->sent_journal);
 	bytes_free(&job->scores);
+	bytes_free(&job->past);
 	free(job->tokens.ids);
 	constraint_free(job->constraint);
 	free(job->row);
@@ -131,7 +132,7 @@ static void job_drop_constraint(struct job *job)
 
 void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 {
-	if (answer_flush(&job->answer) < 0) {
+	if (answer_flush(&job->answer) < 0 || turn_end(job) < 0) {
 		job_fail(sched, job, -ENOMEM, NULL);
 		return;
 	}
@@ -543,11 +544,16 @@ static int job_prepare_generate(struct sched *sched, struct job *job, struct err
 {
 	char name[LLM_MODEL_NAME_MAX];
 	struct journal journal;
+	struct past past;
 	bool recovered;
 	int r;
 
+	r = turn_read(job, &past, error);
+	if (r < 0)
+		return r;
 	recovered = !journal_read(&journal, job_left(job), job->event.journal_len);
-	memcpy(name, recovered ? journal.model : job->event.model, sizeof(name));
+	memcpy(name, recovered ? journal.model : *past.model ? past.model : job->event.model,
+	       sizeof(name));
 	r = job_prepare_sampling(job, error);
 	if (!r)
 		r = stop_init(&job->answer.stops, job->data, job->event.stop_len);
@@ -555,6 +561,8 @@ static int job_prepare_generate(struct sched *sched, struct job *job, struct err
 		error_set(error, r, "a stop string is empty or does not end");
 	if (!r)
 		r = job_prepare_model(sched, job, name, error);
+	if (!r)
+		r = turn_begin(sched, job, &past, error);
 	if (!r)
 		r = job_prepare_prompt(sched, job, error);
 	if (r < 0)
@@ -565,6 +573,31 @@ static int job_prepare_generate(struct sched *sched, struct job *job, struct err
 	}
 	r = job_check_journal(job, &journal, error);
 	return r < 0 ? r : job_replay(sched, job, &journal);
+}
+
+/* ---- APPEND ---- */
+
+static int job_prepare_append(struct sched *sched, struct job *job, struct error *error)
+{
+	struct past past;
+	int r;
+
+	if (!turn_appends(job))
+		return error_set(error, -EINVAL, "there is no session to append to");
+	if (job->event.flags & LLM_SUBMIT_OPTIONS || job->event.stop_len)
+		return error_set(error, -EINVAL, "what has no answer has no options for one");
+	r = turn_read(job, &past, error);
+	if (!r)
+		r = job_prepare_model(sched, job, *past.model ? past.model : job->event.model,
+				      error);
+	if (!r)
+		r = turn_begin(sched, job, &past, error);
+	if (!r)
+		r = job_prepare_prompt(sched, job, error);
+	/* nothing to read */
+	if (!r && job->prompt_count == job->past_count)
+		job_finish(sched, job, LLM_FINISH_STOP);
+	return r;
 }
 
 /* ---- SCORE ---- */
@@ -650,9 +683,18 @@ void job_prepare(struct sched *sched, struct job *job)
 		job_fail(sched, job, r, &error);
 		return;
 	}
+	if (job->event.flags & LLM_SUBMIT_SESSION && !turn_appends(job) &&
+	    job->event.op != LLM_OP_SESSION_TOKENS) {
+		r = error_set(&error, -EOPNOTSUPP, "this operation has nothing to do with a session");
+		job_fail(sched, job, r, &error);
+		return;
+	}
 	switch (job->event.op) {
 	case LLM_OP_GENERATE:
 		r = job_prepare_generate(sched, job, &error);
+		break;
+	case LLM_OP_APPEND:
+		r = job_prepare_append(sched, job, &error);
 		break;
 	case LLM_OP_SCORE:
 		r = job_prepare_score(sched, job, &error);
@@ -707,6 +749,8 @@ void job_take_row(struct sched *sched, struct job *job, const float *logits)
 {
 	if (job->event.op == LLM_OP_SCORE)
 		job_take_score(sched, job, logits);
+	else if (job->event.op == LLM_OP_APPEND)
+		job_finish(sched, job, LLM_FINISH_STOP);
 	else
 		job_take_generated(sched, job, logits);
 }

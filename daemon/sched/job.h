@@ -11,7 +11,9 @@
 #include "sched/constrain.h"
 #include "sched/draft.h"
 #include "sched/models.h"
+#include "sched/past.h"
 #include "sched/sched.h"
+#include "sched/session.h"
 
 #define SCHED_TABLE_SIZE	256	/* a power of two */
 #define SCHED_IPCS_MAX		4
@@ -67,6 +69,12 @@ enum job_state {
  * @turn: of its last step
  * @paused_turn: in which it was told to pause
  *
+ * What it has to do with a session:
+ * @line: in which pages are kept for it; 0: it belongs to no session
+ * @past_count: of its tokens, those that were the session's before
+ * @reach: tokens that have been computed for it, though they may have to be again
+ * @past: bytes to append to the session's past with the commit of its end
+ *
  * What is answered:
  * @answer: bytes to commit, and held ones
  * @journal: bytes to commit to the journal
@@ -116,6 +124,11 @@ struct job {
 	uint64_t turn;
 	uint64_t paused_turn;
 
+	uint64_t line;
+	size_t past_count;
+	size_t reach;
+	struct bytes past;
+
 	struct answer answer;
 	struct bytes journal;
 	size_t journal_bytes;
@@ -148,6 +161,7 @@ struct sched {
 	struct engine *engine;
 	struct models *models;
 	struct constrainer *constrainer;
+	struct sessions sessions;
 	struct ipc *ipcs[SCHED_IPCS_MAX];
 	unsigned int ipc_count;
 	struct list jobs[JOB_STATES];
@@ -203,6 +217,25 @@ void job_take_row(struct sched *sched, struct job *job, const float *logits);
 /** job_is_held() - its logits were put aside, and its constraint is not ready yet */
 bool job_is_held(const struct job *job);
 
+/* turn.c: a job that goes on with a session */
+
+/** turn_appends() - does it become a part of its session's past? */
+bool turn_appends(const struct job *job);
+/** turn_read() - the past that came with it, zeroed where there is none; 0, -EBADMSG */
+int turn_read(const struct job *job, struct past *ret, struct error *error);
+/** turn_add_past() - its tokens, of which there are none yet, begin with those; its model is set */
+int turn_add_past(struct job *job, const struct past *past, struct error *error);
+/**
+ * turn_begin() - the same, for a job that appends, if the past is one of its model
+ *
+ * Return: 0, also without a session; -EINVAL it names another model, -ESTALE the model is not what
+ * it was, -ENOENT, -ENOMEM.
+ */
+int turn_begin(struct sched *sched, struct job *job, const struct past *past,
+	       struct error *error);
+/** turn_end() - it has ended well: make what its session's past grows by; 0 or -ENOMEM */
+int turn_end(struct job *job);
+
 /* charge.c: who pays for cache pages */
 
 /**
@@ -232,6 +265,8 @@ void reuse_keep(struct job *job);
 void reuse_dropped(void *arg, const struct engine_payer *payer, size_t bytes);
 /** reuse_reclaim() - give up pages that are charged to a cgroup, @bytes of them */
 void reuse_reclaim(struct sched *sched, struct ipc *ipc, uint64_t cgroup_id, uint64_t bytes);
+/** reuse_forget() - nobody has a past of that session any more */
+void reuse_forget(struct sched *sched, struct ipc *ipc, uint64_t session);
 
 /* buffer.c: memory of clients */
 

@@ -72,7 +72,9 @@ static int prompt_text(const struct model *model, const struct llm_event *event,
 	const size_t max = prompt_max(model, event);
 	unsigned int flags = 0;
 
-	if (!(event->flags & LLM_SUBMIT_NO_BOS))
+	if (ids->count)
+		flags |= TOK_INNER;
+	else if (!(event->flags & LLM_SUBMIT_NO_BOS))
 		flags |= TOK_BOS;
 	if (event->flags & LLM_SUBMIT_SPECIAL)
 		flags |= TOK_SPECIAL;
@@ -86,7 +88,7 @@ static int prompt_conversation(const struct model *model, const struct llm_event
 {
 	const size_t max = prompt_max(model, event);
 	struct error why = { "" };
-	int r;
+	int r = 0;
 
 	if (model->chat == CHAT_NONE)
 		return error_set(error, -EOPNOTSUPP,
@@ -95,7 +97,13 @@ static int prompt_conversation(const struct model *model, const struct llm_event
 		return error_set(error, -EOPNOTSUPP,
 				 "model '%s' has a chat template that llmos does not know; use --raw",
 				 model->name);
-	r = chat_encode(model->chat, model->tokenizer, messages, count, max, ids, &why);
+	if (event->flags & LLM_SUBMIT_SESSION)
+		r = chat_check_session(model->chat, model->tokenizer, messages, count, &why);
+	if (!r && ids->count)
+		r = chat_encode_next(model->chat, model->tokenizer, ids->ids[ids->count - 1],
+				     messages, count, max, ids, &why);
+	else if (!r)
+		r = chat_encode(model->chat, model->tokenizer, messages, count, max, ids, &why);
 	if (r < 0 && *why.text)
 		return error_set(error, r, "model '%s': %s", model->name, why.text);
 	return prompt_failed(model, max, r, error);
@@ -170,22 +178,26 @@ int prompt_encode(const struct model *model, const struct llm_event *event,
 		.text = (const char *)payload,
 		.len = prompt_text_len(event, payload),
 	};
-	bool is_message = event->op == LLM_OP_GENERATE && model->chat != CHAT_NONE;
+	const bool is_message = event->op == LLM_OP_GENERATE && model->chat != CHAT_NONE;
+	const bool is_empty = !message.len && !ids->count;
 
 	*ret_fresh = false;
 	switch (event->payload_type) {
 	case LLM_PAYLOAD_TOKENS:
 		return prompt_tokens(model, event, payload, ids, error);
 	case LLM_PAYLOAD_CHAT:
+		if (event->op == LLM_OP_APPEND)
+			return error_set(error, -EOPNOTSUPP,
+					 "a conversation is appended with its answer, or as text");
 		*ret_fresh = true;
 		return prompt_chat(model, event, payload, ids, error);
 	case LLM_PAYLOAD_TEXT:
-		*ret_fresh = is_message || !message.len;
+		*ret_fresh = is_message || is_empty;
 		if (is_message)
 			return prompt_conversation(model, event, &message, 1, ids, error);
 		break;
 	case LLM_PAYLOAD_RAW:
-		*ret_fresh = !message.len;
+		*ret_fresh = is_empty;
 		break;
 	default:
 		return error_set(error, -EINVAL, "unknown payload type %u", event->payload_type);

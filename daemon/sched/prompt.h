@@ -10,7 +10,7 @@
  * prompt_encode() - a request's payload as token ids
  * @model: open
  * @event: op, payload type and flags say how to read it
- * @ids: out, appended to
+ * @ids: out, appended to; what is there is what was said before: the payload goes on from that
  * @ret_fresh: out, what the model says next begins a text of its own
  *
  * Return: 0; -EINVAL, -EILSEQ, -EOPNOTSUPP, -ENOMEM, each with its text.

@@ -8,6 +8,10 @@
  * Kept pages are charged to the cgroup of whoever had them computed, until they are dropped. Who
  * uses them is not charged for them again, so a job has its own pages in its books, and a cgroup
  * those that are kept, which is what the engine says that each of them holds.
+ *
+ * The turns of a session have a domain of their own, that of its line. But two forks may ask
+ * different things of it, and the one is not to learn what the other has asked: a turn finds what
+ * was its session's past, which whoever asks has anyway, and what it has had computed itself.
  */
 #include <string.h>
 
@@ -16,11 +20,23 @@
 
 #define REUSE_OVERFLOW_UID	65534U
 
+/* that of a line of sessions, which no transport's domains can be equal to */
+static struct engine_domain session_domain(uint64_t line)
+{
+	static const char source;
+
+	return (struct engine_domain){ .source = &source, .group = line };
+}
+
 /* false: it shares with nobody */
 static bool reuse_domain(const struct job *job, struct engine_domain *ret)
 {
 	const struct llm_event *event = &job->event;
 
+	if (event->flags & LLM_SUBMIT_SESSION) {
+		*ret = session_domain(job->line);
+		return job->line;
+	}
 	/* a broker that says nothing, and users whom this server's user namespace does not know */
 	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID)
 		return false;
@@ -35,7 +51,10 @@ static bool reuse_domain(const struct job *job, struct engine_domain *ret)
 /* tokens of it that need no row of logits */
 static unsigned int reuse_max(const struct job *job)
 {
-	return MIN(job_next_row(job), job->tokens.count);
+	const size_t max = MIN(job_next_row(job), job->tokens.count);
+	const size_t own = MAX(job->past_count, job->reach);
+
+	return job->line ? MIN(max, own) : max;
 }
 
 unsigned int reuse_find(const struct job *job)
@@ -163,6 +182,7 @@ void reuse_keep(struct job *job)
 
 	if (!job->seq || !reuse_domain(job, &domain))
 		return;
+	job->reach = MAX(job->reach, (size_t)engine_seq_length(job->seq));
 	bytes = engine_seq_keep(job->seq, &domain, &payer, job->tokens.ids);
 	if (!bytes)
 		return;
@@ -233,4 +253,17 @@ void reuse_reclaim(struct sched *sched, struct ipc *ipc, uint64_t cgroup_id, uin
 		batch_put_back(sched, job);
 		given += reuse_drop(sched, &payer, bytes - given);
 	}
+}
+
+void reuse_forget(struct sched *sched, struct ipc *ipc, uint64_t session)
+{
+	const uint64_t line = sessions_end(&sched->sessions, ipc, session);
+	const struct engine_domain domain = session_domain(line);
+	struct model *model;
+
+	if (!line)
+		return;
+	list_each(model, models_list(sched->models), link)
+		if (model->loaded)
+			engine_prefix_forget(model->loaded, &domain);
 }

@@ -115,6 +115,11 @@ static void sched_reclaim_kept(struct ipc_sink *sink, struct ipc *ipc, uint64_t 
 		reuse_reclaim(to_sched(sink), ipc, cgroup_id, bytes);
 }
 
+static void sched_session_ended(struct ipc_sink *sink, struct ipc *ipc, uint64_t session)
+{
+	reuse_forget(to_sched(sink), ipc, session);
+}
+
 static void sched_committed(struct ipc_sink *sink, struct ipc *ipc, uint64_t id, int result)
 {
 	struct sched *sched = to_sched(sink);
@@ -374,12 +379,14 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 		.resume = sched_resume,
 		.reclaim = sched_reclaim,
 		.reclaim_kept = sched_reclaim_kept,
+		.session_ended = sched_session_ended,
 		.committed = sched_committed,
 	};
 	for (i = 0; i < ARRAY_SIZE(sched->jobs); i++)
 		list_init(&sched->jobs[i]);
 	for (i = 0; i < ARRAY_SIZE(sched->table); i++)
 		list_init(&sched->table[i]);
+	sessions_init(&sched->sessions);
 	sched_fill_config(&filled);
 	sched->config = filled.engine;
 	sched->config.prefix_dropped = reuse_dropped;
@@ -405,6 +412,7 @@ void sched_free(struct sched *sched)
 		while (!list_empty(&sched->jobs[state]))
 			job_free(list_first(&sched->jobs[state], struct job, link));
 	constrainer_free(sched->constrainer);
+	sessions_free(&sched->sessions);
 	models_free(sched->models);
 	engine_free(sched->engine);
 	free(sched->items);

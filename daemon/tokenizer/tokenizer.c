@@ -291,7 +291,7 @@ int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsign
 	if (!utf8_valid(text, len))
 		return -EILSEQ;
 	if ((r = push_ends(&work, flags, true)) < 0 ||
-	    (r = encode_text(&work, text, len, flags, true)) < 0 ||
+	    (r = encode_text(&work, text, len, flags, !(flags & TOK_INNER))) < 0 ||
 	    (r = push_ends(&work, flags, false)) < 0) {
 		ids->count = count;	/* what was appended before is still there */
 		return r;

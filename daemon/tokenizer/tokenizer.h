@@ -25,6 +25,7 @@ enum tok_kind { TOK_SPM, TOK_BPE, TOK_WORDPIECE };
 					 * end) tokens as the file asks
 					 */
 #define TOK_SPECIAL	(1U << 1)	/* control tokens written in the text become those tokens */
+#define TOK_INNER	(1U << 2)	/* the text goes on from another one: none is begun */
 
 /** struct tok_ids - a growing array of ids; zero-initialise, free ids with free() */
 struct tok_ids {

@@ -43,6 +43,36 @@ static void check_commit(const struct test_request *request, const struct llm_co
 	assert_true(commit->status <= 0 && (!commit->status || !commit->finish));
 }
 
+static bool appends(const struct test_request *request)
+{
+	return request->session && (request->event.op == LLM_OP_GENERATE ||
+				    request->event.op == LLM_OP_APPEND);
+}
+
+/* a turn becomes part of the past with the commit of its end, or not at all */
+static int take_turn(struct test_broker *broker, struct test_request *request,
+		     const struct llm_commit *commit)
+{
+	struct test_session *session = request->session;
+
+	assert_true(!commit->session == !commit->session_len);
+	assert_true(!commit->session_len == !commit->session_tokens);
+	if (!commit->session_len)
+		return 0;
+	assert_true(appends(request) && commit->flags & LLM_COMMIT_END && !commit->status);
+	if (request->cancelled)
+		return 0;
+	if (session->past.len + commit->session_len > broker->ipc.max_session_bytes)
+		return -E2BIG;
+	assert_int_equal(bytes_append(&session->past, (const void *)(uintptr_t)commit->session,
+				      commit->session_len), 0);
+	assert_true(commit->session_tokens > session->tokens);
+	session->tokens = commit->session_tokens;
+	session->past_session = session->id;
+	session->turns++;
+	return 0;
+}
+
 static unsigned int roll(struct test_broker *broker, unsigned int n)
 {
 	broker->dice ^= broker->dice << 13;
@@ -117,7 +147,9 @@ static int test_commit(struct ipc *ipc, const struct llm_commit *commit)
 	broker->dead = broker->commits == broker->die_at;
 	if (broker->dead && broker->die_before)
 		return IPC_PENDING;
-	r = take(broker, request, commit);
+	r = take_turn(broker, request, commit);
+	if (!r)
+		r = take(broker, request, commit);
 	if (broker->dead)
 		return IPC_PENDING;
 	if (!broker->is_async)
@@ -324,6 +356,7 @@ void test_broker_init(struct test_broker *broker)
 		.name = "test",
 		.max_commit_bytes = 65536,
 		.max_journal_bytes = 65536,
+		.max_session_bytes = 65536,
 	};
 	broker->dice = 1;
 	broker->memfd = memfd_create("buffers", MFD_CLOEXEC);
@@ -340,6 +373,8 @@ void test_broker_free(struct test_broker *broker)
 		bytes_free(&broker->requests[i].journal);
 		bytes_free(&broker->requests[i].output);
 	}
+	for (i = 0; i < broker->session_count; i++)
+		bytes_free(&broker->sessions[i].past);
 	close(broker->memfd);
 }
 
@@ -416,6 +451,35 @@ void test_add_stop(struct test_request *request, const char *stop)
 	event->stop_len += len;
 }
 
+struct test_session *test_session(struct test_broker *broker, const struct test_session *from)
+{
+	struct test_session *session = &broker->sessions[broker->session_count++];
+
+	assert_true(broker->session_count <= TEST_SESSIONS_MAX);
+	session->id = 100 + broker->session_count;
+	if (!from)
+		return session;
+	session->past_session = from->past_session;
+	session->tokens = from->tokens;
+	if (from->past.len)
+		assert_int_equal(bytes_append(&session->past, bytes_data(&from->past),
+					      from->past.len), 0);
+	return session;
+}
+
+struct test_request *test_in(struct test_session *session, struct test_request *request)
+{
+	request->session = session;
+	request->event.flags |= LLM_SUBMIT_SESSION;
+	request->event.session = session->id;
+	return request;
+}
+
+void test_session_end(struct test_broker *broker, struct test_session *session)
+{
+	broker->ipc.sink->session_ended(broker->ipc.sink, &broker->ipc, session->id);
+}
+
 void test_buffer(struct test_broker *broker, struct test_request *request, uint64_t offset)
 {
 	struct llm_event *event = &request->event;
@@ -433,13 +497,20 @@ static void deliver(struct test_broker *broker, struct test_request *request)
 	struct llm_event *event = &request->event;
 	size_t len = event->stop_len +
 		     (event->flags & LLM_SUBMIT_BUFFER ? 0 : event->payload_len);
-	uint8_t *data = malloc(len + request->journal.len + 1);
+	const struct test_session *session = request->session;
+	const size_t past_len = session ? session->past.len : 0;
+	uint8_t *data = malloc(len + request->journal.len + past_len + 1);
 
 	memcpy(data, request->data, len);
 	if (request->journal.len)
 		memcpy(data + len, bytes_data(&request->journal), request->journal.len);
+	len += request->journal.len;
+	if (past_len)
+		memcpy(data + len, bytes_data(&session->past), past_len);
 	event->journal_len = request->journal.len;
-	event->data_len = len + request->journal.len;
+	event->session_len = past_len;
+	event->past_session = past_len ? session->past_session : 0;
+	event->data_len = len + past_len;
 	event->attempts++;
 	request->taken = true;
 	broker->ipc.sink->request(broker->ipc.sink, &broker->ipc, event, data);

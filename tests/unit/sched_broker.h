@@ -14,9 +14,20 @@
 #include "sched/sched.h"
 
 #define TEST_REQUESTS_MAX	64
+#define TEST_SESSIONS_MAX	8
 #define TEST_GROUPS		8	/* numbers of cgroups are below it */
 
+/** struct test_session - a session as the broker has it: its past, and which session made that */
+struct test_session {
+	uint64_t id;
+	uint64_t past_session;
+	struct bytes past;
+	uint32_t tokens;
+	unsigned int turns;
+};
+
 struct test_request {
+	struct test_session *session;	/* that it belongs to, or NULL */
 	struct llm_event event;		/* as the next server gets it */
 	uint8_t data[65536];		/* stop strings, payload */
 	struct bytes journal;
@@ -43,6 +54,8 @@ struct test_broker {
 	struct sched *sched;
 	struct test_request requests[TEST_REQUESTS_MAX];
 	unsigned int count;
+	struct test_session sessions[TEST_SESSIONS_MAX];
+	unsigned int session_count;
 	unsigned int wanted;
 	unsigned int commits;		/* that took effect */
 	unsigned int die_at;		/* the server dies with this commit, 0: never */
@@ -80,6 +93,13 @@ struct test_request *test_submit(struct test_broker *broker, enum llm_op op,
 				 enum llm_payload type, const void *payload, size_t len);
 struct test_request *test_ask(struct test_broker *broker, const char *text);
 void test_add_stop(struct test_request *request, const char *stop);
+
+/** test_session() - a new one; @from: a session that it is forked from, or NULL */
+struct test_session *test_session(struct test_broker *broker, const struct test_session *from);
+/** test_in() - the request belongs to that session; before it is delivered; Return: @request */
+struct test_request *test_in(struct test_session *session, struct test_request *request);
+/** test_session_end() - nobody has its past any more; the server is told */
+void test_session_end(struct test_broker *broker, struct test_session *session);
 
 /** test_buffer() - the payload of a request is in a buffer, at that offset; before it is delivered */
 void test_buffer(struct test_broker *broker, struct test_request *request, uint64_t offset);

@@ -241,6 +241,24 @@ int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
 	return r;
 }
 
+int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint32_t last,
+		     const struct chat_message *messages, size_t count, size_t max,
+		     struct tok_ids *ids, struct error *error)
+{
+	int r = last == FAKE_EOS ? 0 : ids_add(ids, FAKE_EOS, max);
+
+	return r < 0 ? r : chat_encode(tmpl, tok, messages, count, max, ids, error);
+}
+
+int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,
+		       const struct chat_message *messages, size_t count, struct error *error)
+{
+	(void)tmpl;
+	(void)tok;
+	(void)messages;
+	return count ? 0 : error_set(error, -EINVAL, "nothing is said");
+}
+
 /* ---- the engine ---- */
 
 #define FAKE_KEPT	256	/* pages kept at most */
@@ -616,6 +634,19 @@ size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer 
 	while (dropped < bytes && evict(model, payer))
 		dropped += FAKE_PAGE_BYTES;
 	return dropped;
+}
+
+void engine_prefix_forget(struct engine_model *model, const struct engine_domain *domain)
+{
+	unsigned int i;
+
+	for (i = 0; i < FAKE_KEPT; i++) {
+		struct fake_kept *kept = &model->kept[i];
+
+		if (kept->is_kept && !kept->users && kept->domain.source == domain->source &&
+		    kept->domain.group == domain->group && kept->domain.user == domain->user)
+			kept_forget(model, kept, true);
+	}
 }
 
 unsigned int engine_seq_begin(struct engine_seq *seq, const struct engine_domain *domain,
