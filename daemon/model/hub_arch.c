@@ -467,3 +467,17 @@ const struct hub_arch *hub_arch_find(const char *model_type)
 			return &archs[i];
 	return NULL;
 }
+
+int hub_module_map(const char *arch, const char *module, char *to, size_t size)
+{
+	enum hub_change change = HUB_AS_IS;
+	char name[256];
+
+	if (snprintf(name, sizeof(name), "%s.weight", module) >= (int)sizeof(name))
+		return -ENOENT;
+	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
+		if (!strcmp(archs[i].arch, arch) &&
+		    !hub_name_map(&archs[i], name, to, size, &change) && change != HUB_IGNORE)
+			return 0;
+	return -ENOENT;
+}

@@ -72,6 +72,14 @@ int hub_name_map(const struct hub_arch *arch, const char *name, char *to, size_t
 		 enum hub_change *change);
 
 /**
+ * hub_module_map() - what GGUF calls the weights of a module such as "model.layers.0.mlp.up_proj"
+ * @arch: as GGUF names it: of all kinds of models that are of this one
+ *
+ * Return: 0; -ENOENT it has no such module.
+ */
+int hub_module_map(const char *arch, const char *module, char *to, size_t size);
+
+/**
  * hub_config_load() - the keys that config.json gives
  * @config: zeroed but for gguf, json and error
  */
