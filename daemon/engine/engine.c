@@ -119,6 +119,8 @@ static int check_item(const struct engine_model *model, const struct engine_item
 	    item->tentative > item->count ||
 	    item->count - item->logits_from > rows)
 		return -EINVAL;
+	if (adapting_check(model, item) < 0)
+		return -EINVAL;
 	if (item->count > seq->page_count * (uint64_t)KV_PAGE_TOKENS - seq->length ||
 	    item->count > model->context - seq->length)
 		return -ENOSPC;
@@ -151,29 +153,66 @@ static int check_items(struct engine_model *model, struct engine_item *items, un
 	return r;
 }
 
-/* lay_out_step() - write down what each token of the step is, and whose logits are wanted */
-static void lay_out_step(struct engine_model *model, struct engine_item *items, unsigned int count)
+/* lay_out_item() - write down what each of its tokens is, and whose logits are wanted */
+static void lay_out_item(struct engine_model *model, struct engine_item *item)
 {
 	const size_t vocab = model->model->hparams.vocab;
 	struct scratch *s = &model->scratch;
 
-	s->token_count = 0;
-	s->row_count = 0;
-	for (unsigned int i = 0; i < count; i++) {
-		struct engine_item *item = &items[i];
-
-		item->logits = item->logits_from < item->count ?
-			s->logits + s->row_count * vocab : NULL;
-		for (unsigned int j = 0; j < item->count; j++) {
-			if (j >= item->logits_from)
-				s->rows[s->row_count++] = s->token_count;
-			s->tokens[s->token_count++] = (struct step_token){
-				.seq = item->seq,
-				.id = item->tokens[j],
-				.position = item->seq->length + j,
-			};
-		}
+	item->logits = item->logits_from < item->count ? s->logits + s->row_count * vocab : NULL;
+	for (unsigned int j = 0; j < item->count; j++) {
+		if (j >= item->logits_from)
+			s->rows[s->row_count++] = s->token_count;
+		s->tokens[s->token_count++] = (struct step_token){
+			.seq = item->seq,
+			.id = item->tokens[j],
+			.position = item->seq->length + j,
+		};
 	}
+}
+
+/* lay_out_group() - the first item, and those behind it with the same adapters */
+static void lay_out_group(struct engine_model *model, struct engine_item *items, unsigned int count)
+{
+	struct adapting *a = &model->adapting;
+	const struct scratch *s = &model->scratch;
+	struct adapt_group *g = &a->groups[a->group_count];
+
+	*g = (struct adapt_group){
+		.uses = items->adapters, .use_count = items->adapter_count,
+		.token_begin = s->token_count, .row_begin = s->row_count,
+	};
+	for (unsigned int i = 0; i < count; i++) {
+		if (items[i].seq->in_step || !adapting_is_same(&items[i], items))
+			continue;
+		items[i].seq->in_step = true;
+		lay_out_item(model, &items[i]);
+	}
+	g->token_end = s->token_count;
+	g->row_end = s->row_count;
+	if (g->token_end > g->token_begin)
+		a->group_count++;
+}
+
+/* lay_out_step() - those without adapters first, then those with the same ones side by side */
+static void lay_out_step(struct engine_model *model, struct engine_item *items, unsigned int count)
+{
+	unsigned int adapted = 0;
+
+	model->scratch.token_count = 0;
+	model->scratch.row_count = 0;
+	model->adapting.group_count = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		if (items[i].adapter_count)
+			adapted++;
+		else
+			lay_out_item(model, &items[i]);
+	}
+	for (unsigned int i = 0; i < count && adapted; i++)
+		if (items[i].adapter_count && !items[i].seq->in_step)
+			lay_out_group(model, &items[i], count - i);
+	for (unsigned int i = 0; i < count && adapted; i++)
+		items[i].seq->in_step = false;
 }
 
 int engine_step(struct engine_model *model, struct engine_item *items, unsigned int count)

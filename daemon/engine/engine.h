@@ -18,6 +18,7 @@
 #include "tokenizer/tokenizer.h"
 
 struct engine;
+struct engine_adapter;
 struct engine_model;
 struct engine_payer;
 struct engine_seq;
@@ -115,6 +116,41 @@ const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
 enum chat_template engine_model_chat(const struct engine_model *model);
 const struct gguf *engine_model_gguf(const struct engine_model *model);
 
+/* ---- adapters ---- */
+
+#define ENGINE_ADAPTERS_MAX	4	/* at once, for one sequence */
+
+/**
+ * engine_adapter_load() - read a LoRA adapter for a model, from a file or a folder
+ *
+ * Not within a step. Return: 0 or as lora_open().
+ */
+int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,
+			struct error *error);
+void engine_adapter_free(struct engine_adapter *adapter);	/* before its model */
+DEFINE_CLEANUP(struct engine_adapter *, engine_adapter_free);
+
+/**
+ * struct engine_adapter_info - facts about an adapter
+ * @id: of it, and of no other one that this engine has ever loaded; not 0
+ * @memory_bytes: that it takes
+ */
+struct engine_adapter_info {
+	uint64_t id;
+	uint64_t parameters;
+	uint64_t memory_bytes;
+	uint32_t rank;
+	char weights[16];
+};
+
+void engine_adapter_info(const struct engine_adapter *adapter, struct engine_adapter_info *ret);
+
+/** struct engine_adapter_use - an adapter, and how much of it: 1: as it was trained */
+struct engine_adapter_use {
+	const struct engine_adapter *adapter;
+	float scale;
+};
+
 /* ---- sequences ---- */
 
 /** engine_seq_new() - an empty sequence; -ENOSPC max_seqs are taken. Allocates nothing. */
@@ -139,16 +175,29 @@ void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens);
 
 /* ---- prefixes ---- */
 
+/** struct engine_adapter_key - an adapter by its id, and the bits of its scale; 0: none */
+struct engine_adapter_key {
+	uint64_t id;
+	uint64_t scale;
+};
+
+/** engine_adapter_key() - of a use */
+struct engine_adapter_key engine_adapter_key(const struct engine_adapter_use *use);
+
 /**
  * struct engine_domain - who may reuse what was computed for whom: who has the same one
  *
  * Compared, never looked into. Nothing that is kept in one domain has an influence on what another
  * one finds, but for the room that there is for all: see daemon/engine/prefix.h for who loses.
+ *
+ * @adapters: what keys and values depend on beside the tokens, as they are used, zero behind the
+ *	last one: within a domain, what was computed with some is found with the same alone
  */
 struct engine_domain {
 	const void *source;
 	uint64_t group;
 	uint32_t user;
+	struct engine_adapter_key adapters[ENGINE_ADAPTERS_MAX];
 };
 
 /** struct engine_payer - who is charged for what is kept; as struct engine_domain */
@@ -213,6 +262,8 @@ void engine_seq_unkeep(struct engine_seq *seq, size_t bytes);
  * @logits_from: logits are wanted after tokens[logits_from] and each one behind it; count: none
  * @tentative: of the tokens, the last ones that are guesses (count at most): they are computed, but
  *	belong to the sequence only once engine_seq_accept() says so
+ * @adapters: of its model, that are added to it for these tokens (adapter_count)
+ * @adapter_count: number of them, ENGINE_ADAPTERS_MAX at most
  * @logits: out, (count - logits_from, vocab) float32, valid until the next step
  */
 struct engine_item {
@@ -221,6 +272,8 @@ struct engine_item {
 	unsigned int count;
 	unsigned int logits_from;
 	unsigned int tentative;
+	const struct engine_adapter_use *adapters;
+	unsigned int adapter_count;
 	const float *logits;
 };
 

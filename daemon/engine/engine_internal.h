@@ -3,6 +3,7 @@
 #ifndef LLMOS_ENGINE_ENGINE_INTERNAL_H
 #define LLMOS_ENGINE_ENGINE_INTERNAL_H
 
+#include "engine/adapter.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
 #include "engine/prefix.h"
@@ -15,12 +16,13 @@
 
 enum engine_kv_type { ENGINE_KV_AUTO, ENGINE_KV_F32, ENGINE_KV_F16 };
 
-/** struct engine - immutable after engine_new(), except for what its threads do */
+/** struct engine - immutable after engine_new(), except for what its threads do, and numbers */
 struct engine {
 	struct engine_config config;	/* with defaults filled in; no strings */
 	enum engine_kv_type kv_type;
 	const struct kern_ops *ops;
 	struct threads *threads;
+	uint64_t last_adapter;		/* number of adapters that were ever loaded */
 };
 
 /**
@@ -63,6 +65,7 @@ struct engine_model {
 	struct engine_seq *free_seqs;
 	uint32_t *seq_pages;		/* behind seqs[].pages */
 	struct scratch scratch;
+	struct adapting adapting;
 };
 
 /** seq_pool_open() - make the sequences of a model: 0, -ENOMEM */

@@ -98,6 +98,7 @@ static void query_key_value(struct pass *p, const struct model_layer *l, uint32_
 	const float *const norms[] = { l->q_norm, l->k_norm };
 	float *const out[] = { s->q, s->k, s->v };
 
+	pass_shrink(p, &what, lora_site(layer, LORA_Q), 3);
 	for (uint32_t c = p->member; c < q.count + 2 * kv.count;
 	     c = threads_chunk_next(p->threads)) {
 		const uint32_t which = c < q.count ? 0 : 1 + (c - q.count) / kv.count;
@@ -112,6 +113,8 @@ static void query_key_value(struct pass *p, const struct model_layer *l, uint32_
 				 .act = acts.data[which], .stride = acts.stride[which],
 				 .rows = p->row_count, .y = out[which], .y_stride = stride },
 			 begin, end);
+		pass_expand(p, lora_site(layer, LORA_Q) + which, which, begin, end, out[which],
+			    stride);
 		if (which < 2)
 			turn(p, l, norms[which], out[which], stride, begin, end);
 		if (which)
@@ -133,12 +136,12 @@ static void layer_pass(struct pass *p, uint32_t layer)
 			return;
 	}
 	pass_attend(p, layer);
-	pass_mul_into_x(p, &l->o, &(struct packing){
+	pass_mul_into_x(p, &l->o, lora_site(layer, LORA_O), &(struct packing){
 		.src = s->attn, .stride = s->q_stride, .rows = p->rows }, &l->attn_post_norm);
 	if (l->experts)
 		pass_experts(p, l);
 	else
-		pass_feed_forward(p, l);
+		pass_feed_forward(p, l, layer);
 }
 
 static void logits(struct pass *p)
@@ -155,12 +158,15 @@ static void logits(struct pass *p)
 		.act = acts.data[0], .stride = acts.stride[0], .rows = p->row_count,
 		.y = p->s->logits, .y_stride = m->hparams.vocab,
 	};
+	const uint32_t site = lora_site(m->hparams.layers, 0);
 
+	pass_shrink(p, &what, site, 1);
 	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
 		const uint32_t begin = c * chunks.rows;
 		const uint32_t end = MIN(begin + chunks.rows, m->output.w.rows);
 
 		pass_mul(p, &m->output, &product, begin, end);
+		pass_expand(p, site, 0, begin, end, product.y, product.y_stride);
 		for (uint32_t i = 0; i < p->row_count && m->hparams.logit_softcap != 0; i++)
 			p->ops->softcap(product.y + i * product.y_stride + begin, end - begin,
 					m->hparams.logit_softcap);

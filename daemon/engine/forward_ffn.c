@@ -21,7 +21,7 @@ void pass_activate(const struct pass *p, uint32_t row, uint32_t rows, uint32_t b
 }
 
 /* hidden() - x to the hidden state, in gate; all meet */
-static void hidden(struct pass *p, const struct model_layer *l)
+static void hidden(struct pass *p, const struct model_layer *l, uint32_t layer)
 {
 	struct scratch *s = p->s;
 	const bool is_gated = p->model->model->hparams.is_gated;
@@ -34,28 +34,32 @@ static void hidden(struct pass *p, const struct model_layer *l)
 	};
 	const struct acts acts = pass_pack(p, &what, matrices, is_gated ? 2 : 1);
 	const struct chunks chunks = pass_chunks(p, &l->ffn.up, 1);
+	const uint32_t site = lora_site(layer, is_gated ? LORA_GATE : LORA_UP);
 	float *const out[] = { s->gate, s->up };
 
+	pass_shrink(p, &what, site, is_gated ? 2 : 1);
 	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
 		const uint32_t begin = c * chunks.rows;
 		const uint32_t end = MIN(begin + chunks.rows, l->ffn.up.w.rows);
 
-		for (uint32_t i = 0; i <= is_gated; i++)
+		for (uint32_t i = 0; i <= is_gated; i++) {
 			pass_mul(p, matrices[i],
 				 &(struct product){
 					 .act = acts.data[i], .stride = acts.stride[i],
 					 .rows = p->row_count, .y = out[i],
 					 .y_stride = s->ff_stride },
 				 begin, end);
+			pass_expand(p, site + i, i, begin, end, out[i], s->ff_stride);
+		}
 		pass_activate(p, 0, p->row_count, begin, end);
 	}
 	threads_barrier(p->threads);
 }
 
-void pass_feed_forward(struct pass *p, const struct model_layer *l)
+void pass_feed_forward(struct pass *p, const struct model_layer *l, uint32_t layer)
 {
-	hidden(p, l);
-	pass_mul_into_x(p, &l->ffn.down,
+	hidden(p, l, layer);
+	pass_mul_into_x(p, &l->ffn.down, lora_site(layer, LORA_DOWN),
 			&(struct packing){ .src = p->s->gate, .stride = p->s->ff_stride },
 			&l->ffn_post_norm);
 }

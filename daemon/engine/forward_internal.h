@@ -79,12 +79,30 @@ void pass_activate(const struct pass *p, uint32_t row, uint32_t rows, uint32_t b
 void pass_attend(struct pass *p, uint32_t layer);
 
 /** pass_feed_forward() - x through the feed-forward network, added to x; all meet */
-void pass_feed_forward(struct pass *p, const struct model_layer *l);
+void pass_feed_forward(struct pass *p, const struct model_layer *l, uint32_t layer);
 /** pass_experts() - the same where there are experts */
 void pass_experts(struct pass *p, const struct model_layer *l);
 
-/** pass_mul_into_x() - multiply by @m, normalise by @post where it is one, add to x; all meet */
-void pass_mul_into_x(struct pass *p, const struct model_matrix *m, const struct packing *what,
-		     const struct model_norm *post);
+/**
+ * pass_mul_into_x() - multiply by @m, normalise by @post where it is one, add to x; all meet
+ * @site: of @m
+ */
+void pass_mul_into_x(struct pass *p, const struct model_matrix *m, uint32_t site,
+		     const struct packing *what, const struct model_norm *post);
+
+/**
+ * pass_shrink() - A x of all tokens that have adapters; all meet, if there are any
+ * @what: the activations x
+ * @site: as lora_site(), the first of @count matrices that they are multiplied with
+ */
+void pass_shrink(struct pass *p, const struct packing *what, uint32_t site, uint32_t count);
+/**
+ * pass_expand() - B of that, added to outputs [begin, end) of one of these matrices
+ * @site: of this one
+ * @slot: its place among them
+ * @y: (rows of the pass, y_stride)
+ */
+void pass_expand(const struct pass *p, uint32_t site, uint32_t slot, uint32_t begin, uint32_t end,
+		 float *y, size_t y_stride);
 
 #endif /* LLMOS_ENGINE_FORWARD_INTERNAL_H */

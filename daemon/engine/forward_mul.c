@@ -115,8 +115,8 @@ void pass_mul(const struct pass *p, const struct model_matrix *m, const struct p
 		p->ops->add(what->y + t * what->y_stride + begin, m->bias + begin, end - begin);
 }
 
-void pass_mul_into_x(struct pass *p, const struct model_matrix *m, const struct packing *what,
-		     const struct model_norm *post)
+void pass_mul_into_x(struct pass *p, const struct model_matrix *m, uint32_t site,
+		     const struct packing *what, const struct model_norm *post)
 {
 	struct scratch *s = p->s;
 	const struct acts acts = pass_pack(p, what, &m, 1);
@@ -126,11 +126,13 @@ void pass_mul_into_x(struct pass *p, const struct model_matrix *m, const struct 
 		.y = s->y, .y_stride = s->width_stride,
 	};
 
+	pass_shrink(p, what, site, 1);
 	for (uint32_t c = p->member; c < chunks.count; c = threads_chunk_next(p->threads)) {
 		const uint32_t begin = c * chunks.rows;
 		const uint32_t end = MIN(begin + chunks.rows, m->w.rows);
 
 		pass_mul(p, m, &product, begin, end);
+		pass_expand(p, site, 0, begin, end, s->y, s->width_stride);
 		for (uint32_t i = 0; i < p->row_count && !post->weight; i++)
 			p->ops->add(s->x + p->rows[i] * s->width_stride + begin,
 				    s->y + i * s->width_stride + begin, end - begin);

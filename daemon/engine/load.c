@@ -206,6 +206,7 @@ void engine_model_free(struct engine_model *m)
 {
 	if (!m)
 		return;
+	adapting_close(&m->adapting);
 	scratch_close(&m->scratch);
 	rope_close(&m->ropes[0]);
 	rope_close(&m->ropes[1]);
@@ -246,7 +247,8 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;
-	ret->memory_bytes = m->kv.arena_bytes + m->scratch.bytes + prefix_bytes(&m->prefix) +
+	ret->memory_bytes = m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes +
+		prefix_bytes(&m->prefix) +
 		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +
 		m->engine->config.max_seqs *
 			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));

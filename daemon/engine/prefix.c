@@ -184,12 +184,16 @@ static struct prefix_page *page_at(const struct prefix *prefix, uint32_t number)
 	return number == KV_PAGE_NONE ? NULL : &prefix->pages[number];
 }
 
+/* @key: with the adapters, which only first pages differ in */
 static struct list *page_bucket(const struct prefix *prefix, const struct prefix_domain *domain,
-				uint32_t parent, const uint32_t *tokens)
+				const struct engine_domain *key, uint32_t parent,
+				const uint32_t *tokens)
 {
 	const uint64_t where = (uint64_t)(domain - prefix->domains) << 32 | parent;
-	const uint64_t hash = hash_bytes(&prefix->key, tokens, KV_PAGE_TOKENS * sizeof(*tokens));
+	uint64_t hash = hash_bytes(&prefix->key, tokens, KV_PAGE_TOKENS * sizeof(*tokens));
 
+	if (parent == KV_PAGE_NONE)
+		hash ^= hash_bytes(&prefix->key, key->adapters, sizeof(key->adapters));
 	return &prefix->buckets[hash_u64(&prefix->key, hash ^ where) & prefix->mask];
 }
 
@@ -239,6 +243,11 @@ static size_t page_drop_with_children(struct prefix *prefix, struct prefix_page 
 	}
 }
 
+static bool page_has_adapters(const struct prefix_page *page, const struct engine_domain *key)
+{
+	return !memcmp(page->adapters, key->adapters, sizeof(page->adapters));
+}
+
 uint32_t prefix_find(const struct prefix *prefix, const struct engine_domain *domain,
 		     uint32_t parent, const uint32_t *tokens)
 {
@@ -248,11 +257,12 @@ uint32_t prefix_find(const struct prefix *prefix, const struct engine_domain *do
 
 	if (!where)
 		return KV_PAGE_NONE;
-	bucket = page_bucket(prefix, where, parent, tokens);
+	bucket = page_bucket(prefix, where, domain, parent, tokens);
 	list_each(page, bucket, chain) {
 		const uint32_t number = page_number(prefix, page);
 
 		if (page->domain == where && page->parent == page_at(prefix, parent) &&
+		    (page->parent || page_has_adapters(page, domain)) &&
 		    !memcmp(page_tokens(prefix, number), tokens,
 			    KV_PAGE_TOKENS * sizeof(*tokens)))
 			return number;
@@ -324,9 +334,10 @@ bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
 	kept->domain = where;
 	kept->parent = page_at(prefix, parent);
 	kept->payer = *payer;
+	memcpy(kept->adapters, domain->adapters, sizeof(kept->adapters));
 	memcpy(page_tokens(prefix, page), tokens, KV_PAGE_TOKENS * sizeof(*tokens));
 	list_append(kept->parent ? &kept->parent->children : &where->children, &kept->sibling);
-	list_append(page_bucket(prefix, where, parent, tokens), &kept->chain);
+	list_append(page_bucket(prefix, where, domain, parent, tokens), &kept->chain);
 	where->count++;
 	prefix->count++;
 	kv_share(prefix->kv, page);
@@ -386,13 +397,15 @@ static bool check_page(const struct prefix *prefix, const struct prefix_domain *
 	const uint32_t number = page_number(prefix, page);
 	const uint32_t parent = page->parent ? page_number(prefix, page->parent) : KV_PAGE_NONE;
 	const bool is_idle = !list_empty(&page->idle);
+	struct engine_domain key = domain->key;
 
+	memcpy(key.adapters, page->adapters, sizeof(key.adapters));
 	if (page->domain != domain || !prefix->kv->holders[number] ||
 	    is_idle != (prefix->kv->holders[number] == 1))
 		return false;
 	if (page->parent && !list_empty(&page->parent->idle) && !is_idle)
 		return false;
-	return prefix_find(prefix, &domain->key, parent, page_tokens(prefix, number)) == number;
+	return prefix_find(prefix, &key, parent, page_tokens(prefix, number)) == number;
 }
 
 /* children before parents */

@@ -3,7 +3,8 @@
  * The prefix store of one model: full pages of the key-value cache that outlive their sequence, so
  * that a later one which begins with the same tokens need not compute them. They form a radix tree
  * for each cache domain, a page's worth of tokens an edge; a page is only ever found by walking
- * from the beginning within one domain, and compared token by token.
+ * from the beginning within one domain, and compared token by token. Where adapters were used, they
+ * are compared with the first page: what a domain keeps with different ones counts as one.
  *
  * Pages that no sequence uses are idle: each domain lists its own in order of last use, and because
  * a walk ends its use at the far end first, a page is always newer there than the pages behind it.
@@ -34,6 +35,7 @@ struct prefix_domain;
  * @chain: among those of one bucket
  * @idle: in the domain's list; in none while a sequence uses it
  * @payer: who is charged for it
+ * @adapters: of a first page, what it was computed with; those behind it were, too
  */
 struct prefix_page {
 	struct prefix_domain *domain;
@@ -43,6 +45,7 @@ struct prefix_page {
 	struct list chain;
 	struct list idle;
 	struct engine_payer payer;
+	struct engine_adapter_key adapters[ENGINE_ADAPTERS_MAX];
 };
 
 /**

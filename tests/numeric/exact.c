@@ -17,6 +17,8 @@
 /** struct exact - sizes and constants of a model */
 struct exact {
 	const struct gguf *gguf;
+	const struct exact_adapter *adapters;
+	size_t adapter_count;
 	char arch[32];
 	size_t count;			/* T */
 	uint32_t layers, width, heads, kv_heads, dim, hidden, rot;
@@ -45,10 +47,45 @@ static double key(const struct exact *m, const char *suffix, double fallback)
 	return gguf_get_arch_f32(m->gguf, suffix, &real) >= 0 ? (double)real : fallback;
 }
 
-/* load() - all elements of a tensor, NULL if there is none */
-static double *load(const struct exact *m, const char *name, size_t *ret_count)
+static double *read_tensor(const struct gguf *gguf, const char *name, size_t *ret_count);
+
+/* merge() - add what the adapters have for the tensor @name, (rows, cols), to w */
+static void merge(const struct exact *m, const char *name, double *w, size_t rows, size_t cols)
 {
-	const struct gguf_tensor *t = gguf_tensor_find(m->gguf, name);
+	for (size_t i = 0; i < m->adapter_count; i++) {
+		const struct exact_adapter *adapter = &m->adapters[i];
+		const struct gguf_tensor *t;
+		char half[128];
+		double *a, *b, scale = adapter->scale;
+		float alpha = 0;
+		size_t rank;
+
+		snprintf(half, sizeof(half), "%s.lora_a", name);
+		t = gguf_tensor_find(adapter->gguf, half);
+		a = read_tensor(adapter->gguf, half, &rank);
+		snprintf(half, sizeof(half), "%s.lora_b", name);
+		b = read_tensor(adapter->gguf, half, NULL);
+		if (!a || !b)
+			continue;
+		rank /= cols;
+		(void)gguf_get_f32(adapter->gguf, "adapter.lora.alpha", &alpha);
+		if (adapter->scales)
+			scale *= (double)adapter->scales[t - gguf_tensor_at(adapter->gguf, 0)];
+		else if (alpha != 0)
+			scale *= (double)alpha / (double)rank;
+		for (size_t r = 0; r < rows; r++)
+			for (size_t c = 0; c < cols; c++)
+				for (size_t k = 0; k < rank; k++)
+					w[r * cols + c] += scale * b[r * rank + k] * a[k * cols + c];
+		free(a);
+		free(b);
+	}
+}
+
+/* read_tensor() - all elements of a tensor, NULL if there is none */
+static double *read_tensor(const struct gguf *gguf, const char *name, size_t *ret_count)
+{
+	const struct gguf_tensor *t = gguf_tensor_find(gguf, name);
 	size_t rows, cols, stride;
 	double *all;
 	float *row;
@@ -72,6 +109,17 @@ static double *load(const struct exact *m, const char *name, size_t *ret_count)
 	if (ret_count)
 		*ret_count = rows * cols;
 	return all;
+}
+
+/* load() - a tensor of the model, with its adapters */
+static double *load(const struct exact *m, const char *name, size_t *ret_count)
+{
+	const struct gguf_tensor *t = gguf_tensor_find(m->gguf, name);
+	double *w = read_tensor(m->gguf, name, ret_count);
+
+	if (w)
+		merge(m, name, w, t->dims[1] * t->dims[2] * t->dims[3], t->dims[0]);
+	return w;
 }
 
 static double *load_layer(const struct exact *m, uint32_t layer, const char *part)
@@ -507,7 +555,17 @@ static double *embed(const struct exact *m, const uint32_t *tokens, const double
 double *exact_logits(const struct gguf *gguf, const uint32_t *tokens, size_t count,
 		     uint32_t context, size_t *ret_vocab)
 {
-	struct exact m = { .gguf = gguf, .count = count, .context = context };
+	return exact_logits_adapted(gguf, NULL, 0, tokens, count, context, ret_vocab);
+}
+
+double *exact_logits_adapted(const struct gguf *gguf, const struct exact_adapter *adapters,
+			     size_t adapter_count, const uint32_t *tokens, size_t count,
+			     uint32_t context, size_t *ret_vocab)
+{
+	struct exact m = {
+		.gguf = gguf, .count = count, .context = context,
+		.adapters = adapters, .adapter_count = adapter_count,
+	};
 	double *table, *head, *x, *logits;
 	size_t elems;
 
@@ -522,8 +580,12 @@ double *exact_logits(const struct gguf *gguf, const uint32_t *tokens, size_t cou
 	x = replace(x, normed(&m, "output_norm", x));
 	head = load(&m, "output.weight", NULL);
 	*ret_vocab = elems / m.width;
+	if (!head) {
+		head = read_tensor(gguf, "token_embd.weight", NULL);
+		merge(&m, "output.weight", head, *ret_vocab, m.width);
+	}
 	logits = zeros(count * *ret_vocab);
-	linear(count, x, m.width, head ? head : table, NULL, *ret_vocab, logits);
+	linear(count, x, m.width, head, NULL, *ret_vocab, logits);
 	for (size_t i = 0; m.logit_cap > 0 && i < count * *ret_vocab; i++)
 		logits[i] = m.logit_cap * tanh(logits[i] / m.logit_cap);
 	free(head);

@@ -14,6 +14,17 @@
 struct gguf;
 
 /**
+ * struct exact_adapter - a LoRA adapter, merged into the weights that its tensors name
+ * @scales: (tensors of @gguf) of each pair by its A; NULL: what the file's alpha says
+ * @scale: of the request
+ */
+struct exact_adapter {
+	const struct gguf *gguf;
+	const float *scales;
+	double scale;
+};
+
+/**
  * exact_logits() - logits behind each token of a text
  * @tokens: (count)
  * @context: tokens that a sequence may have, which decides between sets of frequencies where a
@@ -24,6 +35,11 @@ struct gguf;
  */
 double *exact_logits(const struct gguf *gguf, const uint32_t *tokens, size_t count,
 		     uint32_t context, size_t *ret_vocab);
+
+/** exact_logits_adapted() - the same with adapters, which name weights as the model does */
+double *exact_logits_adapted(const struct gguf *gguf, const struct exact_adapter *adapters,
+			     size_t adapter_count, const uint32_t *tokens, size_t count,
+			     uint32_t context, size_t *ret_vocab);
 
 /** exact_rms() - |x - truth| / |truth| of @count logits */
 double exact_rms(const float *x, const double *truth, size_t count);

@@ -18,7 +18,8 @@
 #define PAGE_BYTES	(3 * 2 * 2 * 32 * 32 * 4)	/* of llama_shape_small, in F32 */
 
 static const int here;
-static const struct engine_domain mine = { &here, 1, 1000 }, yours = { &here, 1, 1001 };
+static const struct engine_domain mine = { .source = &here, .group = 1, .user = 1000 };
+static const struct engine_domain yours = { .source = &here, .group = 1, .user = 1001 };
 static struct engine_payer payer = { (void *)&here, 1 };
 
 struct fixture {

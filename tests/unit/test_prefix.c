@@ -27,9 +27,17 @@
 
 static const int sources[2];
 
-static const struct engine_domain domains[DOMAINS] = {
-	{ &sources[0], 7, 1000 }, { &sources[0], 7, 1001 }, { &sources[0], 8, 1000 },
-	{ &sources[1], 7, 1000 }, { &sources[0], 7, UINT32_MAX },
+#define ADAPTED		DOMAINS	/* these are domain 1, with adapters */
+
+static const struct engine_domain domains[DOMAINS + 3] = {
+	{ .source = &sources[0], .group = 7, .user = 1000 },
+	{ .source = &sources[0], .group = 7, .user = 1001 },
+	{ .source = &sources[0], .group = 8, .user = 1000 },
+	{ .source = &sources[1], .group = 7, .user = 1000 },
+	{ .source = &sources[0], .group = 7, .user = UINT32_MAX },
+	{ .source = &sources[0], .group = 7, .user = 1001, .adapters = { { 7, 1 } } },
+	{ .source = &sources[0], .group = 7, .user = 1001, .adapters = { { 7, 2 } } },
+	{ .source = &sources[0], .group = 7, .user = 1001, .adapters = { { 7, 1 }, { 8, 1 } } },
 };
 
 static struct engine_payer payer_at(unsigned int i)
@@ -493,6 +501,30 @@ static void test_domains(void **state)
 	close_store();
 }
 
+/* what was computed with adapters is found with the same ones alone */
+static void test_adapters(void **state)
+{
+	(void)state;
+	open_store(PAGES);
+	assert_int_equal(keep_text(1, 500, 3), 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(find_text(ADAPTED + i, 500, 3), 0);
+		assert_int_equal(keep_text(ADAPTED + i, 500, 3), 3);
+		assert_int_equal(t.prefix.count, 3 * (i + 2));
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(find_text(ADAPTED + i, 500, 3), 3);
+	assert_int_equal(find_text(0, 500, 3), 0);
+	close_store();
+	/* and counts as what its domain keeps, however many there are */
+	open_store(24);
+	assert_int_equal(keep_text(0, 1000, 12), 12);
+	for (unsigned int i = 0; i < 60; i++)
+		keep_text(i % 4 ? ADAPTED + i % 4 - 1 : 1, 2000 + 100 * i, 10);
+	assert_int_equal(find_text(0, 1000, 12), 12);
+	close_store();
+}
+
 /* what is behind a page of the one who pays goes with it, whoever pays for that */
 static void test_drop_behind(void **state)
 {
@@ -542,6 +574,7 @@ int main(void)
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_oldest_first),
 		cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_adapters),
 		cmocka_unit_test(test_drop_behind),
 		cmocka_unit_test(test_off),
 	};
