@@ -2,10 +2,10 @@
 /*
  * Which jobs have a sequence, and what each step is made of. A step serves one model; models take
  * turns. Every sequence that is generating gets its one token, and what is left of batch_tokens
- * goes to prompts, but no more than the time that a step may take allows. Who is paused keeps his sequence and its pages. Pages are taken as sequences
- * grow, once they were charged to whoever asked; when there are none left, those who are paused
- * lose theirs, as many as are needed, and then the youngest gives its own back; they are computed
- * again later, which brings the same answer.
+ * goes to prompts, but no more than the time that a step may take allows. Who is paused keeps his
+ * sequence and its pages. Pages are taken as sequences grow, once they were charged to whoever
+ * asked; when there are none left, those who are paused lose theirs, as many as are needed, and then
+ * the youngest gives its own back; they are computed again later, which brings the same answer.
  */
 #include <string.h>
 
@@ -305,10 +305,11 @@ void batch_admit(struct sched *sched)
 	struct job *job, *next;
 	int r;
 
+	sched->admissions++;
 	list_each_safe(job, next, &sched->jobs[JOB_WAITING], link) {
 		if (active >= sched->config.max_seqs)
 			return;
-		if (job->paused || job->cancelled || job->model->blocked == sched->turn + 1)
+		if (job->paused || job->cancelled || job->model->blocked == sched->admissions)
 			continue;
 		r = batch_load(sched, job);
 		/* nobody younger gets in, so that those who are stepped come to an end */
@@ -323,7 +324,7 @@ void batch_admit(struct sched *sched)
 			batch_admit_failed(sched, job, r);
 		} else {
 			/* nobody younger passes by, or who needs much would wait for ever */
-			job->model->blocked = sched->turn + 1;
+			job->model->blocked = sched->admissions;
 		}
 	}
 }
@@ -562,31 +563,35 @@ static void batch_failed(struct sched *sched, unsigned int count, int r)
 		job_fail(sched, sched->members[i], -EIO, &error);
 }
 
-/* logits that were put aside until it was known which tokens may follow */
-static void batch_take_held(struct sched *sched)
+/* logits that were put aside until it was known which tokens may follow; were there some? */
+static bool batch_take_held(struct sched *sched)
 {
 	struct job *job, *next;
+	bool taken = false;
 
 	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link) {
 		if (!job->has_row || !batch_is_going(job) || job_is_held(job))
 			continue;
 		job->has_row = false;
 		job_take_row(sched, job, job->row);
+		taken = true;
 	}
+	return taken;
 }
 
-unsigned int batch_step(struct sched *sched)
+bool batch_step(struct sched *sched)
 {
 	size_t tokens = sched->config.batch_tokens, rows = sched->config.logits_rows, total = 0;
 	uint64_t start_ns, step_ns;
 	unsigned int count, decoding, i;
 	struct model *model;
+	bool taken;
 	int r;
 
-	batch_take_held(sched);
+	taken = batch_take_held(sched);
 	model = batch_choose_model(sched);
 	if (!model)
-		return 0;
+		return taken;
 	model->turn = ++sched->turn;
 	count = batch_choose_jobs(sched, model);
 	decoding = batch_plan_decode(sched, count, &tokens, &rows);
@@ -597,7 +602,7 @@ unsigned int batch_step(struct sched *sched)
 	batch_charge(sched, count);
 	count = batch_form(sched, model);
 	if (!count)
-		return 0;
+		return true;
 	start_ns = clock_ns();
 	for (i = 0; i < count; i++) {
 		batch_begin(sched, sched->members[i], start_ns);
@@ -609,11 +614,11 @@ unsigned int batch_step(struct sched *sched)
 	pace_learn(&model->pace, total, step_ns);
 	if (r < 0) {
 		batch_failed(sched, count, r);
-		return count;
+		return true;
 	}
 	for (i = 0; i < count; i++)
 		batch_take(sched, sched->members[i], &sched->items[i],
 			   step_ns * engine_threads(sched->engine) * sched->items[i].count /
 			   total);
-	return count;
+	return true;
 }

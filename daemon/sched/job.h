@@ -168,6 +168,7 @@ struct sched {
 	struct list table[SCHED_TABLE_SIZE];
 	uint64_t last_number;
 	uint64_t turn;			/* of steps: models take turns */
+	uint64_t admissions;		/* rounds of them */
 	uint64_t pause_turns;		/* that pauses have been lasting */
 	uint64_t retry_ns;		/* when commits that found no memory are tried again */
 	bool cancels;			/* some job has been cancelled since the last step */
@@ -304,7 +305,12 @@ void batch_admit(struct sched *sched);
 bool batch_make_room(void *arg, const struct model *model);
 /** batch_put_back() - from ACTIVE to WAITING: its pages are given back */
 void batch_put_back(struct sched *sched, struct job *job);
-/** batch_step() - one step of one model; Return: jobs that took part */
-unsigned int batch_step(struct sched *sched);
+/**
+ * batch_step() - one step of one model
+ *
+ * Return: anything has changed, if only who has pages; false: all who are active are paused, or
+ * wait for what may follow.
+ */
+bool batch_step(struct sched *sched);
 
 #endif /* LLMOS_SCHED_JOB_H */

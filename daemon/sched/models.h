@@ -38,7 +38,7 @@ struct models;
  * @vocab: its tokens as a tree, once an answer was held to a grammar
  * @users: jobs that point here: what they look at stays as it is
  * @turn: number of its last step: models take turns
- * @blocked: the turn in which nobody more is admitted to it
+ * @blocked: the round of admissions in which nobody more gets in
  * @pace: how fast its steps are, once loaded
  */
 struct model {

@@ -218,19 +218,24 @@ static void sched_want(struct sched *sched)
 	}
 }
 
-/* is there something that sched_step() would do, without news? */
-static bool sched_has_work(const struct sched *sched)
+/* is there something that sched_step() would do, without news? @changed: see batch_step() */
+static bool sched_has_work(const struct sched *sched, bool changed)
 {
+	bool held = false, waiting = false;
 	const struct job *job;
-	int state;
 
 	if (sched->cancels || !list_empty(&sched->jobs[JOB_ARRIVED]))
 		return true;
-	/* who waits and is not admitted waits for one who is active */
-	for (state = JOB_WAITING; state <= JOB_ACTIVE; state++)
-		list_each(job, &sched->jobs[state], link)
-			if (!job->paused && !job_is_held(job))
-				return true;
+	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
+		if (!job->paused && !job_is_held(job))
+			return true;
+		held |= !job->paused;
+	}
+	list_each(job, &sched->jobs[JOB_WAITING], link)
+		waiting |= !job->paused;
+	/* who waits and is not admitted waits for one who is active, and has nothing new to try */
+	if (waiting && (changed || !held))
+		return true;
 	list_each(job, &sched->jobs[JOB_FINISHING], link)
 		if (!job->committing && !job->retry && (!job->paused || job->cancelled))
 			return true;
@@ -239,15 +244,17 @@ static bool sched_has_work(const struct sched *sched)
 
 bool sched_step(struct sched *sched)
 {
+	bool changed;
+
 	sched_apply_cancels(sched);
 	sched_want(sched);
 	sched_prepare(sched);
 	batch_admit(sched);
-	batch_step(sched);
+	changed = batch_step(sched);
 	/* before their ends are committed, so that these fetch the next ones */
 	sched_want(sched);
 	sched_flush(sched);
-	return sched_has_work(sched);
+	return sched_has_work(sched, changed);
 }
 
 uint64_t sched_retry_ns(const struct sched *sched)

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "sched/job.h"
 #include "sched/pace.h"
 #include "sched_broker.h"
 #include "sched_engine.h"
@@ -51,6 +52,81 @@ static struct test_request *ask(const char *text, unsigned int tokens)
 	request->event.max_tokens = tokens;
 	request->event.flags = LLM_SUBMIT_IGNORE_EOS;
 	return request;
+}
+
+/* ---- who waits for what may follow ---- */
+
+static bool somebody_is_held(void)
+{
+	const struct job *job;
+
+	list_each(job, &broker.sched->jobs[JOB_ACTIVE], link)
+		if (job_is_held(job))
+			return true;
+	return false;
+}
+
+static void ask_held(const char *grammar)
+{
+	const struct llm_option head = { LLM_OPTION_GRAMMAR, (uint32_t)strlen(grammar) };
+	const struct llm_option end = { .type = LLM_OPTION_END };
+	static uint8_t payload[40000];
+	size_t len = 0;
+
+	memcpy(payload, &head, sizeof(head));
+	len += sizeof(head);
+	memcpy(payload + len, grammar, head.len);
+	len += head.len;
+	memcpy(payload + len, &end, sizeof(end));
+	len += sizeof(end);
+	memcpy(payload + len, "a prompt", 8);
+	test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_RAW, payload, len + 8)->event.flags =
+		LLM_SUBMIT_OPTIONS;
+}
+
+/* a round; Return: turns that began with somebody held */
+static unsigned int run_held(const char *grammar)
+{
+	unsigned int i, held = 0, idle = 0, first = broker.count;
+	const uint64_t begin = broker.sched->totals.steps;
+	bool more = true;
+
+	for (i = 0; i < 4; i++)
+		ask_held(grammar);
+	for (i = 0; more; i++) {
+		const uint64_t steps = broker.sched->totals.steps;
+		const bool was_held = somebody_is_held();
+
+		assert_true(i < 10000);
+		more = test_turn(&broker);
+		held += was_held;
+		idle += was_held && broker.sched->totals.steps == steps && somebody_is_held();
+	}
+	for (i = first; i < broker.count; i++) {
+		assert_true(broker.requests[i].ended);
+		assert_int_equal(broker.requests[i].status, 0);
+	}
+	/* the turn behind a step looks once whether that has made room */
+	assert_true(idle <= broker.sched->totals.steps - begin);
+	return held;
+}
+
+/* while it is found out what may follow, nobody runs in circles, also not for those without room */
+static void test_held_is_idle(void **state)
+{
+	static char words[32768] = "root ::= \"\"";
+	unsigned int i, held = 0;
+	size_t len = strlen(words);
+
+	(void)state;
+	/* so many that it takes a while to find which of them may go on */
+	for (i = 0; i < 2000; i++)
+		len += snprintf(words + len, sizeof(words) - len, " | \"%c%u.\"", 'a' + i % 3, i);
+	serve("FAKE context=40 page=4 pages=5");
+	for (i = 0; i < 10 || !held; i++) {
+		assert_true(i < (TEST_REQUESTS_MAX - 4) / 4);
+		held += run_held(words);
+	}
 }
 
 /* ---- how long a step takes ---- */
@@ -217,6 +293,7 @@ static void test_guesses_of_a_crowd(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_held_is_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unbounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guesses, setup, teardown),
