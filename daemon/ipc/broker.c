@@ -22,6 +22,7 @@ struct broker {
 	struct list states[LLM_STATE_ENDED + 1];
 	struct list users;
 	struct tenants tenants;
+	struct broker_sessions sessions;
 	struct llm_ledger kept;		/* for all cgroups together: none has a quota */
 	uint64_t last_file;
 	unsigned int count;
@@ -74,6 +75,29 @@ static void broker_user_put(struct broker_user *user)
 	free(user);
 }
 
+/* ---- sessions ---- */
+
+/* it is over for its reader: the next one may append */
+static void broker_release_session(struct broker_request *request)
+{
+	if (request->appends)
+		request->session->is_busy = false;
+	request->appends = false;
+}
+
+/* nobody needs its past any more */
+static void broker_leave_session(struct broker *broker, struct broker_request *request)
+{
+	struct broker_session *session = steal_ptr(request->session);
+
+	if (!session)
+		return;
+	if (request->appends)
+		session->is_busy = false;
+	request->appends = false;
+	broker_session_put(&broker->sessions, session);
+}
+
 /* ---- birth and death ---- */
 
 static void broker_request_free(struct broker *broker, struct broker_request *request)
@@ -89,6 +113,7 @@ static void broker_request_free(struct broker *broker, struct broker_request *re
 		llm_ticket_end(&broker->tenants.stage, &request->ticket, clock_ns());
 		tenants_put(request->leaf);
 	}
+	broker_leave_session(broker, request);
 	broker->count--;
 	list_remove(&request->link);
 	list_remove(&request->file_link);
@@ -140,10 +165,12 @@ static void broker_fill_event(struct llm_event *event, const struct llm_submit *
 }
 
 /* the scheduler wants the stop strings first */
-static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t *data)
+static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t *data,
+				 const struct broker_session *session)
 {
 	size_t len = (size_t)submit->payload_len + submit->stop_len;
-	uint8_t *copy = malloc(MAX(len, (size_t)1));
+	size_t past_len = session ? broker_session_bytes(session) : 0;
+	uint8_t *copy = malloc(MAX(len + past_len, (size_t)1));
 
 	if (!copy)
 		return NULL;
@@ -151,6 +178,8 @@ static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t 
 		memcpy(copy, data + submit->payload_len, submit->stop_len);
 	if (submit->payload_len)
 		memcpy(copy + submit->stop_len, data, submit->payload_len);
+	if (past_len)
+		broker_session_copy(session, copy + len);
 	return copy;
 }
 
@@ -176,7 +205,8 @@ static int broker_place(struct broker *broker, struct broker_request *request)
 
 static struct broker_request *broker_request_new(struct broker *broker, struct broker_file *file,
 						 const struct llm_submit *submit,
-						 const uint8_t *data)
+						 const uint8_t *data,
+						 const struct broker_session *session)
 {
 	struct broker_request *request = calloc(1, sizeof(*request));
 
@@ -184,7 +214,9 @@ static struct broker_request *broker_request_new(struct broker *broker, struct b
 		return NULL;
 	request->file = file;
 	broker_fill_event(&request->event, submit, file, broker->last_id + 1);
-	request->data = broker_copy_data(submit, data);
+	request->data = broker_copy_data(submit, data, session);
+	if (session)
+		request->event.data_len += broker_session_bytes(session);
 	if (!request->data || broker_place(broker, request) < 0) {
 		free(request->data);
 		free(request);
@@ -279,6 +311,7 @@ static void broker_end(struct broker *broker, struct broker_request *request)
 	struct broker_file *file = request->file;
 
 	broker->ended++;
+	broker_leave_session(broker, request);
 	broker_move(broker, request, LLM_STATE_ENDED);
 	if (!request->end_ns)
 		request->end_ns = clock_ns();
@@ -329,11 +362,30 @@ static void broker_judge(struct broker *broker, struct broker_request *request)
 		broker_run(broker);
 }
 
+/* a turn becomes part of its session with the rest of the commit, or not at all */
+static int broker_take_turn(struct broker *broker, struct broker_request *request,
+			    const struct llm_commit *commit)
+{
+	if (!commit->session_len)
+		return 0;
+	if (!request->appends || !(commit->flags & LLM_COMMIT_END) || commit->status)
+		return -EINVAL;
+	return broker_session_append(&broker->sessions, request->session, request->event.model,
+				     commit);
+}
+
 static int broker_take_commit(struct broker *broker, struct broker_request *request,
 			      const struct llm_commit *commit)
 {
 	const uint8_t *data = (const uint8_t *)(uintptr_t)commit->data;
+	int r;
 
+	if (bytes_reserve(&request->unread, commit->data_len) < 0)
+		return -ENOMEM;
+	r = broker_take_turn(broker, request, commit);
+	if (r < 0)
+		return r;
+	/* there is room */
 	if (bytes_append(&request->unread, data, commit->data_len) < 0)
 		return -ENOMEM;
 	if (commit->data_len && !request->first_ns)
@@ -464,6 +516,7 @@ int broker_new(struct broker **ret, struct ipc_sink *sink)
 		.sink = sink,
 		.name = "socket",
 		.max_commit_bytes = BROKER_COMMIT_MAX,
+		.max_session_bytes = BROKER_SESSION_BYTES_MAX,
 	};
 	for (i = 0; i < ARRAY_SIZE(broker->table); i++)
 		list_init(&broker->table[i]);
@@ -471,6 +524,7 @@ int broker_new(struct broker **ret, struct ipc_sink *sink)
 		list_init(&broker->states[i]);
 	list_init(&broker->all);
 	list_init(&broker->users);
+	broker_sessions_init(&broker->sessions, &broker->ipc);
 	tenants_init(&broker->tenants);
 	llm_ledger_init(&broker->kept, &broker->tenants.stage.policy.root, 1, true);
 	*ret = broker;
@@ -486,6 +540,11 @@ void broker_set_slots(struct broker *broker, unsigned int slots, unsigned int se
 struct ipc *broker_ipc(struct broker *broker)
 {
 	return &broker->ipc;
+}
+
+struct broker_sessions *broker_sessions(struct broker *broker)
+{
+	return &broker->sessions;
 }
 
 void broker_free(struct broker *broker)
@@ -547,9 +606,12 @@ static int broker_check_model(const char *model)
 
 int broker_check_submit(const struct llm_submit *submit)
 {
-	if (submit->flags & LLM_SUBMIT_SESSION || submit->flags & ~LLM_SUBMIT_FLAGS || submit->op > LLM_OP_MAX ||
+	/* a descriptor travels beside the message */
+	const int session = submit->flags & LLM_SUBMIT_SESSION ? -1 : 0;
+
+	if (submit->flags & ~LLM_SUBMIT_FLAGS || submit->op > LLM_OP_MAX ||
 	    submit->payload_type > LLM_PAYLOAD_TOKENS || submit->payload || submit->stop ||
-	    submit->pad || submit->session || submit->id || submit->sched_class > LLM_CLASS_IDLE ||
+	    submit->pad || submit->session != session || submit->id || submit->sched_class > LLM_CLASS_IDLE ||
 	    (submit->sched_class && submit->op >= LLM_OP_CONTROL))
 		return -EINVAL;
 	/* buffers are the module's matter */
@@ -564,11 +626,24 @@ int broker_check_submit(const struct llm_submit *submit)
 	return 0;
 }
 
-int broker_submit(struct broker *broker, struct broker_file *file,
-		  const struct llm_submit *submit, const uint8_t *data, __u64 *ret_id)
+/* it is a turn of a session, or reads what was said there */
+static void broker_join(struct broker_request *request, struct broker_session *session,
+			bool appends)
 {
+	request->appends = appends;
+	request->session = broker_session_get(session);
+	broker_session_fill_event(session, &request->event);
+}
+
+int broker_submit(struct broker *broker, struct broker_file *file,
+		  const struct llm_submit *submit, const uint8_t *data,
+		  struct broker_session *session, __u64 *ret_id)
+{
+	const bool appends = session && (submit->op == LLM_OP_GENERATE ||
+					 submit->op == LLM_OP_APPEND);
 	struct broker_user *user = broker_user_get(broker, file->peer.uid);
 	struct broker_request *request;
+	int r;
 
 	if (!user)
 		return -ENOMEM;
@@ -577,14 +652,23 @@ int broker_submit(struct broker *broker, struct broker_file *file,
 		broker_user_put(user);
 		return -EBUSY;
 	}
-	request = broker_request_new(broker, file, submit, data);
+	r = appends ? broker_session_claim(session) : 0;
+	if (r < 0) {
+		broker_user_put(user);
+		return r;
+	}
+	request = broker_request_new(broker, file, submit, data, session);
 	if (!request) {
+		if (appends)
+			session->is_busy = false;
 		broker_user_put(user);
 		return -ENOMEM;
 	}
 	user->count++;
 	file->count++;
 	broker->count++;
+	if (session)
+		broker_join(request, session, appends);
 	*ret_id = request->event.id;
 	if (broker_is_control(request))
 		broker_hand_out(broker, request);
@@ -655,10 +739,12 @@ void broker_cancel(struct broker *broker, struct broker_request *request, bool f
 		broker->cancelled++;
 		request->cancelled = true;
 		request->end_ns = now;
+		broker_release_session(request);
 		if (request->leaf)
 			llm_ticket_leave(&broker->tenants.stage, &request->ticket, now);
 		if (request->state == LLM_STATE_QUEUED) {
 			broker->ended++;
+			broker_leave_session(broker, request);
 			broker_move(broker, request, LLM_STATE_ENDED);
 		} else {
 			broker_move(broker, request, LLM_STATE_CANCELLING);
@@ -731,7 +817,12 @@ void broker_features(const struct broker *broker, struct llm_features *features)
 {
 	features->abi_version = LLM_ABI_VERSION;
 	features->server_pid = getpid();
-	features->commands = 0x7f;	/* GET_FEATURES to LIST */
+	/* GET_FEATURES to LIST, and SESSION */
+	features->commands = 0x7f | 1U << _IOC_NR(LLM_IOC_SESSION);
+	features->max_sessions = BROKER_SESSIONS_MAX;
+	features->max_sessions_user = BROKER_SESSIONS_USER_MAX;
+	features->max_session_bytes = BROKER_SESSION_BYTES_MAX;
+	features->sessions = broker->sessions.session_count;
 	features->max_requests = BROKER_REQUESTS_MAX;
 	features->max_requests_user = BROKER_REQUESTS_USER_MAX;
 	features->max_requests_file = BROKER_REQUESTS_FILE_MAX;

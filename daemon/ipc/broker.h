@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/list.h"
+#include "ipc/broker_session.h"
 #include "ipc/ipc.h"
 #include "ipc/peer.h"
 #include "ipc/tenants.h"
@@ -55,6 +56,8 @@ struct broker_file {
  * @event: what the scheduler gets, and its numbers so far
  * @data: stop strings and payload, until they are handed out
  * @state: enum llm_state
+ * @session: that it belongs to, while the scheduler may have it; NULL: none
+ * @appends: it is the one that appends to it
  * @leaf: whose share it has of what is computed; NULL: a control request
  * @ticket: to be stepped
  * @ledger: memory that the scheduler holds for it
@@ -77,6 +80,8 @@ struct broker_request {
 	struct llm_event event;
 	uint8_t *data;
 	enum llm_state state;
+	struct broker_session *session;
+	bool appends;
 	struct tenant_leaf *leaf;
 	struct llm_ticket ticket;
 	struct llm_ledger ledger;
@@ -92,6 +97,7 @@ struct broker_request {
 
 int broker_new(struct broker **ret, struct ipc_sink *sink);
 struct ipc *broker_ipc(struct broker *broker);
+struct broker_sessions *broker_sessions(struct broker *broker);
 /**
  * broker_set_slots() - choose who is stepped, in fair order; before there are requests
  * @slots: requests stepped at once; 0: hand out what is wanted, in order of arrival
@@ -109,11 +115,14 @@ void broker_file_close(struct broker *broker, struct broker_file *file);
  * broker_submit() - take a request in
  * @submit: checked by broker_check_submit(), pointers are not looked at
  * @data: payload_len bytes of payload, then stop_len bytes of stop strings
+ * @session: LLM_SUBMIT_SESSION: the one that was meant; else NULL
  *
- * Return: 0; -EBUSY one of the limits is reached, -ENOMEM.
+ * Return: 0; -EBUSY one of the limits is reached, or somebody appends to the session, -EPERM it is
+ * sealed, -ENOMEM.
  */
 int broker_submit(struct broker *broker, struct broker_file *file,
-		  const struct llm_submit *submit, const uint8_t *data, __u64 *ret_id);
+		  const struct llm_submit *submit, const uint8_t *data,
+		  struct broker_session *session, __u64 *ret_id);
 /** broker_check_submit() - 0; -EINVAL malformed, -E2BIG over a limit */
 int broker_check_submit(const struct llm_submit *submit);
 

@@ -239,9 +239,21 @@ static void command_read(struct conn *conn, struct conn_call *call, const uint8_
 
 /* ---- SUBMIT ---- */
 
+/* the session whose descriptor came with the message; it stays, for whoever sent that has it */
+static int command_session_of(struct conn *conn, struct broker_session **ret)
+{
+	_cleanup_close_ int fd = conn_take_fd(conn);
+
+	if (fd < 0)
+		return -EBADF;
+	*ret = handle_find(conn->handles, fd);
+	return *ret ? 0 : -EINVAL;
+}
+
 static int submit_start(struct conn *conn, const struct conn_call *call,
 			struct llm_submit *submit, const uint8_t *body)
 {
+	struct broker_session *session = NULL;
 	uint64_t len;
 	int r;
 
@@ -252,9 +264,12 @@ static int submit_start(struct conn *conn, const struct conn_call *call,
 	      submit->stop_len;
 	if (call->msg.len != len)
 		return -EINVAL;
+	r = submit->flags & LLM_SUBMIT_SESSION ? command_session_of(conn, &session) : 0;
+	if (r < 0)
+		return r;
 	if (submit->op < LLM_OP_CONTROL)
 		peer_refresh(&conn->file.peer);
-	return broker_submit(conn->broker, &conn->file, submit, body + call->arg_size,
+	return broker_submit(conn->broker, &conn->file, submit, body + call->arg_size, session,
 			     &submit->id);
 }
 
@@ -475,6 +490,72 @@ static void command_wait(struct conn *conn, struct conn_call *call, const uint8_
 	wait_reply(conn, call, &wait, r, request);
 }
 
+/* ---- SESSION ---- */
+
+static int session_check(const struct conn_call *call, const struct llm_session_cmd *args)
+{
+	if (args->flags & ~LLM_SESSION_FLAGS || args->flags & (args->flags - 1) || args->fd != -1 ||
+	    call->msg.len != sizeof(call->msg) + call->arg_size ||
+	    !command_is_zero(args->reserved, ARRAY_SIZE(args->reserved)))
+		return -EINVAL;
+	return 0;
+}
+
+/* an empty one, or a fork; its descriptor goes with the reply */
+static int session_make(struct conn *conn, struct llm_session_cmd *args,
+			const struct broker_session *from)
+{
+	struct broker_session *session;
+	int r;
+
+	r = broker_session_new(broker_sessions(conn->broker), conn->file.peer.uid, from,
+			       &session);
+	if (r < 0)
+		return r;
+	broker_session_fill_info(session, args);
+	r = handle_new(conn->handles, session);
+	return r < 0 ? r : conn_send_fd(conn, r);
+}
+
+static int session_run(struct conn *conn, struct llm_session_cmd *args)
+{
+	struct broker_session *session = NULL;
+	int r = args->flags ? command_session_of(conn, &session) : 0;
+
+	if (r < 0)
+		return r;
+	switch (args->flags) {
+	case LLM_SESSION_SEAL:
+		r = broker_session_seal(session);
+		break;
+	case LLM_SESSION_INFO:
+		break;
+	default:
+		return session_make(conn, args, session);
+	}
+	if (!r)
+		broker_session_fill_info(session, args);
+	return r;
+}
+
+static void command_session(struct conn *conn, struct conn_call *call, const uint8_t *body)
+{
+	struct llm_session_cmd args;
+	int r;
+
+	r = command_decode(&call->msg, body, &args, sizeof(args));
+	if (r >= 0) {
+		call->arg_size = r;
+		r = session_check(call, &args);
+	}
+	if (r >= 0)
+		r = session_run(conn, &args);
+	if (r < 0)
+		conn_reply(conn, call, r, NULL, 0, 0);
+	else
+		conn_reply(conn, call, 0, &args, sizeof(args), 0);
+}
+
 /* ---- LIST, GET_FEATURES ---- */
 
 static int list_check(const struct conn_call *call, const struct llm_list *list)
@@ -554,11 +635,13 @@ void command_handle(struct conn *conn, const struct llm_msg *msg, const uint8_t 
 		[_IOC_NR(LLM_IOC_CANCEL)]		= command_cancel,
 		[_IOC_NR(LLM_IOC_WAIT)]			= command_wait,
 		[_IOC_NR(LLM_IOC_LIST)]			= command_list,
+		[_IOC_NR(LLM_IOC_SESSION)]		= command_session,
 	};
 	struct conn_call call = { .msg = *msg };
 
 	/* the size in the number grows with the struct; size itself tells */
-	if (_IOC_TYPE(msg->cmd) != LLM_IOC_MAGIC || _IOC_NR(msg->cmd) >= ARRAY_SIZE(commands)) {
+	if (_IOC_TYPE(msg->cmd) != LLM_IOC_MAGIC || _IOC_NR(msg->cmd) >= ARRAY_SIZE(commands) ||
+	    !commands[_IOC_NR(msg->cmd)]) {
 		conn_reply(conn, &call, -ENOTTY, NULL, 0, 0);
 		return;
 	}

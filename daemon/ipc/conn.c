@@ -9,6 +9,70 @@
 #define CONN_RECV_BYTES		(64U << 10)
 #define CONN_SEND_ROUNDS	4
 
+/**
+ * struct conn_out_fd - a descriptor to be sent
+ * @at: the byte of the stream with which it goes
+ */
+struct conn_out_fd {
+	struct list link;
+	int fd;
+	uint64_t at;
+};
+
+/* ---- descriptors ---- */
+
+/* of messages that have begun before that byte of the stream: nobody asked for them */
+static void conn_drop_fds(struct conn *conn, uint64_t before)
+{
+	unsigned int i, count = 0;
+
+	while (count < conn->fd_count && conn->fds[count].until <= before)
+		close(conn->fds[count++].fd);
+	conn->fd_count -= count;
+	for (i = 0; i < conn->fd_count; i++)
+		conn->fds[i] = conn->fds[i + count];
+}
+
+int conn_take_fd(struct conn *conn)
+{
+	int fd;
+
+	if (!conn->fd_count)
+		return -1;
+	fd = conn->fds[0].fd;
+	conn->fds[0].fd = -1;
+	conn->fd_count--;
+	memmove(conn->fds, conn->fds + 1, conn->fd_count * sizeof(*conn->fds));
+	return fd;
+}
+
+int conn_send_fd(struct conn *conn, int fd)
+{
+	struct conn_out_fd *out = calloc(1, sizeof(*out));
+
+	if (!out) {
+		close(fd);
+		return -ENOMEM;
+	}
+	out->fd = fd;
+	out->at = conn->sent + conn->out.len;
+	list_append(&conn->out_fds, &out->link);
+	return 0;
+}
+
+static void out_fd_free(struct conn_out_fd *out)
+{
+	close(out->fd);
+	list_remove(&out->link);
+	free(out);
+}
+
+static struct conn_out_fd *conn_first_out_fd(struct conn *conn)
+{
+	return list_empty(&conn->out_fds) ? NULL :
+	       list_first(&conn->out_fds, struct conn_out_fd, link);
+}
+
 /* ---- out ---- */
 
 bool conn_full(const struct conn *conn)
@@ -70,15 +134,52 @@ static void conn_watch(struct conn *conn)
 		conn_mark_broken(conn);
 }
 
+/* @out: goes with the first byte; NULL: none does */
+static ssize_t conn_send_some(struct conn *conn, const struct conn_out_fd *out, size_t len)
+{
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { (void *)bytes_data(&conn->out), len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (out) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control.bytes);
+		control.head = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(&control.head), &out->fd, sizeof(out->fd));
+	}
+	return sendmsg(conn->source.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static bool conn_send(struct conn *conn)
 {
-	ssize_t n = send(conn->source.fd, bytes_data(&conn->out), conn->out.len,
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
+	struct conn_out_fd *out = conn_first_out_fd(conn), *with = NULL;
+	size_t len = conn->out.len;
+	ssize_t n;
 
-	if (n > 0)
+	/* one at a time, and nothing in front of it */
+	if (out && out->at == conn->sent) {
+		with = out;
+		out = out->link.next == &conn->out_fds ? NULL :
+		      container_of(out->link.next, struct conn_out_fd, link);
+	}
+	if (out)
+		len = MIN(len, (size_t)(out->at - conn->sent));
+	n = conn_send_some(conn, with, len);
+	if (n > 0) {
+		conn->sent += n;
 		bytes_take(&conn->out, n);
-	else if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+		if (with)
+			out_fd_free(with);
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
 		conn->broken = true;
+	}
 	return n > 0;
 }
 
@@ -139,8 +240,10 @@ static bool conn_next(struct conn *conn)
 	}
 	if (conn->in.len < msg.len)
 		return false;
+	conn_drop_fds(conn, conn->received - conn->in.len);
 	command_handle(conn, &msg, bytes_data(&conn->in) + sizeof(msg));
 	bytes_take(&conn->in, msg.len);
+	conn_drop_fds(conn, conn->received - conn->in.len);
 	return true;
 }
 
@@ -148,6 +251,53 @@ void conn_input(struct conn *conn)
 {
 	while (!conn_full(conn) && conn->parked < CONN_PARKED_MAX && conn_next(conn))
 		;
+}
+
+/* no more than one comes with one call, for the kernel ends it there */
+static bool conn_receive_fd(struct conn *conn, struct msghdr *msg)
+{
+	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
+	int fd;
+
+	if (!head)
+		return !(msg->msg_flags & MSG_CTRUNC);
+	if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS ||
+	    head->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return false;
+	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+	if (msg->msg_flags & MSG_CTRUNC || conn->fd_count == CONN_FDS_MAX) {
+		close(fd);
+		return false;
+	}
+	conn->fds[conn->fd_count++] = (struct conn_fd){ .fd = fd, .until = conn->received };
+	return true;
+}
+
+/* Return: bytes, 0 at the end, -1 with errno; EPROTO: descriptors that can not be meant */
+static ssize_t conn_receive_some(struct conn *conn, uint8_t *room, size_t len)
+{
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { room, len };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		/* with room to spare the kernel would find some for another one */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t n = recvmsg(conn->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return n;
+	conn->received += n;
+	if (!conn_receive_fd(conn, &msg)) {
+		errno = EPROTO;
+		return -1;
+	}
+	return n;
 }
 
 static void conn_receive(struct conn *conn)
@@ -159,7 +309,7 @@ static void conn_receive(struct conn *conn)
 		conn_mark_broken(conn);
 		return;
 	}
-	n = recv(conn->source.fd, room, CONN_RECV_BYTES, MSG_DONTWAIT);
+	n = conn_receive_some(conn, room, CONN_RECV_BYTES);
 	if (n > 0) {
 		bytes_added(&conn->in, n);
 		conn_input(conn);
@@ -192,13 +342,16 @@ static void conn_free(struct loop_dead *dead)
 {
 	struct conn *conn = container_of(dead, struct conn, dead);
 
+	conn_drop_fds(conn, UINT64_MAX);
+	while (!list_empty(&conn->out_fds))
+		out_fd_free(conn_first_out_fd(conn));
 	bytes_free(&conn->in);
 	bytes_free(&conn->out);
 	free(conn);
 }
 
 int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *loop,
-	     struct broker *broker, struct list *dirty)
+	     struct broker *broker, struct handles *handles, struct list *dirty)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 	int r;
@@ -210,11 +363,13 @@ int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *lo
 	list_init(&conn->link);
 	list_init(&conn->dirty_link);
 	list_init(&conn->waits);
+	list_init(&conn->out_fds);
 	list_init(&conn->dead.link);
 	conn->dead.free = conn_free;
 	conn->source = (struct loop_source){ .fd = fd, .ready = conn_ready };
 	conn->loop = loop;
 	conn->broker = broker;
+	conn->handles = handles;
 	conn->dirty = dirty;
 	broker_file_init(broker, &conn->file);
 	conn->file.changed = conn_changed;

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "ipc/broker.h"
+#include "ipc/handle.h"
 #include "ipc/loop.h"
 
 #define CONN_STRUCT_MAX		4096U	/* of a command, as a client of the future may have it */
@@ -18,7 +19,18 @@
 				 BROKER_PAYLOAD_MAX + LLM_STOP_BYTES_MAX)
 #define CONN_OUT_MAX		(256U << 10)
 #define CONN_PARKED_MAX		256U
+#define CONN_FDS_MAX	8U		/* descriptors that came and belong to no message yet */
 #define CONN_READ_MAX		(256U << 10)	/* bytes of one READ's reply at most */
+
+/**
+ * struct conn_fd - a descriptor that was received
+ * @fd: it
+ * @until: the byte of the stream by which its message has begun
+ */
+struct conn_fd {
+	int fd;
+	uint64_t until;
+};
 
 /**
  * struct conn - a client's connection
@@ -32,6 +44,11 @@
  * @dirty: the server's list
  * @in: received and not yet handled
  * @out: replies to send
+ * @fds: (fd_count) descriptors received, of messages that are not handled yet
+ * @out_fds: descriptors to send, each with a reply
+ * @handles: of the server
+ * @received: bytes ever
+ * @sent: bytes ever
  * @discard_bytes: of an oversized message, still to be thrown away
  * @stalled: it was full, and commands may wait for room
  * @broken: protocol error or hang-up: to be closed
@@ -50,6 +67,12 @@ struct conn {
 	struct list *dirty;
 	struct bytes in;
 	struct bytes out;
+	struct conn_fd fds[CONN_FDS_MAX];
+	unsigned int fd_count;
+	struct list out_fds;
+	struct handles *handles;
+	uint64_t received;
+	uint64_t sent;
 	uint32_t discard_bytes;
 	bool stalled;
 	bool broken;
@@ -60,7 +83,7 @@ struct conn {
 
 /** conn_new() - takes @fd over, also on failure */
 int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *loop,
-	     struct broker *broker, struct list *dirty);
+	     struct broker *broker, struct handles *handles, struct list *dirty);
 /** conn_close() - cancel its requests and bury it; it leaves all lists */
 void conn_close(struct conn *conn);
 /** conn_flush() - send what can be sent; sets broken when the peer is gone */
@@ -90,6 +113,11 @@ bool conn_full(const struct conn *conn);
  */
 uint8_t *conn_reply(struct conn *conn, const struct conn_call *call, int result, const void *arg,
 		    size_t arg_known, size_t len);
+
+/** conn_take_fd() - the descriptor that came with the message that is handled; -1: none. To close() */
+int conn_take_fd(struct conn *conn);
+/** conn_send_fd() - the next reply carries that descriptor, taken over also on failure; 0, -ENOMEM */
+int conn_send_fd(struct conn *conn, int fd);
 
 /* command.c */
 

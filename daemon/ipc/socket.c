@@ -35,6 +35,7 @@ struct listener {
 struct socket_server {
 	struct loop *loop;
 	struct broker *broker;
+	struct handles handles;
 	struct listener listeners[SOCKET_LISTENERS_MAX];
 	unsigned int listener_count;
 	struct list conns;
@@ -76,7 +77,8 @@ int socket_server_connect(struct socket_server *server, int fd)
 		close(fd);
 		return -EBUSY;
 	}
-	r = conn_new(&conn, fd, &peer, server->loop, server->broker, &server->dirty);
+	r = conn_new(&conn, fd, &peer, server->loop, server->broker, &server->handles,
+		     &server->dirty);
 	if (r < 0) {
 		peer_close(&peer);
 		return r;
@@ -344,6 +346,7 @@ int socket_server_new(struct socket_server **ret, struct loop *loop, struct ipc_
 		return r;
 	}
 	server->loop = loop;
+	handles_init(&server->handles, loop, broker_sessions(server->broker));
 	list_init(&server->conns);
 	list_init(&server->dirty);
 	list_init(&server->retry.link);
@@ -363,6 +366,7 @@ void socket_server_free(struct socket_server *server)
 	while (!list_empty(&server->conns))
 		conn_close(list_first(&server->conns, struct conn, link));
 	loop_timer_stop(&server->retry);
+	handles_free(&server->handles);
 	broker_free(server->broker);
 	free(server);
 }

@@ -16,6 +16,9 @@
 struct held held[HELD_MAX];
 unsigned int held_count;
 
+uint64_t ended[HELD_MAX];
+unsigned int ended_count;
+
 static struct held *held_find(uint64_t id)
 {
 	unsigned int i;
@@ -79,12 +82,21 @@ static void on_committed(struct ipc_sink *to, struct ipc *from, uint64_t id, int
 	fail_msg("a commit over the socket is never pending");
 }
 
+static void on_session_ended(struct ipc_sink *to, struct ipc *from, uint64_t id)
+{
+	(void)to;
+	(void)from;
+	assert_true(ended_count < HELD_MAX);
+	ended[ended_count++] = id;
+}
+
 struct ipc_sink sink = {
 	.request = on_request,
 	.cancelled = on_cancelled,
 	.resume = on_resume,
 	.reclaim = on_reclaim,
 	.reclaim_kept = on_reclaim_kept,
+	.session_ended = on_session_ended,
 	.committed = on_committed,
 };
 struct loop *loop;
@@ -96,6 +108,7 @@ int client_setup(void **state)
 {
 	(void)state;
 	held_count = 0;
+	ended_count = 0;
 	if (loop_new(&loop, NULL) < 0 || socket_server_new(&server, loop, &sink) < 0)
 		return -1;
 	ipc = socket_server_ipc(server);
@@ -188,6 +201,74 @@ void send_command(int fd, uint32_t cmd, uint64_t cookie, const void *arg, size_t
 	send_bytes(fd, arg, arg_len);
 	send_bytes(fd, data, len);
 	client_turn();
+}
+
+void send_command_fds(int fd, uint32_t cmd, uint64_t cookie, const void *arg, size_t arg_len,
+		      const void *data, size_t len, const int *fds, unsigned int fd_count)
+{
+	struct llm_msg head = {
+		.len = sizeof(head) + arg_len + len,
+		.cmd = cmd,
+		.cookie = cookie,
+	};
+	struct iovec pieces[] = {
+		{ &head, sizeof(head) }, { (void *)arg, arg_len }, { (void *)data, len },
+	};
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(16 * sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct msghdr msg = {
+		.msg_iov = pieces,
+		.msg_iovlen = 3,
+		.msg_control = fd_count ? &control : NULL,
+		.msg_controllen = fd_count ? CMSG_SPACE(fd_count * sizeof(int)) : 0,
+	};
+
+	assert_true(fd_count <= 16);
+	control.head = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(fd_count * sizeof(int)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+	};
+	if (fd_count)
+		memcpy(CMSG_DATA(&control.head), fds, fd_count * sizeof(int));
+	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), head.len);
+	client_turn();
+}
+
+int result_fd_of(int fd, uint64_t cookie, void *arg, size_t arg_len, int *ret_fd)
+{
+	uint8_t buf[4096];
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = { buf, sizeof(struct llm_msg) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct llm_msg head;
+
+	client_turn();
+	*ret_fd = -1;
+	assert_int_equal(recvmsg(fd, &msg, MSG_CMSG_CLOEXEC), sizeof(head));
+	memcpy(&head, buf, sizeof(head));
+	assert_int_equal(head.cookie, cookie);
+	assert_false(msg.msg_flags & MSG_CTRUNC);
+	if (CMSG_FIRSTHDR(&msg)) {
+		assert_int_equal(CMSG_FIRSTHDR(&msg)->cmsg_len, CMSG_LEN(sizeof(int)));
+		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	}
+	assert_true(head.len - sizeof(head) <= sizeof(buf));
+	if (head.len > sizeof(head)) {
+		assert_int_equal(head.len, sizeof(head) + arg_len);
+		assert_int_equal(recv(fd, arg, arg_len, 0), arg_len);
+	}
+	return head.result;
 }
 
 bool receive(int fd, struct llm_msg *head, void *arg, size_t arg_len, void *data,

@@ -22,6 +22,9 @@ struct held {
 
 extern struct held held[HELD_MAX];
 extern unsigned int held_count;
+/* sessions whose end the scheduler was told of */
+extern uint64_t ended[HELD_MAX];
+extern unsigned int ended_count;
 extern struct ipc_sink sink;
 extern struct loop *loop;
 extern struct socket_server *server;
@@ -38,6 +41,11 @@ int server_commit(uint64_t id, const char *text, unsigned int flags, int status)
 void send_bytes(int fd, const void *data, size_t len);
 void send_command(int fd, uint32_t cmd, uint64_t cookie, const void *arg, size_t arg_len,
 		  const void *data, size_t len);
+/* the same, with descriptors (fd_count) */
+void send_command_fds(int fd, uint32_t cmd, uint64_t cookie, const void *arg, size_t arg_len,
+		      const void *data, size_t len, const int *fds, unsigned int fd_count);
+/* the next reply, which must be that to @cookie: its result, and a descriptor, -1 if none came */
+int result_fd_of(int fd, uint64_t cookie, void *arg, size_t arg_len, int *ret_fd);
 /* the next reply: its struct and what follows; false: there is none now */
 bool receive(int fd, struct llm_msg *head, void *arg, size_t arg_len, void *data,
 	     size_t *ret_len);

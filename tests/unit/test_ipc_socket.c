@@ -20,7 +20,7 @@ static void test_features(void **state)
 	assert_int_equal(result_of(client, 1, &features, sizeof(features)), 0);
 	assert_int_equal(features.abi_version, LLM_ABI_VERSION);
 	assert_int_equal(features.server_pid, getpid());
-	assert_int_equal(features.commands, 0x7f);
+	assert_int_equal(features.commands, 0x27f);
 	assert_int_equal(features.size, sizeof(features));
 }
 
