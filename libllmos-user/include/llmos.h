@@ -348,6 +348,56 @@ LLMOS_API int llmos_request_usage(const struct llmos_request *request, struct ll
 /** llmos_request_free() - forget it; if it has not ended, cancel it without its on_end */
 LLMOS_API void llmos_request_free(struct llmos_request *request);
 
+/* ---- several answers ---- */
+
+#define LLMOS_CHOICES_MAX	128
+
+/**
+ * struct llmos_choice - one of several answers
+ * @text: NUL-terminated
+ * @len: bytes of it
+ * @logprob: sum of the natural logarithms of the probabilities of its tokens
+ * @tokens: number of them, the one that ends the answer included
+ * @finish: why it ended
+ */
+struct llmos_choice {
+	char *text;
+	size_t len;
+	double logprob;
+	uint32_t tokens;
+	enum llmos_finish finish;
+};
+
+/** struct llmos_choices - an array of choices; freed by llmos_choices_free() */
+struct llmos_choices {
+	size_t count;
+	struct llmos_choice *choices;
+};
+
+/**
+ * llmos_ask_choices() - as llmos_ask(), for several answers
+ * @ret: the choices
+ * @count: how many are wanted
+ * @best_of: of so many answers, those whose tokens are likeliest in the mean, likeliest first; 0:
+ *	@count, in the order of their seeds
+ * @opts: with a temperature (unless there is one answer), without callbacks; answer number i has
+ *	the seed @seed + i
+ *
+ * They are requests like others, which quotas count one by one; the prompt is computed once.
+ *
+ * Return: 0; -EINVAL more than LLMOS_CHOICES_MAX, or @best_of below @count; as llmos_ask(): of the
+ * first that failed; the others are cancelled.
+ */
+LLMOS_API int llmos_ask_choices(struct llmos *llmos, struct llmos_choices **ret,
+				const char *prompt, size_t prompt_len, unsigned int count,
+				unsigned int best_of, const struct llmos_generate_opts *opts);
+/** llmos_chat_choices() - the same for a conversation of @message_count messages */
+LLMOS_API int llmos_chat_choices(struct llmos *llmos, struct llmos_choices **ret,
+				 const struct llmos_message *messages, size_t message_count,
+				 unsigned int count, unsigned int best_of,
+				 const struct llmos_generate_opts *opts);
+LLMOS_API void llmos_choices_free(struct llmos_choices *choices);
+
 /* ---- tokens ---- */
 
 /** struct llmos_tokens - an array of tokens; freed by llmos_tokens_free() */

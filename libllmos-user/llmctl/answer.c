@@ -128,7 +128,7 @@ static double ms_between(uint64_t from, uint64_t to)
 	return from && to >= from ? (double)(to - from) / 1e6 : 0.0;
 }
 
-static const char *finish_name(enum llmos_finish finish)
+const char *finish_name(enum llmos_finish finish)
 {
 	switch (finish) {
 	case LLMOS_FINISH_STOP:		return "stop";

@@ -40,6 +40,8 @@ struct answer {
 void answer_init(struct answer *answer, const struct options *options,
 		 struct llmos_generate_opts *opts);
 void answer_done(struct answer *answer);
+/* as in JSON */
+const char *finish_name(enum llmos_finish finish);
 /* the newline behind an answer that has none */
 int answer_end_line(struct answer *answer);
 /* with the request's status: print what is to be printed at the end; the exit code */

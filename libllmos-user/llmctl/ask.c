@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "choices.h"
 #include "llmctl.h"
 #include "term.h"
 
@@ -93,6 +94,8 @@ int cmd_ask(struct options *options, int argc, char **argv)
 		return code;
 	if (options->system && memchr(prompt.data, '\0', prompt.len))
 		return fail(EX_DATAERR, "prompt: a NUL byte in it");
+	if (choices_wanted(options))
+		return choices_run(llmos, options, &prompt, &opts);
 	answer_init(&answer, options, &opts);
 	r = options->system ? ask_with_system(llmos, options, &prompt, &opts) :
 			      llmos_ask(llmos, NULL, prompt.data, prompt.len, &opts);

@@ -39,8 +39,7 @@ const char help_main[] =
 "      --repeat-penalty X, --repeat-last-n N\n" \
 "                         make tokens less likely that are among the last N (64)\n" \
 "      --seed N           the same seed gives the same answer\n" \
-"      --stop TEXT        end before TEXT (may be given several times)\n" \
-"      --ignore-eos       go on when the model would end\n" \
+"      --stop TEXT, --ignore-eos  end before TEXT; go on when the model would end\n" \
 "      --grammar FILE, --schema FILE, --any-json  what the answer has to match\n" \
 "      --system TEXT      a system message in front\n"
 
@@ -54,7 +53,8 @@ HELP_CLASS \
 "      --raw, --no-bos    without the chat template, the begin-of-text token\n" \
 "      --special          take special tokens written in the text for such\n" \
 "      --logprobs[=N]     show each token's log-probability and N alternatives\n" \
-"  -j, --json             an object: text, finish, usage, logprobs\n" \
+"      --choices N, --best-of N  several answers; of N, the likeliest\n" \
+"  -j, --json             an object: text, finish, usage, logprobs; or choices\n" \
 "  -a, --address ADDRESS  where to ask\n" \
 "A piped standard input is appended to the prompt. Ctrl-C ends the answer.\n"
 

@@ -34,6 +34,8 @@
  * @logprobs: -1: none; else number of alternatives beside each token's own
  * @grammar, @schema: files of what an answer is held to, or NULL
  * @any_json: an answer is JSON
+ * @choices: how many answers; 0: one, written as it comes
+ * @best_of: of so many; 0: of @choices
  * @stop: strings that end an answer, NULL-terminated
  * @stop_count: number of them
  * @class_given: @sched_class was asked for
@@ -64,6 +66,8 @@ struct options {
 	const char *grammar;
 	const char *schema;
 	bool any_json;
+	uint32_t choices;
+	uint32_t best_of;
 	uint32_t max_tokens;
 	double temperature;
 	double top_p;
@@ -110,6 +114,7 @@ enum option_group {
 	OPT_COUNT	= 1 << 15,
 	OPT_WATCH	= 1 << 16,	/* --watch, --full */
 	OPT_QUOTA	= 1 << 17,	/* --folder, --all */
+	OPT_CHOICES	= 1 << 18,	/* --choices, --best-of */
 	OPT_COMMON	= OPT_HELP | OPT_ADDRESS,
 };
 

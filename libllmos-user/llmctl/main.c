@@ -15,9 +15,9 @@
 #define GENERATE	(OPT_COMMON | OPT_SAMPLING | OPT_SYSTEM | OPT_CLASS)
 
 const struct ctl_command ctl_commands[] = {
-	{ "ask", GENERATE | OPT_JSON | OPT_MODEL | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS,
-	  help_ask, cmd_ask },
-	{ "run", GENERATE | OPT_JSON | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS,
+	{ "ask", GENERATE | OPT_JSON | OPT_MODEL | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS |
+	  OPT_CHOICES, help_ask, cmd_ask },
+	{ "run", GENERATE | OPT_JSON | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS | OPT_CHOICES,
 	  help_run, cmd_run },
 	{ "chat", GENERATE | OPT_MODEL, help_chat, cmd_chat },
 	{ "ls", OPT_COMMON | OPT_JSON, help_ls, cmd_ls },

@@ -65,6 +65,8 @@ static const struct option_def defs[] = {
 	OPTION("system",	  0,  TYPE_TEXT,     OPT_SYSTEM,   system),
 	OPTION("special",	  0,  TYPE_FLAG,     OPT_SPECIAL,  special),
 	OPTION("logprobs",	  0,  TYPE_LOGPROBS, OPT_LOGPROBS, logprobs),
+	OPTION("choices",	  0,  TYPE_U32,	     OPT_CHOICES,  choices),
+	OPTION("best-of",	  0,  TYPE_U32,	     OPT_CHOICES,  best_of),
 	OPTION("ids",		  0,  TYPE_FLAG,     OPT_IDS,	   ids),
 	OPTION("bos",		  0,  TYPE_FLAG,     OPT_BOS,	   bos),
 	OPTION("batch",		 'b', TYPE_FLAG,     OPT_ROUNDS,   batch),

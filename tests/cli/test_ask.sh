@@ -65,6 +65,36 @@ ctl ask --raw Once -n 40 -t 1.5 --seed 3 --top-k 50 --top-p 0.95 --min-p 0.01
 one=$(cat "$TMP/out")
 ctl ask --raw Once -n 40 -t 1.5 --seed 3 --top-k 50 --top-p 0.95 --min-p 0.01
 is "$(cat "$TMP/out")" "$one" "--seed: the same again"
+# several answers
+ctl ask --raw Once -n 20 -t 1.2 --seed 5 --choices 3
+is "$(grep -cE '^==> [123] <==$' "$TMP/out")" 3 "--choices: three headings"
+cp "$TMP/out" "$TMP/three"
+for i in 5 6 7; do
+	ctl ask --raw Once -n 20 -t 1.2 --seed $i
+	grep -qxF -- "$(head -n 1 "$TMP/out")" "$TMP/three"
+	ok $? "number $((i - 4)) is what seed $i gives alone"
+done
+ctl ask --raw Once -n 20 -t 1.2 --seed 5 --choices 40 --json
+is "$(json '.choices[#]')" 40 "forty at once"
+is "$(for i in {0..39}; do json ".choices[$i].text"; done | sort -u | wc -l | awk '{ print ($1 > 30) }')" \
+	1 "which differ"
+mean() # INDEX
+{
+	awk -v sum="$(json ".choices[$1].logprob")" -v n="$(json ".choices[$1].tokens")" \
+		'BEGIN { printf "%.6f\n", sum / n }'
+}
+ctl ask --raw Once -n 20 -t 1.2 --seed 5 --choices 8 --json
+likeliest=$(for i in {0..7}; do mean $i; done | sort -g | tail -n 3 | sort -gr)
+ctl ask --raw Once -n 20 -t 1.2 --seed 5 --choices 3 --best-of 8 --json
+is "$(for i in {0..2}; do mean $i; done)" "$likeliest" "--best-of: the likeliest first"
+best=$(json '.choices[0].text')
+ctl ask --raw Once -n 20 -t 1.2 --seed 5 --best-of 8
+is "$(cat "$TMP/out")" "$best" "alone, it has no heading"
+fails 64 "all be the same" "greedy choices" ask --choices 2 x
+fails 64 "3 choices of 2" "more choices than answers" ask -t 1 --choices 3 --best-of 2 x
+fails 64 "129 choices" "too many choices" ask -t 1 --choices 129 x
+fails 64 "exclude each other" "choices with log-probabilities" ask -t 1 --choices 2 --logprobs x
+fails 66 "'nothing'" "choices of no such model" ask -m nothing -t 1 --choices 3 x
 fails 64 "temperature '101'" "temperature out of range" ask -t 101 x
 fails 64 "top_p 'nan'" "not a number" ask --top-p nan x
 fails 66 "'nothing'" "no such model" ask -m nothing x

@@ -4,6 +4,7 @@
  * end; what callbacks may do.
  */
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -219,6 +220,66 @@ static void test_ask_refused(void **state)
 	connect_to(f);
 	assert_int_equal(llmos_ask(f->llmos, NULL, "x", 1, NULL), -EBUSY);
 	assert_non_null(strstr(llmos_error(f->llmos), "busy"));
+}
+
+/* ---- several answers ---- */
+
+static void test_choices(void **state)
+{
+	struct llmos_generate_opts opts = {
+		.size = sizeof(opts),
+		.temperature = 1,
+		.seed = UINT64_MAX,
+	};
+	struct fixture *f = *state;
+	struct llmos_choices *choices = NULL;
+	size_t i;
+
+	frames_token(&frames, 41, -1500000, "Hel", 3, NULL, 0);
+	frames_token(&frames, 42, -500000, "lo", 2, NULL, 0);
+	frames_text(&frames, "Hello");
+	connect_to(f);
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 40, 0, &opts), 0);
+	assert_int_equal(choices->count, 40);
+	for (i = 0; i < 40; i++) {
+		assert_string_equal(choices->choices[i].text, "Hello");
+		assert_int_equal(choices->choices[i].len, 5);
+		assert_int_equal(choices->choices[i].tokens, 2);
+		assert_true(fabs(choices->choices[i].logprob + 2) < 1e-9);
+		assert_int_equal(choices->choices[i].finish, LLMOS_FINISH_STOP);
+	}
+	/* 0 would be the server's to choose: it is left out */
+	assert_int_equal(f->fake->submit.sampling.seed, 39);
+	llmos_choices_free(choices);
+	llmos_choices_free(NULL);
+	/* greedy ones would all be the same, but one is no several */
+	opts.temperature = 0;
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 1, 0, &opts), 0);
+	assert_int_equal(choices->count, 1);
+	llmos_choices_free(choices);
+}
+
+static void test_choices_bad(void **state)
+{
+	struct llmos_generate_opts opts = { .size = sizeof(opts), .temperature = 1 };
+	const struct llmos_message message = { LLMOS_USER, "hi" };
+	struct fixture *f = *state;
+	struct llmos_choices *choices = NULL;
+
+	f->fake->status = -EIO;
+	connect_to(f);
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 0, 0, &opts), -EINVAL);
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 3, 2, &opts), -EINVAL);
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 1, 129, &opts), -EINVAL);
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 2, 0, NULL), -EINVAL);
+	assert_non_null(strstr(llmos_error(f->llmos), "temperature"));
+	assert_int_equal(llmos_chat_choices(f->llmos, &choices, NULL, 0, 2, 0, &opts), -EINVAL);
+	opts.on_text = on_text;
+	opts.userdata = &f->heard;
+	assert_int_equal(llmos_ask_choices(f->llmos, &choices, "hi", 2, 2, 0, &opts), -EINVAL);
+	opts.on_text = NULL;
+	assert_int_equal(llmos_chat_choices(f->llmos, &choices, &message, 1, 2, 3, &opts), -EIO);
+	assert_null(choices);
 }
 
 static void test_tokens(void **state)
@@ -655,7 +716,7 @@ int main(void)
 		TEST(test_ask_cut_character),
 		TEST(test_ask_fails),
 		TEST(test_ask_refused),
-		TEST(test_tokens),
+		TEST(test_choices), TEST(test_choices_bad), TEST(test_tokens),
 		TEST(test_callback_cancels),
 		TEST(test_callback_cancels_last),
 		TEST(test_callback_must_not_wait),
