@@ -62,9 +62,9 @@ static inline size_t kern_row_bytes(const struct kern_type_info *info, uint64_t 
 #define KERN_ALIGN	64	/* bytes, of every buffer the caller allocates (not of weights) */
 
 /**
- * struct kern_weights - a matrix of weights, in place in the model file
- * @data: first row
- * @row_bytes: distance of rows
+ * struct kern_weights - a matrix of weights, in place in the model file, or packed (panel.h)
+ * @data: first row, or panel
+ * @row_bytes: distance of rows; packed: a sixteenth of that of panels
  * @rows: outputs
  * @cols: inputs (elements of a row)
  */
@@ -117,7 +117,7 @@ struct kern_attn {
  *
  * Types whose @pack is the same function take the same packed activations: pack once for all of
  * them (the quantised types share one form, F32, F16 and BF16 another). @pack reads @cols floats of
- * any alignment and writes act_bytes, a multiple of KERN_ALIGN. @mul needs up to 100 KiB of stack.
+ * any alignment and writes act_bytes, a multiple of KERN_ALIGN. @mul needs up to 350 KiB of stack.
  *
  * Accumulators are float32, over blocks of 32 exact integer products (quantised types), or float32
  * FMA lanes, 16 for each output (F32, F16, BF16). Tolerance against ref: NMSE 1e-12 for F32, F16
@@ -138,6 +138,8 @@ struct kern_matmul {
  * struct kern_ops - the operations of one instruction set
  * @name: "ref", "avx2", "avx512", "avx512vnni"
  * @matmul: by weight type; mul is NULL where the type is not known
+ * @panel: the same for packed weights (panel.h), faster, with the same results; mul is NULL where
+ *	this table has none
  * @dequant_row: (cols) elements of a row of weights to float32, by type
  * @rms_norm: y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps); y may be x. NMSE 1e-12
  * @layer_norm: y[i] = (x[i] - mean(x)) / sqrt(var(x) + eps) * w[i] + b[i]; y may be x. NMSE 1e-12
@@ -156,6 +158,7 @@ struct kern_matmul {
 struct kern_ops {
 	const char *name;
 	struct kern_matmul matmul[KERN_TYPE_COUNT];
+	struct kern_matmul panel[KERN_TYPE_COUNT];
 	void (*dequant_row[KERN_TYPE_COUNT])(float *y, const void *row, uint32_t cols);
 	void (*rms_norm)(float *y, const float *x, const float *w, uint32_t n, float eps);
 	void (*layer_norm)(float *y, const float *x, const float *w, const float *b, uint32_t n,

@@ -6,8 +6,8 @@
  * that it was packed from, and a panel is as long as its 16 rows were (Q6_K: 0.95 % more), rounded
  * up to whole cache lines for each chunk.
  *
- * A panel is cut into chunks of up to eight blocks of 32 columns: all have eight but the last one of
- * a type without superblocks. In a chunk of n blocks there stand, each rounded up to 64 bytes:
+ * A panel is cut into chunks of up to eight blocks of 32 columns: all have eight but the last one
+ * of a type without superblocks. In a chunk of n blocks there stand, rounded up to 64 bytes:
  *
  *   type		scales						quants of a block
  *   Q8_0		n x 16 F16 d					512
@@ -33,9 +33,10 @@
  *   128 bytes behind them: bits 2 * j and 2 * j + 1 of a byte of the first vector are the two high
  *	bits of group j, those of the second vector of group j + 4
  *
- * All quants are unsigned, 0 to 2^bits - 1, and their zero point is the type's (of IQ4_NL they number
- * the entries of its table): eight vectors, unpacked, are what VPDPBUSD multiplies with a broadcast dword of activations, and as they lie the
- * rows of an AMX tile for TDPBSUD, B of 32 columns for 16 outputs.
+ * All quants are unsigned, 0 to 2^bits - 1, and their zero point is the type's (of IQ4_NL they
+ * number the entries of its table): eight vectors, unpacked, are what VPDPBUSD multiplies with a
+ * broadcast dword of activations, and as they lie the rows of an AMX tile for TDPBSUD, B of 32
+ * columns for 16 outputs.
  *
  * Activations for panels are struct act_plain: plain rows of int8, an A tile as they lie.
  */
@@ -64,6 +65,20 @@ struct act_plain {
 	int32_t neg[8];
 	int16_t neg_halves[8][2];
 };
+
+/**
+ * kern_for_each_panel(X) - X(lower, UPPER) for every type that can be packed
+ */
+#define kern_for_each_panel(X)                                                                     \
+	X(q8_0, Q8_0)                                                                              \
+	X(q4_0, Q4_0)                                                                              \
+	X(q4_1, Q4_1)                                                                              \
+	X(q5_0, Q5_0)                                                                              \
+	X(q5_1, Q5_1)                                                                              \
+	X(q4_k, Q4_K)                                                                              \
+	X(q5_k, Q5_K)                                                                              \
+	X(q6_k, Q6_K)                                                                              \
+	X(iq4_nl, IQ4_NL)
 
 /** kern_panel_has() - can this type be packed? */
 bool kern_panel_has(uint32_t type);

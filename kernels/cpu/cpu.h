@@ -22,6 +22,7 @@
 #include <xmmintrin.h>
 
 #include "kernels/kernels.h"
+#include "kernels/panel.h"
 #include "kernels/ref/ref.h"
 
 #define KERN_INLINE	static inline __attribute__((always_inline))
@@ -54,6 +55,11 @@ extern const struct kern_ops kern_ops_avx512vnni;
 	KERN_DECLARE_MUL(lower, avx512vnni)
 kern_for_each_type(KERN_DECLARE_CPU)
 
+#define KERN_DECLARE_PANEL(lower, upper)	KERN_DECLARE_MUL(panel_##lower, avx512vnni)
+kern_for_each_panel(KERN_DECLARE_PANEL)
+
+size_t kern_act_plain_bytes_avx2(uint32_t cols);
+void kern_act_plain_pack_avx2(void *act, const float *x, uint32_t cols);
 size_t kern_act_q8_bytes_avx2(uint32_t cols);
 void kern_act_q8_pack_avx2(void *act, const float *x, uint32_t cols);
 size_t kern_act_float_bytes_avx2(uint32_t cols);

@@ -15,6 +15,11 @@
 		.act_bytes = kern_act_q8_bytes_avx2, .pack = kern_act_q8_pack_avx2,                \
 		.mul = kern_mul_##lower##_avx512vnni,                                              \
 	}
+#define PANEL(lower, upper)                                                                        \
+	[KERN_##upper] = {                                                                         \
+		.act_bytes = kern_act_plain_bytes_avx2, .pack = kern_act_plain_pack_avx2,          \
+		.mul = kern_mul_panel_##lower##_avx512vnni,                                        \
+	},
 #define DEQUANT(lower, upper)	[KERN_##upper] = kern_dequant_row_##lower,
 
 const struct kern_ops kern_ops_avx512vnni = {
@@ -37,6 +42,7 @@ const struct kern_ops kern_ops_avx512vnni = {
 		[KERN_IQ4_XS] = QUANT(iq4_xs),
 		[KERN_MXFP4] = QUANT(mxfp4),
 	},
+	.panel = { kern_for_each_panel(PANEL) },
 	.dequant_row = { kern_for_each_type(DEQUANT) },
 	.rms_norm = kern_rms_norm_avx2,
 	.layer_norm = kern_layer_norm_avx2,

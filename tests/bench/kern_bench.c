@@ -7,7 +7,7 @@
  *   kern_bench [-r ROUNDS] [-m MiB of weights] [-c COLUMNS] [FILTER]	only lines that contain FILTER
  *
  * "decode" streams weights that no second-level cache holds, for one token; "prefill" multiplies
- * them with 64 tokens. "read" is the plain sum of the same bytes, what memory gives at best here.
+ * them with 64 tokens; "decode-p" and "prefill-p" the same of panels. "read" is the plain sum of the same bytes, what memory gives at best here.
  */
 #include <errno.h>
 #include <math.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kernels/kernels.h"
+#include "kernels/panel.h"
 
 #define ROUNDS_MAX	101
 #define CASES_MAX	256
@@ -34,7 +35,10 @@ enum op {
 	OP_READ,
 	OP_DECODE,
 	OP_PREFILL,
+	OP_DECODE_PANEL,
+	OP_PREFILL_PANEL,
 	OP_PACK,
+	OP_PACK_PANEL,
 	OP_ATTN_F16,
 	OP_ATTN_F32,
 	OP_RMS_NORM,
@@ -44,8 +48,8 @@ enum op {
 };
 
 static const char *const op_names[] = {
-	"read", "decode", "prefill", "pack", "attn-f16", "attn-f32", "rms_norm", "rope",
-	"silu_mul", "store-f16",
+	"read", "decode", "prefill", "decode-p", "prefill-p", "pack", "pack-p", "attn-f16",
+	"attn-f32", "rms_norm", "rope", "silu_mul", "store-f16",
 };
 
 /* struct bench_case - one line: @bytes and @flops of one run, @seconds of each round */
@@ -119,11 +123,27 @@ static uint64_t read_all(const uint8_t *p, size_t bytes)
 	return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
+static bool is_panel(enum op op)
+{
+	return op == OP_DECODE_PANEL || op == OP_PREFILL_PANEL || op == OP_PACK_PANEL;
+}
+
+static const struct kern_matmul *matmul_of(const struct bench_case *c)
+{
+	return is_panel(c->op) ? &c->ops->panel[c->type] : &c->ops->matmul[c->type];
+}
+
 static void run_matmul(struct bench *b, const struct bench_case *c, uint32_t rows, uint32_t tokens)
 {
-	const struct kern_matmul *m = &c->ops->matmul[c->type];
+	const struct kern_matmul *m = matmul_of(c);
 	struct kern_weights w = matrix(b, c->type, rows);
 
+	if (is_panel(c->op)) {
+		size_t bytes = kern_panel_bytes(c->type, b->cols);
+
+		w.rows = (uint32_t)(w.rows * w.row_bytes / bytes) * KERN_PANEL_ROWS;
+		w.row_bytes = bytes / KERN_PANEL_ROWS;
+	}
 	m->mul(&w, 0, w.rows, b->act, m->act_bytes(b->cols), tokens, b->y, w.rows);
 }
 
@@ -155,13 +175,16 @@ static void run(struct bench *b, const struct bench_case *c)
 		sink = read_all(b->weights, b->weight_bytes);
 		break;
 	case OP_DECODE:
+	case OP_DECODE_PANEL:
 		run_matmul(b, c, 0, 1);
 		break;
 	case OP_PREFILL:
+	case OP_PREFILL_PANEL:
 		run_matmul(b, c, PREFILL_ROWS, PREFILL_TOKENS);
 		break;
 	case OP_PACK:
-		c->ops->matmul[c->type].pack(b->act, b->x, WIDTH);
+	case OP_PACK_PANEL:
+		matmul_of(c)->pack(b->act, b->x, WIDTH);
 		break;
 	case OP_ATTN_F16:
 	case OP_ATTN_F32:
@@ -186,7 +209,7 @@ static void run(struct bench *b, const struct bench_case *c)
 
 static void pack_all(struct bench *b, const struct bench_case *c)
 {
-	const struct kern_matmul *m = &c->ops->matmul[c->type];
+	const struct kern_matmul *m = matmul_of(c);
 
 	for (uint32_t t = 0; t < PREFILL_TOKENS; t++)
 		m->pack(b->act + t * m->act_bytes(b->cols), b->x + t * 8, b->cols);
@@ -198,7 +221,8 @@ static double measure(struct bench *b, const struct bench_case *c)
 	unsigned int runs = 0;
 	double begin, seconds;
 
-	if (c->op == OP_DECODE || c->op == OP_PREFILL)
+	if (c->op == OP_DECODE || c->op == OP_PREFILL || c->op == OP_DECODE_PANEL ||
+	    c->op == OP_PREFILL_PANEL)
 		pack_all(b, c);
 	run(b, c);
 	begin = now();
@@ -215,7 +239,7 @@ static void add_case(struct bench *b, enum op op, enum kern_type type, const str
 {
 	struct bench_case *c = &b->cases[b->count];
 	const struct kern_type_info *info = kern_type_info(type);
-	bool typed = op == OP_DECODE || op == OP_PREFILL || op == OP_PACK;
+	bool typed = op == OP_DECODE || op == OP_PREFILL || op == OP_PACK || is_panel(op);
 
 	if (b->count == CASES_MAX)
 		return;
@@ -246,9 +270,18 @@ static void add_table(struct bench *b, const struct kern_ops *ops, const char *f
 		w = matrix(b, type, PREFILL_ROWS);
 		add_case(b, OP_PREFILL, type, ops, (double)w.rows * w.row_bytes,
 			 2.0 * w.rows * w.cols * PREFILL_TOKENS, filter);
+		if (!ops->panel[type].mul)
+			continue;
+		add_case(b, OP_PREFILL_PANEL, type, ops, (double)w.rows * w.row_bytes,
+			 2.0 * w.rows * w.cols * PREFILL_TOKENS, filter);
+		w = matrix(b, type, 0);
+		add_case(b, OP_DECODE_PANEL, type, ops, (double)w.rows * w.row_bytes,
+			 2.0 * w.rows * w.cols, filter);
 	}
 	add_case(b, OP_PACK, KERN_F32, ops, 4.0 * WIDTH, 0, filter);
 	add_case(b, OP_PACK, KERN_Q8_0, ops, 4.0 * WIDTH, 0, filter);
+	if (ops->panel[KERN_Q8_0].mul)
+		add_case(b, OP_PACK_PANEL, KERN_Q8_0, ops, 4.0 * WIDTH, 0, filter);
 	add_case(b, OP_ATTN_F16, 0, ops, 2.0 * 2 * HEAD_DIM * KEYS, attn, filter);
 	add_case(b, OP_ATTN_F32, 0, ops, 2.0 * 4 * HEAD_DIM * KEYS, attn, filter);
 	add_case(b, OP_RMS_NORM, 0, ops, 4.0 * WIDTH, 4.0 * WIDTH, filter);

@@ -22,6 +22,7 @@
 
 #include "kernels/half.h"
 #include "kernels/kernels.h"
+#include "kernels/panel.h"
 
 static const char *const kern_test_isas[] = {"avx2", "avx512", "avx512vnni"};
 static const enum kern_type kern_test_types[] = {
@@ -221,10 +222,11 @@ static inline uint32_t random_cols(uint64_t *rng, enum kern_type type, uint32_t 
 
 /* ---- one product ---- */
 
-/** struct product - weights, activations as they came, and as a table packs them */
+/** struct product - weights, in rows and perhaps in panels, and activations */
 struct product {
 	enum kern_type type;
 	struct kern_weights w;
+	struct kern_weights panels;	/* data: NULL: products are of the rows */
 	uint32_t tokens;
 	float *x;		/* (tokens, cols) */
 	uint8_t *weights;
@@ -238,6 +240,7 @@ static inline void product_new(struct product *p, uint64_t *rng, enum kern_type 
 	assert_int_not_equal(row_bytes, 0);
 	p->type = type;
 	p->tokens = tokens;
+	p->panels.data = NULL;
 	p->weights = aligned_new(row_bytes * rows + 16);
 	/* rows lie where the file has them: any alignment */
 	p->w = (struct kern_weights){p->weights + rng_range(rng, 0, 15), row_bytes, rows, cols};
@@ -251,13 +254,41 @@ static inline void product_new(struct product *p, uint64_t *rng, enum kern_type 
 
 static inline void product_free(struct product *p)
 {
+	free((void *)(uintptr_t)p->panels.data);
 	free(p->weights);
 	free(p->x);
 }
 
+/** product_panels() - products are of panels from now on; false if @ops has none of this type */
+static inline bool product_panels(struct product *p, const struct kern_ops *ops)
+{
+	size_t bytes = kern_panel_bytes(p->type, p->w.cols);
+	uint32_t count = kern_panel_count(p->w.rows);
+	void *data;
+
+	if (!ops->panel[p->type].mul)
+		return false;
+	data = aligned_new(bytes * count);
+	kern_panel_pack(p->type, data, &p->w, 0, count);
+	p->panels = (struct kern_weights){data, bytes / KERN_PANEL_ROWS, p->w.rows, p->w.cols};
+	return true;
+}
+
+/** product_weights() - what product_matmul() takes */
+static inline const struct kern_weights *product_weights(const struct product *p)
+{
+	return p->panels.data ? &p->panels : &p->w;
+}
+
+static inline const struct kern_matmul *product_matmul(const struct product *p,
+							const struct kern_ops *ops)
+{
+	return p->panels.data ? &ops->panel[p->type] : &ops->matmul[p->type];
+}
+
 static inline size_t product_stride(const struct product *p, const struct kern_ops *ops)
 {
-	return ops->matmul[p->type].act_bytes(p->w.cols);
+	return product_matmul(p, ops)->act_bytes(p->w.cols);
 }
 
 static inline uint8_t *product_pack(const struct product *p, const struct kern_ops *ops)
@@ -267,8 +298,8 @@ static inline uint8_t *product_pack(const struct product *p, const struct kern_o
 
 	assert_int_equal(stride % KERN_ALIGN, 0);
 	for (uint32_t t = 0; t < p->tokens; t++)
-		ops->matmul[p->type].pack(act + t * stride, p->x + (size_t)t * p->w.cols,
-					  p->w.cols);
+		product_matmul(p, ops)->pack(act + t * stride, p->x + (size_t)t * p->w.cols,
+					     p->w.cols);
 	return act;
 }
 
@@ -278,8 +309,8 @@ static inline float *product_mul(const struct product *p, const struct kern_ops 
 	uint8_t *act = product_pack(p, ops);
 	float *y = aligned_new(sizeof(float) * p->tokens * p->w.rows);
 
-	ops->matmul[p->type].mul(&p->w, 0, p->w.rows, act, product_stride(p, ops), p->tokens, y,
-				 p->w.rows);
+	product_matmul(p, ops)->mul(product_weights(p), 0, p->w.rows, act, product_stride(p, ops),
+				    p->tokens, y, p->w.rows);
 	free(act);
 	return y;
 }

@@ -13,21 +13,20 @@ static void guarded_copy(struct guarded *g, const void *data, size_t bytes, bool
 	memcpy(g->data, data, bytes);
 }
 
-static void check_mul(uint64_t *rng, const struct kern_ops *ops, enum kern_type type, uint32_t rows,
-		      uint32_t cols, uint32_t tokens, bool at_end)
+/* @bytes: of the weights */
+static void check_product(const struct product *p, const struct kern_ops *ops, size_t bytes,
+			  bool at_end)
 {
-	const struct kern_matmul *m = &ops->matmul[type];
+	const struct kern_matmul *m = product_matmul(p, ops);
+	const uint32_t rows = p->w.rows, cols = p->w.cols, tokens = p->tokens;
+	struct kern_weights w = *product_weights(p);
 	size_t stride = m->act_bytes(cols);
 	struct guarded weights, x, act, y;
-	struct kern_weights w;
-	struct product p;
 
-	product_new(&p, rng, type, rows, cols, tokens, false);
-	guarded_copy(&weights, p.w.data, p.w.row_bytes * rows, at_end);
-	guarded_copy(&x, p.x, sizeof(float) * cols * tokens, at_end);
+	guarded_copy(&weights, w.data, bytes, at_end);
+	guarded_copy(&x, p->x, sizeof(float) * cols * tokens, at_end);
 	guarded_new(&act, stride * tokens, at_end);
 	guarded_new(&y, sizeof(float) * rows * tokens, at_end);
-	w = p.w;
 	w.data = weights.data;
 	for (uint32_t t = 0; t < tokens; t++)
 		m->pack(act.data + t * stride, (float *)(void *)x.data + (size_t)t * cols, cols);
@@ -36,6 +35,18 @@ static void check_mul(uint64_t *rng, const struct kern_ops *ops, enum kern_type 
 	guarded_free(&x);
 	guarded_free(&act);
 	guarded_free(&y);
+}
+
+static void check_mul(uint64_t *rng, const struct kern_ops *ops, enum kern_type type, uint32_t rows,
+		      uint32_t cols, uint32_t tokens, bool at_end)
+{
+	struct product p;
+
+	product_new(&p, rng, type, rows, cols, tokens, false);
+	check_product(&p, ops, p.w.row_bytes * rows, at_end);
+	if (product_panels(&p, ops))
+		check_product(&p, ops, kern_panel_bytes(type, cols) * kern_panel_count(rows),
+			      at_end);
 	product_free(&p);
 }
 

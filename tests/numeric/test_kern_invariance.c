@@ -27,7 +27,8 @@ static void check_part(const struct product *p, const struct kern_ops *ops, cons
 
 	for (size_t i = 0; i < n; i++)
 		y[i] = 12345;
-	ops->matmul[p->type].mul(&p->w, begin, end, act + t * stride, stride, count, y, p->w.rows);
+	product_matmul(p, ops)->mul(product_weights(p), begin, end, act + t * stride, stride, count,
+				    y, p->w.rows);
 	for (uint32_t i = 0; i < count; i++) {
 		const float *row = y + (size_t)i * p->w.rows;
 
@@ -40,27 +41,36 @@ static void check_part(const struct product *p, const struct kern_ops *ops, cons
 	free(y);
 }
 
+static void check_parts(uint64_t *rng, const struct product *p, const struct kern_ops *ops,
+			const float *whole)
+{
+	uint8_t *act = product_pack(p, ops);
+
+	for (uint32_t count = 1; count <= TOKENS; count++)
+		check_part(p, ops, act, whole, rng_range(rng, 0, TOKENS - count), count, 0, ROWS);
+	for (uint32_t t = 0; t < TOKENS; t++)
+		check_part(p, ops, act, whole, t, 1, 0, ROWS);
+	for (int i = 0; i < 40; i++) {
+		uint32_t t = rng_range(rng, 0, TOKENS - 1), begin = rng_range(rng, 0, ROWS);
+
+		check_part(p, ops, act, whole, t, rng_range(rng, 1, TOKENS - t), begin,
+			   rng_range(rng, begin, ROWS));
+	}
+	free(act);
+}
+
+/* panels must give what rows give */
 static void check_type(uint64_t *rng, const struct kern_ops *ops, enum kern_type type,
 		       uint32_t cols)
 {
 	struct product p;
-	uint8_t *act;
 	float *whole;
 
 	product_new(&p, rng, type, ROWS, cols, TOKENS, false);
-	act = product_pack(&p, ops);
 	whole = product_mul(&p, ops);
-	for (uint32_t count = 1; count <= TOKENS; count++)
-		check_part(&p, ops, act, whole, rng_range(rng, 0, TOKENS - count), count, 0, ROWS);
-	for (uint32_t t = 0; t < TOKENS; t++)
-		check_part(&p, ops, act, whole, t, 1, 0, ROWS);
-	for (int i = 0; i < 40; i++) {
-		uint32_t t = rng_range(rng, 0, TOKENS - 1), begin = rng_range(rng, 0, ROWS);
-
-		check_part(&p, ops, act, whole, t, rng_range(rng, 1, TOKENS - t), begin,
-			   rng_range(rng, begin, ROWS));
-	}
-	free(act);
+	check_parts(rng, &p, ops, whole);
+	if (product_panels(&p, ops))
+		check_parts(rng, &p, ops, whole);
 	free(whole);
 	product_free(&p);
 }
@@ -80,6 +90,9 @@ static void test_matmul(void **state)
 	/* 18 and 48 blocks: the widths of a small model */
 	check_type(&rng, ops, KERN_Q4_1, 576);
 	check_type(&rng, ops, KERN_Q8_0, 1536);
+	/* more than can be unpacked at once */
+	check_type(&rng, ops, KERN_Q4_0, 18432);
+	check_type(&rng, ops, KERN_Q6_K, 20480);
 }
 
 static void test_matmul_tables_agree(void **state)

@@ -31,6 +31,15 @@ static void compare(uint64_t *rng, const struct kern_ops *ops, enum kern_type ty
 		fail_msg("%s %s rows %u cols %u tokens %u exact %d: NMSE %g", ops->name,
 			 kern_type_info(type)->name, rows, cols, tokens, exact, error);
 	free(y);
+	if (product_panels(&p, ops)) {
+		y = product_mul(&p, ops);
+		error = product_error(&p, y, truth);
+		if (!(error <= limit))
+			fail_msg("%s panels of %s rows %u cols %u tokens %u exact %d: NMSE %g",
+				 ops->name, kern_type_info(type)->name, rows, cols, tokens, exact,
+				 error);
+		free(y);
+	}
 	free(truth);
 	product_free(&p);
 }
@@ -94,12 +103,28 @@ static void test_each_element(void **state)
 	}
 }
 
+/* each type that can be packed is multiplied so by the table that has panels */
+static void test_panel_types(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops("avx512vnni");
+
+	(void)state;
+	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
+		const struct kern_matmul *m = &ops->panel[type];
+
+		assert_int_equal(!!m->mul, kern_panel_has(type));
+		assert_int_equal(!!m->pack, kern_panel_has(type));
+		assert_int_equal(!!m->act_bytes, kern_panel_has(type));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KERN_TESTS(test_shapes),
 		KERN_TESTS(test_sizes),
 		KERN_TESTS(test_each_element),
+		cmocka_unit_test(test_panel_types),
 	};
 
 	seed = rng_seed();

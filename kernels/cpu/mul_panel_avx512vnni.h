@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Panels of 16 rows (panel.h) times activations in plain order, for a type that is known when this
+ * is compiled: one product of bytes takes four columns of 16 rows, and the sums of a block end in
+ * the rows' lanes. What cpu.h calls lane b % 8 of an output is a vector of its own here, so the
+ * order of every sum, and with it every bit, is that of the other tables.
+ *
+ * Few tokens: all eight vectors of each are at hand and weights are used as they come from memory.
+ * More: a panel is unpacked once, sorted by b % 8; tiles of tokens go over it with one sum each.
+ */
+#ifndef LLMOS_KERNELS_MUL_PANEL_AVX512VNNI_H
+#define LLMOS_KERNELS_MUL_PANEL_AVX512VNNI_H
+
+#include "kernels/cpu/chunk_panel_avx512.h"
+
+#define FEW_TOKENS	2
+#define TILE_TOKENS	8	/* of one panel, half as many of two */
+#define TILE_PANELS	2
+#define UNPACKED_BYTES	(640 * 512)	/* of stack: 16384 columns of the types that need most */
+
+/* ---- a block ---- */
+
+/* minus the sums of a block's activations, times the zero point; @part: see block_add() */
+KERN_INLINE __m512i block_start(enum kern_type type, const struct act_plain *a, uint32_t b,
+				int part)
+{
+	const int32_t neg = part ? a->neg_halves[b][part - 1] : a->neg[b];
+
+	if (!type_zero_shift(type))
+		return _mm512_setzero_si512();
+	return _mm512_slli_epi32(_mm512_set1_epi32(neg), (unsigned int)type_zero_shift(type));
+}
+
+KERN_INLINE __m512i act_dword(const struct act_plain *a, uint32_t b, int j)
+{
+	int32_t v;
+
+	memcpy(&v, a->q + 32 * b + 4 * j, sizeof(v));
+	return _mm512_set1_epi32(v);
+}
+
+/** struct tile_block - a block of one panel: its eight groups, scales and what else there is */
+struct tile_block {
+	const __m512i *q;
+	__m512 d;
+	__m512 m;
+};
+
+/*
+ * acc plus groups of block @b of @panels panels and @tokens tokens, both constants; @part: 0: of the
+ * block, 1 and 2: of its halves, whose scale is @m. Each vector is loaded once for the whole tile.
+ */
+KERN_INLINE void block_add(enum kern_type type, __m512 acc[][TILE_TOKENS],
+			   const struct tile_block w[], const struct act_plain *const a[],
+			   uint32_t b, int part, int panels, int tokens)
+{
+	const int from = part == 2 ? 4 : 0, to = part == 1 ? 4 : 8;
+	__m512i sums[TILE_PANELS][TILE_TOKENS];
+
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++)
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++)
+			sums[p][t] = block_start(type, a[t], b, part);
+#pragma GCC unroll 8
+	for (int j = from; j < to; j++) {
+		__m512i v[TILE_PANELS];
+
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++)
+			v[p] = w[p].q[j];
+#pragma GCC unroll 8
+		for (int t = 0; t < tokens; t++) {
+			const __m512i x = act_dword(a[t], b, j);
+
+#pragma GCC unroll 2
+			for (int p = 0; p < panels; p++)
+				sums[p][t] = _mm512_dpbusd_epi32(sums[p][t], v[p], x);
+		}
+	}
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++) {
+		const __m512 d_act = _mm512_set1_ps(a[t]->d[b]);
+
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++)
+			acc[p][t] = _mm512_fmadd_ps(
+				_mm512_cvtepi32_ps(sums[p][t]),
+				_mm512_mul_ps(part == 2 ? w[p].m : w[p].d, d_act), acc[p][t]);
+	}
+}
+
+/* acc plus block @b of a chunk of activations, in the order of cpu.h */
+KERN_INLINE void block_apply(enum kern_type type, __m512 acc[][TILE_TOKENS],
+			     const struct tile_block w[], const struct act_plain *const a[],
+			     uint32_t b, int panels, int tokens)
+{
+	if (type == KERN_Q6_K) {
+		block_add(type, acc, w, a, b, 1, panels, tokens);
+		block_add(type, acc, w, a, b, 2, panels, tokens);
+		return;
+	}
+	block_add(type, acc, w, a, b, 0, panels, tokens);
+	if (!type_has_min(type))
+		return;
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++) {
+		const __m512 s = _mm512_set1_ps(a[t]->s[b]);
+
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++)
+			acc[p][t] = _mm512_fmadd_ps(w[p].m, s, acc[p][t]);
+	}
+}
+
+/* @a: chunk @chunk of each of @tokens tokens */
+KERN_INLINE void acts_at(const struct act_plain *a[], const uint8_t *act, size_t stride,
+			 uint32_t chunk, int tokens)
+{
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++)
+		a[t] = (const struct act_plain *)(act + (size_t)t * stride) + chunk;
+}
+
+/* ---- few tokens ---- */
+
+/* @blocks of a chunk: a constant, or fewer than it has; @acc: by block, one panel */
+KERN_INLINE void few_chunk(enum kern_type type, __m512 acc[][1][TILE_TOKENS], const uint8_t *panel,
+			   uint32_t blocks, const uint8_t *act, size_t stride, int tokens)
+{
+	const uint8_t *quants = panel + panel_scale_bytes(type, blocks);
+	const struct act_plain *a[TILE_TOKENS];
+	struct panel_scales s;
+
+	acts_at(a, act, stride, 0, tokens);
+	panel_scales_load(type, &s, panel, blocks);
+#pragma GCC unroll 8
+	for (uint32_t b = 0; b < PANEL_BLOCKS; b++) {
+		struct tile_block w;
+		__m512i q[8];
+
+		if (b >= blocks)
+			break;
+		panel_quants(type, q, quants + b * panel_quant_bytes(type));
+		w = (struct tile_block){q, s.d[b], panel_has_m(type) ? s.m[b] : s.d[b]};
+		block_apply(type, acc[b], &w, a, b, 1, tokens);
+	}
+}
+
+/* the lanes of token @t, added as in cpu.h */
+KERN_INLINE __m512 few_reduce(__m512 acc[][1][TILE_TOKENS], int t)
+{
+	__m512 a = _mm512_add_ps(acc[0][0][t], acc[4][0][t]);
+	__m512 b = _mm512_add_ps(acc[2][0][t], acc[6][0][t]);
+	__m512 c = _mm512_add_ps(acc[1][0][t], acc[5][0][t]);
+	__m512 d = _mm512_add_ps(acc[3][0][t], acc[7][0][t]);
+
+	return _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
+}
+
+/* one panel; @y: of its first row; @tokens: a constant */
+KERN_INLINE void few_tokens(enum kern_type type, const uint8_t *panel, uint32_t blocks,
+			    const uint8_t *act, size_t stride, int tokens, float *y,
+			    size_t y_stride, __mmask16 rows)
+{
+	__m512 acc[PANEL_BLOCKS][1][TILE_TOKENS];
+
+#pragma GCC unroll 8
+	for (int b = 0; b < PANEL_BLOCKS; b++)
+#pragma GCC unroll 8
+		for (int t = 0; t < tokens; t++)
+			acc[b][0][t] = _mm512_setzero_ps();
+	for (; blocks >= PANEL_BLOCKS; blocks -= PANEL_BLOCKS) {
+		few_chunk(type, acc, panel, PANEL_BLOCKS, act, stride, tokens);
+		panel += panel_chunk_bytes(type, PANEL_BLOCKS);
+		act += sizeof(struct act_plain);
+	}
+	if (blocks && !type_is_super(type))
+		few_chunk(type, acc, panel, blocks, act, stride, tokens);
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++)
+		_mm512_mask_storeu_ps(y + (size_t)t * y_stride, rows, few_reduce(acc, t));
+}
+
+/* ---- many tokens ---- */
+
+/** struct unpacked - a block of a panel in memory; @m only where its type has it */
+struct unpacked {
+	__m512i q[8];
+	__m512 d;
+	__m512 m;
+};
+
+KERN_INLINE uint32_t unpacked_bytes(enum kern_type type)
+{
+	return panel_has_m(type) ? sizeof(struct unpacked) : offsetof(struct unpacked, m);
+}
+
+KERN_INLINE struct unpacked *unpacked_at(enum kern_type type, const void *blocks, size_t i)
+{
+	return (struct unpacked *)((uint8_t *)(uintptr_t)blocks + i * unpacked_bytes(type));
+}
+
+/* how many of so many blocks are the @lane-th of their chunk */
+KERN_INLINE uint32_t lane_blocks(uint32_t blocks, uint32_t lane)
+{
+	return (blocks + PANEL_BLOCKS - 1 - lane) / PANEL_BLOCKS;
+}
+
+/* a panel into @to: all first blocks of chunks, all second ones, ... */
+KERN_INLINE void unpack_panel(enum kern_type type, void *to, const uint8_t *panel, uint32_t blocks)
+{
+	uint32_t first[PANEL_BLOCKS], n;
+
+	first[0] = 0;
+	for (uint32_t b = 1; b < PANEL_BLOCKS; b++)
+		first[b] = first[b - 1] + lane_blocks(blocks, b - 1);
+	for (uint32_t c = 0; c * PANEL_BLOCKS < blocks; c++) {
+		const uint8_t *quants;
+		struct panel_scales s;
+
+		n = blocks - c * PANEL_BLOCKS;
+		if (type_is_super(type) || n > PANEL_BLOCKS)
+			n = PANEL_BLOCKS;
+		quants = panel + panel_scale_bytes(type, n);
+		panel_scales_load(type, &s, panel, n);
+		for (uint32_t b = 0; b < n; b++) {
+			struct unpacked *u = unpacked_at(type, to, first[b] + c);
+
+			panel_quants(type, u->q, quants + b * panel_quant_bytes(type));
+			u->d = s.d[b];
+			if (panel_has_m(type))
+				u->m = s.m[b];
+		}
+		panel += panel_chunk_bytes(type, n);
+	}
+}
+
+/*
+ * One lane of cpu.h of the outputs of @panels panels and @tokens tokens, both constants, from @count
+ * blocks of each panel; panels are @distance blocks apart.
+ */
+KERN_INLINE void tile_lane(enum kern_type type, __m512 acc[][TILE_TOKENS], const void *blocks,
+			   size_t distance, uint32_t count, const uint8_t *act, size_t stride,
+			   uint32_t lane, int panels, int tokens)
+{
+	const struct act_plain *a[TILE_TOKENS];
+
+	for (int p = 0; p < panels; p++)
+		for (int t = 0; t < tokens; t++)
+			acc[p][t] = _mm512_setzero_ps();
+	for (uint32_t i = 0; i < count; i++) {
+		struct tile_block w[TILE_PANELS];
+
+		acts_at(a, act, stride, i, tokens);
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++) {
+			const struct unpacked *u = unpacked_at(type, blocks, i + p * distance);
+
+			w[p] = (struct tile_block){u->q, u->d, panel_has_m(type) ? u->m : u->d};
+		}
+		block_apply(type, acc, w, a, lane, panels, tokens);
+	}
+}
+
+/* the lanes in the order in which they are added: 0 + 4, 2 + 6, the sum of those, ... */
+KERN_INLINE void tile(enum kern_type type, const void *unpacked, uint32_t blocks,
+		      const uint8_t *act, size_t stride, int panels, int tokens, float *y,
+		      size_t y_stride, const __mmask16 rows[])
+{
+	static const uint8_t order[PANEL_BLOCKS] = {0, 4, 2, 6, 1, 5, 3, 7};
+	__m512 acc[TILE_PANELS][TILE_TOKENS], waiting[3][TILE_PANELS][TILE_TOKENS];
+
+	for (uint32_t i = 0; i < PANEL_BLOCKS; i++) {
+		const uint32_t lane = order[i];
+		uint32_t first = 0, depth = 0;
+
+		for (uint32_t b = 0; b < lane; b++)
+			first += lane_blocks(blocks, b);
+		tile_lane(type, acc, unpacked_at(type, unpacked, first), blocks,
+			  lane_blocks(blocks, lane), act, stride, lane, panels, tokens);
+		for (; i >> depth & 1; depth++)
+			for (int p = 0; p < panels; p++)
+				for (int t = 0; t < tokens; t++)
+					acc[p][t] = _mm512_add_ps(waiting[depth][p][t], acc[p][t]);
+		for (int p = 0; p < panels && depth < 3; p++)
+			for (int t = 0; t < tokens; t++)
+				waiting[depth][p][t] = acc[p][t];
+	}
+	for (int p = 0; p < panels; p++)
+		for (int t = 0; t < tokens; t++)
+			_mm512_mask_storeu_ps(y + (size_t)t * y_stride + p * KERN_PANEL_ROWS,
+					      rows[p], acc[p][t]);
+}
+
+KERN_INLINE void many_tokens(enum kern_type type, const void *unpacked, uint32_t blocks,
+			     const uint8_t *act, size_t stride, uint32_t tokens, int panels,
+			     float *y, size_t y_stride, const __mmask16 rows[])
+{
+	const uint32_t wide = panels == 1 ? TILE_TOKENS : TILE_TOKENS / 2;
+	uint32_t t = 0;
+
+	for (; t + wide <= tokens; t += wide)
+		tile(type, unpacked, blocks, act + t * stride, stride, panels, (int)wide,
+		     y + t * y_stride, y_stride, rows);
+	for (; t < tokens; t++)
+		tile(type, unpacked, blocks, act + t * stride, stride, panels, 1, y + t * y_stride,
+		     y_stride, rows);
+}
+
+/* ---- matrices ---- */
+
+/* which of the 16 rows from @row on lie in [begin, end) */
+KERN_INLINE __mmask16 panel_rows(uint32_t row, uint32_t begin, uint32_t end)
+{
+	uint32_t mask = low_mask(end - row);
+
+	if (begin > row)
+		mask &= ~low_mask(begin - row);
+	return (__mmask16)mask;
+}
+
+KERN_INLINE const uint8_t *panel_at(const struct kern_weights *w, uint32_t row)
+{
+	return (const uint8_t *)w->data + row * w->row_bytes;
+}
+
+KERN_INLINE void mul_few(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			 uint32_t end, const uint8_t *act, size_t stride, uint32_t tokens,
+			 float *y, size_t y_stride)
+{
+	const uint32_t blocks = w->cols / 32;
+
+	for (uint32_t row = begin / 16 * 16; row < end; row += 16) {
+		const __mmask16 rows = panel_rows(row, begin, end);
+		uint32_t t = 0;
+
+		for (; t + FEW_TOKENS <= tokens; t += FEW_TOKENS)
+			few_tokens(type, panel_at(w, row), blocks, act + t * stride, stride,
+				   FEW_TOKENS, y + t * y_stride + row, y_stride, rows);
+		for (; t < tokens; t++)
+			few_tokens(type, panel_at(w, row), blocks, act + t * stride, stride, 1,
+				   y + t * y_stride + row, y_stride, rows);
+	}
+}
+
+KERN_INLINE void mul_many(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			  uint32_t end, const uint8_t *act, size_t stride, uint32_t tokens,
+			  float *y, size_t y_stride)
+{
+	const uint32_t blocks = w->cols / 32;
+	const bool both = (size_t)blocks * 2 * unpacked_bytes(type) <= UNPACKED_BYTES;
+	__m512i unpacked[UNPACKED_BYTES / sizeof(__m512i)];
+
+	for (uint32_t row = begin / 16 * 16, panels; row < end; row += 16 * panels) {
+		__mmask16 rows[TILE_PANELS];
+
+		panels = both && row + 16 < end ? 2 : 1;
+		for (uint32_t p = 0; p < panels; p++) {
+			rows[p] = panel_rows(row + 16 * p, begin, end);
+			unpack_panel(type, unpacked_at(type, unpacked, (size_t)p * blocks),
+				     panel_at(w, row + 16 * p), blocks);
+		}
+		if (panels == 2)
+			many_tokens(type, unpacked, blocks, act, stride, tokens, 2, y + row,
+				    y_stride, rows);
+		else
+			many_tokens(type, unpacked, blocks, act, stride, tokens, 1, y + row,
+				    y_stride, rows);
+	}
+}
+
+KERN_INLINE void mul_panels(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			    uint32_t end, const uint8_t *act, size_t stride, uint32_t tokens,
+			    float *y, size_t y_stride)
+{
+	if (tokens > FEW_TOKENS &&
+	    (size_t)(w->cols / 32) * unpacked_bytes(type) <= UNPACKED_BYTES)
+		mul_many(type, w, begin, end, act, stride, tokens, y, y_stride);
+	else
+		mul_few(type, w, begin, end, act, stride, tokens, y, y_stride);
+}
+
+#define KERN_DEFINE_MUL_PANEL(lower, upper)                                                        \
+	void kern_mul_panel_##lower##_avx512vnni(                                                  \
+		const struct kern_weights *w, uint32_t row_begin, uint32_t row_end,                \
+		const void *act, size_t act_stride, uint32_t tokens, float *y, size_t y_stride)    \
+	{                                                                                          \
+		mul_panels(KERN_##upper, w, row_begin, row_end, act, act_stride, tokens, y,        \
+			   y_stride);                                                              \
+	}
+
+#endif /* LLMOS_KERNELS_MUL_PANEL_AVX512VNNI_H */
