@@ -47,7 +47,7 @@
 
 #define KERN_PANEL_ROWS		16
 #define KERN_PANEL_BLOCKS	8	/* of 32 columns, of a chunk at most */
-#define KERN_PANEL_VERSION	1	/* of the layout; whoever keeps panels keeps this with them */
+#define KERN_PANEL_VERSION	1	/* of the layout: kept with panels that are kept */
 
 /**
  * struct act_plain - eight blocks of 32 activations of one token, as in struct act8 but for their

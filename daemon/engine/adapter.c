@@ -76,10 +76,8 @@ static int adapting_reserve(struct engine_model *model, const struct lora *lora)
 
 		if (!pair->a.w.rows)
 			continue;
-		a.act_bytes = MAX(a.act_bytes,
-				  scratch_act_stride(ops, pair->a.type, pair->a.w.cols));
-		a.packed_bytes = MAX(a.packed_bytes,
-				     scratch_act_stride(ops, pair->b.type, pair->b.w.cols));
+		a.act_bytes = MAX(a.act_bytes, scratch_act_stride(ops, &pair->a));
+		a.packed_bytes = MAX(a.packed_bytes, scratch_act_stride(ops, &pair->b));
 	}
 	if (model->adapting.memory && a.act_bytes == model->adapting.act_bytes &&
 	    a.packed_bytes == model->adapting.packed_bytes &&

@@ -6,6 +6,7 @@
 #include "engine/adapter.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
+#include "engine/pack.h"
 #include "engine/prefix.h"
 #include "engine/rope.h"
 #include "engine/scratch.h"
@@ -55,6 +56,7 @@ struct engine_model {
 	struct tokenizer *tokenizer;
 	enum chat_template chat;
 	struct model *model;
+	struct pack pack;
 	struct rope ropes[2];		/* the second one of layers with a window */
 	uint32_t context;		/* tokens of a sequence at most */
 	uint32_t seq_pages_max;

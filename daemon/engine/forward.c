@@ -6,6 +6,7 @@
  * so that neither the number of members nor the other tokens of the step can change a bit of it.
  */
 #include "engine/forward_internal.h"
+#include "kernels/panel.h"
 
 /* below this, waking the others takes longer than what they would save */
 #define TEAM_WORK_MIN	400000		/* multiplications */
@@ -21,8 +22,11 @@ static void embed(struct pass *p)
 		const struct step_token *t = &s->tokens[i];
 		float *x = s->x + i * s->width_stride;
 
-		p->ops->dequant_row[e->type](x, (const char *)e->w.data + t->id * e->w.row_bytes,
-					     e->w.cols);
+		if (e->is_packed)
+			kern_panel_dequant_row(e->type, x, &e->w, t->id);
+		else
+			p->ops->dequant_row[e->type](
+				x, (const char *)e->w.data + t->id * e->w.row_bytes, e->w.cols);
 		if (m->hparams.embedding_scale != 1)
 			for (uint32_t j = 0; j < e->w.cols; j++)
 				x[j] *= m->hparams.embedding_scale;

@@ -15,9 +15,9 @@
 static bool same_form(const struct pass *p, const struct model_matrix *a,
 		      const struct model_matrix *b)
 {
-	return a->type == b->type ||
-		(p->ops->matmul[a->type].pack == p->ops->matmul[b->type].pack &&
-		 p->ops->matmul[a->type].act_bytes == p->ops->matmul[b->type].act_bytes);
+	const struct kern_matmul *x = matrix_kernel(p->ops, a), *y = matrix_kernel(p->ops, b);
+
+	return x->pack == y->pack && x->act_bytes == y->act_bytes;
 }
 
 void pass_norm(const struct pass *p, const struct model_norm *norm, float *y, const float *x)
@@ -44,7 +44,7 @@ static void pack_row(const struct pass *p, const struct packing *what, uint32_t 
 	}
 	for (uint32_t i = 0; i < count; i++)
 		if (!i || acts->data[i] != acts->data[i - 1])
-			p->ops->matmul[matrices[i]->type].pack(
+			matrix_kernel(p->ops, matrices[i])->pack(
 				(char *)acts->data[i] + row * acts->stride[i], x, cols);
 }
 
@@ -59,7 +59,7 @@ static struct acts place(const struct pass *p, const struct act_buffer *buffer,
 
 		acts.data[i] = i && same_form(p, m, matrices[i - 1]) ? acts.data[i - 1]
 								     : buffer->form[i];
-		acts.stride[i] = scratch_act_stride(p->ops, m->type, m->w.cols);
+		acts.stride[i] = scratch_act_stride(p->ops, m);
 	}
 	return acts;
 }
@@ -104,7 +104,7 @@ struct chunks pass_chunks(const struct pass *p, const struct model_matrix *m, ui
 void pass_mul(const struct pass *p, const struct model_matrix *m, const struct product *what,
 	      uint32_t begin, uint32_t end)
 {
-	const struct kern_matmul *matmul = &p->ops->matmul[m->type];
+	const struct kern_matmul *matmul = matrix_kernel(p->ops, m);
 	const uint32_t tokens = (uint32_t)MAX(ACT_TOKENS, ACT_BYTES / what->stride);
 
 	for (uint32_t t = 0; t < what->rows; t += tokens)

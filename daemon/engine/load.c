@@ -7,6 +7,8 @@
 #include "model/hub.h"
 
 #define MEMORY_SHARE	4	/* of the memory there is, the cache takes this part at most */
+#define PACK_SHARE_PARTS 3	/* and packed weights three */
+#define PACK_SHARE_OF	4
 
 static bool kv_is_f16(const struct engine_model *m)
 {
@@ -170,6 +172,27 @@ static int load_scratch(struct engine_model *m, struct error *error)
 	return 0;
 }
 
+/*
+ * load_pack() - weights that are multiplied faster in panels, unless that would take most of the
+ * memory there is: pages of the file can be given back and read again
+ */
+static int load_pack(struct engine_model *m, struct error *error)
+{
+	int r;
+
+	r = pack_plan(&m->pack, m->model, m->engine->ops);
+	if (r < 0)
+		return error_set(error, -ENOMEM, "model: can't take memory for its weights: %s",
+				 strerror(-r));
+	if (!m->pack.bytes || m->pack.bytes / PACK_SHARE_PARTS > memory_limit() / PACK_SHARE_OF)
+		return 0;
+	if (pack_alloc(&m->pack) < 0)
+		return 0;
+	pack_fill(&m->pack, m->engine->threads, m->gguf);
+	pack_apply(&m->pack, m->model);
+	return 0;
+}
+
 int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
 		      struct error *error)
 {
@@ -184,6 +207,8 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 		r = model_new(&m->model, m->gguf, error);
 	if (r >= 0)
 		r = load_tokenizer(m, error);
+	if (r >= 0)
+		r = load_pack(m, error);
 	if (r >= 0)
 		r = load_cache(m, error);
 	if (r >= 0)
@@ -215,6 +240,7 @@ void engine_model_free(struct engine_model *m)
 	kv_close(&m->kv);
 	tok_free(m->tokenizer);
 	model_free(m->model);
+	pack_close(&m->pack);
 	gguf_free(m->gguf);
 	free(m);
 }
@@ -247,8 +273,9 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;
-	ret->memory_bytes = m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes +
-		prefix_bytes(&m->prefix) +
+	/* panels stand in for pages of the file: what counts is by how much they are more */
+	ret->memory_bytes = (m->pack.base ? m->pack.bytes - m->pack.source_bytes : 0) +
+		m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes + prefix_bytes(&m->prefix) +
 		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +
 		m->engine->config.max_seqs *
 			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));

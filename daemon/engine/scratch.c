@@ -42,9 +42,11 @@ static size_t float_stride(uint32_t elems)
 	return (elems + line - 1) / line * line;
 }
 
-size_t scratch_act_stride(const struct kern_ops *ops, enum kern_type type, uint32_t cols)
+size_t scratch_act_stride(const struct kern_ops *ops, const struct model_matrix *m)
 {
-	return (ops->matmul[type].act_bytes(cols) + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN;
+	const size_t bytes = matrix_kernel(ops, m)->act_bytes(m->w.cols);
+
+	return (bytes + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN;
 }
 
 /** struct act_need - bytes of one form: for a whole step, and for a member */
@@ -60,7 +62,7 @@ static void act_need_matrix(struct act_need *need, const struct scratch_config *
 
 	if (!m->w.rows)
 		return;
-	stride = scratch_act_stride(c->ops, m->type, m->w.cols);
+	stride = scratch_act_stride(c->ops, m);
 	own = stride * MAX(1U, ACT_OWN_ELEMS / m->w.cols);
 	need->shared = MAX(need->shared, stride * rows);
 	need->own = MAX(need->own, own);

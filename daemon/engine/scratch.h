@@ -116,8 +116,15 @@ struct scratch {
 	struct scratch_member *members;
 };
 
-/** scratch_act_stride() - distance of packed rows of @cols activations for one type of weights */
-size_t scratch_act_stride(const struct kern_ops *ops, enum kern_type type, uint32_t cols);
+/** matrix_kernel() - what multiplies by a matrix */
+static inline const struct kern_matmul *matrix_kernel(const struct kern_ops *ops,
+						      const struct model_matrix *m)
+{
+	return m->is_packed ? &ops->panel[m->type] : &ops->matmul[m->type];
+}
+
+/** scratch_act_stride() - distance of packed rows of activations for a matrix */
+size_t scratch_act_stride(const struct kern_ops *ops, const struct model_matrix *m);
 
 int scratch_open(struct scratch *scratch, const struct scratch_config *config);
 void scratch_close(struct scratch *scratch);

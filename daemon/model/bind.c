@@ -124,6 +124,7 @@ static int bind_rows(struct binder *b, const char *name, const struct bind_part 
 				 "model: tensor '%s' has %zu bytes for %" PRIu64 " rows of %u", name,
 				 t->size_bytes, all, cols);
 	ret->type = t->type;
+	ret->is_packed = false;
 	ret->w = (struct kern_weights){
 		.data = (const char *)t->data + part->begin * row_bytes, .row_bytes = row_bytes,
 		.rows = part->rows, .cols = cols,

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "model/gguf_build.h"
 #include "model/gguf_internal.h"
@@ -90,6 +91,17 @@ bool gguf_has(const struct gguf *gguf, uintptr_t address)
 		if (mapped_has(&gguf->files[i], address))
 			return true;
 	return false;
+}
+
+void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+	const uintptr_t end = ((uintptr_t)data + size_bytes) / page * page;
+
+	/* memory that is no file's would be lost */
+	if (begin < end && gguf_has(gguf, begin) && gguf_has(gguf, end - 1))
+		(void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 size_t gguf_tensor_count(const struct gguf *gguf)

@@ -63,6 +63,12 @@ DEFINE_CLEANUP(struct gguf *, gguf_free);
 size_t gguf_size_bytes(const struct gguf *gguf);
 /** gguf_has() - does this address lie in a file that it maps? Safe in a signal handler. */
 bool gguf_has(const struct gguf *gguf, uintptr_t address);
+/**
+ * gguf_drop() - these bytes of a tensor will hardly be read again: their pages need not stay mapped
+ *
+ * Whole pages in between alone; they come back by themselves. Nothing where it maps no file.
+ */
+void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes);
 size_t gguf_tensor_count(const struct gguf *gguf);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index);
 /** gguf_tensor_find() - by name, NULL if there is none; O(1) */

@@ -2,8 +2,9 @@
 /*
  * A model as a GGUF file describes it: what its architecture computes, as data, its sizes, and its
  * weights bound by name, every shape checked against them. Weights stay in the file's mapping; only
- * vectors that are not float32 there (some norms and biases) are copies. A struct model is
- * immutable after model_new() and must not outlive its file.
+ * vectors that are not float32 there (some norms and biases) are copies, until whoever loads it
+ * puts packed ones in their place. A struct model is immutable from then on and must not outlive
+ * its file.
  */
 #ifndef LLMOS_MODEL_MODEL_H
 #define LLMOS_MODEL_MODEL_H
@@ -140,9 +141,13 @@ struct model_hparams {
 	struct model_experts experts;
 };
 
-/** struct model_matrix - weights of one type, and what is added to each output (NULL: nothing) */
+/**
+ * struct model_matrix - weights of one type, and what is added to each output (NULL: nothing)
+ * @is_packed: they are panels (kernels/panel.h) and not in the file
+ */
 struct model_matrix {
 	enum kern_type type;
+	bool is_packed;
 	struct kern_weights w;
 	const float *bias;		/* (w.rows) */
 };

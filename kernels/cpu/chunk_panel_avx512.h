@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a chunk of a panel holds (panel.h), in registers: scales as float32 and quants as bytes, lane
- * r of each vector row r's. For a type that is known when this is compiled.
+ * What a chunk of a panel holds (panel.h), in registers: scales as float32 and quants as bytes,
+ * lane r of each vector row r's. For a type that is known when this is compiled.
  */
 #ifndef LLMOS_KERNELS_CHUNK_PANEL_AVX512_H
 #define LLMOS_KERNELS_CHUNK_PANEL_AVX512_H

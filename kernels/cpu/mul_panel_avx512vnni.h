@@ -47,8 +47,9 @@ struct tile_block {
 };
 
 /*
- * acc plus groups of block @b of @panels panels and @tokens tokens, both constants; @part: 0: of the
- * block, 1 and 2: of its halves, whose scale is @m. Each vector is loaded once for the whole tile.
+ * acc plus groups of block @b of @panels panels and @tokens tokens, both constants; @part: 0: of
+ * the block, 1: of its first half, 2: of the second, whose scale is @m. Each vector is loaded once
+ * for the whole tile.
  */
 KERN_INLINE void block_add(enum kern_type type, __m512 acc[][TILE_TOKENS],
 			   const struct tile_block w[], const struct act_plain *const a[],
@@ -237,8 +238,8 @@ KERN_INLINE void unpack_panel(enum kern_type type, void *to, const uint8_t *pane
 }
 
 /*
- * One lane of cpu.h of the outputs of @panels panels and @tokens tokens, both constants, from @count
- * blocks of each panel; panels are @distance blocks apart.
+ * One lane of cpu.h of the outputs of @panels panels and @tokens tokens, both constants, from
+ * @count blocks of each panel; panels are @distance blocks apart.
  */
 KERN_INLINE void tile_lane(enum kern_type type, __m512 acc[][TILE_TOKENS], const void *blocks,
 			   size_t distance, uint32_t count, const uint8_t *act, size_t stride,

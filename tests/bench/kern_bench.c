@@ -7,7 +7,8 @@
  *   kern_bench [-r ROUNDS] [-m MiB of weights] [-c COLUMNS] [FILTER]	only lines that contain FILTER
  *
  * "decode" streams weights that no second-level cache holds, for one token; "prefill" multiplies
- * them with 64 tokens; "decode-p" and "prefill-p" the same of panels. "read" is the plain sum of the same bytes, what memory gives at best here.
+ * them with 64 tokens; "decode-p" and "prefill-p" the same of panels. "read" is the plain sum of the
+ * same bytes, what memory gives at best here.
  */
 #include <errno.h>
 #include <math.h>

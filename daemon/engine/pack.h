@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packed weights of a model: what the table of operations multiplies faster in panels than as rows
+ * in the file (kernels/panel.h) is packed once, when the model is loaded, and stands in for the
+ * file from then on. Results are the same bits. Matrices are laid out in the order in which a step
+ * needs them; what can't be packed stays in the file. All of it belongs to the thread that loads.
+ */
+#ifndef LLMOS_ENGINE_PACK_H
+#define LLMOS_ENGINE_PACK_H
+
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+struct gguf;
+struct threads;
+
+/** struct pack_item - a matrix, and where its panels go */
+struct pack_item {
+	struct model_matrix *matrix;
+	size_t offset;
+};
+
+/**
+ * struct pack - the packed weights of one model
+ * @items: (count), in the order of their offsets
+ * @bytes: of all panels
+ * @source_bytes: of the rows that they stand in for
+ * @base: the panels; NULL: none
+ */
+struct pack {
+	struct pack_item *items;
+	size_t count;
+	size_t bytes;
+	size_t source_bytes;
+	uint8_t *base;
+};
+
+/**
+ * pack_plan() - lay out what @ops takes in panels
+ *
+ * Return: 0, also where that is nothing (@bytes is 0); -ENOMEM; -EOVERFLOW more bytes than there
+ * can be. pack_close() in any case.
+ */
+int pack_plan(struct pack *pack, struct model *model, const struct kern_ops *ops);
+/** pack_alloc() - memory for the panels; -ENOMEM */
+int pack_alloc(struct pack *pack);
+/**
+ * pack_fill() - pack every matrix into @base, and give pages of the file back as they were read
+ * @gguf: whose tensors they are
+ */
+void pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf);
+/** pack_apply() - @model multiplies by the panels in @base from now on; it must not outlive them */
+void pack_apply(struct pack *pack, struct model *model);
+void pack_close(struct pack *pack);
+
+#endif /* LLMOS_ENGINE_PACK_H */
