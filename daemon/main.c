@@ -58,6 +58,7 @@ static const char usage[] =
 	"Serve the language models of a folder to the processes of this machine.\n"
 	"\n"
 	"  --models=DIR         folder of the models (/var/lib/llmos/models)\n"
+	"  --adapters=DIR       folder of the adapters (adapters in that of the models)\n"
 	"  --listen=unix:PATH   serve on this Unix socket (may be given again)\n"
 	"  --device=PATH        serve /dev/llm through this device; auto, none\n"
 	"  --default-model=NAME model of requests that name none\n"
@@ -87,6 +88,7 @@ enum { OPTION_KEY = 1, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION };
 
 static const struct option options[] = {
 	{ "models", required_argument, NULL, OPTION_KEY },
+	{ "adapters", required_argument, NULL, OPTION_KEY },
 	{ "listen", required_argument, NULL, OPTION_KEY },
 	{ "device", required_argument, NULL, OPTION_KEY },
 	{ "default-model", required_argument, NULL, OPTION_KEY },
@@ -502,6 +504,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 		.draft_tokens = config->draft_tokens,
 		.model_memory = config->model_memory,
 		.models = config->models,
+		.adapters = *config->adapters ? config->adapters : NULL,
 		.default_model = config->default_model,
 		.busy = notify_busy,
 	};

@@ -29,6 +29,7 @@ static const struct config_key {
 	const char *choices;
 } config_keys[] = {
 	{ .name = "models", .offset = offsetof(struct config, models) },
+	{ .name = "adapters", .offset = offsetof(struct config, adapters) },
 	{ .name = "default_model", .offset = offsetof(struct config, default_model) },
 	{ .name = "device", .offset = offsetof(struct config, device) },
 	{ .name = "listen", .type = CONFIG_LISTEN },

@@ -15,6 +15,7 @@
 /**
  * struct config - each field is a key of the section [daemon]
  * @models: folder of the models
+ * @adapters: folder of the adapters, "": "adapters" in that of the models
  * @default_model: "": the only one, else the first by name
  * @device: "auto", "none", or a path
  * @listen: "unix:PATH", @listen_count of them
@@ -39,6 +40,7 @@
  */
 struct config {
 	char models[CONFIG_STRING_MAX];
+	char adapters[CONFIG_STRING_MAX];
 	char default_model[CONFIG_STRING_MAX];
 	char device[CONFIG_STRING_MAX];
 	char listen[CONFIG_LISTEN_MAX][CONFIG_STRING_MAX];

@@ -135,7 +135,27 @@ void engine_adapter_info(const struct engine_adapter *adapter, struct engine_ada
 		.memory_bytes = adapter->lora->bytes,
 		.rank = adapter->lora->rank,
 	};
+	snprintf(ret->arch, sizeof(ret->arch), "%s", adapter->model->model->hparams.arch);
 	snprintf(ret->weights, sizeof(ret->weights), "%s", adapter->lora->weights);
+}
+
+int engine_adapter_file_info(const char *path, struct engine_adapter_info *ret,
+			     struct error *error)
+{
+	struct lora_info info;
+	int r = lora_read_info(&info, path, error);
+
+	if (r < 0)
+		return r;
+	*ret = (struct engine_adapter_info){ .parameters = info.parameters, .rank = info.rank };
+	snprintf(ret->arch, sizeof(ret->arch), "%s", info.arch);
+	snprintf(ret->weights, sizeof(ret->weights), "%s", info.weights);
+	return 0;
+}
+
+int engine_adapter_file_open(const char *path, struct gguf **ret, struct error *error)
+{
+	return lora_read_keys(ret, path, error);
 }
 
 struct engine_adapter_key engine_adapter_key(const struct engine_adapter_use *use)

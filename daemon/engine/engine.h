@@ -132,18 +132,26 @@ DEFINE_CLEANUP(struct engine_adapter *, engine_adapter_free);
 
 /**
  * struct engine_adapter_info - facts about an adapter
- * @id: of it, and of no other one that this engine has ever loaded; not 0
- * @memory_bytes: that it takes
+ * @id: of it, and of no other one that this engine has ever loaded; 0: it is not loaded
+ * @memory_bytes: that it takes, 0 unless it is loaded
+ * @rank: the largest of its matrices
+ * @arch: of the models that it is for; "": the file does not say
  */
 struct engine_adapter_info {
 	uint64_t id;
 	uint64_t parameters;
 	uint64_t memory_bytes;
 	uint32_t rank;
+	char arch[32];
 	char weights[16];
 };
 
 void engine_adapter_info(const struct engine_adapter *adapter, struct engine_adapter_info *ret);
+/** engine_adapter_file_info() - the same of a file or folder, as far as it says; 0 or as load */
+int engine_adapter_file_info(const char *path, struct engine_adapter_info *ret,
+			     struct error *error);
+/** engine_adapter_file_open() - its keys; 0 or as load */
+int engine_adapter_file_open(const char *path, struct gguf **ret, struct error *error);
 
 /** struct engine_adapter_use - an adapter, and how much of it: 1: as it was trained */
 struct engine_adapter_use {

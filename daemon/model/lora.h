@@ -88,4 +88,7 @@ struct lora_info {
 /** lora_read_info() - whatever the file says; 0 or as lora_open() */
 int lora_read_info(struct lora_info *ret, const char *path, struct error *error);
 
+/** lora_read_keys() - an open file's keys, for show; of a folder, the settings that matter */
+int lora_read_keys(struct gguf **ret, const char *path, struct error *error);
+
 #endif /* LLMOS_MODEL_LORA_H */

@@ -107,3 +107,13 @@ int lora_read_info(struct lora_info *ret, const char *path, struct error *error)
 	snprintf(ret->weights, sizeof(ret->weights), "%s", kern_type_info(most)->name);
 	return 0;
 }
+
+int lora_read_keys(struct gguf **ret, const char *path, struct error *error)
+{
+	_cleanup_(lora_file_close) struct lora_file file = { 0 };
+	int r = open_any(&file, path, NULL, error);
+
+	if (r >= 0)
+		*ret = steal_ptr(file.gguf);
+	return r;
+}

@@ -258,6 +258,25 @@ static int open_weights(struct lora_file *file, const struct lora_peft *peft, co
 	return r < 0 ? error_set(error, r, "adapter: %s", strerror(-r)) : 0;
 }
 
+/* add_keys() - settings as the keys of a GGUF file, for who shows them; the scales are known */
+static int add_keys(struct gguf *gguf, const struct lora_peft *peft, struct error *error)
+{
+	const json_t *base = json_object_get(peft->json, "base_model_name_or_path");
+	int r;
+
+	r = gguf_add_string(gguf, "general.type", "adapter", 7);
+	if (r >= 0 && json_is_string(base))
+		r = gguf_add_string(gguf, "general.base_model.0.name", json_string_value(base),
+				    json_string_length(base));
+	if (r >= 0)
+		r = gguf_add_string(gguf, "adapter.type", "lora", 4);
+	if (r >= 0)
+		r = gguf_add_f32(gguf, "adapter.lora.alpha", (float)peft->alpha);
+	if (r >= 0)
+		r = gguf_add_bool(gguf, "adapter.lora.rank_stabilized", peft->is_root);
+	return r < 0 ? error_set(error, r, "adapter: %s", strerror(-r)) : 0;
+}
+
 int lora_peft_open(struct lora_file *ret, const char *folder, const char *arch,
 		   struct error *error)
 {
@@ -271,5 +290,7 @@ int lora_peft_open(struct lora_file *ret, const char *folder, const char *arch,
 	r = json_read(&json, folder, LORA_CONFIG, JSON_CONFIG_MAX, error);
 	if (r >= 0)
 		r = lora_peft_config(&peft, json, error);
+	if (r >= 0)
+		r = add_keys(ret->gguf, &peft, error);
 	return r < 0 ? r : open_weights(ret, &peft, folder, arch, error);
 }

@@ -262,7 +262,7 @@ static bool batch_may_unload(const struct sched *sched, const struct model *mode
 	return model->loaded;
 }
 
-/* the model that was idle longest makes way, for @model */
+/* the model or the adapter that was idle longest makes way, for @model */
 bool batch_make_room(void *arg, const struct model *model)
 {
 	struct model *other, *found = NULL;
@@ -273,6 +273,8 @@ bool batch_make_room(void *arg, const struct model *model)
 		if (other != model && batch_may_unload(sched, other) &&
 		    (!found || other->turn < found->turn))
 			found = other;
+	if (adapt_make_room(sched, found ? found->turn : UINT64_MAX))
+		return true;
 	if (!found)
 		return false;
 	/* who is paused is computed again when he goes on */
@@ -290,10 +292,11 @@ static int batch_load(struct sched *sched, struct job *job)
 	int r;
 
 	if (job->model->loaded)
-		return 0;
-	r = models_load(sched->models, job->model, &error);
-	if (!r)
+		r = 0;
+	else if (!(r = models_load(sched->models, job->model, &error)))
 		r = job_check_size(job, &error);
+	if (!r)
+		r = adapt_bind(sched, job, &error);
 	if (r < 0 && r != -EAGAIN)
 		job_fail(sched, job, r, &error);
 	return r;
@@ -318,6 +321,8 @@ void batch_admit(struct sched *sched)
 		if (r < 0)
 			continue;
 		r = batch_admit_one(sched, job);
+		if (r && job->state == JOB_WAITING)
+			adapt_unbind(job);
 		if (r >= 0) {
 			active += !r;
 		} else if (!batch_active(sched, job->model)) {
@@ -489,6 +494,8 @@ static unsigned int batch_form(struct sched *sched, struct model *model)
 			.count = job->planned,
 			.logits_from = row > length ? MIN(row - length, (size_t)job->planned) : 0,
 			.tentative = job->draft.count,
+			.adapters = job->uses,
+			.adapter_count = job->adapter_count,
 		};
 		sched->members[count++] = job;
 		/* whoever was next may have been put back */
@@ -502,6 +509,7 @@ static unsigned int batch_form(struct sched *sched, struct model *model)
 static void batch_begin(struct sched *sched, struct job *job, uint64_t now)
 {
 	job->turn = sched->turn;
+	adapt_used(job);
 	job->steps[job->step_count++ % JOB_STEPS_KEPT] = now;
 }
 

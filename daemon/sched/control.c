@@ -36,16 +36,33 @@ static int control_model(struct sched *sched, struct job *job, struct model *mod
 	return control_append(job, &record, record_model(&record, &info));
 }
 
+static int control_adapter(struct job *job, struct adapter *adapter)
+{
+	struct llm_model_info info;
+	struct bytes record = { 0 };
+
+	adapters_fill_info(adapter, &info);
+	return control_append(job, &record, record_model(&record, &info));
+}
+
 static int control_models(struct sched *sched, struct job *job, struct error *error)
 {
+	struct adapter *adapter;
 	struct model *model;
 	int r;
 
 	r = models_scan(sched->models, error);
+	if (!r)
+		r = adapters_scan(sched->adapters, error);
 	if (r < 0)
 		return r;
 	list_each(model, models_list(sched->models), link) {
 		r = control_model(sched, job, model);
+		if (r < 0)
+			return r;
+	}
+	list_each(adapter, adapters_list(sched->adapters), link) {
+		r = control_adapter(job, adapter);
 		if (r < 0)
 			return r;
 	}
@@ -66,12 +83,30 @@ static int control_find(struct sched *sched, struct job *job, struct error *erro
 	return r;
 }
 
+/* where no model has that name; -ENOENT: nor an adapter */
+static int control_show_adapter(struct sched *sched, struct job *job, struct error *error)
+{
+	struct adapter *adapter;
+	struct error why = { "" };
+	int r;
+
+	r = adapters_find(sched->adapters, job->event.model, &adapter, &why);
+	if (!r)
+		r = engine_adapter_file_open(adapter->path, &job->opened, &why);
+	/* what was said of the models stays */
+	if (r < 0)
+		return r == -ENOENT ? r : error_set(error, r, "%s", why.text);
+	return control_adapter(job, adapter);
+}
+
 /* the file stays open for this job, whatever becomes of the model meanwhile */
 static int control_show(struct sched *sched, struct job *job, struct error *error)
 {
 	int r;
 
 	r = control_find(sched, job, error);
+	if (r == -ENOENT && *job->event.model)
+		return control_show_adapter(sched, job, error);
 	if (!r)
 		r = model_file_open(&job->opened, job->model->path, error);
 	if (!r)

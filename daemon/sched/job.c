@@ -44,6 +44,7 @@ struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event
 void job_free(struct job *job)
 {
 	job_drop_seq(job);
+	adapt_release(job);
 	if (job->model)
 		job->model->users--;
 	list_remove(&job->link);
@@ -95,6 +96,7 @@ void job_set_model(struct job *job, struct model *model)
 
 void job_drop_seq(struct job *job)
 {
+	adapt_unbind(job);
 	if (!job->seq)
 		return;
 	engine_seq_free(job->seq);
@@ -308,6 +310,8 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 		r = options_read(&event, payload, &options, &skip, error);
 	event.payload_len -= skip;
 	if (!r)
+		r = adapt_find(sched, job, &options, error);
+	if (!r)
 		r = prompt_encode(job->model, &event, payload + skip, &job->tokens, &job->fresh,
 				  error);
 	if (!r && options.grammar)
@@ -362,7 +366,7 @@ static int job_begin_journal(struct job *job)
 {
 	struct journal head = {
 		.seed = job->params.seed,
-		.model_bytes = job->model->size_bytes,
+		.model_bytes = job->model->size_bytes + adapt_bytes(job),
 	};
 
 	if (job->ipc->max_journal_bytes < JOURNAL_HEADER_BYTES)
@@ -529,9 +533,9 @@ static int job_check_journal(const struct job *job, const struct journal *journa
 	uint32_t vocab = job->model->info.vocab;
 	size_t i;
 
-	if (journal->model_bytes != job->model->size_bytes)
-		return error_set(error, -ESTALE, "model '%s' was replaced during the answer",
-				 job->model->name);
+	if (journal->model_bytes != job->model->size_bytes + adapt_bytes(job))
+		return error_set(error, -ESTALE, "model '%s'%s was replaced during the answer",
+				 job->model->name, job->adapter_count ? " or its adapter" : "");
 	for (i = 0; i < journal->count; i++)
 		if (journal_id(journal, i) >= vocab)
 			return error_set(error, -ESTALE,

@@ -7,10 +7,12 @@
 #define LLMOS_SCHED_JOB_H
 
 #include "base/list.h"
+#include "sched/adapters.h"
 #include "sched/answer.h"
 #include "sched/constrain.h"
 #include "sched/draft.h"
 #include "sched/models.h"
+#include "sched/options.h"
 #include "sched/past.h"
 #include "sched/sched.h"
 #include "sched/session.h"
@@ -59,6 +61,9 @@ enum job_state {
  * @tokens: prompt and answer; those behind the sequence's length are yet to be fed
  * @prompt_count: of these, the prompt
  * @pushed: GENERATE: tokens of the answer spelled; SCORE: tokens reported
+ * @adapters: that are added to the model; bound while it has a sequence
+ * @adapter_count: number of them
+ * @uses: the same for the engine, while they are bound
  * @params: sampling
  * @fresh: the answer begins a text, and has no bytes yet
  * @constraint: what the answer is held to, or NULL
@@ -114,6 +119,13 @@ struct job {
 	struct tok_ids tokens;
 	size_t prompt_count;
 	size_t pushed;
+	struct {
+		struct adapter *adapter;
+		struct adapter_bound *bound;
+		int32_t scale;
+	} adapters[LLM_ADAPTERS_MAX];
+	unsigned int adapter_count;
+	struct engine_adapter_use uses[LLM_ADAPTERS_MAX];
 	struct sample_params params;
 	bool fresh;
 	struct constraint *constraint;
@@ -160,6 +172,7 @@ struct sched {
 	unsigned int draft_tokens;	/* guessed ahead for one job in one step at most */
 	struct engine *engine;
 	struct models *models;
+	struct adapters *adapters;
 	struct constrainer *constrainer;
 	struct sessions sessions;
 	struct ipc *ipcs[SCHED_IPCS_MAX];
@@ -236,6 +249,26 @@ int turn_begin(struct sched *sched, struct job *job, const struct past *past,
 	       struct error *error);
 /** turn_end() - it has ended well: make what its session's past grows by; 0 or -ENOMEM */
 int turn_end(struct job *job);
+
+/* adapt.c: adapters of a job */
+
+/** adapt_find() - those that its options name; 0, or why one can not be used */
+int adapt_find(struct sched *sched, struct job *job, const struct options *options,
+	       struct error *error);
+/** adapt_bind() - all of them in memory for its model, which is loaded; as adapter_bind() */
+int adapt_bind(struct sched *sched, struct job *job, struct error *error);
+/** adapt_unbind() - they may be unloaded again */
+void adapt_unbind(struct job *job);
+/** adapt_release() - it names none any more */
+void adapt_release(struct job *job);
+/** adapt_domain() - what of a domain it can reuse; false: nothing, they are not bound */
+bool adapt_domain(const struct job *job, struct engine_domain *domain);
+/** adapt_used() - it was in a step */
+void adapt_used(struct job *job);
+/** adapt_bytes() - of their files, which tells whether they are still the same */
+uint64_t adapt_bytes(const struct job *job);
+/** adapt_make_room() - unload the one that was idle longest, since before @turn; false: none was */
+bool adapt_make_room(struct sched *sched, uint64_t turn);
 
 /* charge.c: who pays for cache pages */
 

@@ -6,7 +6,7 @@
  *	__u32 magic		"LLMJ"
  *	__u32 version		JOURNAL_VERSION
  *	__u64 seed		that sampling uses, chosen by the server if the client gave 0
- *	__u64 model_bytes	size of the model's file
+ *	__u64 model_bytes	size of the model's file and those of its adapters
  *	char  model[64]		its name: the default may be another one tomorrow
  *	__u32 ids[]
  *

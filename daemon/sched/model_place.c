@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "model/hub.h"
 
 #define FILE_SUFFIX	".gguf"
 
@@ -46,19 +45,20 @@ static uint64_t changed_ns(const struct stat *st)
 
 /* ---- names ---- */
 
-static bool is_hub_folder(const char *directory, const char *entry)
+static bool is_hub_folder(const char *directory, const char *entry, const char *marker)
 {
 	_cleanup_free_ char *path = NULL;
 	struct stat st;
 
-	if (asprintf(&path, "%s/%s/" HUB_CONFIG, directory, entry) < 0) {
+	if (asprintf(&path, "%s/%s/%s", directory, entry, marker) < 0) {
 		path = NULL;
 		return false;
 	}
 	return !lstat(path, &st);
 }
 
-int model_place_name(const char *directory, const char *entry, char *name, size_t size)
+int model_place_name(const char *directory, const char *marker, const char *entry, char *name,
+		     size_t size)
 {
 	size_t len = strlen(entry);
 
@@ -66,7 +66,7 @@ int model_place_name(const char *directory, const char *entry, char *name, size_
 		return -ENOENT;
 	if (has_suffix(entry, FILE_SUFFIX))
 		len -= strlen(FILE_SUFFIX);
-	else if (!is_hub_folder(directory, entry))
+	else if (!is_hub_folder(directory, entry, marker))
 		return -ENOENT;
 	if (len >= size)
 		return -ENAMETOOLONG;
@@ -164,8 +164,8 @@ static int find_folder(const char *directory, const char *name, struct model_pla
 	return r;
 }
 
-int model_place_find(const char *directory, const char *name, struct model_place *ret,
-		     struct error *error)
+int model_place_find(const char *directory, const char *marker, const char *name,
+		     struct model_place *ret, struct error *error)
 {
 	_cleanup_free_ char *file = NULL, *path = NULL;
 	struct stat st;
@@ -179,7 +179,7 @@ int model_place_find(const char *directory, const char *name, struct model_place
 		path = NULL;
 		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
 	}
-	if (lstat(path, &st) < 0 && is_hub_folder(directory, name))
+	if (lstat(path, &st) < 0 && is_hub_folder(directory, name, marker))
 		return find_folder(directory, name, ret, error);
 	return find_file(directory, file, ret, error);
 }

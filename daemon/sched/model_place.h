@@ -2,7 +2,8 @@
 /*
  * Where a model lies: a file NAME.gguf in the models folder, or else a folder NAME with what a hub
  * has about it. Either must lie inside the models folder after all links, and so must each file of a
- * folder. Used by the scheduler's models alone.
+ * folder. Adapters lie in a folder of their own in the same way. Used by the scheduler's models and
+ * adapters alone.
  */
 #ifndef LLMOS_SCHED_MODEL_PLACE_H
 #define LLMOS_SCHED_MODEL_PLACE_H
@@ -23,19 +24,22 @@ struct model_place {
 
 /**
  * model_place_name() - the model that an entry of the models folder is, or is a part of
+ * @marker: the file that makes a folder a model, or an adapter
  *
  * Return: 0; -ENOENT it is none, -ENAMETOOLONG its name does not fit.
  */
-int model_place_name(const char *directory, const char *entry, char *name, size_t size);
+int model_place_name(const char *directory, const char *marker, const char *entry, char *name,
+		     size_t size);
 
 /**
  * model_place_find() - look for a model
  * @directory: the models folder, resolved
+ * @marker: as in model_place_name()
  *
  * Return: 0; -ENOENT nothing of this name, -EPERM it points out of the folder, -EBADMSG not a file,
  * -ENOMEM. What is known of it is in *ret all the same.
  */
-int model_place_find(const char *directory, const char *name, struct model_place *ret,
-		     struct error *error);
+int model_place_find(const char *directory, const char *marker, const char *name,
+		     struct model_place *ret, struct error *error);
 
 #endif /* LLMOS_SCHED_MODEL_PLACE_H */

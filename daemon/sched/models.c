@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "model/gguf.h"
 #include "model/hub.h"
+#include "sched/adapters.h"
 #include "sched/guard.h"
 #include "sched/model_place.h"
 
@@ -35,6 +36,8 @@ static void model_close(struct model *model)
 {
 	sampler_free(model->sampler);
 	gram_vocab_unref(model->vocab);
+	while (!list_empty(&model->adapters))
+		adapter_unload(list_first(&model->adapters, struct adapter_bound, model_link));
 	if (model->loaded) {
 		guard_remove(model->name);
 		engine_model_free(model->loaded);
@@ -88,6 +91,7 @@ static struct model *model_new(struct models *models, const char *name)
 	model = calloc(1, sizeof(*model));
 	if (!model)
 		return NULL;
+	list_init(&model->adapters);
 	snprintf(model->name, sizeof(model->name), "%s", name);
 	list_each(other, &models->list, link)
 		if (strcmp(other->name, name) > 0)
@@ -110,7 +114,7 @@ static int model_fail(struct model *model, int r, const struct error *why)
 /* the name of a model that an entry of the folder belongs to, "" if it is none */
 static void models_entry_name(struct models *models, const char *entry, char *name, size_t size)
 {
-	int r = model_place_name(models->directory, entry, name, size);
+	int r = model_place_name(models->directory, HUB_CONFIG, entry, name, size);
 
 	if (r < 0)
 		*name = '\0';
@@ -135,7 +139,7 @@ static void models_look(struct models *models, const char *name)
 	struct model *model;
 	int r;
 
-	r = model_place_find(models->directory, name, &place, &error);
+	r = model_place_find(models->directory, HUB_CONFIG, name, &place, &error);
 	model = model_get(models, name);
 	if (!model)
 		model = model_new(models, name);
@@ -416,13 +420,35 @@ void models_set_memory(struct models *models, uint64_t bytes, bool is_strict,
 
 static uint64_t models_memory(const struct models *models)
 {
+	const struct adapter_bound *bound;
 	const struct model *model;
 	uint64_t bytes = 0;
 
-	list_each(model, &models->list, link)
-		if (model->loaded)
-			bytes += model->size_bytes + model->memory_bytes;
+	list_each(model, &models->list, link) {
+		if (!model->loaded)
+			continue;
+		bytes += model->size_bytes + model->memory_bytes;
+		list_each(bound, &model->adapters, model_link)
+			bytes += bound->bytes;
+	}
 	return bytes;
+}
+
+int models_get_room_for(struct models *models, const struct model *model, uint64_t bytes,
+			uint64_t held)
+{
+	for (;;) {
+		const uint64_t used = models_memory(models);
+
+		if (!models->memory_max || used + bytes <= models->memory_max)
+			return 0;
+		if (models->make_room(models->room_arg, model))
+			continue;
+		/* others will end */
+		if (used > model->size_bytes + model->memory_bytes + held)
+			return -EAGAIN;
+		return models->is_strict ? -ENOMEM : 0;
+	}
 }
 
 /*
@@ -467,7 +493,7 @@ static int models_check_same(struct models *models, const struct model *model, s
 
 	if (!model->users)
 		return 0;
-	r = model_place_find(models->directory, model->name, &place, &why);
+	r = model_place_find(models->directory, HUB_CONFIG, model->name, &place, &why);
 	is_same = model_is_same(model, r, &place);
 	free(place.path);
 	if (is_same)

@@ -37,6 +37,7 @@ struct models;
  * @sampler: for its vocabulary, once loaded
  * @vocab: its tokens as a tree, once an answer was held to a grammar
  * @users: jobs that point here: what they look at stays as it is
+ * @adapters: those that are in memory for it, of struct adapter_bound
  * @turn: number of its last step: models take turns
  * @blocked: the round of admissions in which nobody more gets in
  * @pace: how fast its steps are, once loaded
@@ -62,6 +63,7 @@ struct model {
 	struct sampler *sampler;
 	struct gram_vocab *vocab;
 	unsigned int users;
+	struct list adapters;
 	uint64_t turn;
 	uint64_t blocked;
 	struct pace pace;
@@ -108,11 +110,20 @@ void models_unload(struct model *model);
 /**
  * models_set_memory() - all that are loaded may take so many bytes, their files included; 0: any
  * @is_strict: a model that is larger is refused, also when it is alone
- * @make_room: asked to unload another one than @model; false: none can be
+ * @make_room: asked to unload another one than @model, or an adapter; false: none can be
  * @arg: its first argument
  */
 void models_set_memory(struct models *models, uint64_t bytes, bool is_strict,
 		       bool (*make_room)(void *arg, const struct model *model), void *arg);
+/**
+ * models_get_room_for() - room for an adapter of a model that is loaded, beside all others
+ * @bytes: that it takes
+ * @held: by adapters that who asks has loaded for the same request
+ *
+ * Return: 0; -EAGAIN others have to end before, -ENOMEM there will never be.
+ */
+int models_get_room_for(struct models *models, const struct model *model, uint64_t bytes,
+			uint64_t held);
 /** models_vocab() - its tokens as a tree; its tokenizer must be there; 0 or -ENOMEM */
 int models_vocab(struct model *model, struct gram_vocab **ret);
 /** models_piece_max() - bytes of its longest token; its tokenizer must be there */

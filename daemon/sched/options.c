@@ -9,6 +9,31 @@ void options_clear(struct options *options)
 	*options = (struct options){ 0 };
 }
 
+static int options_add_adapter(struct options *options, const struct llm_event *event,
+			       const char *data, size_t len, struct error *error)
+{
+	struct option_adapter *adapter = &options->adapters[options->adapter_count];
+	struct llm_adapter head;
+	unsigned int i;
+
+	if (event->op != LLM_OP_GENERATE && event->op != LLM_OP_SCORE)
+		return error_set(error, -EINVAL, "adapters are for answers and scores only");
+	if (options->adapter_count == LLM_ADAPTERS_MAX)
+		return error_set(error, -E2BIG, "more than %d adapters", LLM_ADAPTERS_MAX);
+	if (len <= sizeof(head) || len - sizeof(head) >= sizeof(adapter->name) ||
+	    memchr(data + sizeof(head), '\0', len - sizeof(head)))
+		return error_set(error, -EINVAL, "an adapter's name is missing, or no name");
+	memcpy(&head, data, sizeof(head));
+	*adapter = (struct option_adapter){ .scale = head.scale };
+	memcpy(adapter->name, data + sizeof(head), len - sizeof(head));
+	for (i = 0; i < options->adapter_count; i++)
+		if (!strcmp(options->adapters[i].name, adapter->name))
+			return error_set(error, -EINVAL, "adapter '%s' is named twice",
+					 adapter->name);
+	options->adapter_count++;
+	return 0;
+}
+
 static int options_add(struct options *options, const struct llm_event *event,
 		       const struct llm_option *option, const char *data, struct error *error)
 {
@@ -30,6 +55,8 @@ static int options_add(struct options *options, const struct llm_event *event,
 		if (option->len)
 			return error_set(error, -EINVAL, "any JSON has no text");
 		return gram_new_json(&options->grammar, error);
+	case LLM_OPTION_ADAPTER:
+		return options_add_adapter(options, event, data, option->len, error);
 	default:
 		return error_set(error, -EINVAL, "unknown option %u", option->type);
 	}

@@ -15,9 +15,15 @@
 /**
  * struct options - of a request; all zero: none
  * @grammar: what the answer is held to, or NULL
+ * @adapters: that are added to the model: their names, and scales in millionths
  */
 struct options {
 	struct grammar *grammar;
+	struct option_adapter {
+		char name[LLM_MODEL_NAME_MAX];
+		int32_t scale;
+	} adapters[LLM_ADAPTERS_MAX];
+	unsigned int adapter_count;
 };
 
 /** options_clear() - free what it points at */

@@ -35,7 +35,7 @@ static bool reuse_domain(const struct job *job, struct engine_domain *ret)
 
 	if (event->flags & LLM_SUBMIT_SESSION) {
 		*ret = session_domain(job->line);
-		return job->line;
+		return job->line && adapt_domain(job, ret);
 	}
 	/* a broker that says nothing, and users whom this server's user namespace does not know */
 	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID)
@@ -45,7 +45,7 @@ static bool reuse_domain(const struct job *job, struct engine_domain *ret)
 		.group = event->domain_cgroup,
 		.user = event->domain_uid,
 	};
-	return true;
+	return adapt_domain(job, ret);
 }
 
 /* tokens of it that need no row of logits */
@@ -86,7 +86,8 @@ static bool reuse_same_domain(const struct job *a, const struct job *b)
 	struct engine_domain one, other;
 
 	return reuse_domain(a, &one) && reuse_domain(b, &other) && one.source == other.source &&
-	       one.group == other.group && one.user == other.user;
+	       one.group == other.group && one.user == other.user &&
+	       !memcmp(one.adapters, other.adapters, sizeof(one.adapters));
 }
 
 /* tokens with which both begin; 0: too few for one to wait for the other, or to give pages up */

@@ -362,6 +362,9 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 		       error);
 	if (r < 0)
 		return r;
+	r = adapters_new(&sched->adapters, config->adapters, config->models, sched->models, error);
+	if (r < 0)
+		return r;
 	models_set_busy(sched->models, config->busy);
 	models_set_memory(sched->models,
 			  config->model_memory ? config->model_memory :
@@ -420,6 +423,7 @@ void sched_free(struct sched *sched)
 			job_free(list_first(&sched->jobs[state], struct job, link));
 	constrainer_free(sched->constrainer);
 	sessions_free(&sched->sessions);
+	adapters_free(sched->adapters);
 	models_free(sched->models);
 	engine_free(sched->engine);
 	free(sched->items);

@@ -21,8 +21,9 @@ struct sched;
  *	batch_tokens of them take
  * @draft_tokens: of an answer, guessed ahead in one step at most, 0: none
  * @models: folder of the models
- * @model_memory: bytes that all loaded models may take, their files included; 0: three quarters of
- *	what there is, or more where one of them needs it
+ * @adapters: folder of the adapters; NULL: "adapters" in that of the models, if it is there
+ * @model_memory: bytes that all loaded models and adapters may take, their files included; 0: three
+ *	quarters of what there is, or more where one of them needs it
  * @default_model: "": the only one, else the first by name
  * @busy: told before a model is loaded, and after with NULL; may be NULL
  */
@@ -33,6 +34,7 @@ struct sched_config {
 	unsigned int draft_tokens;
 	uint64_t model_memory;
 	const char *models;
+	const char *adapters;
 	const char *default_model;
 	void (*busy)(const char *name);
 };

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "engine/engine.h"
@@ -299,8 +300,16 @@ struct engine_model {
 	float *logits;
 };
 
+struct engine_adapter {
+	struct engine_model *model;
+	uint64_t seed;
+	uint64_t id;
+	uint64_t bytes;
+};
+
 struct engine {
 	struct engine_config config;
+	uint64_t last_adapter;
 };
 
 int engine_new(struct engine **ret, const struct engine_config *config, struct error *error)
@@ -525,6 +534,8 @@ static bool kept_is_behind(const struct fake_kept *kept, const struct fake_kept 
 	       kept->domain.source == front->domain.source &&
 	       kept->domain.group == front->domain.group &&
 	       kept->domain.user == front->domain.user &&
+	       !memcmp(kept->domain.adapters, front->domain.adapters,
+		       sizeof(front->domain.adapters)) &&
 	       !memcmp(kept->tokens, front->tokens, front->length * sizeof(*front->tokens));
 }
 
@@ -608,6 +619,7 @@ static struct fake_kept *kept_find(const struct engine_model *model,
 
 		if (kept->is_kept && kept->domain.source == domain->source &&
 		    kept->domain.group == domain->group && kept->domain.user == domain->user &&
+		    !memcmp(kept->domain.adapters, domain->adapters, sizeof(domain->adapters)) &&
 		    kept->length == length &&
 		    !memcmp(kept->tokens, tokens, length * sizeof(*tokens)))
 			return (struct fake_kept *)kept;
@@ -741,6 +753,89 @@ void engine_prefix_clear(struct engine_model *model)
 		;
 }
 
+/* ---- adapters: "ADAPTER seed=5 bytes=100" ---- */
+
+static int adapter_read(struct engine_adapter *adapter, const char *path, struct error *error)
+{
+	unsigned long seed = 0, bytes = 0;
+	FILE *file = fopen(path, "r");
+	int n;
+
+	if (!file)
+		return error_set(error, -errno, "'%s': %s", path, strerror(errno));
+	n = fscanf(file, "ADAPTER seed=%lu bytes=%lu", &seed, &bytes);
+	fclose(file);
+	if (n != 2)
+		return error_set(error, -EBADMSG, "not an adapter");
+	*adapter = (struct engine_adapter){ .seed = seed, .bytes = bytes };
+	return 0;
+}
+
+int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,
+			struct error *error)
+{
+	struct engine_adapter adapter;
+	int r = adapter_read(&adapter, path, error);
+
+	if (r < 0)
+		return r;
+	adapter.model = model;
+	adapter.id = ++model->engine->last_adapter;
+	*ret = malloc(sizeof(**ret));
+	**ret = adapter;
+	fake_counts.adapters++;
+	fake_counts.adapter_loads++;
+	return 0;
+}
+
+void engine_adapter_free(struct engine_adapter *adapter)
+{
+	fake_counts.adapters -= adapter != NULL;
+	free(adapter);
+}
+
+static struct engine_adapter_info adapter_info(const struct engine_adapter *adapter)
+{
+	return (struct engine_adapter_info){
+		.id = adapter->id, .parameters = 34, .memory_bytes = adapter->bytes,
+		.rank = 8, .arch = "fake", .weights = "F16",
+	};
+}
+
+void engine_adapter_info(const struct engine_adapter *adapter, struct engine_adapter_info *ret)
+{
+	*ret = adapter_info(adapter);
+}
+
+int engine_adapter_file_info(const char *path, struct engine_adapter_info *ret,
+			     struct error *error)
+{
+	struct engine_adapter adapter;
+	int r = adapter_read(&adapter, path, error);
+
+	if (!r)
+		*ret = adapter_info(&adapter);
+	return r;
+}
+
+int engine_adapter_file_open(const char *path, struct gguf **ret, struct error *error)
+{
+	struct engine_adapter adapter;
+	int r = adapter_read(&adapter, path, error);
+
+	if (!r)
+		*ret = calloc(1, sizeof(**ret));
+	return r;
+}
+
+struct engine_adapter_key engine_adapter_key(const struct engine_adapter_use *use)
+{
+	struct engine_adapter_key key = { .id = use->adapter->id };
+
+	memcpy(&key.scale, &use->scale, sizeof(use->scale));
+	return key;
+}
+
 /* ---- steps ---- */
 
 static uint64_t mix(uint64_t h)
@@ -786,7 +881,22 @@ static bool item_is_good(const struct engine_model *model, const struct engine_i
 	for (i = 0; i < item->count; i++)
 		if (item->tokens[i] >= FAKE_VOCAB)
 			return false;
-	return true;
+	for (i = 0; i < item->adapter_count; i++)
+		if (item->adapters[i].adapter->model != model)
+			return false;
+	return item->adapter_count <= ENGINE_ADAPTERS_MAX;
+}
+
+/* what the adapters of an item make of its hashes; 0: there are none */
+static uint64_t adapted(const struct engine_item *item)
+{
+	uint64_t h = 0;
+	unsigned int i;
+
+	for (i = 0; i < item->adapter_count; i++)
+		h = mix(h + 977 * item->adapters[i].adapter->seed +
+			(uint64_t)(int64_t)(item->adapters[i].scale * 1000));
+	return h;
 }
 
 static void compute(unsigned int tokens)
@@ -841,7 +951,7 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 		for (n = 0; n < items[i].count; n++) {
 			uint64_t h = seq->length ? seq->hash[seq->length - 1] : 1;
 
-			h = mix(h * 31 + items[i].tokens[n] + 1);
+			h = mix(h * 31 + items[i].tokens[n] + 1) ^ adapted(&items[i]);
 			seq->hash[seq->length++] = h;
 			if (n < items[i].logits_from)
 				continue;
@@ -869,7 +979,7 @@ const char *fake_folder(void)
 
 void fake_model(const char *where, const char *name, const char *text)
 {
-	char path[256];
+	char path[512];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/%s", where, name);
@@ -878,17 +988,35 @@ void fake_model(const char *where, const char *name, const char *text)
 	fclose(file);
 }
 
-void fake_folder_remove(void)
+void fake_adapter(const char *where, const char *name, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/adapters", where);
+	mkdir(path, 0755);
+	fake_model(path, name, text);
+}
+
+static void folder_remove(const char *where)
 {
 	char path[512];
 	struct dirent *entry;
-	DIR *dir = opendir(folder);
+	DIR *dir = opendir(where);
 
 	while (dir && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		snprintf(path, sizeof(path), "%s/%s", where, entry->d_name);
 		unlink(path);
 	}
 	if (dir)
 		closedir(dir);
-	rmdir(folder);
+	rmdir(where);
+}
+
+void fake_folder_remove(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/adapters", folder);
+	folder_remove(path);
+	folder_remove(folder);
 }

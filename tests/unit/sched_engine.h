@@ -34,6 +34,8 @@ struct fake_counts {
 	unsigned int pages;		/* that are taken, by sequences or to be kept */
 	unsigned int kept;		/* of these, to be kept */
 	unsigned int reused;		/* tokens with which sequences began */
+	unsigned int adapters;		/* in memory */
+	unsigned int adapter_loads;
 	char models[256];		/* first letter of each step's model, the last 255 */
 };
 
@@ -54,6 +56,8 @@ extern unsigned int fake_nan_step;
  * @text: "context=64 page=4 pages=32 chat=none bos=1", any of these, in any order
  */
 void fake_model(const char *folder, const char *name, const char *text);
+/** fake_adapter() - an adapter, in the folder "adapters" in it: "ADAPTER seed=5 bytes=100" */
+void fake_adapter(const char *folder, const char *name, const char *text);
 /** fake_folder() - an empty folder; fake_folder_remove() with all that is in it */
 const char *fake_folder(void);
 void fake_folder_remove(void);

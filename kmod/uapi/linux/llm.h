@@ -182,8 +182,9 @@
  * @LLM_OP_NOP: answered at once with nothing; measures the path
  * @LLM_OP_TOKENIZE: text to token ids (LLM_RECORD_TOKEN, log-probability 0)
  * @LLM_OP_DETOKENIZE: token ids (LLM_PAYLOAD_TOKENS) to text
- * @LLM_OP_MODELS: one LLM_RECORD_MODEL for each model the server has
- * @LLM_OP_SHOW: LLM_RECORD_MODEL and an LLM_RECORD_META for each key of one model
+ * @LLM_OP_MODELS: one LLM_RECORD_MODEL for each model the server has, then for each adapter
+ * @LLM_OP_SHOW: LLM_RECORD_MODEL and an LLM_RECORD_META for each key of one model, or of one adapter
+ *	where no model has that name
  * @LLM_OP_STATUS: LLM_RECORD_STATUS
  * @LLM_OP_SESSION_TOKENS: LLM_RECORD_MODEL of the session's model, and one LLM_RECORD_TOKEN for
  *	each token of its past (log-probability 0); for an empty session, nothing; needs
@@ -244,6 +245,8 @@ struct llm_message {
  * @LLM_OPTION_JSON: GENERATE: the answer is any JSON; no data
  * @LLM_OPTION_SCHEMA: GENERATE: it is JSON that is valid under a JSON schema, which is the data
  * @LLM_OPTION_GRAMMAR: GENERATE: it matches a grammar in GBNF, which is the data
+ * @LLM_OPTION_ADAPTER: GENERATE, SCORE: an adapter is added to the model: struct llm_adapter and its
+ *	name. Each adds one more, LLM_ADAPTERS_MAX at most, none of them twice
  *
  * At most one of JSON, SCHEMA and GRAMMAR, and not with LLM_SUBMIT_IGNORE_EOS. The answer then
  * matches at each of its tokens, and its end (LLM_FINISH_STOP) comes only where all of it does. What
@@ -254,6 +257,7 @@ enum llm_option_type {
 	LLM_OPTION_JSON		= 1,
 	LLM_OPTION_SCHEMA	= 2,
 	LLM_OPTION_GRAMMAR	= 3,
+	LLM_OPTION_ADAPTER	= 4,
 };
 
 /**
@@ -267,6 +271,18 @@ enum llm_option_type {
 struct llm_option {
 	__u32 type;
 	__u32 len;
+};
+
+#define LLM_ADAPTERS_MAX	4	/* of a request */
+
+/**
+ * struct llm_adapter - an adapter, in LLM_OPTION_ADAPTER
+ * @scale: of what it adds, in millionths: 1000000 is as it was trained
+ *
+ * The bytes of its name follow, without a NUL, less than LLM_MODEL_NAME_MAX of them.
+ */
+struct llm_adapter {
+	__s32 scale;
 };
 
 /* struct llm_submit.flags */
@@ -1247,6 +1263,7 @@ struct llm_meta {
 #define LLM_MODEL_LOADED	(1U << 0)
 #define LLM_MODEL_DEFAULT	(1U << 1)
 #define LLM_MODEL_BROKEN	(1U << 2) /* can not be used; error says why */
+#define LLM_MODEL_ADAPTER	(1U << 3) /* no model, but what can be added to one */
 
 /**
  * struct llm_model_info - a model the server has
@@ -1258,13 +1275,13 @@ struct llm_meta {
  * @context: tokens it was made for
  * @context_used: tokens a request may have here, 0 unless loaded
  * @layers: number of blocks
- * @width: elements of the hidden state
+ * @width: elements of the hidden state; of an adapter, the largest rank of its matrices
  * @heads: attention heads
  * @kv_heads: of keys and values
  * @ff_width: elements of the hidden state of the feed-forward network
  * @vocab: number of tokens
  * @name: what a request calls it
- * @arch: as the file says, "llama"
+ * @arch: as the file says, "llama"; of an adapter, that of its models, "" where that is not known
  * @weights: type of most weights, "Q4_1"
  * @tokenizer: "spm", "bpe", "wordpiece"
  * @chat: name of the chat template recognised, "" if the file has none, "unknown"

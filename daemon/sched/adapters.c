@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* The adapters folder; see adapters.h. */
+#include "sched/adapters.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "sched/guard.h"
+#include "sched/model_place.h"
+#include "sched/models.h"
+
+#define ADAPTERS_MAX	1024
+#define ADAPTERS_DIR	"adapters"
+#define ADAPTERS_MARKER	"adapter_config.json"	/* what makes a folder an adapter */
+
+struct adapters {
+	struct models *models;
+	char *directory;		/* resolved; NULL: there is none */
+	struct list list;
+	unsigned int count;
+};
+
+/* ---- one adapter ---- */
+
+void adapter_unload(struct adapter_bound *bound)
+{
+	log_info("adapter '%s': unloaded", bound->adapter->name);
+	list_remove(&bound->adapter_link);
+	list_remove(&bound->model_link);
+	engine_adapter_free(bound->loaded);
+	free(bound);
+}
+
+static void adapter_forget(struct adapter *adapter)
+{
+	while (!list_empty(&adapter->bound))
+		adapter_unload(list_first(&adapter->bound, struct adapter_bound, adapter_link));
+	adapter->has_info = false;
+	adapter->error = 0;
+}
+
+static void adapter_free(struct adapters *adapters, struct adapter *adapter)
+{
+	adapter_forget(adapter);
+	list_remove(&adapter->link);
+	adapters->count--;
+	free(adapter->path);
+	free(adapter);
+}
+
+static struct adapter *adapter_get(const struct adapters *adapters, const char *name)
+{
+	struct adapter *adapter;
+
+	list_each(adapter, &adapters->list, link)
+		if (!strcmp(adapter->name, name))
+			return adapter;
+	return NULL;
+}
+
+/* keep the list in the order of names */
+static struct adapter *adapter_new(struct adapters *adapters, const char *name)
+{
+	struct adapter *adapter, *other;
+
+	if (adapters->count >= ADAPTERS_MAX)
+		return NULL;
+	adapter = calloc(1, sizeof(*adapter));
+	if (!adapter)
+		return NULL;
+	list_init(&adapter->bound);
+	snprintf(adapter->name, sizeof(adapter->name), "%s", name);
+	list_each(other, &adapters->list, link)
+		if (strcmp(other->name, name) > 0)
+			break;
+	list_insert(&other->link, &adapter->link);
+	adapters->count++;
+	return adapter;
+}
+
+/* ---- the folder ---- */
+
+static bool adapter_is_same(const struct adapter *adapter, int r, const struct model_place *place)
+{
+	return r == adapter->found && !r == !!adapter->path &&
+	       adapter->size_bytes == place->size_bytes &&
+	       adapter->changed_ns == place->changed_ns;
+}
+
+static void adapters_look(struct adapters *adapters, const char *name)
+{
+	struct error error = { "" };
+	struct model_place place;
+	struct adapter *adapter;
+	int r;
+
+	r = model_place_find(adapters->directory, ADAPTERS_MARKER, name, &place, &error);
+	adapter = adapter_get(adapters, name);
+	if (!adapter)
+		adapter = adapter_new(adapters, name);
+	if (adapter)
+		adapter->present = true;
+	/* what is in use stays as it is */
+	if (!adapter || adapter->users || adapter_is_same(adapter, r, &place)) {
+		free(place.path);
+		return;
+	}
+	adapter_forget(adapter);
+	adapter->memory_bytes = 0;
+	free(adapter->path);
+	adapter->path = place.path;
+	adapter->found = r;
+	adapter->size_bytes = place.size_bytes;
+	adapter->changed_ns = place.changed_ns;
+	adapter->error = r;
+	adapter->error_text = error;
+}
+
+int adapters_scan(struct adapters *adapters, struct error *error)
+{
+	char name[LLM_MODEL_NAME_MAX];
+	struct adapter *adapter, *next;
+	const struct dirent *entry;
+	DIR *dir;
+
+	if (!adapters->directory)
+		return 0;
+	dir = opendir(adapters->directory);
+	if (!dir)
+		return error_set(error, -errno, "adapters folder '%s': %s", adapters->directory,
+				 strerror(errno));
+	list_each(adapter, &adapters->list, link)
+		adapter->present = false;
+	while ((entry = readdir(dir)))
+		if (!model_place_name(adapters->directory, ADAPTERS_MARKER, entry->d_name, name,
+				      sizeof(name)))
+			adapters_look(adapters, name);
+	closedir(dir);
+	list_each_safe(adapter, next, &adapters->list, link)
+		if (!adapter->present && !adapter->users)
+			adapter_free(adapters, adapter);
+	return 0;
+}
+
+/* the folder that was named must be there; the one that is usual need not */
+static int adapters_open(struct adapters *adapters, const char *directory, const char *models,
+			 struct error *error)
+{
+	_cleanup_free_ char *usual = NULL;
+
+	if (!directory && asprintf(&usual, "%s/" ADAPTERS_DIR, models) < 0) {
+		usual = NULL;
+		return error_set(error, -ENOMEM, "adapters: %s", strerror(ENOMEM));
+	}
+	adapters->directory = realpath(directory ? directory : usual, NULL);
+	if (adapters->directory)
+		return adapters_scan(adapters, error);
+	if (!directory && errno == ENOENT)
+		return 0;
+	return error_set(error, -errno, "adapters folder '%s': %s", directory ? directory : usual,
+			 strerror(errno));
+}
+
+int adapters_new(struct adapters **ret, const char *directory, const char *models,
+		 struct models *loader, struct error *error)
+{
+	struct adapters *adapters = calloc(1, sizeof(*adapters));
+	int r;
+
+	if (!adapters)
+		return error_set(error, -ENOMEM, "adapters: %s", strerror(ENOMEM));
+	list_init(&adapters->list);
+	adapters->models = loader;
+	r = adapters_open(adapters, directory, models, error);
+	if (r < 0) {
+		adapters_free(adapters);
+		return r;
+	}
+	*ret = adapters;
+	return 0;
+}
+
+void adapters_free(struct adapters *adapters)
+{
+	if (!adapters)
+		return;
+	while (!list_empty(&adapters->list))
+		adapter_free(adapters, list_first(&adapters->list, struct adapter, link));
+	free(adapters->directory);
+	free(adapters);
+}
+
+struct list *adapters_list(struct adapters *adapters)
+{
+	return &adapters->list;
+}
+
+/* ---- finding ---- */
+
+static int adapter_broken(const struct adapter *adapter, struct error *error)
+{
+	return error_set(error, adapter->error, "adapter '%s' can not be used: %s", adapter->name,
+			 adapter->error_text.text);
+}
+
+int adapters_find(struct adapters *adapters, const char *name, struct adapter **ret,
+		  struct error *error)
+{
+	struct adapter *adapter;
+
+	if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+		return error_set(error, -EINVAL, "'%s' is not the name of an adapter", name);
+	if (!adapters->directory)
+		return error_set(error, -ENOENT, "no adapter '%s': there is no adapters folder",
+				 name);
+	adapter = adapter_get(adapters, name);
+	/* it may be new, another one by now, or gone */
+	if (adapter)
+		adapters_look(adapters, name);
+	if (!adapter || adapter->found == -ENOENT)
+		adapters_scan(adapters, NULL);
+	adapter = adapter_get(adapters, name);
+	if (!adapter)
+		return error_set(error, -ENOENT, "no adapter '%s' in '%s'", name,
+				 adapters->directory);
+	if (adapter->error)
+		return adapter_broken(adapter, error);
+	*ret = adapter;
+	return 0;
+}
+
+/* ---- in memory ---- */
+
+/* those who name it have named the file as it was */
+static int adapter_check_same(const struct adapters *adapters, const struct adapter *adapter,
+			      struct error *error)
+{
+	struct model_place place = { 0 };
+	struct error why = { "" };
+	bool is_same;
+	int r;
+
+	r = model_place_find(adapters->directory, ADAPTERS_MARKER, adapter->name, &place, &why);
+	is_same = adapter_is_same(adapter, r, &place);
+	free(place.path);
+	if (is_same)
+		return 0;
+	return error_set(error, -ESTALE, "adapter '%s' was replaced during the answer",
+			 adapter->name);
+}
+
+static struct adapter_bound *adapter_find_bound(const struct adapter *adapter,
+						const struct model *model)
+{
+	struct adapter_bound *bound;
+
+	list_each(bound, &adapter->bound, adapter_link)
+		if (bound->model == model)
+			return bound;
+	return NULL;
+}
+
+static int adapter_load(struct adapter *adapter, struct model *model, struct adapter_bound **ret,
+			struct error *error)
+{
+	struct adapter_bound *bound = calloc(1, sizeof(*bound));
+	struct engine_adapter_info info;
+	struct error why = { "" };
+	int r;
+
+	if (!bound)
+		return error_set(error, -ENOMEM, "adapter '%s': %s", adapter->name,
+				 strerror(ENOMEM));
+	guard_opening(adapter->name);
+	r = engine_adapter_load(model->loaded, adapter->path, &bound->loaded, &why);
+	guard_opening(NULL);
+	if (r < 0) {
+		free(bound);
+		/* the caller takes that for a lack of room that others could give up */
+		return error_set(error, r == -EAGAIN ? -ENOMEM : r,
+				 "adapter '%s' can not be used with model '%s': %s", adapter->name,
+				 model->name, why.text);
+	}
+	engine_adapter_info(bound->loaded, &info);
+	bound->adapter = adapter;
+	bound->model = model;
+	bound->bytes = info.memory_bytes;
+	list_append(&adapter->bound, &bound->adapter_link);
+	list_append(&model->adapters, &bound->model_link);
+	log_info("adapter '%s': loaded for model '%s': rank=%u weights=%s", adapter->name,
+		 model->name, info.rank, info.weights);
+	*ret = bound;
+	return 0;
+}
+
+static int adapter_get_room(struct adapters *adapters, const struct adapter *adapter,
+			    const struct model *model, uint64_t bytes, uint64_t held,
+			    struct error *error)
+{
+	int r = models_get_room_for(adapters->models, model, bytes, held);
+
+	if (r == -ENOMEM)
+		error_set(error, r, "there is no memory for adapter '%s' beside model '%s'",
+			  adapter->name, model->name);
+	return r;
+}
+
+/* what it takes is known for sure once it is there, and then it may be too much */
+static int adapter_load_pinned(struct adapters *adapters, struct adapter *adapter,
+			       struct model *model, uint64_t held, struct adapter_bound **ret,
+			       struct error *error)
+{
+	struct adapter_bound *bound = NULL;
+	int r = adapter_check_same(adapters, adapter, error);
+
+	if (r >= 0)
+		r = adapter_get_room(adapters, adapter, model,
+				     MAX(adapter->size_bytes, adapter->memory_bytes), held, error);
+	if (r >= 0)
+		r = adapter_load(adapter, model, &bound, error);
+	if (r < 0)
+		return r;
+	adapter->memory_bytes = bound->bytes;
+	bound->pins++;
+	r = adapter_get_room(adapters, adapter, model, 0, held + bound->bytes, error);
+	if (r < 0) {
+		bound->pins--;
+		adapter_unload(bound);
+		return r;
+	}
+	*ret = bound;
+	return 0;
+}
+
+int adapter_bind(struct adapters *adapters, struct adapter *adapter, struct model *model,
+		 uint64_t held, struct adapter_bound **ret, struct error *error)
+{
+	struct adapter_bound *bound = adapter_find_bound(adapter, model);
+
+	if (!bound)
+		return adapter_load_pinned(adapters, adapter, model, held, ret, error);
+	bound->pins++;
+	*ret = bound;
+	return 0;
+}
+
+void adapter_unbind(struct adapter_bound *bound)
+{
+	bound->pins--;
+}
+
+/* ---- facts ---- */
+
+static void adapter_look_into(struct adapter *adapter)
+{
+	if (adapter->error || adapter->has_info)
+		return;
+	guard_opening(adapter->name);
+	adapter->error = engine_adapter_file_info(adapter->path, &adapter->info,
+						  &adapter->error_text);
+	guard_opening(NULL);
+	adapter->has_info = !adapter->error;
+	/* it may work another time */
+	if (adapter->error == -ENOMEM || adapter->error == -EMFILE || adapter->error == -ENFILE)
+		adapter->error = 0;
+}
+
+void adapters_fill_info(struct adapter *adapter, struct llm_model_info *info)
+{
+	const struct adapter_bound *bound;
+
+	*info = (struct llm_model_info){
+		.size = sizeof(*info),
+		.flags = LLM_MODEL_ADAPTER,
+		.file_bytes = adapter->size_bytes,
+	};
+	snprintf(info->name, sizeof(info->name), "%s", adapter->name);
+	adapter_look_into(adapter);
+	if (!adapter->has_info) {
+		info->flags |= LLM_MODEL_BROKEN;
+		snprintf(info->error, sizeof(info->error), "%.*s", (int)sizeof(info->error) - 1,
+			 adapter->error_text.text);
+		return;
+	}
+	info->parameters = adapter->info.parameters;
+	info->width = adapter->info.rank;
+	snprintf(info->arch, sizeof(info->arch), "%s", adapter->info.arch);
+	snprintf(info->weights, sizeof(info->weights), "%s", adapter->info.weights);
+	list_each(bound, &adapter->bound, adapter_link) {
+		info->flags |= LLM_MODEL_LOADED;
+		info->memory_bytes += bound->bytes;
+		snprintf(info->arch, sizeof(info->arch), "%s", bound->model->info.arch);
+	}
+}
