@@ -42,6 +42,7 @@ void llm_broker_init(void)
 		INIT_LIST_HEAD(&llm_broker.states[i]);
 	INIT_LIST_HEAD(&llm_broker.notices);
 	INIT_LIST_HEAD(&llm_broker.quotas);
+	INIT_LIST_HEAD(&llm_broker.farewells);
 	llm_throttle_init(&llm_broker.throttle);
 	INIT_DELAYED_WORK(&llm_broker.expiry, llm_queue_expire);
 	INIT_DELAYED_WORK(&llm_broker.collection, llm_quota_collect);
@@ -73,6 +74,7 @@ void llm_broker_exit(void)
 	WARN_ON(!RB_EMPTY_ROOT(&llm_broker.groups));
 	WARN_ON(llm_broker.requests || !RB_EMPTY_ROOT(&llm_broker.by_id) ||
 		!RB_EMPTY_ROOT(&llm_broker.buffers));
+	WARN_ON(llm_broker.sessions || !list_empty(&llm_broker.farewells));
 	for (int i = 0; i < LLM_USER_BUCKETS; i++)
 		WARN_ON(!hlist_empty(&llm_broker.users[i]));
 }

@@ -57,6 +57,10 @@ enum llm_kind {
  * @reclaims: cgroups that are asked for kept memory, of which the server has yet to hear
  * @buffers: registered ones and those in use, by their pages' numbers
  * @last_page: the highest of those that were ever given out
+ * @sessions: that are not forgotten
+ * @last_session: the id of the youngest
+ * @farewells: those that are over, of which the server has yet to hear
+ * @server_number: of the last server that came
  * @last_kept: the age of the cgroup that began to keep memory last
  * @groups: cgroups with requests or a quota, by id
  * @members: users in them, by both
@@ -94,6 +98,10 @@ struct llm_broker {
 	struct list_head reclaims;
 	struct rb_root buffers;
 	u64 last_page;
+	u32 sessions;
+	u64 last_session;
+	struct list_head farewells;
+	u64 server_number;
 	u64 last_kept;
 	struct rb_root groups;
 	struct hlist_head members[LLM_MEMBER_BUCKETS];

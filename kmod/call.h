@@ -23,6 +23,7 @@ struct llm_call;
 struct llm_client;
 struct llm_request;
 struct llm_server;
+struct llm_session;
 
 /**
  * struct llm_command - what a number means
@@ -87,6 +88,7 @@ struct llm_waiter {
  * @event.id: the request's
  * @event.time_ns: when it became due
  * @event.req: LLM_EVENT_REQUEST: it, with a reference
+ * @event.session: LLM_EVENT_SESSION_END: it, which nobody else has
  * @event.cgroup_id: LLM_EVENT_RECLAIM: of a cgroup, not of a request
  * @event.region: LLM_EVENT_RECLAIM: the broker's number of what is short
  * @event.bytes: LLM_EVENT_RECLAIM: of that, to be given back
@@ -113,6 +115,7 @@ struct llm_call {
 		struct llm_list list;
 		struct llm_register reg;
 		struct llm_unregister unreg;
+		struct llm_session_cmd session;
 		struct llm_fetch fetch;
 		struct llm_pull pull;
 		struct llm_commit commit;
@@ -125,6 +128,7 @@ struct llm_call {
 		u64 id;
 		u64 time_ns;
 		struct llm_request *req;
+		struct llm_session *session;
 		u64 cgroup_id;
 		u32 region;
 		u64 bytes;

@@ -297,6 +297,7 @@ bool llm_charge_take_notice(struct llm_call *call)
 	call->event.id = 0;
 	call->event.time_ns = ktime_get_ns();
 	call->event.req = NULL;
+	call->event.session = NULL;
 	call->event.cgroup_id = group->id;
 	call->event.region = region;
 	call->event.bytes = group->kept.asked[region] - group->told[region];

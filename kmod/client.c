@@ -217,5 +217,9 @@ const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS] = {
 		.cmd = LLM_IOC_UNREGISTER,
 		.size = sizeof(struct llm_unregister),
 		.start = llm_unregister_start,
+	}, {
+		.cmd = LLM_IOC_SESSION,
+		.size = sizeof(struct llm_session_cmd),
+		.start = llm_session_start,
 	},
 };

@@ -13,7 +13,7 @@
 struct llm_bytes;
 struct llm_client;
 
-#define LLM_CLIENT_COMMANDS	9
+#define LLM_CLIENT_COMMANDS	10
 #define LLM_SERVER_COMMANDS	8
 
 extern const struct llm_command llm_client_commands[LLM_CLIENT_COMMANDS];
@@ -35,6 +35,7 @@ int llm_cancel_start(struct llm_call *call);
 
 int llm_register_start(struct llm_call *call);
 int llm_unregister_start(struct llm_call *call);
+int llm_session_start(struct llm_call *call);
 
 int llm_fetch_start(struct llm_call *call);
 void llm_fetch_begin(struct llm_call *call);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * COMMIT: an answer grows. Data and journal are copied into chunks of their own first, charged to
- * the memory cgroup of whoever asked; then all of it takes effect under the lock, or nothing does.
+ * the memory cgroup of whoever asked, and what a session is to have from now on is made beside what
+ * it has; then all of it takes effect under the lock, or nothing does.
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -16,6 +17,7 @@
 #include "queue.h"
 #include "request.h"
 #include "server.h"
+#include "session.h"
 #include "throttle.h"
 #include "trace.h"
 
@@ -29,12 +31,22 @@ static bool llm_commit_end_valid(const struct llm_commit *commit)
 	return commit->finish <= LLM_FINISH_CONTEXT;
 }
 
+/* Only the last COMMIT of what ends well has something for a session. */
+static bool llm_commit_session_valid(const struct llm_commit *commit)
+{
+	if (!commit->session_len)
+		return !commit->session && !commit->session_tokens;
+	return commit->flags & LLM_COMMIT_END && !commit->status;
+}
+
 static int llm_commit_check(const struct llm_commit *commit)
 {
 	if (commit->flags & ~LLM_COMMIT_FLAGS || !llm_commit_end_valid(commit) ||
-	    commit->session || commit->session_len || commit->session_tokens || commit->reserved)
+	    !llm_commit_session_valid(commit) || commit->reserved)
 		return -EINVAL;
-	if (commit->data_len > LLM_COMMIT_BYTES_MAX || commit->journal_len > LLM_COMMIT_BYTES_MAX)
+	if (commit->data_len > LLM_COMMIT_BYTES_MAX ||
+	    commit->journal_len > LLM_COMMIT_BYTES_MAX ||
+	    commit->session_len > llm_limit(max_session_bytes))
 		return -E2BIG;
 	return 0;
 }
@@ -113,10 +125,21 @@ static void llm_commit_account(const struct llm_commit *commit, struct llm_reque
 	req->told_ns = now_ns;
 }
 
+/**
+ * struct llm_additions - what a COMMIT brings, copied
+ * @data: for the answer
+ * @journal: for the journal
+ * @past: what the session's becomes; NULL: it stays what it is
+ */
+struct llm_additions {
+	struct llm_bytes data;
+	struct llm_bytes journal;
+	struct llm_past *past;
+};
+
 /* Takes effect; under the lock. */
 static int llm_commit_apply(const struct llm_commit *commit, struct llm_request *req,
-			    struct llm_bytes *data, struct llm_bytes *journal, u64 now_ns,
-			    struct llm_trash *trash)
+			    struct llm_additions *add, u64 now_ns, struct llm_trash *trash)
 {
 	int verdict = LLM_VERDICT_CONTINUE;
 
@@ -129,10 +152,14 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 	req->prompt_tokens = commit->prompt_tokens;
 	req->output_tokens = commit->output_tokens;
 	req->answer_bytes = max(req->answer_bytes, commit->answer_bytes);
-	if (data->len)
-		llm_bytes_append(&req->output, data);
-	if (journal->len)
-		llm_bytes_append(&req->journal, journal);
+	if (add->data.len)
+		llm_bytes_append(&req->output, &add->data);
+	if (add->journal.len)
+		llm_bytes_append(&req->journal, &add->journal);
+	if (add->past) {
+		llm_session_grow(req, add->past, trash);
+		add->past = NULL;
+	}
 	llm_commit_account(commit, req, now_ns);
 	llm_charge_pass(req);
 	trace_llm_commit(req, commit->data_len, commit->compute_ns);
@@ -148,8 +175,8 @@ static int llm_commit_apply(const struct llm_commit *commit, struct llm_request 
 }
 
 /* Under the lock. Return: the verdict, or an error and nothing was taken. */
-static int llm_commit_locked(struct llm_call *call, struct llm_bytes *data,
-			     struct llm_bytes *journal, struct llm_trash *trash)
+static int llm_commit_locked(struct llm_call *call, struct llm_additions *add,
+			     struct llm_trash *trash)
 {
 	const struct llm_commit *commit = &call->args.commit;
 	struct llm_request *req = llm_server_find(call->server, commit->id);
@@ -165,7 +192,7 @@ static int llm_commit_locked(struct llm_call *call, struct llm_bytes *data,
 		return LLM_VERDICT_CANCELLED;
 	}
 	err = llm_commit_fits(commit, req);
-	return err ?: llm_commit_apply(commit, req, data, journal, now_ns, trash);
+	return err ?: llm_commit_apply(commit, req, add, now_ns, trash);
 }
 
 /* The request's owner, to be charged; with a reference to the request. */
@@ -181,44 +208,99 @@ static struct llm_request *llm_commit_find(struct llm_call *call)
 	return req;
 }
 
-/* Copies what it brings, charged to the request's owner. Return: 0; ENOENT, ENOMEM, EFAULT. */
-static int llm_commit_copy(struct llm_call *call, struct llm_bytes *data,
-			   struct llm_bytes *journal)
+/* Copies bytes, charged to the request's owner. Return: 0; ENOENT, ENOMEM, EFAULT. */
+static int llm_commit_copy(struct llm_call *call, struct llm_additions *add)
 {
 	const struct llm_commit *commit = &call->args.commit;
-	struct llm_request *req = llm_commit_find(call);
+	struct llm_request *req;
 	struct mem_cgroup *old;
 	int err;
 
+	if (!commit->data_len && !commit->journal_len)
+		return 0;
+	req = llm_commit_find(call);
 	if (!req)
 		return -ENOENT;
 	old = set_active_memcg(req->who.memcg);
-	err = llm_bytes_read_user(data, u64_to_user_ptr(commit->data), commit->data_len) ?:
-	      llm_bytes_read_user(journal, u64_to_user_ptr(commit->journal), commit->journal_len);
+	err = llm_bytes_read_user(&add->data, u64_to_user_ptr(commit->data), commit->data_len) ?:
+	      llm_bytes_read_user(&add->journal, u64_to_user_ptr(commit->journal),
+				  commit->journal_len);
 	set_active_memcg(old);
 	llm_request_put(req);
 	return err;
 }
 
-static int llm_commit_run(struct llm_call *call)
+/* Under the lock. Return: 0 and the session, in use, and what it has; or an error. */
+static int llm_commit_session(struct llm_call *call, struct llm_session **ret_session,
+			      struct llm_past **ret_base)
 {
 	const struct llm_commit *commit = &call->args.commit;
-	struct llm_bytes data, journal;
-	LLM_DEFINE_TRASH(trash);
-	int rc = 0;
+	struct llm_request *req = llm_server_find(call->server, commit->id);
 
-	llm_bytes_init(&data);
-	llm_bytes_init(&journal);
-	if (commit->data_len || commit->journal_len)
-		rc = llm_commit_copy(call, &data, &journal);
+	if (!req)
+		return -ENOENT;
+	if (!llm_session_appends(req))
+		return -EINVAL;
+	if ((u64)llm_past_len(req->past) + commit->session_len > llm_limit(max_session_bytes))
+		return -E2BIG;
+	*ret_session = req->session;
+	*ret_base = req->past;
+	llm_session_use(req->session);
+	llm_past_get(req->past);
+	return 0;
+}
+
+/*
+ * Makes the session's next past, charged to who made the session. Nobody else can append to it
+ * meanwhile; if the request is cancelled by now, nobody will take what is made here.
+ */
+static int llm_commit_build(struct llm_call *call, struct llm_additions *add)
+{
+	const struct llm_commit *commit = &call->args.commit;
+	struct llm_session *session;
+	struct mem_cgroup *old;
+	struct llm_past *base;
+	LLM_DEFINE_TRASH(trash);
+	int err;
+
+	if (!commit->session_len)
+		return 0;
+	spin_lock(&llm_broker.lock);
+	err = llm_commit_session(call, &session, &base);
+	spin_unlock(&llm_broker.lock);
+	if (err)
+		return err;
+	old = set_active_memcg(session->memcg);
+	err = llm_past_build(base, u64_to_user_ptr(commit->session), commit->session_len,
+			     commit->session_tokens, &add->past);
+	set_active_memcg(old);
+	spin_lock(&llm_broker.lock);
+	llm_past_put(base, &trash);
+	llm_session_unuse(session, &trash);
+	spin_unlock(&llm_broker.lock);
+	llm_trash_empty(&trash);
+	return err;
+}
+
+static int llm_commit_run(struct llm_call *call)
+{
+	struct llm_additions add = { .past = NULL };
+	LLM_DEFINE_TRASH(trash);
+	int rc;
+
+	llm_bytes_init(&add.data);
+	llm_bytes_init(&add.journal);
+	rc = llm_commit_copy(call, &add) ?: llm_commit_build(call, &add);
 	if (!rc) {
 		spin_lock(&llm_broker.lock);
-		rc = llm_commit_locked(call, &data, &journal, &trash);
+		rc = llm_commit_locked(call, &add, &trash);
 		llm_throttle_run();
 		spin_unlock(&llm_broker.lock);
 	}
-	llm_bytes_free(&data);
-	llm_bytes_free(&journal);
+	llm_bytes_free(&add.data);
+	llm_bytes_free(&add.journal);
+	if (add.past)
+		llm_past_free(add.past);
 	llm_trash_empty(&trash);
 	return rc;
 }

@@ -2,7 +2,7 @@
 /*
  * FETCH and PULL: what is due goes to the server. An event counts as delivered only when all of it
  * has been copied; if that fails, or if the request was cancelled meanwhile, the server has not
- * heard of it. Prompt and journal are copied without the lock, pinned by their count of users.
+ * heard of it. Prompt, journal and past are copied without the lock, pinned by their count of users.
  */
 #include <linux/errno.h>
 #include <linux/kernel.h>
@@ -16,6 +16,7 @@
 #include "queue.h"
 #include "request.h"
 #include "server.h"
+#include "session.h"
 
 /** llm_fetch_check() - is this a FETCH that could be made */
 int llm_fetch_check(const struct llm_fetch *fetch)
@@ -72,12 +73,31 @@ bool llm_fetch_parks(const struct llm_call *call)
 
 static u64 llm_data_len(const struct llm_request *req)
 {
-	return (u64)req->spec.stop_len + req->spec.payload_len + req->journal.len;
+	return (u64)req->spec.stop_len + req->spec.payload_len + req->journal_told +
+	       llm_past_len(req->past);
+}
+
+/* Copies a part of what is behind the payload. Return: bytes copied. */
+static size_t llm_data_copy_tail(const struct llm_request *req, u64 offset, size_t len,
+				 struct iov_iter *to)
+{
+	size_t n, done = 0;
+
+	if (offset < req->journal_told) {
+		n = min_t(u64, len, req->journal_told - offset);
+		done = llm_bytes_write_iter(&req->journal, offset, n, to);
+		if (done != n)
+			return done;
+	}
+	if (done < len)
+		done += llm_past_copy(req->past, offset + done - req->journal_told, len - done,
+				      to);
+	return done;
 }
 
 /*
- * Copies a part of a request's data, as long as it was when @data_len was taken under the lock.
- * Return: bytes copied.
+ * Copies a part of a request's data: as it was when the server was told of it, whatever has been
+ * added to the journal since. Return: bytes copied.
  */
 static size_t llm_data_copy(const struct llm_request *req, u64 offset, size_t len,
 			    struct iov_iter *to)
@@ -104,8 +124,17 @@ static size_t llm_data_copy(const struct llm_request *req, u64 offset, size_t le
 			return done;
 	}
 	if (done < len)
-		done += llm_bytes_write_iter(&req->journal, offset - data_end, len - done, to);
+		done += llm_data_copy_tail(req, offset - data_end, len - done, to);
 	return done;
+}
+
+static void llm_event_fill_session(struct llm_event *event, const struct llm_request *req)
+{
+	if (!req->session)
+		return;
+	event->session = req->session->id;
+	event->session_len = llm_past_len(req->past);
+	event->past_session = req->past ? req->past->maker->id : 0;
 }
 
 static void llm_event_fill_buffers(struct llm_event *event, const struct llm_request *req)
@@ -137,7 +166,7 @@ static void llm_event_fill(struct llm_event *event, const struct llm_request *re
 	memcpy(event->model, spec->model, sizeof(event->model));
 	event->stop_len = spec->stop_len;
 	event->payload_len = spec->payload_len;
-	event->journal_len = req->journal.len;
+	event->journal_len = req->journal_told;
 	event->cgroup_id = req->who.cgroup_id;
 	event->output_bytes = req->output_bytes;
 	event->prompt_tokens = req->prompt_tokens;
@@ -149,6 +178,7 @@ static void llm_event_fill(struct llm_event *event, const struct llm_request *re
 	event->uid = llm_uid_for_reader(req->who.uid);
 	event->domain_uid = req->domain_shared ? ~0U : event->uid;
 	llm_event_fill_buffers(event, req);
+	llm_event_fill_session(event, req);
 }
 
 /* Bytes of data to go with an event: a payload that can be mapped is not copied unasked. */
@@ -156,7 +186,8 @@ static u64 llm_event_data(const struct llm_event *event)
 {
 	if (event->flags & LLM_SUBMIT_BUFFER)
 		return event->stop_len;
-	return (u64)event->stop_len + event->payload_len + event->journal_len;
+	return (u64)event->stop_len + event->payload_len + event->journal_len +
+	       event->session_len;
 }
 
 /* What a server calls a region of the broker's; it has charged something there. */
@@ -184,8 +215,10 @@ static int llm_fetch_look(struct llm_call *call, bool park, u32 mask)
 			      -EAGAIN;
 	if (llm_queue_moot(call))
 		return -ESTALE;
-	if (call->event.req)
+	if (call->event.req) {
 		call->event.req->data_users++;
+		call->event.req->journal_told = call->event.req->journal.len;
+	}
 	return 0;
 }
 

@@ -47,6 +47,7 @@ static void llm_features_count(struct llm_features *features)
 	spin_lock(&llm_broker.lock);
 	features->server_pid = llm_broker.server ? llm_pid_for_reader(llm_broker.server->pid) : 0;
 	features->requests = llm_broker.requests;
+	features->sessions = llm_broker.sessions;
 	features->submitted = llm_broker.submitted;
 	features->ended = llm_broker.ended;
 	features->recovered = llm_broker.recovered;
@@ -77,6 +78,9 @@ int llm_features_start(struct llm_call *call)
 		.recover_timeout_s = llm_limit(recover_timeout_s),
 		.max_buffer_bytes = llm_limit(max_buffer_bytes),
 		.max_buffers_file = llm_limit(max_buffers_file),
+		.max_sessions = llm_limit(max_sessions),
+		.max_sessions_user = llm_limit(max_sessions_user),
+		.max_session_bytes = llm_limit(max_session_bytes),
 	};
 	llm_features_count(features);
 	return llm_args_write(call);

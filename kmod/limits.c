@@ -25,6 +25,9 @@ struct llm_limits llm_limits = {
 	.max_journal_bytes = 1024 * 1024,
 	.max_buffer_bytes = 1024 * 1024 * 1024,
 	.max_buffers_file = 64,
+	.max_sessions = 4096,
+	.max_sessions_user = 256,
+	.max_session_bytes = 1024 * 1024,
 	.recover_timeout_s = 60,
 };
 
@@ -50,6 +53,9 @@ LLM_LIMIT(max_unread_bytes, 4096, 16 << 20,
 LLM_LIMIT(max_journal_bytes, 4096, 64 << 20, "journal bytes of one request");
 LLM_LIMIT(max_buffer_bytes, 4096, 2U << 30, "bytes of one registered buffer");
 LLM_LIMIT(max_buffers_file, 0, 4096, "registered buffers of one open file");
+LLM_LIMIT(max_sessions, 0, 65536, "sessions at once, in all");
+LLM_LIMIT(max_sessions_user, 0, 65536, "sessions at once of one user");
+LLM_LIMIT(max_session_bytes, 4096, 16 << 20, "bytes of the past of one session");
 
 static int recover_timeout_s_set(const char *value, const struct kernel_param *param)
 {
@@ -129,7 +135,7 @@ void llm_user_put(struct llm_user *user)
 	lockdep_assert_held(&llm_broker.lock);
 	if (!user || --user->refs)
 		return;
-	WARN_ON_ONCE(user->requests || user->bytes);
+	WARN_ON_ONCE(user->requests || user->bytes || user->sessions);
 	hlist_del(&user->node);
 	kfree(user);
 }

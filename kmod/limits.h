@@ -3,7 +3,8 @@
  * What one file, one user and all of them together may take. The limits are module parameters and
  * can be changed at any time; what was admitted before stays. A user's memory is bounded by
  * max_payload_bytes_user for prompts (also those that write() still gathers), and by
- * max_requests_user times the bounds of one answer and one journal.
+ * max_requests_user times the bounds of one answer and one journal, and by
+ * max_sessions_user and max_requests_user times the bound of one past.
  */
 #ifndef LLM_LIMITS_H
 #define LLM_LIMITS_H
@@ -28,6 +29,9 @@ struct llm_client;
  * @max_journal_bytes: of one request
  * @max_buffer_bytes: of one registered buffer
  * @max_buffers_file: of one open file
+ * @max_sessions: sessions at once, in all
+ * @max_sessions_user: of one user
+ * @max_session_bytes: of the past of one
  * @recover_timeout_s: that a request waits for a server
  */
 struct llm_limits {
@@ -40,6 +44,9 @@ struct llm_limits {
 	unsigned int max_journal_bytes;
 	unsigned int max_buffer_bytes;
 	unsigned int max_buffers_file;
+	unsigned int max_sessions;
+	unsigned int max_sessions_user;
+	unsigned int max_session_bytes;
 	unsigned int recover_timeout_s;
 };
 
@@ -49,14 +56,15 @@ extern struct llm_limits llm_limits;
 #define llm_limit(name) READ_ONCE(llm_limits.name)
 
 /**
- * struct llm_user - one who has requests or prompts
+ * struct llm_user - one who has requests, prompts or sessions
  * @node: in llm_broker.users
  * @uid: who
- * @refs: requests and clients that point here
+ * @refs: requests, sessions and clients that point here
  * @requests: admitted and not freed
  * @files: where he was the last to ask
  * @bytes: of prompts
  * @watches: of pressure
+ * @sessions: made and not forgotten
  */
 struct llm_user {
 	struct hlist_node node;
@@ -66,6 +74,7 @@ struct llm_user {
 	u32 files;
 	u64 bytes;
 	u32 watches;
+	u32 sessions;
 };
 
 int llm_user_get(kuid_t uid, struct llm_user **ret_user);

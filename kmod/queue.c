@@ -16,6 +16,7 @@
 #include "queue.h"
 #include "request.h"
 #include "server.h"
+#include "session.h"
 #include "throttle.h"
 #include "trace.h"
 
@@ -69,6 +70,7 @@ static void llm_queue_hand(struct llm_request *req, struct llm_call *call)
 	call->event.id = req->id;
 	call->event.time_ns = req->submit_ns;
 	call->event.req = req;
+	call->event.session = NULL;
 }
 
 /* Who has been given a slot: to be handed out, or told to go on. NULL: nobody. */
@@ -205,6 +207,7 @@ static void llm_queue_hand_notice(struct llm_request *req, struct llm_call *call
 	call->event.id = req->id;
 	call->event.time_ns = req->notice_ns;
 	call->event.req = NULL;
+	call->event.session = NULL;
 	call->event.cgroup_id = 0;
 	call->event.region = req->notice_region;
 	call->event.bytes = req->ledger.asked[req->notice_region];
@@ -248,13 +251,19 @@ void llm_queue_drop_notice(struct llm_request *req)
 	list_del_init(&req->notice_node);
 }
 
-/** llm_queue_tell() - there is something to tell about a cgroup */
+/* Hands a FETCH what there is to tell that is not about a request. Return: it was handed something. */
+static bool llm_queue_take_news(struct llm_call *call)
+{
+	return llm_charge_take_notice(call) || llm_session_take_notice(call);
+}
+
+/** llm_queue_tell() - there is something to tell about a cgroup or a session */
 void llm_queue_tell(void)
 {
 	struct llm_call *call;
 
 	lockdep_assert_held(&llm_broker.lock);
-	while ((call = llm_queue_fetcher(LLM_FETCH_NOTICE)) && llm_charge_take_notice(call))
+	while ((call = llm_queue_fetcher(LLM_FETCH_NOTICE)) && llm_queue_take_news(call))
 		llm_waiter_wake(&call->waiter);
 }
 
@@ -277,7 +286,7 @@ bool llm_queue_take(struct llm_call *call, u32 mask)
 					      call);
 			return true;
 		}
-		if (mask & LLM_FETCH_NOTICE && llm_charge_take_notice(call))
+		if (mask & LLM_FETCH_NOTICE && llm_queue_take_news(call))
 			return true;
 		req = mask & LLM_FETCH_CONTROL ? llm_queue_first(LLM_KIND_CONTROL) : NULL;
 		if (!req && mask & LLM_FETCH_REQUEST)
@@ -321,6 +330,8 @@ bool llm_queue_moot(const struct llm_call *call)
 	lockdep_assert_held(&llm_broker.lock);
 	if (req)
 		return req->handed_to != call;
+	if (call->event.session)
+		return false;
 	if (call->event.cgroup_id)
 		return llm_charge_notice_moot(call);
 	req = llm_request_find(call->event.id);
@@ -335,6 +346,7 @@ static void llm_queue_forget(struct llm_call *call)
 {
 	call->event.type = 0;
 	call->event.req = NULL;
+	call->event.session = NULL;
 	call->event.cgroup_id = 0;
 }
 
@@ -360,12 +372,15 @@ bool llm_queue_delivered(struct llm_call *call)
 	struct llm_request *req = call->event.req;
 	const bool moot = llm_queue_moot(call);
 
+	if (call->event.session)
+		llm_session_forget(call->event.session);
 	llm_queue_forget(call);
 	if (!req || moot)
 		return !moot;
 	req->handed_to = NULL;
 	req->attempts++;
 	trace_llm_dispatch(req);
+	llm_session_heard(req);
 	req->told_ns = ktime_get_ns();
 	if (!req->dispatch_ns)
 		llm_queue_dispatched(req);
@@ -383,8 +398,11 @@ void llm_queue_return(struct llm_call *call)
 	struct llm_request *req = call->event.req;
 	bool moot = llm_queue_moot(call);
 
-	if (!moot && call->event.cgroup_id) {
-		/* which may hand it to this very call's successor, never to this call */
+	/* either may hand it to this very call's successor, never to this call */
+	if (!moot && call->event.session) {
+		llm_session_return_notice(call);
+		moot = true;
+	} else if (!moot && call->event.cgroup_id) {
 		llm_charge_return_notice(call);
 		moot = true;
 	}

@@ -20,7 +20,7 @@ struct work_struct;
 static inline bool llm_queue_quiet(void)
 {
 	return !READ_ONCE(llm_broker.stage.waiting) && list_empty(&llm_broker.notices) &&
-	       list_empty(&llm_broker.reclaims) &&
+	       list_empty(&llm_broker.reclaims) && list_empty(&llm_broker.farewells) &&
 	       !READ_ONCE(llm_broker.queues[LLM_KIND_CONTROL].root);
 }
 

@@ -20,6 +20,7 @@
 #include "queue.h"
 #include "quota.h"
 #include "request.h"
+#include "session.h"
 #include "trace.h"
 
 /* A file keeps the memory of so many requests for its next ones. */
@@ -55,6 +56,8 @@ void llm_trash_clear(struct llm_trash *trash)
 	INIT_LIST_HEAD(&trash->requests);
 	if (!list_empty(&trash->buffers))
 		llm_buffers_free(&trash->buffers);
+	if (!list_empty(&trash->pasts))
+		llm_pasts_free(&trash->pasts);
 }
 
 /** llm_requests_free() - frees what was kept for requests to come */
@@ -324,6 +327,7 @@ void llm_request_discard(struct llm_request *req)
 	llm_request_dismiss(req);
 	llm_buffer_put(req->buffer, &trash);
 	llm_buffer_put(req->answer_buffer, &trash);
+	llm_session_unuse(req->session, &trash);
 	spin_unlock(&llm_broker.lock);
 	llm_trash_empty(&trash);
 	llm_request_put(req);
@@ -369,16 +373,17 @@ static void llm_request_enter(struct llm_request *req)
  * @ret_id: its id
  *
  * Context: under the broker's lock.
- * Return: 0; EDQUOT.
+ * Return: 0; EDQUOT, EPERM, EBUSY its session is not to be had.
  */
 int llm_request_publish(struct llm_request *req, u64 *ret_id)
 {
 	int err;
 
 	lockdep_assert_held(&llm_broker.lock);
-	err = llm_quota_admit(req);
+	err = llm_session_admit(req) ?: llm_quota_admit(req);
 	if (err)
 		return err;
+	llm_session_begin(req);
 	req->id = ++llm_broker.last_id;
 	req->submit_ns = ktime_get_ns();
 	llm_request_link(req);
@@ -487,17 +492,22 @@ bool llm_request_ready(const struct llm_request *req, u32 want, bool end_only)
 	return req->unread >= want || req->waits_for_reader;
 }
 
-/* The prompt and the journal are of no use to anyone once the answer is over. */
+/* The prompt, the journal and the past are of no use to anyone once the answer is over. */
 static void llm_request_drop_data(struct llm_request *req, struct llm_trash *trash)
 {
 	if (req->data_users)
 		return;
 	llm_bytes_trash(&req->prompt, &trash->chunks);
 	llm_bytes_trash(&req->journal, &trash->chunks);
+	llm_past_put(req->past, trash);
+	req->past = NULL;
 }
 
-/* A server may have mapped them: they stay until it has let go of the request. */
-static void llm_request_drop_buffers(struct llm_request *req, struct llm_trash *trash)
+/*
+ * A server may have mapped its buffers, and have something for its session: they stay until it has
+ * let go of the request.
+ */
+static void llm_request_drop_holds(struct llm_request *req, struct llm_trash *trash)
 {
 	if (req->data_users || req->state != LLM_STATE_ENDED)
 		return;
@@ -505,6 +515,8 @@ static void llm_request_drop_buffers(struct llm_request *req, struct llm_trash *
 	llm_buffer_put(req->answer_buffer, trash);
 	req->buffer = NULL;
 	req->answer_buffer = NULL;
+	llm_session_unuse(req->session, trash);
+	req->session = NULL;
 }
 
 /** llm_request_data_unpin() - the caller no longer copies from prompt or journal */
@@ -514,7 +526,7 @@ void llm_request_data_unpin(struct llm_request *req, struct llm_trash *trash)
 	req->data_users--;
 	if (llm_request_over(req))
 		llm_request_drop_data(req, trash);
-	llm_request_drop_buffers(req, trash);
+	llm_request_drop_holds(req, trash);
 }
 
 /*
@@ -573,8 +585,9 @@ void llm_request_end(struct llm_request *req, int status, u32 finish, u64 now_ns
 	once.refused = req->status == -EDQUOT;
 	if (competes)
 		llm_tenant_tally(&req->leaf->share.tenant, &once);
+	llm_session_stop(req);
 	llm_request_drop_data(req, trash);
-	llm_request_drop_buffers(req, trash);
+	llm_request_drop_holds(req, trash);
 	llm_request_wake(req, trash);
 	llm_request_settle(req, NULL, trash);
 	if (competes)
@@ -604,6 +617,7 @@ void llm_request_abort(struct llm_request *req, int status, struct llm_trash *tr
 	llm_ticket_leave(&llm_broker.stage, &req->ticket, now_ns);
 	llm_request_set_state(req, LLM_STATE_CANCELLING);
 	llm_charge_withdraw(req);
+	llm_session_stop(req);
 	llm_request_drop_data(req, trash);
 	llm_queue_notify(req, LLM_EVENT_CANCEL);
 	llm_request_wake(req, trash);

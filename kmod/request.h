@@ -34,7 +34,9 @@
 struct llm_buffer;
 struct llm_call;
 struct llm_client;
+struct llm_past;
 struct llm_server;
+struct llm_session;
 struct llm_user;
 
 /**
@@ -89,7 +91,11 @@ enum llm_pause_reason {
  * @waits_for_reader: it is paused because its answer is not read
  * @buffer: has the payload, if @prompt has it not; constant while @data_users or it has not ended
  * @answer_buffer: where its server may write; NULL: nowhere
- * @data_users: who copies from @prompt or @journal just now, without the lock
+ * @session: what it belongs to, in use by it; NULL: nothing; constant while @data_users or it has not
+ *	ended
+ * @past: of the session when it was submitted; dropped with the journal
+ * @journal_told: bytes of the journal that the server was told of with the request
+ * @data_users: who copies from @prompt, @journal or @past just now, without the lock
  * @unread: bytes of it, with what @reading took
  * @reading: a READ has detached some of @output
  * @output_bytes: committed, ever
@@ -140,6 +146,9 @@ struct llm_request {
 	bool waits_for_reader;
 	struct llm_buffer *buffer;
 	struct llm_buffer *answer_buffer;
+	struct llm_session *session;
+	struct llm_past *past;
+	u32 journal_told;
 	u32 data_users;
 	u32 unread;
 	bool reading;
@@ -162,12 +171,14 @@ struct llm_request {
  * @requests: linked by their state_node; freed; each holds the broker's reference
  * @clients: linked by their wake_node; who polls on them is woken; each with a reference
  * @buffers: that nobody uses
+ * @pasts: that nobody has
  */
 struct llm_trash {
 	struct list_head chunks;
 	struct list_head requests;
 	struct list_head clients;
 	struct list_head buffers;
+	struct list_head pasts;
 };
 
 #define LLM_DEFINE_TRASH(name)							\
@@ -176,6 +187,7 @@ struct llm_trash {
 		.requests = LIST_HEAD_INIT(name.requests),		\
 		.clients = LIST_HEAD_INIT(name.clients),		\
 		.buffers = LIST_HEAD_INIT(name.buffers),		\
+		.pasts = LIST_HEAD_INIT(name.pasts),			\
 	}
 
 void llm_trash_clear(struct llm_trash *trash);
@@ -184,7 +196,8 @@ void llm_trash_clear(struct llm_trash *trash);
 static inline void llm_trash_empty(struct llm_trash *trash)
 {
 	if (!list_empty(&trash->chunks) || !list_empty(&trash->requests) ||
-	    !list_empty(&trash->clients) || !list_empty(&trash->buffers))
+	    !list_empty(&trash->clients) || !list_empty(&trash->buffers) ||
+	    !list_empty(&trash->pasts))
 		llm_trash_clear(trash);
 }
 

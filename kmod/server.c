@@ -26,6 +26,7 @@
 #include "region.h"
 #include "request.h"
 #include "server.h"
+#include "session.h"
 
 static void llm_server_tell(u32 type, const struct llm_server *server, u32 requests)
 {
@@ -64,8 +65,10 @@ int llm_server_open(struct llm_server **ret_server)
 		err = -EBUSY;
 	else
 		llm_broker.server = server;
-	if (!err)
+	if (!err) {
+		llm_broker.server_number++;
 		llm_stage_set_slots(&llm_broker.stage, 0, 0);
+	}
 	spin_unlock(&llm_broker.lock);
 	mutex_unlock(&llm_broker.server_mutex);
 	if (err) {
@@ -141,6 +144,7 @@ void llm_server_leave(struct llm_server *server)
 		while (llm_server_strip())
 			;
 		llm_charge_forget();
+		llm_sessions_forget();
 		spin_lock(&llm_broker.lock);
 		llm_server_drop_regions(server);
 		llm_broker.server = NULL;

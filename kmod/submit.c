@@ -17,6 +17,7 @@
 #include "dmem.h"
 #include "limits.h"
 #include "request.h"
+#include "session.h"
 
 static bool llm_submit_model_valid(const char *model)
 {
@@ -45,9 +46,9 @@ static bool llm_submit_buffers_valid(const struct llm_submit *spec)
 
 static int llm_submit_check(const struct llm_submit *spec)
 {
-	if (spec->flags & LLM_SUBMIT_SESSION ||
-	    spec->flags & ~(LLM_SUBMIT_FLAGS | LLM_SUBMIT_BUFFER) || spec->op > LLM_OP_MAX ||
-	    spec->payload_type > LLM_PAYLOAD_TOKENS || spec->pad || spec->session ||
+	if (spec->flags & ~(LLM_SUBMIT_FLAGS | LLM_SUBMIT_BUFFER) || spec->op > LLM_OP_MAX ||
+	    spec->payload_type > LLM_PAYLOAD_TOKENS || spec->pad ||
+	    (!(spec->flags & LLM_SUBMIT_SESSION) && spec->session) ||
 	    spec->sched_class > LLM_CLASS_IDLE ||
 	    (spec->sched_class && spec->op >= LLM_OP_CONTROL) ||
 	    spec->reserved || !llm_submit_buffers_valid(spec) ||
@@ -93,6 +94,14 @@ static int llm_submit_buffers(struct llm_client *client, struct llm_request *req
 	return err;
 }
 
+/* The session that the caller has a descriptor of. Return: 0; EBADF, EINVAL. */
+static int llm_submit_session(struct llm_request *req)
+{
+	if (!(req->spec.flags & LLM_SUBMIT_SESSION))
+		return 0;
+	return llm_session_use_fd(req->spec.session, &req->session);
+}
+
 /* Copies stop strings and payload, in the order in which a server gets them. */
 static int llm_submit_copy(struct llm_call *call, struct llm_request *req)
 {
@@ -111,7 +120,7 @@ static int llm_submit_copy(struct llm_call *call, struct llm_request *req)
 	return err ?: llm_bytes_read_iter(&req->prompt, &iter, spec->payload_len);
 }
 
-/* Return: 0; EDQUOT: the request is still the caller's. */
+/* Return: 0; EDQUOT, EPERM, EBUSY: the request is still the caller's. */
 static int llm_submit_publish(struct llm_request *req, u64 *ret_id)
 {
 	int err;
@@ -149,8 +158,8 @@ static int llm_submit(struct llm_call *call, const struct llm_submit *spec, u64 
 	err = llm_request_create(client, spec, &req);
 	if (err)
 		return err;
-	err = llm_submit_buffers(client, req) ?: llm_submit_copy(call, req) ?:
-	      llm_submit_publish(req, ret_id);
+	err = llm_submit_buffers(client, req) ?: llm_submit_session(req) ?:
+	      llm_submit_copy(call, req) ?: llm_submit_publish(req, ret_id);
 	if (err)
 		llm_request_discard(req);
 	return err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints, one for each transition of a request: system "llm" of tracefs, perf and BPF. They
+ * Tracepoints, one for each transition of a request or a session: system "llm" of tracefs, perf and BPF. They
  * are hit under the broker's lock, so their order is that of the events; and one for a cgroup that
  * has to rest. They name requests, cgroups, processes and users, count tokens, bytes and
  * nanoseconds, and never show anything of a prompt or an answer. Names and fields are described in
@@ -13,11 +13,14 @@
 #define LLM_TRACE_H
 
 #include <linux/pid.h>
+#include <linux/sched.h>
 #include <linux/timekeeping.h>
 #include <linux/tracepoint.h>
 #include <linux/uidgid.h>
 
+#include "limits.h"
 #include "request.h"
+#include "session.h"
 
 TRACE_EVENT(llm_submit,
 	TP_PROTO(const struct llm_request *req),
@@ -191,6 +194,62 @@ TRACE_EVENT(llm_end,
 		  __entry->id, __entry->cgroup, __entry->age_ns, __entry->output_bytes,
 		  __entry->prompt_tokens, __entry->output_tokens, __entry->status,
 		  __entry->finish)
+);
+
+TRACE_EVENT(llm_session_make,
+	TP_PROTO(const struct llm_session *session, u64 from),
+	TP_ARGS(session, from),
+	TP_STRUCT__entry(
+		__field(u64, id)
+		__field(u64, from)
+		__field(u32, pid)
+		__field(u32, uid)
+		__field(u32, bytes)
+	),
+	TP_fast_assign(
+		__entry->id = session->id;
+		__entry->from = from;
+		__entry->pid = task_tgid_nr(current);
+		__entry->uid = __kuid_val(session->user->uid);
+		__entry->bytes = llm_past_len(session->past);
+	),
+	TP_printk("id=%llu from=%llu pid=%u uid=%u bytes=%u",
+		  __entry->id, __entry->from, __entry->pid, __entry->uid, __entry->bytes)
+);
+
+/* What happens to one that is there. */
+DECLARE_EVENT_CLASS(llm_session_event,
+	TP_PROTO(const struct llm_session *session),
+	TP_ARGS(session),
+	TP_STRUCT__entry(
+		__field(u64, id)
+		__field(u64, turns)
+		__field(u32, bytes)
+		__field(u32, tokens)
+	),
+	TP_fast_assign(
+		__entry->id = session->id;
+		__entry->turns = session->turns;
+		__entry->bytes = llm_past_len(session->past);
+		__entry->tokens = session->past ? session->past->tokens : 0;
+	),
+	TP_printk("id=%llu turns=%llu bytes=%u tokens=%u",
+		  __entry->id, __entry->turns, __entry->bytes, __entry->tokens)
+);
+
+DEFINE_EVENT(llm_session_event, llm_session_grow,
+	TP_PROTO(const struct llm_session *session),
+	TP_ARGS(session)
+);
+
+DEFINE_EVENT(llm_session_event, llm_session_seal,
+	TP_PROTO(const struct llm_session *session),
+	TP_ARGS(session)
+);
+
+DEFINE_EVENT(llm_session_event, llm_session_end,
+	TP_PROTO(const struct llm_session *session),
+	TP_ARGS(session)
 );
 
 #endif /* LLM_TRACE_H */

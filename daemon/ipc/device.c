@@ -306,6 +306,10 @@ static void slot_request(struct device_slot *slot, size_t offset)
 		slot->total += event->payload_len;
 	slot->have = event->data_len;
 	slot->cancelled_ns = 0;
+	if (event->flags & LLM_SUBMIT_SESSION && !slot->device->ipc.sink->session_ended) {
+		slot_refuse(slot, -EOPNOTSUPP);
+		return;
+	}
 	slot->data = calloc(1, MAX(slot->total, (size_t)1));
 	if (!slot->data) {
 		slot_refuse(slot, -ENOMEM);

@@ -26,7 +26,7 @@ struct ipc;
  * @reclaim: somebody waits for memory: give back what this request holds
  * @reclaim_kept: the same of what is kept for a cgroup: @bytes in @region
  * @session_ended: what is kept of the pasts that were made in session @id is of no use any more; NULL:
- *	nothing is
+ *	requests of sessions are refused
  * @committed: result of an ipc_commit() that was pending: LLM_VERDICT_* or -errno
  *
  * None of them calls back into the transport, but for @request, which may commit an end at once,

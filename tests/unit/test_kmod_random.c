@@ -42,6 +42,9 @@ static void add(struct driver_stats *total, const struct driver_stats *stats)
 	total->quotas += stats->quotas;
 	total->told += stats->told;
 	total->buffer_uses += stats->buffer_uses;
+	total->session_turns += stats->session_turns;
+	total->session_ends += stats->session_ends;
+	total->session_bytes += stats->session_bytes;
 }
 
 static void test_random(void **state)
@@ -64,10 +67,12 @@ static void test_random(void **state)
 	print_message("# %lu steps: %lu requests, %lu events, %lu commits, %lu bytes and %lu ends "
 		      "read, %lu calls parked, %lu pauses, %lu cancelled, %lu recovered, "
 		      "%lu refused, %lu quotas set or reset, %lu events told, short of memory "
-		      "%lu times, %lu asked back\n", total.steps, total.submitted,
+		      "%lu times, %lu asked back, %lu turns of sessions, %lu sessions told over\n",
+		      total.steps, total.submitted,
 		      total.delivered, total.committed, total.bytes_read, total.ends_read,
 		      total.parked, total.paused, total.cancelled, total.recovered, total.refused,
-		      total.quotas, total.told, total.short_of_memory, total.reclaimed);
+		      total.quotas, total.told, total.short_of_memory, total.reclaimed,
+		      total.session_turns, total.session_ends);
 	/* All of it did happen. */
 	assert_true(total.submitted > 1000);
 	assert_true(total.delivered > 1000);
@@ -82,6 +87,9 @@ static void test_random(void **state)
 	assert_true(total.quotas > 100);
 	assert_true(total.told > 100);
 	assert_true(total.buffer_uses > 1000);
+	assert_true(total.session_turns > 30);
+	assert_true(total.session_ends > 30);
+	assert_true(total.session_bytes > 5000);
 }
 
 int main(void)

@@ -20,10 +20,12 @@
 #include "kmod/region.h"
 #include "kmod/request.h"
 #include "kmod/server.h"
+#include "kmod/session.h"
 #include "kmod/stream.h"
 
 #include "audit.h"
 #include "driver.h"
+#include "sessions.h"
 
 #define CLIENTS		4
 #define SERVERS		2
@@ -62,6 +64,9 @@ static const struct llm_limits limits_first = {
 	.max_journal_bytes = 16384,
 	.max_buffer_bytes = 16384,
 	.max_buffers_file = 3,
+	.max_sessions = 9,
+	.max_sessions_user = 6,
+	.max_session_bytes = 12000,
 	.recover_timeout_s = 3,
 };
 
@@ -78,6 +83,7 @@ static struct mem_cgroup memcgs[TASKS];
 static struct mm_struct mms[TASKS];
 static struct task_struct tasks[TASKS];
 static char room[2 * 65536] __attribute__((aligned(PAGE_SIZE)));
+static u8 turn[ROOM];
 static bool calm;
 
 static u8 next_byte(void)
@@ -321,6 +327,7 @@ static void check_fetchers(void)
 			continue;
 		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.notices));
 		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.reclaims));
+		WARN_ON(mask & LLM_FETCH_NOTICE && !list_empty(&llm_broker.farewells));
 		WARN_ON(mask & LLM_FETCH_CONTROL &&
 			!llm_tree_empty(&llm_broker.queues[LLM_KIND_CONTROL]));
 		if (mask & LLM_FETCH_REQUEST && stage->running < stage->slots &&
@@ -462,6 +469,17 @@ static void check_buffers(void)
 	check_buffer(llm_broker.buffers.rb_node);
 }
 
+static void check_sessions(void)
+{
+	const struct llm_call *all[CALLS];
+	u32 n = 0;
+
+	for (int i = 0; i < CALLS; i++)
+		if (calls[i].used)
+			all[n++] = &calls[i].call;
+	sessions_check(all, n);
+}
+
 static void check(void)
 {
 	const u32 total = check_tree(llm_broker.by_id.rb_node, 0, UINT64_MAX);
@@ -481,6 +499,7 @@ static void check(void)
 	check_stage();
 	check_users();
 	check_buffers();
+	check_sessions();
 	stats.short_of_memory += audit_check() > 0;
 	for (int i = 0; i < CLIENTS; i++)
 		if (clients[i])
@@ -524,6 +543,10 @@ static void result_fetch(const struct llm_event *event, int rc, bool handed)
 	req = llm_request_find(event->id);
 	spin_unlock(&llm_broker.lock);
 	stats.delivered++;
+	if (event->type == LLM_EVENT_SESSION_END) {
+		session_check_end(event->id);
+		return;
+	}
 	if (event->type == LLM_EVENT_RECLAIM) {
 		stats.reclaimed++;
 		WARN_ON(!event->bytes || !event->id == !event->cgroup_id);
@@ -537,6 +560,9 @@ static void result_fetch(const struct llm_event *event, int rc, bool handed)
 	WARN_ON(event->output_bytes != req->output_bytes);
 	for (u32 i = 0; i < event->stop_len && i < event->data_len; i++)
 		WARN_ON(((const char *)(event + 1))[i] != 's' * (i + 1 != event->stop_len));
+	WARN_ON(event->session_len != llm_past_len(req->past) || !event->session != !req->session);
+	if (!(event->flags & LLM_SUBMIT_BUFFER))
+		session_check_data(event->id, 0, (const u8 *)(event + 1), event->data_len);
 	while ((other = queued_after(llm_request_kind(req), other ? other->id : 0)))
 		WARN_ON(!handed && other->leaf == req->leaf && other->id < event->id);
 }
@@ -570,6 +596,10 @@ static void result(struct parked *parked, int rc)
 	case LLM_IOC_COMMIT_AND_FETCH:
 		result_fetch((void *)(uintptr_t)call->args.commit.fetch_buf, rc,
 			     parked->has_parked);
+		break;
+	case LLM_IOC_PULL:
+		session_check_data(call->args.pull.id, call->args.pull.offset,
+				   (const u8 *)(uintptr_t)call->args.pull.buf, (u64)rc);
 		break;
 	default:
 		break;
@@ -607,12 +637,14 @@ static void parked_attempt(struct parked *parked)
 }
 
 /* What became known by a COMMIT that was taken. */
-static void note_commit(const struct llm_call *call, int rc)
+static void note_commit(const struct llm_call *call, const struct session_growth *growth, int rc)
 {
 	const struct llm_commit *commit = &call->args.commit;
 
 	if (rc < 0 || rc == LLM_VERDICT_CANCELLED)
 		return;
+	if (commit->session_len)
+		session_grew(growth, commit);
 	stats.committed++;
 	stats.paused += rc == LLM_VERDICT_PAUSE;
 	if (commit->id < IDS)
@@ -620,12 +652,13 @@ static void note_commit(const struct llm_call *call, int rc)
 }
 
 /* COMMIT_AND_FETCH hides its verdict: what was taken shows in the request, if it is still there. */
-static void note_commit_fetch(const struct llm_call *call, const struct llm_request *req,
-			      bool was_cancelling, u64 ended_before)
+static void note_commit_fetch(const struct llm_call *call, const struct session_growth *growth,
+			      const struct llm_request *req, bool was_cancelling,
+			      u64 ended_before)
 {
 	if (!req || was_cancelling || llm_broker.ended == ended_before)
 		return;
-	note_commit(call, LLM_VERDICT_CONTINUE);
+	note_commit(call, growth, LLM_VERDICT_CONTINUE);
 }
 
 static void parked_start(struct parked *parked)
@@ -634,6 +667,7 @@ static void parked_start(struct parked *parked)
 	const bool fetches = call->command->cmd == LLM_IOC_COMMIT_AND_FETCH;
 	const u64 ended = llm_broker.ended;
 	struct llm_request *req = NULL;
+	struct session_growth growth = { };
 	bool cancelling = false;
 	int rc;
 
@@ -644,13 +678,15 @@ static void parked_start(struct parked *parked)
 		spin_unlock(&llm_broker.lock);
 		cancelling = req && req->state == LLM_STATE_CANCELLING;
 	}
+	if (fetches || call->command->cmd == LLM_IOC_COMMIT)
+		growth = session_growth(call, ((struct llm_commit *)parked->arg)->id);
 	rc = llm_call_begin(call);
 	if (call->command->cmd == LLM_IOC_COMMIT)
-		note_commit(call, rc);
+		note_commit(call, &growth, rc);
 	if (call->command->cmd == LLM_IOC_CHARGE || call->command->cmd == LLM_IOC_UNCHARGE)
 		audit_note(call, rc);
 	if (fetches)
-		note_commit_fetch(call, req, cancelling, ended);
+		note_commit_fetch(call, &growth, req, cancelling, ended);
 	if (rc < 0 || !call->command->attempt)
 		parked_finish(parked, rc);
 	else
@@ -783,7 +819,7 @@ static u64 some_buffer(const struct llm_client *client)
 static void fill_submit_buffers(struct llm_submit *submit, const struct llm_client *client)
 {
 	if (next(4) == 0) {
-		submit->flags = LLM_SUBMIT_BUFFER;
+		submit->flags |= LLM_SUBMIT_BUFFER;
 		submit->buffer = some_buffer(client);
 		submit->payload = next(3 * PAGE_SIZE);
 	}
@@ -801,6 +837,14 @@ static void fill_register(struct llm_register *reg)
 	reg->len = next(4) * PAGE_SIZE;
 }
 
+/* Mostly one that is open. */
+static int some_session(void)
+{
+	const u32 which = next(256);
+
+	return which < 240 ? session_some(which) : (int)which - 242;
+}
+
 static void fill_submit(struct llm_submit *submit)
 {
 	static char stop[64];
@@ -816,6 +860,20 @@ static void fill_submit(struct llm_submit *submit)
 	submit->payload_len = next(8) ? next(600) : next(9000);
 	submit->stop = (uintptr_t)stop;
 	submit->stop_len = stop_len;
+	if (next(2)) {
+		submit->flags |= LLM_SUBMIT_SESSION;
+		submit->session = some_session();
+	}
+}
+
+static void fill_session(struct llm_session_cmd *cmd)
+{
+	static const u32 flags[] = { 0, LLM_SESSION_FORK, LLM_SESSION_INFO, LLM_SESSION_SEAL };
+	const u32 which = next(12);
+
+	/* what is sealed grows no more */
+	cmd->flags = flags[which < 6 ? 0 : which < 10 ? 1 : which - 8];
+	cmd->fd = cmd->flags ? some_session() : -1;
 }
 
 /* Is there a READ of this request already; one with LLM_READ_ALL, which may get its bytes in parts? */
@@ -853,6 +911,21 @@ static void fill_fetch(struct llm_fetch *fetch, struct parked *parked)
 	fetch->buf_len = sizeof(struct llm_event) + next(ROOM - sizeof(struct llm_event));
 }
 
+/* Mostly what its session is to have is committed with its end, and no other session's. */
+static void fill_turn(struct llm_commit *commit, const struct llm_request *req)
+{
+	const u8 seed = next_byte();
+
+	if (next(16) && (!(commit->flags & LLM_COMMIT_END) || commit->status || !req ||
+			 !req->session || req->spec.op != LLM_OP_GENERATE))
+		return;
+	for (u32 i = 0; i < sizeof(turn); i++)
+		turn[i] = (u8)(seed + i + i / 251);
+	commit->session = (uintptr_t)turn;
+	commit->session_len = next(4) ? 1 + next(300) : 1 + next(sizeof(turn) - 1);
+	commit->session_tokens = 1 + next(100);
+}
+
 static void fill_commit(struct llm_commit *commit, struct parked *parked)
 {
 	const u64 id = some_held_id();
@@ -871,18 +944,28 @@ static void fill_commit(struct llm_commit *commit, struct parked *parked)
 	commit->data = (uintptr_t)parked->room;
 	commit->journal = (uintptr_t)room;
 	commit->journal_len = next(4) ? next(16) : next(6000);
-	if (next(6) == 0) {
+	/* turns would be rare */
+	if (next(6) == 0 || (req && req->session && next(2))) {
 		commit->flags = LLM_COMMIT_END;
 		commit->status = next(4) ? 0 : -(int)next(4095);
 	}
+	fill_turn(commit, req);
 }
 
 static void fill_commit_fetch(struct llm_commit *commit, struct parked *parked)
 {
 	struct llm_fetch fetch;
 
+	const struct llm_request *req;
+
 	fill_commit(commit, parked);
-	commit->flags = LLM_COMMIT_END;
+	if (!(commit->flags & LLM_COMMIT_END)) {
+		commit->flags = LLM_COMMIT_END;
+		spin_lock(&llm_broker.lock);
+		req = llm_request_find(commit->id);
+		spin_unlock(&llm_broker.lock);
+		fill_turn(commit, req);
+	}
 	/* The event would overwrite data that a parked call no longer needs. */
 	fill_fetch(&fetch, parked);
 	commit->fetch_buf = fetch.buf;
@@ -953,6 +1036,9 @@ static void fill_other(unsigned int cmd, void *arg, struct parked *parked)
 		break;
 	case LLM_IOC_REGISTER:
 		fill_register(arg);
+		break;
+	case LLM_IOC_SESSION:
+		fill_session(arg);
 		break;
 	case LLM_IOC_UNREGISTER:
 		((struct llm_unregister *)arg)->buffer = some_buffer(parked->call.client);
@@ -1070,6 +1156,8 @@ static void spoil(unsigned int cmd, struct parked *parked)
 		commit->data = next(4) ? (uintptr_t)parked->room : 8;
 		commit->data_len %= ROOM;
 		commit->journal = next(4) ? (uintptr_t)room : 8;
+		commit->session = !commit->session ? 0 : next(4) ? (uintptr_t)turn : 8;
+		commit->session_len %= sizeof(turn);
 		commit->fetch_buf = commit->fetch_buf ? (uintptr_t)parked->room : 0;
 		commit->fetch_len %= ROOM;
 		for (u32 i = 0; i < commit->data_len && commit->id < IDS; i++)
@@ -1216,11 +1304,14 @@ static void step_limit(void)
 		&llm_limits.max_requests, &llm_limits.max_requests_user,
 		&llm_limits.max_requests_file, &llm_limits.max_payload_bytes,
 		&llm_limits.max_payload_bytes_user, &llm_limits.max_unread_bytes,
-		&llm_limits.max_journal_bytes, &llm_limits.recover_timeout_s,
+		&llm_limits.max_journal_bytes, &llm_limits.max_session_bytes,
+		&llm_limits.max_sessions, &llm_limits.max_sessions_user,
+		&llm_limits.recover_timeout_s,
 	};
-	const u32 which = next(8);
+	const u32 which = next(11);
 
-	*fields[which] = which < 3 ? 1 + next(30) : which < 7 ? 4096 + next(30000) : next(5);
+	*fields[which] = which < 3 ? 1 + next(30) : which < 8 ? 4096 + next(30000) :
+			 which < 10 ? next(12) + next(8) : next(5);
 	llm_queue_timeout_changed();
 }
 
@@ -1258,7 +1349,7 @@ static void step(void)
 	static const unsigned int client_cmds[] = {
 		LLM_IOC_SUBMIT, LLM_IOC_SUBMIT, LLM_IOC_SUBMIT_AND_READ, LLM_IOC_READ,
 		LLM_IOC_READ, LLM_IOC_READ, LLM_IOC_WAIT, LLM_IOC_CANCEL, LLM_IOC_LIST,
-		LLM_IOC_GET_FEATURES, LLM_IOC_REGISTER, LLM_IOC_UNREGISTER,
+		LLM_IOC_GET_FEATURES, LLM_IOC_REGISTER, LLM_IOC_UNREGISTER, LLM_IOC_SESSION,
 	};
 	static const unsigned int server_cmds[] = {
 		LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_FETCH, LLM_IOC_COMMIT, LLM_IOC_COMMIT,
@@ -1272,13 +1363,15 @@ static void step(void)
 	if (calm && what >= 220 && what < 227 && next_byte() % 16)
 		return;
 	if (what < 80)
-		step_command(client_cmds[what % 12], true);
+		step_command(client_cmds[what % 13], true);
 	else if (what < 160)
 		step_command(server_cmds[what % 17], false);
 	else if (what < 190)
 		step_woken(what == 189);
-	else if (what < 215)
+	else if (what < 213)
 		step_file();
+	else if (what < 215)
+		session_close(next(SESSION_FDS));
 	else if (what < 220)
 		step_cancel_call(what % 2);
 	else if (what < 224)
@@ -1315,6 +1408,7 @@ static void start(const uint8_t *data, size_t len)
 	memset(&llm_broker, 0, sizeof(llm_broker));
 	memset(known, 0, sizeof(known));
 	audit_start();
+	sessions_start();
 	calm = next_byte() % 2;
 	memset(room, 's', sizeof(room));
 	kshim_now_ns = 1;
@@ -1350,6 +1444,8 @@ static void finish(void)
 	kshim_fail_copy = -1;
 	for (int i = 0; i < CLIENTS; i++)
 		calls_end(i, -1);
+	sessions_finish();
+	check();
 	for (int i = 0; i < CLIENTS; i++)
 		if (clients[i]) {
 			llm_client_destroy(clients[i]);
@@ -1383,6 +1479,9 @@ void driver_run(const uint8_t *data, size_t len, struct driver_stats *ret_stats)
 	stats.cancelled = llm_broker.cancelled;
 	stats.recovered = llm_broker.recovered;
 	stats.told = kshim_told;
+	stats.session_turns = session_turns;
+	stats.session_ends = session_ends;
+	stats.session_bytes = session_bytes;
 	finish();
 	*ret_stats = stats;
 }

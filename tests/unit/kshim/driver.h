@@ -30,6 +30,9 @@ struct driver_stats {
 	unsigned long quotas;
 	unsigned long told;
 	unsigned long buffer_uses;
+	unsigned long session_turns;
+	unsigned long session_ends;
+	unsigned long session_bytes;
 };
 
 /* Runs to the end of the bytes, takes everything down again, and ends the program if anything was

@@ -57,6 +57,7 @@ typedef unsigned int __poll_t;
 #define clamp_t(type, x, low, high) ((type)clamp((type)(x), (type)(low), (type)(high)))
 #define struct_size(ptr, member, count) \
 	(sizeof(*(ptr)) + sizeof(*(ptr)->member) * (count))
+#define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
 #define container_of(ptr, type, member) \
 	((type *)((char *)(ptr) - offsetof(type, member)))
 #define offsetofend(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
@@ -97,6 +98,7 @@ static inline void *memchr_inv(const void *start, int c, size_t len)
 
 #define IS_ERR(ptr)	((uintptr_t)(ptr) >= (uintptr_t)-MAX_ERRNO)
 #define ERR_PTR(err)	((void *)(intptr_t)(err))
+#define PTR_ERR(ptr)	((int)(intptr_t)(ptr))
 
 /* ---- complaints ---- */
 
@@ -342,6 +344,8 @@ void *kmalloc(size_t size, gfp_t flags);
 void *kzalloc(size_t size, gfp_t flags);
 void *kmalloc_array(size_t n, size_t size, gfp_t flags);
 void kfree(const void *ptr);
+#define kvzalloc(size, flags)	kzalloc(size, flags)
+#define kvfree(ptr)		kfree(ptr)
 
 /* Caches are no more than a size. */
 struct kmem_cache {
