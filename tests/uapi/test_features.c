@@ -15,10 +15,14 @@ int main(void)
 	is(f.size, sizeof(f), "the size is the caller's");
 	is(f.abi_version, LLM_ABI_VERSION, "the version is the header's");
 	is(f.server_pid, 0, "no server, no pid");
-	is(f.commands, 0x1ff | 0x7fULL << 0x20, "all commands exist");
+	is(f.commands, 0x3ff | 0x7fULL << 0x20, "all commands exist");
 	ok(f.max_requests >= f.max_requests_user && f.max_requests_user >= f.max_requests_file &&
 	   f.max_requests_file > 0, "the limits on requests make sense");
 	is(f.max_payload_bytes, param_get("max_payload_bytes"), "max_payload_bytes");
+	is(f.max_session_bytes, param_get("max_session_bytes"), "max_session_bytes");
+	is(f.max_sessions, param_get("max_sessions"), "max_sessions");
+	is(f.max_sessions_user, param_get("max_sessions_user"), "max_sessions_user");
+	is(f.sessions, 0, "no sessions");
 	is(f.max_unread_bytes, param_get("max_unread_bytes"), "max_unread_bytes");
 	is(f.max_journal_bytes, param_get("max_journal_bytes"), "max_journal_bytes");
 	ok(f.max_commit_bytes >= LLM_RECORD_BYTES_MAX + sizeof(struct llm_record),

@@ -23,7 +23,7 @@ struct form {
 	bool on_server;
 	size_t size;
 	int want;
-	struct { size_t at, len; } zero[4];
+	struct { size_t at, len; } zero[6];
 	void (*fill)(void *arg);
 };
 
@@ -58,6 +58,12 @@ static void fill_register(void *arg)
 {
 	((struct llm_register *)arg)->addr = page;
 	((struct llm_register *)arg)->len = 1ULL << 40;
+}
+
+static void fill_session(void *arg)
+{
+	((struct llm_session_cmd *)arg)->flags = LLM_SESSION_INFO;
+	((struct llm_session_cmd *)arg)->fd = -1;
 }
 
 static void fill_setup(void *arg)
@@ -114,6 +120,8 @@ static const struct form forms[] = {
 	  fill_register },
 	{ "UNREGISTER", LLM_IOC_UNREGISTER, false, sizeof(struct llm_unregister), -ENOENT,
 	  { ZERO(llm_unregister, reserved) }, fill_nothing },
+	{ "SESSION", LLM_IOC_SESSION, false, sizeof(struct llm_session_cmd), -EBADF,
+	  { ZERO(llm_session_cmd, reserved) }, fill_session },
 	{ "SETUP", LLM_IOC_SETUP, true, sizeof(struct llm_setup), -EFAULT,
 	  { ZERO(llm_setup, pad), ZERO(llm_setup, reserved) }, fill_setup },
 	{ "FETCH", LLM_IOC_FETCH, true, sizeof(struct llm_fetch), -EAGAIN,
@@ -123,7 +131,8 @@ static const struct form forms[] = {
 	  fill_nothing },
 	{ "COMMIT", LLM_IOC_COMMIT, true, sizeof(struct llm_commit), -ENOENT,
 	  { ZERO(llm_commit, fetch_buf), ZERO(llm_commit, fetch_len),
-	    ZERO(llm_commit, fetch_flags), ZERO(llm_commit, reserved) }, fill_nothing },
+	    ZERO(llm_commit, fetch_flags), ZERO(llm_commit, session),
+	    ZERO(llm_commit, session_tokens), ZERO(llm_commit, reserved) }, fill_nothing },
 	{ "CHARGE", LLM_IOC_CHARGE, true, sizeof(struct llm_charge), -ENOENT,
 	  { ZERO(llm_charge, pad), ZERO(llm_charge, reserved) }, fill_charge },
 	{ "UNCHARGE", LLM_IOC_UNCHARGE, true, sizeof(struct llm_charge), -ENOENT,
@@ -243,6 +252,8 @@ static void test_values(void)
 	WRONG(llm_list, LLM_IOC_LIST, false, entry_size, 4097);
 	WRONG(llm_setup, LLM_IOC_SETUP, true, region_count, LLM_REGIONS_MAX + 1);
 	WRONG(llm_setup, LLM_IOC_SETUP, true, region_count, 0);
+	WRONG(llm_session_cmd, LLM_IOC_SESSION, false, flags, LLM_SESSION_FORK | LLM_SESSION_SEAL);
+	WRONG(llm_commit, LLM_IOC_COMMIT, true, session_len, 1);
 	WRONG(llm_fetch, LLM_IOC_FETCH, true, flags, LLM_FETCH_NONBLOCK);
 	WRONG(llm_fetch, LLM_IOC_FETCH, true, flags, LLM_FETCH_REQUEST | 16);
 	WRONG(llm_fetch, LLM_IOC_FETCH, true, buf_len, sizeof(struct llm_event) - 1);
@@ -349,7 +360,7 @@ static void test_numbers(void)
 	bool good = true;
 
 	for (unsigned int nr = 0; nr < 256; nr++) {
-		const bool exists = nr < 9 || (nr >= 0x20 && nr < 0x27);
+		const bool exists = nr < 10 || (nr >= 0x20 && nr < 0x27);
 		const unsigned int cmd = _IOWR(LLM_IOC_MAGIC, nr, char[8]);
 
 		if (exists)
