@@ -95,7 +95,13 @@ AVX512_FLAGS	:= $(AVX2_FLAGS) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefe
 $(O)/kernels/cpu/%_avx2.o: ISA_FLAGS := $(AVX2_FLAGS)
 $(O)/kernels/cpu/%_avx512.o: ISA_FLAGS := $(AVX512_FLAGS)
 $(O)/kernels/cpu/%_avx512vnni.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512vnni
+$(O)/kernels/cpu/%_avx512bf16.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512bf16
+# tile instructions are assembly: no flag lets a compiler use them by itself
+$(O)/kernels/cpu/%_amx.o: ISA_FLAGS := $(AVX512_FLAGS)
 $(O)/kernels/%.o: ROOM_FLAGS := $(if $(SAN),-O1,-O3)
+# Emulated tiles, and the kernels on them
+$(O)/tests/numeric/amx/%.o: ISA_FLAGS := $(AVX512_FLAGS)
+$(O)/tests/numeric/amx/%.o: ROOM_FLAGS := $(if $(SAN),-O1,-O3)
 # The module's request logic, compiled for its unit tests and fuzzer, in the kernel's dialect
 KSHIM_FLAGS	:= -Itests/unit/kshim -include tests/unit/kshim/kshim.h -Wno-unused-parameter \
 		   -Wno-sign-compare -Wno-shadow -Wno-pointer-arith
@@ -138,13 +144,16 @@ $(O)/examples/%: $(O)/libllmos-user/examples/%.o $(O)/libllmos.so.0
 
 # A test may name more objects to link, one a line, relative to $(O), in NAME.deps beside it.
 deps		= $(addprefix $(O)/,$(shell cat $(wildcard tests/$(1)/$(notdir $(2)).deps) /dev/null))
+# One that links tests/numeric/amx/get.o has its kern_ops_get().
+wrap		= $(if $(filter %/amx/get.o,$^),-Wl$(comma)--wrap=kern_ops_get)
+comma		:= ,
 .SECONDEXPANSION:
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $$(call deps,unit,$$@) $(O)/libllmengine.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS) $(DAEMON_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(wrap) -o $@ $^ $(TEST_LIBS) $(DAEMON_LIBS)
 $(O)/tests/numeric/%: $(O)/tests/numeric/%.o $$(call deps,numeric,$$@) $(O)/libllmengine.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS) $(ENGINE_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(wrap) -o $@ $^ $(TEST_LIBS) $(ENGINE_LIBS)
 # what stands for a kernel in tests of the command line
 $(O)/tests/cli/%.so: $(O)/tests/cli/%.o
 	$(call say,LD,$@)
@@ -195,7 +204,8 @@ modules:
 
 # ---- tests ----------------------------------------------------------------
 check: tests-build
-	$(Q)prove -e '' $(UNIT_TESTS) $(NUMERIC_TESTS) $(REPLAYS)
+	$(Q)mkdir -p $(O)/tap
+	$(Q)TAP_DIR=$(O)/tap prove --exec scripts/lib/tap-tee $(UNIT_TESTS) $(NUMERIC_TESTS) $(REPLAYS)
 
 -include $(wildcard tests/bench/bench.mk)
 

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Weight types and instruction sets: what there is, and what this machine may run. A set counts
- * only if the processor has it (CPUID) and the system saves its registers (XCR0).
+ * Weight types and tables of operations: what there is, and which of them a machine runs.
  */
-#include <cpuid.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
-
-#define XCR0_SSE_AVX	0x06
-#define XCR0_AVX512	0xe6	/* and opmask, the upper halves, the upper sixteen */
+#include "kernels/machine.h"
 
 #define TYPE(type_name, elems, bytes)                                                              \
 	{                                                                                          \
@@ -32,55 +28,7 @@ const struct kern_type_info *kern_type_info(uint32_t type)
 	return type < KERN_TYPE_COUNT && types[type].name ? &types[type] : NULL;
 }
 
-/* what the processor has and the operating system saves */
-struct machine {
-	uint32_t leaf1_ecx;
-	uint32_t leaf7_ebx;
-	uint32_t leaf7_ecx;
-	uint64_t xcr0;
-};
-
-static void machine_ask(struct machine *ret)
-{
-	uint32_t eax, ebx, ecx, edx;
-
-	memset(ret, 0, sizeof(*ret));
-	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx))
-		return;
-	ret->leaf1_ecx = ecx;
-	if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
-		ret->leaf7_ebx = ebx;
-		ret->leaf7_ecx = ecx;
-	}
-	if (ret->leaf1_ecx & bit_OSXSAVE) {
-		__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-		ret->xcr0 = (uint64_t)edx << 32 | eax;
-	}
-}
-
-static bool has(uint64_t value, uint64_t bits)
-{
-	return (value & bits) == bits;
-}
-
-static bool machine_avx2(const struct machine *m)
-{
-	return has(m->xcr0, XCR0_SSE_AVX) && has(m->leaf7_ebx, bit_AVX2) &&
-	       has(m->leaf1_ecx, bit_AVX | bit_FMA | bit_F16C);
-}
-
-static bool machine_avx512(const struct machine *m)
-{
-	return machine_avx2(m) && has(m->xcr0, XCR0_AVX512) &&
-	       has(m->leaf7_ebx, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
-}
-
-static bool machine_avx512vnni(const struct machine *m)
-{
-	return machine_avx512(m) && has(m->leaf7_ecx, bit_AVX512VNNI);
-}
-
-static bool machine_any(const struct machine *m)
+static bool machine_any(const struct kern_machine *m)
 {
 	(void)m;
 	return true;
@@ -89,21 +37,30 @@ static bool machine_any(const struct machine *m)
 /* from the worst to the best */
 static const struct {
 	const struct kern_ops *ops;
-	bool (*runs_on)(const struct machine *machine);
+	bool (*runs_on)(const struct kern_machine *machine);
 } tables[] = {
 	{&kern_ops_ref, machine_any},
-	{&kern_ops_avx2, machine_avx2},
-	{&kern_ops_avx512, machine_avx512},
-	{&kern_ops_avx512vnni, machine_avx512vnni},
+	{&kern_ops_avx2, kern_machine_has_avx2},
+	{&kern_ops_avx512, kern_machine_has_avx512},
+	{&kern_ops_avx512vnni, kern_machine_has_avx512vnni},
+	{&kern_ops_avx512bf16, kern_machine_has_avx512bf16},
+	{&kern_ops_amx, kern_machine_has_amx},
 };
+
+const struct kern_ops *kern_ops_on(const struct kern_machine *machine, const char *isa)
+{
+	for (size_t i = sizeof(tables) / sizeof(tables[0]); i-- > 0;)
+		if ((!isa || !strcmp(isa, tables[i].ops->name)) && tables[i].runs_on(machine))
+			return tables[i].ops;
+	return NULL;
+}
 
 const struct kern_ops *kern_ops_get(const char *isa)
 {
-	struct machine machine;
+	struct kern_machine machine;
 
-	machine_ask(&machine);
-	for (size_t i = sizeof(tables) / sizeof(tables[0]); i-- > 0;)
-		if ((!isa || !strcmp(isa, tables[i].ops->name)) && tables[i].runs_on(&machine))
-			return tables[i].ops;
-	return NULL;
+	kern_machine_ask(&machine);
+	if ((!isa || !strcmp(isa, kern_ops_amx.name)) && kern_machine_has_tiles(&machine))
+		kern_machine_permit_tiles(&machine);
+	return kern_ops_on(&machine, isa);
 }

@@ -7,8 +7,9 @@
  * Results must not depend on how work is split or on what else is computed: each output element
  * is reduced in one order that is fixed by the table and the lengths, whether it is computed alone
  * or with others, in whatever range. (Between ref and another table results may differ within the
- * tolerances stated at each operation, as NMSE = |x - ref|^2 / |ref|^2; the tables for avx2,
- * avx512 and avx512vnni give the same bits.)
+ * tolerances stated at each operation, as NMSE = |x - ref|^2 / |ref|^2. The tables for avx2, avx512
+ * and avx512vnni give the same bits; so do avx512bf16 and amx, but for products of BF16 weights and,
+ * with amx, of F16 weights: each of the two has its own order there.)
  */
 #ifndef LLMOS_KERNELS_KERNELS_H
 #define LLMOS_KERNELS_KERNELS_H
@@ -126,6 +127,12 @@ struct kern_attn {
  * is not finite makes all outputs of its token NaN; blocks below 2^-110 count as zero. Every byte of
  * a block is legal: a scale that is not finite makes what it is multiplied with so, in its own row.
  * MXFP4 has none such: its exponent 255 is 2^127 here, as it is for whoever writes these files.
+ *
+ * Two tables have instructions for BF16. avx512bf16 rounds the activations of BF16 weights to BF16:
+ * NMSE 2^-18. amx keeps two BF16 of each activation, and of each F16 weight: NMSE 2^-36 with BF16
+ * weights, 2^-32 with F16. With both a BF16 weight, a part of an activation or a product that is
+ * subnormal (below 2^-126) counts as zero, whatever MXCSR says. No tile is in use when a function
+ * is called or has returned.
  */
 struct kern_matmul {
 	size_t (*act_bytes)(uint32_t cols);
@@ -136,7 +143,7 @@ struct kern_matmul {
 
 /**
  * struct kern_ops - the operations of one instruction set
- * @name: "ref", "avx2", "avx512", "avx512vnni"
+ * @name: "ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"
  * @matmul: by weight type; mul is NULL where the type is not known
  * @panel: the same for packed weights (panel.h), faster, with the same results; mul is NULL where
  *	this table has none
@@ -176,9 +183,13 @@ struct kern_ops {
 
 /**
  * kern_ops_get() - the table of an instruction set
- * @isa: at most this one ("ref", "avx2", "avx512", "avx512vnni"); NULL: the best there is
+ * @isa: this one ("ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"); NULL: the best there
+ *	is
  *
- * What the processor and the operating system (CPUID, XCR0) do not allow is never returned.
+ * What the processor and the operating system (CPUID, XCR0) do not allow is never returned. Where
+ * there are tiles and @isa is "amx" or NULL, the system is asked for their use, for the whole
+ * process (arch_prctl, ARCH_REQ_XCOMP_PERM): the one system call of this library. Call this before
+ * threads have alternate signal stacks; if the system refuses there is no "amx".
  *
  * Return: NULL if @isa is not a name, or needs what is not there.
  */

@@ -44,6 +44,8 @@ KERN_INLINE void kern_prefetch(const uint8_t *p, uint32_t bytes)
 extern const struct kern_ops kern_ops_avx2;
 extern const struct kern_ops kern_ops_avx512;
 extern const struct kern_ops kern_ops_avx512vnni;
+extern const struct kern_ops kern_ops_avx512bf16;
+extern const struct kern_ops kern_ops_amx;
 
 #define KERN_DECLARE_MUL(lower, isa)                                                               \
 	void kern_mul_##lower##_##isa(const struct kern_weights *w, uint32_t row_begin,            \
@@ -54,6 +56,9 @@ extern const struct kern_ops kern_ops_avx512vnni;
 	KERN_DECLARE_MUL(lower, avx512)                                                            \
 	KERN_DECLARE_MUL(lower, avx512vnni)
 kern_for_each_type(KERN_DECLARE_CPU)
+KERN_DECLARE_MUL(bf16, avx512bf16)
+KERN_DECLARE_MUL(bf16, amx)
+KERN_DECLARE_MUL(f16, amx)
 
 #define KERN_DECLARE_PANEL(lower, upper)	KERN_DECLARE_MUL(panel_##lower, avx512vnni)
 kern_for_each_panel(KERN_DECLARE_PANEL)
@@ -64,6 +69,10 @@ size_t kern_act_q8_bytes_avx2(uint32_t cols);
 void kern_act_q8_pack_avx2(void *act, const float *x, uint32_t cols);
 size_t kern_act_float_bytes_avx2(uint32_t cols);
 void kern_act_float_pack_avx2(void *act, const float *x, uint32_t cols);
+size_t kern_act_bf16_bytes_avx512(uint32_t cols);
+void kern_act_bf16_pack_avx512(void *act, const float *x, uint32_t cols);
+size_t kern_act_bf16x2_bytes_avx512(uint32_t cols);
+void kern_act_bf16x2_pack_avx512(void *act, const float *x, uint32_t cols);
 
 void kern_rms_norm_avx2(float *y, const float *x, const float *w, uint32_t n, float eps);
 void kern_layer_norm_avx2(float *y, const float *x, const float *w, const float *b, uint32_t n,

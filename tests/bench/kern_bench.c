@@ -374,7 +374,7 @@ static void print_case(struct bench_case *c, unsigned int rounds)
 
 int main(int argc, char **argv)
 {
-	static const char *const isas[] = {"avx2", "avx512", "avx512vnni"};
+	static const char *const isas[] = {"avx2", "avx512", "avx512vnni", "avx512bf16", "amx"};
 	static struct bench bench = {
 		.cols = COLS, .weight_bytes = 48u << 20, .rounds = 9,
 	};

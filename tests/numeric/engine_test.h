@@ -18,7 +18,9 @@ struct engine_test {
 	struct engine_model_info info;
 };
 
-static const char *const engine_test_isas[] = { "ref", "avx2", "avx512", "avx512vnni" };
+static const char *const engine_test_isas[] = {
+	"ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx", "amx-emulated",
+};
 
 /* engine_test_has_isa() - the table is there, and no lesser one stands in for it */
 static inline bool engine_test_has_isa(const char *isa)

@@ -24,7 +24,6 @@
 #include "kernels/kernels.h"
 #include "kernels/panel.h"
 
-static const char *const kern_test_isas[] = {"avx2", "avx512", "avx512vnni"};
 static const enum kern_type kern_test_types[] = {
 	KERN_F32,  KERN_F16,  KERN_BF16, KERN_Q8_0, KERN_Q4_0,	 KERN_Q4_1,   KERN_Q5_0,  KERN_Q5_1,
 	KERN_Q2_K, KERN_Q3_K, KERN_Q4_K, KERN_Q5_K, KERN_Q6_K,	 KERN_IQ4_NL, KERN_IQ4_XS,
@@ -394,6 +393,25 @@ static inline const struct kern_ops *kern_test_ops(const char *isa)
 	}
 #define KERN_TESTS(function)                                                                       \
 	KERN_TEST(function, "avx2"), KERN_TEST(function, "avx512"),                                \
-		KERN_TEST(function, "avx512vnni")
+		KERN_TEST(function, "avx512vnni"), KERN_TEST(function, "avx512bf16"),              \
+		KERN_TEST(function, "amx"), KERN_TEST(function, "amx-emulated")
+
+/**
+ * kern_test_parts() - in how many BF16 a table multiplies activations of a float type
+ *
+ * 0: in none, they stay float32. Such products have an order and a tolerance of their own.
+ */
+static inline int kern_test_parts(const struct kern_ops *ops, enum kern_type type)
+{
+	if (!strncmp(ops->name, "amx", 3))
+		return type == KERN_BF16 || type == KERN_F16 ? 2 : 0;
+	return !strcmp(ops->name, "avx512bf16") && type == KERN_BF16 ? 1 : 0;
+}
+
+/** kern_test_elsewhere() - products of this type are another table's, which is tested as well */
+static inline bool kern_test_elsewhere(const struct kern_ops *ops, enum kern_type type)
+{
+	return !strcmp(ops->name, "amx-emulated") && !kern_test_parts(ops, type);
+}
 
 #endif /* LLMOS_TESTS_KERN_TEST_H */

@@ -15,6 +15,8 @@
 /* any AVX: three-operand forms and wide registers */
 #define AVX	"%ymm|%zmm|%k[0-7]|[[:space:]]v[a-z0-9]+[[:space:]]+[^,]*,[^,]*%xmm"
 #define VNNI	"[[:space:]]vpdp(bus|wss)ds?[[:space:]]"
+#define BF16	"[[:space:]](vdpbf16ps|vcvtne2?ps2bf16)[[:space:]]"
+#define AMX	"%tmm|[[:space:]](ldtilecfg|sttilecfg|tilerelease)"
 
 /* kernels/ among the objects of the build this program belongs to */
 static void objects_dir(char *path, size_t size)
@@ -83,7 +85,11 @@ static void test_objects(void **state)
 	scan("kernels.o", AVX, 1);
 	scan("ref/*.o", AVX, 8);
 	scan("cpu/*_avx2.o", EVEX, 12);
-	scan("cpu/*_avx512.o", VNNI, 6);
+	scan("cpu/*_avx512.o", VNNI "|" BF16 "|" AMX, 6);
+	scan("cpu/*_avx512vnni.o", BF16 "|" AMX, 6);
+	scan("cpu/*_avx512bf16.o", AMX, 2);
+	/* tiles come with BF16, but the compiler was not told */
+	scan("cpu/*_amx.o", BF16, 1);
 }
 
 /* the patterns find what they are there for */
@@ -102,6 +108,12 @@ static void test_patterns(void **state)
 		{AVX, "  0:\tvaddss %xmm1,%xmm2,%xmm3", true},
 		{AVX, "  0:\taddss  %xmm1,%xmm2", false},
 		{VNNI, "  0:\tvpdpbusd %zmm1,%zmm2,%zmm3", true},
+		{BF16, "  0:\tvdpbf16ps %zmm1,%zmm2,%zmm3", true},
+		{BF16, "  0:\tvcvtne2ps2bf16 %zmm1,%zmm2,%zmm3", true},
+		{BF16, "  0:\tvfmadd231ps %zmm1,%zmm2,%zmm3", false},
+		{AMX, "  0:\ttdpbf16ps %tmm6,%tmm4,%tmm0", true},
+		{AMX, "  0:\ttilerelease", true},
+		{AMX, "  0:\tvaddps %zmm1,%zmm2,%zmm3", false},
 	};
 
 	(void)state;
@@ -116,7 +128,8 @@ static void test_patterns(void **state)
 
 static void test_tables(void **state)
 {
-	static const char *const names[] = {"ref", "avx2", "avx512", "avx512vnni"};
+	static const char *const names[] = {"ref",	     "avx2",	   "avx512",
+					     "avx512vnni", "avx512bf16", "amx"};
 	const struct kern_ops *best = kern_ops_get(NULL);
 	bool before = true;
 

@@ -51,6 +51,12 @@ struct run {
 	const char *isa;
 };
 
+/* all but the 16-bit floats is another table's on emulated tiles, and would take long */
+static bool is_elsewhere(const char *isa, const char *name)
+{
+	return !strcmp(isa, "amx-emulated") && strcmp(name, "f16") && strcmp(name, "BF16");
+}
+
 static FILE *open_data(const char *format, const char *a, const char *b)
 {
 	char path[PATH_MAX];
@@ -261,14 +267,19 @@ int main(void)
 	for (size_t i = 0; i < ISA_COUNT; i++) {
 		void *isa = (void *)engine_test_isas[i];
 
-		for (size_t j = 0; j < CASE_COUNT; j++, n++) {
+		for (size_t j = 0; j < CASE_COUNT; j++) {
 			struct run *run = &runs[i * CASE_COUNT + j];
 
+			if (is_elsewhere(isa, logits_cases[j].name))
+				continue;
 			*run = (struct run){ .what = &logits_cases[j], .isa = isa };
 			snprintf(names[n], sizeof(names[n]), "logits_%s_%s", run->what->name,
 				 run->isa);
 			tests[n] = (struct CMUnitTest){ names[n], test_logits, NULL, NULL, run };
+			n++;
 		}
+		if (is_elsewhere(isa, "f32"))
+			continue;
 		snprintf(names[n], sizeof(names[n]), "greedy_f32_%s", (char *)isa);
 		tests[n] = (struct CMUnitTest){ names[n], test_greedy_f32, NULL, NULL, isa };
 		n++;
@@ -277,5 +288,5 @@ int main(void)
 		n++;
 	}
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return _cmocka_run_group_tests("tests", tests, n, NULL, NULL);
 }

@@ -270,6 +270,26 @@ static void test_types(void **state)
 	}
 }
 
+/* what tables for BF16 do in a way of their own; the rest is the code of avx512vnni */
+static void test_bf16_tables(void **state)
+{
+	static const uint32_t own[] = { KERN_BF16, KERN_F16 };
+
+	if (!engine_test_has_isa(*state)) {
+		print_message("# no %s here\n", (const char *)*state);
+		skip();
+	}
+	for (size_t i = 0; i < (IS_SANITIZED ? 1 : ARRAY_SIZE(own)); i++) {
+		struct llama_shape shape = llama_shape_small;
+
+		shape.layers = 1;
+		shape.type = own[i];
+		shape.value_type = own[!i];
+		shape.seed = i + 1;
+		check_shape(&shape, *state);
+	}
+}
+
 /* sizes that fit no vector: 172 and 72 are what small models have; float types only take them */
 static void test_odd_sizes(void **state)
 {
@@ -329,10 +349,15 @@ static void test_instruction_sets(void **state)
 	cmocka_unit_test_prestate(test_types, (void *)isa),                                        \
 		cmocka_unit_test_prestate(test_odd_sizes, (void *)isa)
 
+#define BF16_TESTS_OF(isa)                                                                         \
+	cmocka_unit_test_prestate(test_bf16_tables, (void *)isa),                                  \
+		cmocka_unit_test_prestate(test_odd_sizes, (void *)isa)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TESTS_OF("ref"), TESTS_OF("avx2"), TESTS_OF("avx512"), TESTS_OF("avx512vnni"),
+		BF16_TESTS_OF("avx512bf16"), BF16_TESTS_OF("amx"), BF16_TESTS_OF("amx-emulated"),
 		cmocka_unit_test(test_instruction_sets),
 	};
 
