@@ -32,6 +32,7 @@ extern "C" {
 
 struct llmos;
 struct llmos_request;
+struct llmos_session;
 
 /* ---- connection ---- */
 
@@ -227,6 +228,8 @@ struct llmos_token {
  * @grammar: the answer matches this: GBNF, NUL-terminated (see llmctl(1)); NULL: none
  * @schema: the answer is JSON that is valid under this JSON schema, NUL-terminated; NULL: none
  * @any_json: the answer is JSON
+ * @session: what is asked goes on from what was said there, and becomes part of it if it ends well;
+ *	NULL: nothing was said before
  *
  * At most one of grammar, schema and any_json, without ignore_eos and without a buffer (-EINVAL). An
  * answer that max_tokens, a stop string or the end of the context ends may be cut off:
@@ -265,6 +268,7 @@ struct llmos_generate_opts {
 	const char *grammar;
 	const char *schema;
 	bool any_json;
+	const struct llmos_session *session;
 };
 
 /**
@@ -465,6 +469,84 @@ LLMOS_API int llmos_score(struct llmos *llmos, struct llmos_tokens **ret, const 
 LLMOS_API int llmos_score_ids(struct llmos *llmos, struct llmos_tokens **ret, const uint32_t *ids,
 			      size_t count, const struct llmos_score_opts *opts);
 LLMOS_API void llmos_tokens_free(struct llmos_tokens *tokens);
+
+/* ---- sessions ---- */
+
+/**
+ * struct llmos_session_info - a session
+ * @size: sizeof(struct llmos_session_info), set by the caller
+ * @id: a number to tell it from others; nothing can be done with it
+ * @tokens: that were said in it
+ * @bytes: that these take
+ * @turns: that were appended to it, not counting those before it was forked
+ * @sealed: it never changes again
+ * @busy: a turn is being answered
+ */
+struct llmos_session_info {
+	size_t size;
+	uint64_t id;
+	uint64_t tokens;
+	uint64_t bytes;
+	uint64_t turns;
+	bool sealed;
+	bool busy;
+};
+
+/**
+ * llmos_session_new() - a conversation that has not begun
+ *
+ * What is asked with it in struct llmos_generate_opts goes on from what was said before, which is not
+ * computed again. A question that ends well becomes part of it, with its answer; one that fails or
+ * is cancelled leaves it as it was. One question at a time: -EBUSY.
+ *
+ * It belongs to no connection, and to whoever has its descriptor: see llmos_session_fd(). It ends
+ * with the last copy of that, over the socket also with the server.
+ *
+ * Return: 0; -EMFILE, -ENFILE too many sessions, or descriptors, -EOPNOTSUPP not over this
+ * connection, -ENOMEM.
+ */
+LLMOS_API int llmos_session_new(struct llmos *llmos, struct llmos_session **ret);
+/** llmos_session_fork() - another one in which the same was said, at any time; as the above, -EINVAL */
+LLMOS_API int llmos_session_fork(struct llmos *llmos, struct llmos_session **ret,
+				 const struct llmos_session *session);
+/**
+ * llmos_session_seal() - it never changes again: who asks in it gets -EPERM, and can fork it
+ *
+ * Return: 0; -EBUSY a turn is being answered, -EINVAL not a session of this server.
+ */
+LLMOS_API int llmos_session_seal(struct llmos *llmos, struct llmos_session *session);
+/** llmos_session_get_info() - what there is to know about it; Return: 0, -EINVAL */
+LLMOS_API int llmos_session_get_info(struct llmos *llmos, const struct llmos_session *session,
+				     struct llmos_session_info *info);
+/**
+ * llmos_session_tokens() - all tokens that were said in it, without log-probabilities
+ *
+ * @ret_model: the name of its model, NULL if nothing was said yet; free() it. May be NULL
+ *
+ * With the model, that is all there is to know of a conversation: llmos_session_append() of them to
+ * a new session makes one in which the same was said.
+ */
+LLMOS_API int llmos_session_tokens(struct llmos *llmos, const struct llmos_session *session,
+				   struct llmos_tokens **ret, char **ret_model);
+/**
+ * llmos_session_append() - let token ids be said in it, without an answer
+ * @model: if nothing was said yet, the model that is asked from now on; NULL: the default
+ *
+ * Return: 0; -EPERM it is sealed, -EBUSY, -EINVAL, -E2BIG it would be too long.
+ */
+LLMOS_API int llmos_session_append(struct llmos *llmos, struct llmos_session *session,
+				   const uint32_t *ids, size_t count, const char *model);
+/**
+ * llmos_session_fd() - its descriptor, to be inherited or passed over a Unix socket
+ *
+ * It is the session's: it has FD_CLOEXEC, and is closed by llmos_session_free(). Whoever has a copy can
+ * go on with the conversation, over any connection to the same server, and nobody else can.
+ */
+LLMOS_API int llmos_session_fd(const struct llmos_session *session);
+/** llmos_session_from_fd() - of a descriptor that was got so, taken over also on failure; 0, -errno */
+LLMOS_API int llmos_session_from_fd(struct llmos_session **ret, int fd);
+/** llmos_session_free() - close the descriptor */
+LLMOS_API void llmos_session_free(struct llmos_session *session);
 
 /* ---- what there is ---- */
 

@@ -8,6 +8,7 @@
 #include "answer.h"
 #include "choices.h"
 #include "llmctl.h"
+#include "session.h"
 #include "term.h"
 
 /* operands, a blank line, standard input; of the latter without its last newline */
@@ -72,6 +73,7 @@ static int ask_with_system(struct llmos *llmos, const struct options *options,
 
 int cmd_ask(struct options *options, int argc, char **argv)
 {
+	_cleanup_(session_freep) struct llmos_session *session = NULL;
 	_cleanup_(llmos_freep) struct llmos *llmos = NULL;
 	_cleanup_free_ char *constraint = NULL;
 	struct llmos_generate_opts opts;
@@ -85,7 +87,14 @@ int cmd_ask(struct options *options, int argc, char **argv)
 	code = options_read_constraint(options, &constraint);
 	if (code)
 		return code;
+	code = session_open(options, &session);
+	if (code)
+		return code;
+	/* one question at a time is answered in a session, and once */
+	if (session && choices_wanted(options))
+		return fail(EX_USAGE, "several answers, in a session: it goes on from one");
 	opts = options_generate(options);
+	opts.session = session;
 	llmos = connect_llmos(options, &code);
 	if (!llmos)
 		return code;

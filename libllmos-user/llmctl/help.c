@@ -18,6 +18,7 @@ const char help_main[] =
 "  detokenize ID...      show the text of tokens\n"
 "  score TEXT...         show how likely each token of a text is\n"
 "  status                tell how broker and server are\n"
+"  session VERB          keep a conversation that programs inherit\n"
 "  quota VERB            set, show and reset what cgroups may use\n"
 "  top                   show live which cgroups use how much\n"
 "  events                follow what the broker tells administrators\n"
@@ -27,8 +28,7 @@ const char help_main[] =
 "\n"
 "  -a, --address ADDRESS device, device:/dev/llm or unix:PATH; $LLMOS_ADDRESS is\n"
 "                        next, /dev/llm if it exists, then /run/llmos/llmos.sock\n"
-"  -h, --help            help, also of each command: llmctl ask --help\n"
-"  -V, --version         print the version\n";
+"  -h, --help            help, also of each command; -V, --version: the version\n";
 
 #define HELP_SAMPLING \
 "  -n, --max-tokens N     end after N tokens\n" \
@@ -51,7 +51,7 @@ const char help_main[] =
 HELP_SAMPLING \
 HELP_CLASS \
 "      --raw, --no-bos    without the chat template, the begin-of-text token\n" \
-"      --special          take special tokens written in the text for such\n" \
+"      --special, --session FD  parse special tokens; go on with a conversation\n" \
 "      --logprobs[=N]     show each token's log-probability and N alternatives\n" \
 "      --choices N, --best-of N  several answers; of N, the likeliest\n" \
 "  -j, --json             an object: text, finish, usage, logprobs; or choices\n" \
@@ -144,6 +144,25 @@ const char help_status[] =
 "\n"
 "  -j, --json             an object\n"
 "  -a, --address ADDRESS  where to ask\n";
+
+const char help_session[] =
+"Usage: llmctl session run COMMAND...\n"
+"       llmctl session fork COMMAND...\n"
+"       llmctl session seal | info | save FILE | restore FILE\n"
+"Keep a conversation in a descriptor that programs inherit, with its number in\n"
+"$LLMOS_SESSION: each llmctl ask they run goes on from what was said before, and\n"
+"does not compute that again. It ends with the last program that has it.\n"
+"\n"
+"  run COMMAND            run a command with a new one\n"
+"  fork COMMAND           run it with a new one in which the same was said\n"
+"  seal                   nothing is said in it any more; it can be forked\n"
+"  info                   tell how much was said, and if it is sealed or busy\n"
+"  save FILE              write what was said, as token ids\n"
+"  restore FILE           say that in a new one, which the same model has to know\n"
+"\n"
+"      --session FD       not the one of $LLMOS_SESSION\n"
+"  -j, --json             info: an object\n"
+"  -a, --address ADDRESS  where to ask; for the command as well\n";
 
 const char help_quota[] =
 "Usage: llmctl quota set CGROUP KEY=VALUE...\n"

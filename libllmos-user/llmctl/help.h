@@ -16,6 +16,7 @@ extern const char help_tokenize[];
 extern const char help_detokenize[];
 extern const char help_score[];
 extern const char help_status[];
+extern const char help_session[];
 extern const char help_quota[];
 extern const char help_top[];
 extern const char help_events[];

@@ -90,6 +90,7 @@ struct options {
 	bool full;
 	const char *folder;
 	bool all;
+	const char *session;
 	bool help;
 	bool version;
 };
@@ -115,6 +116,8 @@ enum option_group {
 	OPT_WATCH	= 1 << 16,	/* --watch, --full */
 	OPT_QUOTA	= 1 << 17,	/* --folder, --all */
 	OPT_CHOICES	= 1 << 18,	/* --choices, --best-of */
+	OPT_SESSION	= 1 << 19,	/* --session */
+	OPT_STOP	= 1 << 20,	/* options end at the first operand */
 	OPT_COMMON	= OPT_HELP | OPT_ADDRESS,
 };
 
@@ -131,6 +134,8 @@ struct ctl_command {
 	const char *help;
 	int (*run)(struct options *options, int argc, char **argv);
 };
+
+#define SESSION_OPTIONS	(OPT_COMMON | OPT_JSON | OPT_SESSION)
 
 extern const struct ctl_command ctl_commands[];
 const struct ctl_command *ctl_find(const char *name);
@@ -246,6 +251,7 @@ int cmd_tokenize(struct options *options, int argc, char **argv);
 int cmd_detokenize(struct options *options, int argc, char **argv);
 int cmd_score(struct options *options, int argc, char **argv);
 int cmd_status(struct options *options, int argc, char **argv);
+int cmd_session(struct options *options, int argc, char **argv);
 int cmd_quota(struct options *options, int argc, char **argv);
 int cmd_top(struct options *options, int argc, char **argv);
 int cmd_events(struct options *options, int argc, char **argv);

@@ -16,8 +16,9 @@
 
 const struct ctl_command ctl_commands[] = {
 	{ "ask", GENERATE | OPT_JSON | OPT_MODEL | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS |
-	  OPT_CHOICES, help_ask, cmd_ask },
-	{ "run", GENERATE | OPT_JSON | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS | OPT_CHOICES,
+	  OPT_CHOICES | OPT_SESSION, help_ask, cmd_ask },
+	{ "run", GENERATE | OPT_JSON | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS | OPT_CHOICES |
+	  OPT_SESSION,
 	  help_run, cmd_run },
 	{ "chat", GENERATE | OPT_MODEL, help_chat, cmd_chat },
 	{ "ls", OPT_COMMON | OPT_JSON, help_ls, cmd_ls },
@@ -30,6 +31,7 @@ const struct ctl_command ctl_commands[] = {
 		   OPT_IDS,
 	  help_score, cmd_score },
 	{ "status", OPT_COMMON | OPT_JSON, help_status, cmd_status },
+	{ "session", SESSION_OPTIONS | OPT_STOP, help_session, cmd_session },
 	{ "quota", OPT_HELP | OPT_JSON | OPT_QUOTA, help_quota, cmd_quota },
 	{ "top", OPT_HELP | OPT_JSON | OPT_ROUNDS | OPT_COUNT, help_top, cmd_top },
 	{ "events", OPT_HELP | OPT_JSON | OPT_COUNT, help_events, cmd_events },
@@ -77,7 +79,7 @@ static int command_run(const struct ctl_command *command, struct options *option
 	int first;
 
 	error_set_command(command->name);
-	first = options_parse(options, command->options, false, argc, argv);
+	first = options_parse(options, command->options, command->options & OPT_STOP, argc, argv);
 	if (first < 0)
 		return EX_USAGE;
 	if (options->help)

@@ -77,6 +77,7 @@ static const struct option_def defs[] = {
 	OPTION("full",		  0,  TYPE_FLAG,     OPT_WATCH,	   full),
 	OPTION("folder",	  0,  TYPE_TEXT,     OPT_QUOTA,    folder),
 	OPTION("all",		  0,  TYPE_FLAG,     OPT_QUOTA,	   all),
+	OPTION("session",	  0,  TYPE_TEXT,     OPT_SESSION,  session),
 };
 
 #define DEF_COUNT	(sizeof(defs) / sizeof(defs[0]))

@@ -71,6 +71,7 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	spec.sched_class = opts.sched_class;
 	spec.buffer = opts.buffer;
 	spec.payload_offset = opts.buffer_offset;
+	spec.session = opts.session;
 	r = llmos_opts_class(llmos, opts.sched_class);
 	if (r < 0)
 		return r;
@@ -88,6 +89,7 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	opts.stop = NULL;
 	opts.grammar = NULL;
 	opts.schema = NULL;
+	opts.session = NULL;
 	(*ret)->opts = opts;
 	return 0;
 }

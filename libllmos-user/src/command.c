@@ -3,8 +3,11 @@
  * A command on its way to the broker: made by requests and listings, carried by a transport, owned
  * by its maker except between start and completion.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "transport.h"
 
@@ -34,6 +37,8 @@ struct llmos_command *llmos_command_new(unsigned int cmd, size_t out_size)
 	if (!command)
 		return NULL;
 	llmos_list_init(&command->link);
+	command->pass_fd = -1;
+	command->got_fd = -1;
 	if (out_size) {
 		command->out = malloc(out_size);
 		if (!command->out) {
@@ -51,9 +56,19 @@ void llmos_command_free(struct llmos_command *command)
 	if (!command)
 		return;
 	llmos_list_remove(&command->link);
+	if (command->pass_fd >= 0)
+		close(command->pass_fd);
+	if (command->got_fd >= 0)
+		close(command->got_fd);
 	free(command->in);
 	free(command->out);
 	free(command);
+}
+
+int llmos_command_pass(struct llmos_command *command, int fd)
+{
+	command->pass_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return command->pass_fd < 0 ? -errno : 0;
 }
 
 void llmos_command_complete(struct llmos_command *command, int result)

@@ -53,7 +53,12 @@ static void device_set_pointers(struct llmos_command *command)
 	union llmos_arg *arg = &command->arg;
 
 	switch (command->cmd) {
+	case LLM_IOC_SESSION:
+		arg->session.fd = command->pass_fd;
+		break;
 	case LLM_IOC_SUBMIT:
+		if (arg->submit.flags & LLM_SUBMIT_SESSION)
+			arg->submit.session = command->pass_fd;
 		/* the payload in a buffer has its place there already */
 		if (arg->submit.flags & LLM_SUBMIT_BUFFER) {
 			arg->submit.stop = (uintptr_t)command->in;

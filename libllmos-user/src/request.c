@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "request.h"
+#include "session.h"
 
 /* answer bytes kept for a caller who pulls them, before READs stop */
 #define REQUEST_KEEP_MAX	(64U * 1024)
@@ -123,6 +124,18 @@ static void spec_fill_payload(const struct llmos_spec *spec, struct llmos_comman
 		memcpy(at, spec->payload, spec->payload_len);
 }
 
+static int spec_fill_session(struct llmos *llmos, const struct llmos_spec *spec,
+			     struct llmos_command *command)
+{
+	int r = spec->session ? llmos_session_check(llmos) : 0;
+
+	if (r < 0 || !spec->session)
+		return r;
+	command->arg.submit.flags |= LLM_SUBMIT_SESSION;
+	r = llmos_command_pass(command, llmos_session_fd(spec->session));
+	return r < 0 ? llmos_fail(llmos, r, "session") : 0;
+}
+
 static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
 		     struct llmos_command *command)
 {
@@ -158,7 +171,7 @@ static int spec_fill(struct llmos *llmos, const struct llmos_spec *spec,
 	submit->sampling = spec->sampling;
 	submit->sched_class = spec->sched_class;
 	spec_fill_buffers(spec, submit);
-	return 0;
+	return spec_fill_session(llmos, spec, command);
 }
 
 int llmos_request_new(struct llmos *llmos, struct llmos_request **ret,
@@ -237,6 +250,22 @@ int llmos_request_cancel(struct llmos_request *request)
 
 /* ---- ending ---- */
 
+/* what a SUBMIT says of the session that it names */
+static const char *request_session_error(int status)
+{
+	switch (status) {
+	case -EPERM:
+		return "the session is sealed: fork it";
+	case -EBUSY:
+		return "the session is being answered in, or there are too many requests";
+	case -EINVAL:
+	case -EBADF:
+		return "not a session of this server";
+	default:
+		return "a turn of the session";
+	}
+}
+
 static void request_describe(struct llmos_request *request)
 {
 	struct llmos *llmos = request->llmos;
@@ -248,6 +277,8 @@ static void request_describe(struct llmos_request *request)
 			   "a quota of this cgroup, or of one above it, is in the way");
 	else if (request->status == -EPROTO)
 		llmos_fail(llmos, request->status, "answer of the server at '%s'", llmos->address);
+	else if (request->in_session && !request->id)
+		llmos_fail(llmos, request->status, "%s", request_session_error(request->status));
 	else if (request->id)
 		llmos_fail(llmos, request->status, "request %llu at '%s'",
 			   (unsigned long long)request->id, llmos->address);
@@ -520,9 +551,11 @@ static void submit_orphaned(struct llmos_command *command)
 int llmos_request_start(struct llmos_request *request)
 {
 	struct llmos_command *command = request->submit;
+	const bool in_session = command->pass_fd >= 0;
 	struct llmos *llmos = request->llmos;
 	int r;
 
+	request->in_session = in_session;
 	command->on_done = request_submit_done;
 	command->userdata = request;
 	request->in_flight = command;
@@ -538,7 +571,7 @@ int llmos_request_start(struct llmos_request *request)
 		request->status = r;
 		request->done = true;
 		request->forgotten = !request->id;
-		if (r == -EBUSY)
+		if (r == -EBUSY && !in_session)
 			return llmos_fail(llmos, r, "too many requests at '%s'", llmos->address);
 		request_describe(request);
 	}

@@ -32,6 +32,7 @@ struct llmos_option {
  * @model: NULL or empty: the default
  * @sched_class: enum llm_class
  * @buffer: has the payload, at @payload_offset; 0: it is at @payload
+ * @session: that it is a turn of, or asks about; NULL: none
  * @answer_buffer: for what the server may write at @answer_offset, @answer_len bytes; 0: nothing
  */
 struct llmos_spec {
@@ -49,6 +50,7 @@ struct llmos_spec {
 	unsigned int sched_class;
 	uint64_t buffer;
 	uint64_t payload_offset;
+	const struct llmos_session *session;
 	uint64_t answer_buffer;
 	uint64_t answer_offset;
 	uint64_t answer_len;
@@ -75,6 +77,7 @@ typedef int (*llmos_sink_fn)(struct llmos_request *request, unsigned int type,
  * @finish: as the last READ said
  * @answer_bytes: of the answer buffer, as the last READ said
  * @done: it has ended for the caller
+ * @in_session: it names a session
  * @forgotten: the broker knows it no more
  * @cancel_wanted: cancel as soon as @id is known
  * @muted: a callback wants no more: the rest of the answer is dropped
@@ -102,6 +105,7 @@ struct llmos_request {
 	enum llmos_finish finish;
 	uint64_t answer_bytes;
 	bool done;
+	bool in_session;
 	bool forgotten;
 	bool cancel_wanted;
 	bool muted;

@@ -21,6 +21,8 @@
 				 LLMOS_READ_BYTES)
 /* payload bytes that may wait to be sent, unless a single one is larger */
 #define SOCKET_UNSENT_MAX	(8U * 1024 * 1024)
+/* descriptors that came with replies which are not read yet */
+#define SOCKET_FDS_MAX		8
 /* fills of the buffer in one dispatch, so that a fast server can not keep a caller inside */
 #define SOCKET_BATCH_COUNT	16
 
@@ -34,6 +36,8 @@ struct sock {
 	size_t unsent_bytes;		/* payload bytes in @unsent */
 	struct llmos_list unsent;	/* commands whose message is not fully sent */
 	struct llmos_list sent;		/* commands that wait for their reply */
+	int fds[SOCKET_FDS_MAX];	/* received, oldest first */
+	unsigned int fd_count;
 	size_t have;			/* bytes in @buf */
 	uint8_t buf[SOCKET_MESSAGE_MAX];
 };
@@ -78,8 +82,23 @@ static size_t socket_pieces(struct llmos_command *command, struct llm_msg *head,
 	return count;
 }
 
+/* a descriptor goes with the first byte */
+static void socket_attach(struct msghdr *message, struct cmsghdr *control, int fd)
+{
+	message->msg_control = control;
+	message->msg_controllen = CMSG_SPACE(sizeof(fd));
+	control->cmsg_len = CMSG_LEN(sizeof(fd));
+	control->cmsg_level = SOL_SOCKET;
+	control->cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
+}
+
 static int socket_send_one(struct sock *sock, struct llmos_command *command)
 {
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
 	struct llm_msg head = {
 		.len = socket_message_len(command),
 		.cmd = command->cmd,
@@ -91,6 +110,10 @@ static int socket_send_one(struct sock *sock, struct llmos_command *command)
 
 	while (command->sent < head.len) {
 		message.msg_iovlen = socket_pieces(command, &head, pieces);
+		message.msg_control = NULL;
+		message.msg_controllen = 0;
+		if (command->pass_fd >= 0 && !command->sent)
+			socket_attach(&message, &control.head, command->pass_fd);
 		n = sendmsg(sock->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -147,6 +170,11 @@ static int socket_start(struct llmos_transport *transport, struct llmos_command 
 		return -EBUSY;
 	if (command->cmd == LLM_IOC_READ)
 		command->arg.read.buf_len = command->out_size;
+	/* their numbers mean nothing there */
+	if (command->cmd == LLM_IOC_SESSION)
+		command->arg.session.fd = -1;
+	if (command->cmd == LLM_IOC_SUBMIT && command->arg.submit.flags & LLM_SUBMIT_SESSION)
+		command->arg.submit.session = -1;
 	command->cookie = ++sock->cookie;
 	sock->unsent_bytes += command->in_len;
 	llmos_list_append(&sock->unsent, &command->link);
@@ -194,8 +222,24 @@ static size_t socket_returned(const struct llmos_command *command, const union l
 	}
 }
 
-static int socket_take_reply(struct llmos_command *command, const struct llm_msg *head,
-			     const uint8_t *body)
+static int socket_take_fd(struct sock *sock)
+{
+	int fd;
+
+	if (!sock->fd_count)
+		return -1;
+	fd = sock->fds[0];
+	memmove(sock->fds, sock->fds + 1, --sock->fd_count * sizeof(*sock->fds));
+	return fd;
+}
+
+static bool socket_makes_session(const struct llmos_command *command)
+{
+	return !command->arg.session.flags || command->arg.session.flags == LLM_SESSION_FORK;
+}
+
+static int socket_take_reply(struct sock *sock, struct llmos_command *command,
+			     const struct llm_msg *head, const uint8_t *body)
 {
 	size_t arg_size = llmos_command_arg_size(command);
 	size_t body_len = head->len - sizeof(*head), returned;
@@ -215,6 +259,11 @@ static int socket_take_reply(struct llmos_command *command, const struct llm_msg
 	returned = head->result < 0 ? 0 : socket_returned(command, &arg);
 	if (returned > command->out_size || returned != body_len - arg_size)
 		return -EPROTO;
+	if (head->cmd == LLM_IOC_SESSION && !head->result && socket_makes_session(command)) {
+		command->got_fd = socket_take_fd(sock);
+		if (command->got_fd < 0)
+			return -EPROTO;
+	}
 	if (returned)
 		memcpy(command->out, body + arg_size, returned);
 	command->arg = arg;
@@ -229,7 +278,7 @@ static int socket_handle(struct sock *sock, const struct llm_msg *head, const ui
 
 	if (!command)
 		return -EPROTO;
-	r = socket_take_reply(command, head, body);
+	r = socket_take_reply(sock, command, head, body);
 	if (r < 0)
 		return r;
 	llmos_command_complete(command, head->result);
@@ -258,14 +307,55 @@ static int socket_parse(struct sock *sock)
 	return r;
 }
 
+/* at most one comes with one call; false: what came can not be meant */
+static bool socket_receive_fd(struct sock *sock, struct msghdr *message)
+{
+	const struct cmsghdr *control = CMSG_FIRSTHDR(message);
+	int fd;
+
+	if (!control)
+		return !(message->msg_flags & MSG_CTRUNC);
+	if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
+	    control->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return false;
+	memcpy(&fd, CMSG_DATA(control), sizeof(fd));
+	if (message->msg_flags & MSG_CTRUNC || sock->fd_count == SOCKET_FDS_MAX) {
+		close(fd);
+		return false;
+	}
+	sock->fds[sock->fd_count++] = fd;
+	return true;
+}
+
+static ssize_t socket_receive_some(struct sock *sock)
+{
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec room = { sock->buf + sock->have, sizeof(sock->buf) - sock->have };
+	struct msghdr message = {
+		.msg_iov = &room,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		/* for one and no more */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t n = recvmsg(sock->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0 || socket_receive_fd(sock, &message))
+		return n;
+	errno = EPROTO;
+	return -1;
+}
+
 /* Return: bytes, 0 nothing more for now, -errno */
 static ssize_t socket_receive(struct sock *sock)
 {
 	ssize_t n;
 
 	do {
-		n = recv(sock->fd, sock->buf + sock->have, sizeof(sock->buf) - sock->have,
-			 MSG_DONTWAIT);
+		n = socket_receive_some(sock);
 	} while (n < 0 && errno == EINTR);
 	if (!n)
 		return -ECONNRESET;
@@ -364,6 +454,8 @@ static void socket_free(struct llmos_transport *transport)
 		close(sock->epoll_fd);
 	if (sock->fd >= 0)
 		close(sock->fd);
+	while (sock->fd_count)
+		close(socket_take_fd(sock));
 	llmos_list_splice(&sock->sent, &sock->unsent);
 	while (!llmos_list_empty(&sock->sent))
 		llmos_command_free(to_command(sock->sent.next));

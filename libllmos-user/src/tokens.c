@@ -20,6 +20,7 @@
  * @top: alternatives of all tokens
  * @top_count: number of them
  * @top_size: alternatives there is room for
+ * @model: of a session
  */
 struct token_list {
 	struct llmos_tokens tokens;
@@ -28,6 +29,7 @@ struct token_list {
 	struct llmos_alternative *top;
 	size_t top_count;
 	size_t top_size;
+	char model[LLM_MODEL_NAME_MAX];
 };
 
 static struct token_list *token_list(struct llmos_tokens *tokens)
@@ -120,8 +122,15 @@ static int tokens_sink(struct llmos_request *request, unsigned int type, const u
 	struct llmos_alternative top[LLM_LOGPROBS_MAX];
 	struct token_list *list = request->sink_data;
 	struct llmos_token token;
+	struct llm_model_info model;
 	int r;
 
+	if (type == LLM_RECORD_MODEL) {
+		r = llmos_record_model(body, len, &model);
+		if (!r)
+			memcpy(list->model, model.name, sizeof(list->model));
+		return r;
+	}
 	if (type != LLM_RECORD_TOKEN)
 		return 0;
 	r = llmos_record_token(body, len, &token, top);
@@ -172,6 +181,32 @@ int llmos_tokenize(struct llmos *llmos, struct llmos_tokens **ret, const char *t
 	spec.flags = (opts.special ? LLM_SUBMIT_SPECIAL : 0) |
 		     (opts.bos ? 0 : LLM_SUBMIT_NO_BOS);
 	return tokens_run(llmos, ret, &spec, NULL);
+}
+
+int llmos_session_tokens(struct llmos *llmos, const struct llmos_session *session,
+			 struct llmos_tokens **ret, char **ret_model)
+{
+	const struct llmos_spec spec = {
+		.op = LLM_OP_SESSION_TOKENS,
+		.payload_type = LLM_PAYLOAD_TOKENS,
+		.session = session,
+	};
+	_cleanup_(llmos_tokens_freep) struct llmos_tokens *tokens = NULL;
+	const char *name;
+	int r;
+
+	r = tokens_run(llmos, &tokens, &spec, NULL);
+	if (r < 0)
+		return r;
+	name = token_list(tokens)->model;
+	if (ret_model) {
+		*ret_model = *name ? strdup(name) : NULL;
+		if (*name && !*ret_model)
+			return llmos_fail(llmos, -ENOMEM, "tokens");
+	}
+	*ret = tokens;
+	tokens = NULL;
+	return 0;
 }
 
 static int ids_len(struct llmos *llmos, size_t count, size_t max_bytes, size_t *ret_len)

@@ -28,6 +28,7 @@ union llmos_arg {
 	struct llm_list list;
 	struct llm_register reg;
 	struct llm_unregister unregister;
+	struct llm_session_cmd session;
 };
 
 /**
@@ -43,6 +44,8 @@ union llmos_arg {
  * @in_len: bytes of both
  * @out: where returned bytes go; owned
  * @out_size: room there
+ * @pass_fd: the session that it names, a descriptor of its own; -1: none
+ * @got_fd: a descriptor that came with the result, owned; -1: none
  * @sent: bytes of it that the socket has taken
  * @arg: the command's struct; its pointers are the transport's to set
  *
@@ -60,6 +63,8 @@ struct llmos_command {
 	size_t in_len;
 	uint8_t *out;
 	size_t out_size;
+	int pass_fd;
+	int got_fd;
 	size_t sent;
 	union llmos_arg arg;
 };
@@ -74,6 +79,8 @@ void llmos_command_free(struct llmos_command *command);
 void llmos_command_complete(struct llmos_command *command, int result);
 /* zero @arg and set its size; @out_size does not change */
 void llmos_command_reset(struct llmos_command *command, unsigned int cmd);
+/* it names that session, whatever the caller does with @fd meanwhile; 0 or -errno */
+int llmos_command_pass(struct llmos_command *command, int fd);
 /* bytes of the command's struct */
 size_t llmos_command_arg_size(const struct llmos_command *command);
 

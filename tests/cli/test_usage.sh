@@ -6,7 +6,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-commands="ask run chat ls show ps tokenize detokenize score status quota top events pressure version help"
+commands="ask run chat ls show ps tokenize detokenize score status session quota top events pressure version help"
 
 # help
 for command in '' $commands; do

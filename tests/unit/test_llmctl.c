@@ -359,7 +359,7 @@ static void test_help(void **state)
 {
 	static const char *const texts[] = {
 		help_main, help_ask, help_run, help_chat, help_ls, help_show, help_ps,
-		help_tokenize, help_detokenize, help_score, help_status, help_version, help_help,
+		help_tokenize, help_detokenize, help_score, help_session, help_status, help_version, help_help,
 	};
 	size_t i;
 
