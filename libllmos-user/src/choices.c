@@ -152,6 +152,8 @@ static int choices_check(struct llmos *llmos, unsigned int count, unsigned int b
 				  best_of, LLMOS_CHOICES_MAX);
 	if (opts->on_text || opts->on_token || opts->on_end)
 		return llmos_fail(llmos, -EINVAL, "choices beside a callback");
+	if (opts->session)
+		return llmos_fail(llmos, -EINVAL, "choices in a session, which goes on from one");
 	if (best_of > 1 && !(opts->temperature > 0))
 		return llmos_fail(llmos, -EINVAL,
 				  "%u answers without a temperature: they would all be the same",
