@@ -122,7 +122,7 @@ bool prefix_evict(struct prefix *prefix);
  * Return: bytes that the payer was charged for and is not any more.
  */
 size_t prefix_drop(struct prefix *prefix, const struct engine_payer *payer, size_t bytes);
-/** prefix_forget() - free all idle pages of a domain */
+/** prefix_forget() - free all idle pages of a domain, whatever their adapters */
 void prefix_forget(struct prefix *prefix, const struct engine_domain *domain);
 /** prefix_check() - is the whole structure as it should be? For tests: walks all of it */
 bool prefix_check(const struct prefix *prefix);
