@@ -232,7 +232,7 @@ unsigned int engine_prefix_find(const struct engine_model *model,
  */
 size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer *payer,
 			  size_t bytes);
-/** engine_prefix_forget() - give up what is kept in a domain, whatever its adapters, and no sequence uses */
+/** engine_prefix_forget() - give up what is kept in a domain, with any adapters, and not used */
 void engine_prefix_forget(struct engine_model *model, const struct engine_domain *domain);
 /** engine_prefix_clear() - give up all that no sequence uses */
 void engine_prefix_clear(struct engine_model *model);

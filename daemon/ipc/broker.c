@@ -611,7 +611,8 @@ int broker_check_submit(const struct llm_submit *submit)
 
 	if (submit->flags & ~LLM_SUBMIT_FLAGS || submit->op > LLM_OP_MAX ||
 	    submit->payload_type > LLM_PAYLOAD_TOKENS || submit->payload || submit->stop ||
-	    submit->pad || submit->session != session || submit->id || submit->sched_class > LLM_CLASS_IDLE ||
+	    submit->pad || submit->session != session || submit->id ||
+	    submit->sched_class > LLM_CLASS_IDLE ||
 	    (submit->sched_class && submit->op >= LLM_OP_CONTROL))
 		return -EINVAL;
 	/* buffers are the module's matter */

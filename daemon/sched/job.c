@@ -689,7 +689,7 @@ void job_prepare(struct sched *sched, struct job *job)
 	}
 	if (job->event.flags & LLM_SUBMIT_SESSION && !turn_appends(job) &&
 	    job->event.op != LLM_OP_SESSION_TOKENS) {
-		r = error_set(&error, -EOPNOTSUPP, "this operation has nothing to do with a session");
+		r = error_set(&error, -EOPNOTSUPP, "this operation is none for a session");
 		job_fail(sched, job, r, &error);
 		return;
 	}

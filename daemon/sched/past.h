@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The past of a session as the broker keeps it for llmosd: a header, then the id of each token of
- * its turns, all little endian. It begins with the first turn; each later one appends its ids alone.
+ * its turns, all little endian. It begins with the first turn; each later one appends its ids only.
  *
  *	__u32 magic		"LLMP"
  *	__u32 version		PAST_VERSION

@@ -13,7 +13,11 @@
 
 #define SESSION_TABLE_SIZE	256	/* a power of two */
 
-/** struct sessions - @table: those that were heard of, by id; @last_line: numbers are not used again */
+/**
+ * struct sessions - see above
+ * @table: those that were heard of, by id
+ * @last_line: a number is not used again
+ */
 struct sessions {
 	struct list table[SESSION_TABLE_SIZE];
 	uint64_t last_line;
@@ -30,7 +34,11 @@ void sessions_free(struct sessions *sessions);
  */
 uint64_t sessions_line(struct sessions *sessions, const struct ipc *ipc, uint64_t id,
 		       uint64_t past);
-/** sessions_end() - nobody has a past of it any more; Return: the line that it was the last of, or 0 */
+/**
+ * sessions_end() - nobody has a past of it any more
+ *
+ * Return: the line that it was the last of, or 0.
+ */
 uint64_t sessions_end(struct sessions *sessions, const struct ipc *ipc, uint64_t id);
 
 #endif /* LLMOS_SCHED_SESSION_H */

@@ -53,8 +53,8 @@ int chat_encode(enum chat_template tmpl, const struct tokenizer *tok,
  *
  * If @last ends an answer it stands for whatever the template has there; else the answer was cut
  * off, and what the template puts behind one comes first. Nothing that stands at the beginning of a
- * conversation alone is put in. Where a template writes one turn behind the other, the ids are those
- * that chat_encode() has there for all of the conversation.
+ * conversation alone is put in. Where a template writes one turn behind the other, the ids are
+ * those that chat_encode() has there for all of the conversation.
  *
  * Return: as chat_encode().
  */

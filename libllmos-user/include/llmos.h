@@ -495,8 +495,8 @@ struct llmos_session_info {
 /**
  * llmos_session_new() - a conversation that has not begun
  *
- * What is asked with it in struct llmos_generate_opts goes on from what was said before, which is not
- * computed again. A question that ends well becomes part of it, with its answer; one that fails or
+ * What is asked with it in struct llmos_generate_opts goes on from what was said before, which is
+ * not computed again. A question that ends well becomes part of it, with its answer; one that fails or
  * is cancelled leaves it as it was. One question at a time: -EBUSY.
  *
  * It belongs to no connection, and to whoever has its descriptor: see llmos_session_fd(). It ends
@@ -506,7 +506,11 @@ struct llmos_session_info {
  * connection, -ENOMEM.
  */
 LLMOS_API int llmos_session_new(struct llmos *llmos, struct llmos_session **ret);
-/** llmos_session_fork() - another one in which the same was said, at any time; as the above, -EINVAL */
+/**
+ * llmos_session_fork() - another one in which the same was said, at any time
+ *
+ * Return: as llmos_session_new(); -EINVAL not a session of this server.
+ */
 LLMOS_API int llmos_session_fork(struct llmos *llmos, struct llmos_session **ret,
 				 const struct llmos_session *session);
 /**
@@ -539,11 +543,15 @@ LLMOS_API int llmos_session_append(struct llmos *llmos, struct llmos_session *se
 /**
  * llmos_session_fd() - its descriptor, to be inherited or passed over a Unix socket
  *
- * It is the session's: it has FD_CLOEXEC, and is closed by llmos_session_free(). Whoever has a copy can
- * go on with the conversation, over any connection to the same server, and nobody else can.
+ * It is the session's: it has FD_CLOEXEC, and is closed by llmos_session_free(). Whoever has a copy
+ * can go on with the conversation, over any connection to the same server, and nobody else can.
  */
 LLMOS_API int llmos_session_fd(const struct llmos_session *session);
-/** llmos_session_from_fd() - of a descriptor that was got so, taken over also on failure; 0, -errno */
+/**
+ * llmos_session_from_fd() - of a descriptor that was got so, which is taken over also on failure
+ *
+ * Return: 0; -EBADF it is negative, -ENOMEM.
+ */
 LLMOS_API int llmos_session_from_fd(struct llmos_session **ret, int fd);
 /** llmos_session_free() - close the descriptor */
 LLMOS_API void llmos_session_free(struct llmos_session *session);

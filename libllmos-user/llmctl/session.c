@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * llmctl session: conversations that programs inherit. What is run has the descriptor, and its number
- * in $LLMOS_SESSION; each llmctl ask in it goes on with the conversation.
+ * llmctl session: conversations that programs inherit. What is run has the descriptor, and its
+ * number in $LLMOS_SESSION; each llmctl ask in it goes on with the conversation.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -153,7 +153,7 @@ static int saved_write(FILE *file, const struct llmos_tokens *tokens, const char
 	return fflush(file) || ferror(file) ? -errno : 0;
 }
 
-/* "-" is standard output; what others may read is decided by the umask, which is private at least */
+/* "-" is standard output; a file is for nobody else to read */
 static int saved_create(const char *path, const struct llmos_tokens *tokens, const char *model)
 {
 	FILE *file;

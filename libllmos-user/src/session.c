@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: a conversation behind a descriptor. The object is the descriptor and nothing else, so it
- * belongs to no connection; each call names the one by which it speaks to the broker.
+ * Sessions: a conversation behind a descriptor. The object is the descriptor and nothing else, so
+ * it belongs to no connection; each call names the one by which it speaks to the broker.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,7 @@ static const char *session_error(int r)
 	}
 }
 
-/* @session: NULL: none is meant; Return: the reply in *ret, which holds the descriptor if one came */
+/* @session: NULL: none is meant; @ret: the reply, which holds the descriptor if one came */
 static int session_call(struct llmos *llmos, unsigned int flags,
 			const struct llmos_session *session, struct llmos_command **ret)
 {

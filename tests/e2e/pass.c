@@ -2,8 +2,8 @@
 /*
  * pass
  *
- * One process begins a conversation and passes its descriptor to another one, over a Unix socket, and
- * lets go of it; that one goes on and prints the second answer. A third process, which was given
+ * One process begins a conversation and passes its descriptor to another one, over a Unix socket,
+ * and lets go of it; that one goes on and prints the second answer. A third process, which was given
  * nothing, tries with what it has.
  */
 #include <errno.h>

@@ -44,6 +44,10 @@ def wait(request, flags=0, deadline=0):
     return struct.pack("<IIQQIIQQ", 48, flags, request, deadline, 0, 0, 0, 0)
 
 
+def session(flags=0, fd=-1):
+    return struct.pack("<IIiIQQQQ64s4Q", 144, flags, fd, 0, 0, 0, 0, 0, b"", 0, 0, 0, 0)
+
+
 def listing(capacity, entry=176):
     return struct.pack("<IIQIIIIQQQ", 56, 0, 0, entry, capacity, 0, 0, 0, 0, 0)
 
@@ -80,6 +84,8 @@ def main():
         "wait": b"\0" + ask + message(5, wait(0)) + message(5, wait(1, 2, 1)) + message(4, cancel(1)),
         "all": b"\0" + ask * 3 + message(4, cancel(0, 3)) + message(6, listing(9)),
         "list": b"\0" + ask * 9 + message(6, listing(3)) + message(6, listing(3, 4096)),
+        "session": b"\0" + hello + message(9, session()) + message(9, session(1)) +
+        message(9, session(2)) + message(9, session(4, 3)),
         "control": b"\0" + message(1, submit(op=128)) + message(1, submit(op=133, flags=1)),
         "long": b"\0" + struct.pack("<IIQiI", 1 << 24, ioc(1, SUBMIT_SIZE), 3, 0, 0) + hello,
         "event-raw": b"\1" + event(b"Once upon"),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sessions, as the scheduler deals with them: a turn goes on with what was said before without
- * computing it again, as if all had been asked at once; forks go their own ways, and none finds what
- * the other one asked; what ends badly leaves nothing behind; whenever the server dies, the
+ * computing it again, as if all had been asked at once; forks go their own ways, and none finds
+ * what the other one asked; what ends badly leaves nothing behind; whenever the server dies, the
  * conversation is the same. And who else has what is kept for it: nobody.
  */
 #include <stdarg.h>
