@@ -242,11 +242,12 @@ static void command_read(struct conn *conn, struct conn_call *call, const uint8_
 /* the session whose descriptor came with the message; it stays, for whoever sent that has it */
 static int command_session_of(struct conn *conn, struct broker_session **ret)
 {
-	_cleanup_close_ int fd = conn_take_fd(conn);
+	const int fd = conn_take_fd(conn);
 
 	if (fd < 0)
 		return -EBADF;
 	*ret = handle_find(conn->handles, fd);
+	conn_close_fd(fd);
 	return *ret ? 0 : -EINVAL;
 }
 

@@ -2,6 +2,7 @@
 /* Bytes in and out of one client's connection; see conn.h. */
 #include "ipc/conn.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -21,13 +22,47 @@ struct conn_out_fd {
 
 /* ---- descriptors ---- */
 
+static void *close_thread(void *arg)
+{
+	close((int)(intptr_t)arg);
+	return NULL;
+}
+
+/*
+ * To close a file is to flush it, and a file system in user space may never be done with that; nor a
+ * socket that lingers. So all but local sockets are closed where nobody waits.
+ */
+void conn_close_fd(int fd)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int domain = -1;
+	socklen_t len = sizeof(domain);
+	int r;
+
+	if (fd < 0)
+		return;
+	if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX) {
+		close(fd);
+		return;
+	}
+	r = pthread_attr_init(&attr);
+	if (!r) {
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		r = pthread_create(&thread, &attr, close_thread, (void *)(intptr_t)fd);
+		pthread_attr_destroy(&attr);
+	}
+	if (r)
+		close(fd);
+}
+
 /* of messages that have begun before that byte of the stream: nobody asked for them */
 static void conn_drop_fds(struct conn *conn, uint64_t before)
 {
 	unsigned int i, count = 0;
 
 	while (count < conn->fd_count && conn->fds[count].until <= before)
-		close(conn->fds[count++].fd);
+		conn_close_fd(conn->fds[count++].fd);
 	conn->fd_count -= count;
 	for (i = 0; i < conn->fd_count; i++)
 		conn->fds[i] = conn->fds[i + count];
@@ -266,7 +301,7 @@ static bool conn_receive_fd(struct conn *conn, struct msghdr *msg)
 		return false;
 	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
 	if (msg->msg_flags & MSG_CTRUNC || conn->fd_count == CONN_FDS_MAX) {
-		close(fd);
+		conn_close_fd(fd);
 		return false;
 	}
 	conn->fds[conn->fd_count++] = (struct conn_fd){ .fd = fd, .until = conn->received };

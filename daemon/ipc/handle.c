@@ -30,12 +30,11 @@ static int handle_name(struct handle_name *ret, int fd)
 	socklen_t len = sizeof(ret->cookie);
 	struct stat st;
 
+	/* first of all: what is no socket may be a file of whoever makes fstat() wait for ever */
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &ret->cookie, &len) < 0)
+		return errno == ENOTSOCK ? -EINVAL : -EOPNOTSUPP;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EINVAL;
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &ret->cookie, &len) < 0)
-		return -EOPNOTSUPP;
 	ret->dev = st.st_dev;
 	ret->ino = st.st_ino;
 	return 0;
