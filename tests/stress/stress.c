@@ -46,7 +46,8 @@
 
 static const char *const kind_names[KINDS] = {
 	"open", "close", "features", "submit", "read", "submit and read", "cancel", "wait", "list",
-	"register", "unregister", "raw ioctl", "write", "file read", "poll", "other file operations",
+	"register", "unregister", "session", "session passed", "raw ioctl", "write", "file read",
+	"poll", "other file operations",
 	"io_uring submit", "io_uring exit", "memory changes", "fork", "fetch", "commit", "pull",
 	"setup", "charge", "keep", "uncharge", "server mmap", "netlink", "quota", "kill", "move", "cgroup",
 };

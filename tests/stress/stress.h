@@ -19,7 +19,8 @@
 /* What can happen; each kind is counted, so that a run can be seen to have done all of it. */
 enum stress_kind {
 	KIND_OPEN, KIND_CLOSE, KIND_FEATURES, KIND_SUBMIT, KIND_READ, KIND_SUBMIT_READ, KIND_CANCEL,
-	KIND_WAIT, KIND_LIST, KIND_REGISTER, KIND_UNREGISTER, KIND_RAW_IOCTL, KIND_FILE_WRITE,
+	KIND_WAIT, KIND_LIST, KIND_REGISTER, KIND_UNREGISTER,
+	KIND_SESSION, KIND_SESSION_PASS, KIND_RAW_IOCTL, KIND_FILE_WRITE,
 	KIND_FILE_READ, KIND_POLL, KIND_FILE_OTHER, KIND_URING, KIND_URING_EXIT, KIND_MEMORY,
 	KIND_FORK, KIND_FETCH, KIND_COMMIT, KIND_PULL, KIND_SETUP, KIND_CHARGE, KIND_KEEP, KIND_UNCHARGE,
 	KIND_SERVER_MMAP, KIND_NETLINK, KIND_QUOTA, KIND_KILL, KIND_MOVE, KIND_CGROUP, KINDS
@@ -121,6 +122,7 @@ union command {
 	struct llm_list list;
 	struct llm_register registration;
 	struct llm_unregister unregistration;
+	struct llm_session_cmd session;
 	struct llm_fetch fetch;
 	struct llm_commit commit;
 	struct llm_pull pull;
@@ -133,7 +135,16 @@ union command {
 unsigned int command_client(struct dice *dice, union command *command, enum stress_kind *ret_kind);
 unsigned int command_server(struct dice *dice, union command *command, enum stress_kind *ret_kind);
 /* Takes note of what a command brought. */
-void command_took(unsigned int cmd, const union command *command);
+void command_took(struct dice *dice, unsigned int cmd, const union command *command);
+
+/* Descriptors of sessions that the threads of a client share, and what is done with them. */
+void sessions_make(void);
+/* One of them, or of something else. */
+int roll_session(struct dice *dice);
+/* Takes the place of another one, which is closed. */
+void known_session(struct dice *dice, int fd);
+struct llm_session_cmd session_roll(struct dice *dice);
+void session_step(struct dice *dice, int fd);
 
 /* One thread's io_uring, and commands that stay under way. */
 struct ring;

@@ -78,7 +78,7 @@ static void step_ioctl(struct dice *dice)
 	r = ioctl(fd, cmd, &command);
 	stress_called(kind, r);
 	if (r >= 0)
-		command_took(cmd, &command);
+		command_took(dice, cmd, &command);
 }
 
 static void step_raw_ioctl(struct dice *dice)
@@ -195,7 +195,9 @@ static void step(struct dice *dice, struct ring *ring)
 
 	if (what < 30)
 		well_step(dice, some_file(dice));
-	else if (what < 56)
+	else if (what < 34)
+		session_step(dice, some_file(dice));
+	else if (what < 58)
 		step_ioctl(dice);
 	else if (what < 70)
 		ring_step(dice, ring, some_file(dice), false);
@@ -238,6 +240,7 @@ void client_main(struct dice *dice)
 	int count = 0;
 
 	arena_make();
+	sessions_make();
 	for (uint32_t i = 0; i < FILES; i++)
 		atomic_store(&files[i], open("/dev/llm", O_RDWR | (i % 2 ? O_NONBLOCK : 0)));
 	while (count < THREADS) {

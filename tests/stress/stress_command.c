@@ -34,6 +34,10 @@ static struct llm_submit submit_roll(struct dice *dice)
 	}
 	if (submit.op < LLM_OP_CONTROL)
 		submit.sched_class = roll(dice, 3);
+	if (one_in(dice, 3)) {
+		submit.flags |= LLM_SUBMIT_SESSION;
+		submit.session = roll_session(dice);
+	}
 	if (one_in(dice, 8)) {
 		submit.stop = roll_address(dice);
 		submit.stop_len = roll(dice, 40);
@@ -79,7 +83,12 @@ unsigned int command_client(struct dice *dice, union command *command, enum stre
 	unsigned int cmd;
 
 	memset(command, 0, sizeof(*command));
-	switch (roll(dice, 18)) {
+	switch (roll(dice, 19)) {
+	case 18:
+		cmd = LLM_IOC_SESSION;
+		command->session = session_roll(dice);
+		*ret_kind = KIND_SESSION;
+		break;
 	case 16:
 		cmd = LLM_IOC_REGISTER;
 		command->registration = register_roll(dice);
@@ -169,6 +178,12 @@ static void commit_roll(struct dice *dice, struct llm_commit *commit)
 		commit->answer_bytes = roll(dice, 5000);
 	if (commit->flags & LLM_COMMIT_END && one_in(dice, 3))
 		commit->status = -(int)roll(dice, 600);
+	if (one_in(dice, 4)) {
+		commit->session = roll_address(dice);
+		commit->session_len = one_in(dice, 20) ? (uint32_t)roll_number(dice) :
+						       roll(dice, 9000);
+		commit->session_tokens = roll(dice, 100);
+	}
 }
 
 unsigned int command_server(struct dice *dice, union command *command, enum stress_kind *ret_kind)
@@ -241,7 +256,7 @@ unsigned int command_server(struct dice *dice, union command *command, enum stre
 	return cmd;
 }
 
-void command_took(unsigned int cmd, const union command *command)
+void command_took(struct dice *dice, unsigned int cmd, const union command *command)
 {
 	if (cmd == LLM_IOC_SUBMIT)
 		known_id(command->submit.id);
@@ -249,6 +264,9 @@ void command_took(unsigned int cmd, const union command *command)
 		known_id(command->submit_read.submit.id);
 	else if (cmd == LLM_IOC_REGISTER)
 		known_buffer(command->registration.buffer);
+	else if (cmd == LLM_IOC_SESSION &&
+		 !(command->session.flags & (LLM_SESSION_SEAL | LLM_SESSION_INFO)))
+		known_session(dice, command->session.fd);
 	else if (cmd == LLM_IOC_FETCH)
 		holder_leave(command->fetch.buf);
 	else if (cmd == LLM_IOC_COMMIT_AND_FETCH)

@@ -31,6 +31,7 @@ struct held {
 	uint32_t output_tokens;
 	uint32_t data_len;
 	bool control;
+	bool appends;	/* to a session */
 };
 
 struct kept {
@@ -141,7 +142,18 @@ static void held_commit(struct dice *dice, struct holder *holder, struct held *h
 	commit.output_tokens = held->output_tokens;
 	if (end && one_in(dice, 6))
 		commit.status = -(int)roll(dice, 511);
+	if (end && !commit.status && held->appends) {
+		commit.session = (uintptr_t)holder->data;
+		commit.session_len = 1 + roll(dice, sizeof(holder->data) - 1);
+		commit.session_tokens = commit.session_len / 4;
+	}
 	r = stress_called(KIND_COMMIT, ioctl(fd, LLM_IOC_COMMIT, &commit));
+	if (r < 0 && r != -ENOENT && commit.session_len) {
+		/* full, or there is no memory for it: the turn fails */
+		commit.session = commit.session_len = commit.session_tokens = 0;
+		commit.status = r == -E2BIG ? -E2BIG : -ENOMEM;
+		r = stress_called(KIND_COMMIT, ioctl(fd, LLM_IOC_COMMIT, &commit));
+	}
 	held->paused = r == LLM_VERDICT_PAUSE;
 	if (r == LLM_VERDICT_CANCELLED && !end) {
 		commit.flags = LLM_COMMIT_END;
@@ -235,8 +247,10 @@ static void hold(struct dice *dice, struct holder *holder, const struct llm_even
 		held->charged[i] = 0;
 	held->prompt_tokens = event->prompt_tokens;
 	held->output_tokens = event->output_tokens;
-	held->data_len = event->stop_len + event->payload_len + event->journal_len;
+	held->data_len = event->stop_len + event->payload_len + event->journal_len +
+			 event->session_len;
 	held->control = event->op >= LLM_OP_CONTROL;
+	held->appends = event->flags & LLM_SUBMIT_SESSION && event->op == LLM_OP_GENERATE;
 	atomic_store(&held->paused, false);
 	atomic_store(&held->cancelled, false);
 	atomic_store(&held->asked, false);

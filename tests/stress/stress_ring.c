@@ -60,7 +60,7 @@ static bool ring_up(struct dice *dice, struct ring *ring)
 	return true;
 }
 
-static void ring_reap(struct ring *ring)
+static void ring_reap(struct dice *dice, struct ring *ring)
 {
 	struct io_uring_cqe *cqe;
 	unsigned int n = 0;
@@ -76,7 +76,7 @@ static void ring_reap(struct ring *ring)
 			stress_did(ring->kinds[slot], cqe->res);
 			stress_file = ring->files[slot];
 			if (cqe->res >= 0)
-				command_took(ring->cmds[slot], &ring->commands[slot]);
+				command_took(dice, ring->cmds[slot], &ring->commands[slot]);
 			ring->busy[slot] = false;
 		}
 		io_uring_cqe_seen(&ring->uring, cqe);
@@ -146,5 +146,5 @@ void ring_step(struct dice *dice, struct ring *ring, int fd, bool server)
 			ring_cancel(dice, ring);
 	}
 	stress_did(KIND_URING, io_uring_submit(&ring->uring));
-	ring_reap(ring);
+	ring_reap(dice, ring);
 }

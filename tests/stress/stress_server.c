@@ -63,7 +63,7 @@ static void step_badly(struct dice *dice, int fd)
 	r = ioctl(fd, cmd, &command);
 	stress_called(kind, r);
 	if (r >= 0)
-		command_took(cmd, &command);
+		command_took(dice, cmd, &command);
 }
 
 static void step_mmap(struct dice *dice, int fd)

@@ -32,6 +32,10 @@ static struct llm_submit submit_make(struct dice *dice)
 
 	if (submit.op < LLM_OP_CONTROL)
 		submit.sched_class = roll(dice, 3);
+	if (one_in(dice, 3)) {
+		submit.flags |= LLM_SUBMIT_SESSION;
+		submit.session = roll_session(dice);
+	}
 	return submit;
 }
 

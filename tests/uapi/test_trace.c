@@ -263,6 +263,53 @@ static void test_histogram(void)
 	ok(strstr(text, want), "a histogram of queue times, for this cgroup");
 }
 
+/* Sessions have names of their own, and what is said in them is nobody's business. */
+static void test_session(void)
+{
+	struct llm_session_cmd first = { .size = sizeof(first), .fd = -1 };
+	struct llm_session_cmd second = { .size = sizeof(second), .flags = LLM_SESSION_FORK };
+	struct llm_session_cmd seal = { .size = sizeof(seal), .flags = LLM_SESSION_SEAL };
+	struct llm_submit submit = submit_init(SECRET, strlen(SECRET));
+	struct llm_commit end;
+	struct event event;
+	char *line;
+
+	put("trace", "");
+	must(!ioctl(client, LLM_IOC_SESSION, &first), "SESSION");
+	submit.flags = LLM_SUBMIT_SESSION;
+	submit.session = first.fd;
+	must(!ioctl(client, LLM_IOC_SUBMIT, &submit) &&
+	     fetch(server, LLM_FETCH_REQUEST, &event) > 0, "a turn");
+	end = commit_init(submit.id, SECRET, strlen(SECRET));
+	end.flags = LLM_COMMIT_END;
+	end.session = (uintptr_t)SECRET;
+	end.session_len = strlen(SECRET);
+	end.session_tokens = 6;
+	must(!ioctl(server, LLM_IOC_COMMIT, &end), "its end");
+	cancel(client, submit.id, LLM_CANCEL_FORGET);
+	second.fd = seal.fd = first.fd;
+	must(!ioctl(client, LLM_IOC_SESSION, &second) && !ioctl(client, LLM_IOC_SESSION, &seal),
+	     "a fork and a seal");
+	close(first.fd);
+	close(second.fd);
+	must(fetch(server, LLM_FETCH_NOTICE, &event) > 0, "the end of it");
+	get("trace");
+	ok(!strstr(text, SECRET), "nothing of what was said");
+	line = next_event(text, "llm_session_make", first.id);
+	ok(line && !value_of(line, "from") && value_of(line, "pid") == getpid() &&
+	   !value_of(line, "bytes"), "a session is made");
+	line = line ? next_event(line + strlen(line) + 1, "llm_session_grow", first.id) : NULL;
+	ok(line && value_of(line, "turns") == 1 && value_of(line, "tokens") == 6 &&
+	   value_of(line, "bytes") == (long long)strlen(SECRET), "it grows");
+	line = line ? next_event(line + strlen(line) + 1, "llm_session_make", second.id) : NULL;
+	ok(line && value_of(line, "from") == (long long)first.id &&
+	   value_of(line, "bytes") == (long long)strlen(SECRET), "it is forked");
+	line = line ? next_event(line + strlen(line) + 1, "llm_session_seal", first.id) : NULL;
+	ok(line, "it is sealed");
+	line = line ? next_event(line + strlen(line) + 1, "llm_session_end", first.id) : NULL;
+	ok(line, "it ends");
+}
+
 int main(void)
 {
 	if (access(TRACING "/events", F_OK)) {
@@ -277,6 +324,7 @@ int main(void)
 	test_events();
 	test_throttle();
 	test_histogram();
+	test_session();
 	put("events/llm/enable", "0");
 	put("trace", "");
 	return tap_done();

@@ -23,6 +23,8 @@
 #include "kmod/server.h"
 #include "kmod/stream.h"
 
+#include "tests/unit/kshim/sessions.h"
+
 static struct llm_client *client;
 static struct llm_server *server;
 
@@ -292,6 +294,80 @@ static void story_of_memory(void)
 	llm_server_close(server);
 }
 
+static int session(u32 flags, int fd, struct llm_session_cmd *ret_cmd)
+{
+	*ret_cmd = (struct llm_session_cmd) { .size = sizeof(*ret_cmd), .flags = flags, .fd = fd };
+	return make(LLM_IOC_SESSION, ret_cmd, false);
+}
+
+static int submit_turn(int fd, u64 *ret_id)
+{
+	struct llm_submit arg = {
+		.size = sizeof(arg), .flags = LLM_SUBMIT_SESSION, .session = fd,
+		.payload = (uintptr_t)"turn", .payload_len = 4,
+	};
+	const int rc = make(LLM_IOC_SUBMIT, &arg, false);
+
+	*ret_id = arg.id;
+	return rc;
+}
+
+static int end_turn(u64 id, const char *turn, u32 len)
+{
+	struct llm_commit arg = {
+		.size = sizeof(arg), .id = id, .flags = LLM_COMMIT_END,
+		.data = (uintptr_t)"text", .data_len = 4,
+		.session = (uintptr_t)turn, .session_len = len, .session_tokens = len / 4,
+	};
+
+	return make(LLM_IOC_COMMIT, &arg, false);
+}
+
+/* A turn of a session, and one of its fork, longer than a page; and what is heard of their end. */
+static void story_of_session(void)
+{
+	static char turns[9000], data[9000], answer[8];
+	struct llm_session_cmd first, second, info;
+	struct llm_event event;
+	struct llm_read read;
+	u64 id;
+
+	for (u32 i = 0; i < sizeof(turns); i++)
+		turns[i] = (char)(i * 7 + i / 251);
+	client = client_make();
+	STEP(llm_server_open(&server));
+	STEP(session(0, -1, &first));
+	STEP(submit_turn(first.fd, &id));
+	STEP(fetch(&event, NULL));
+	STEP(end_turn(id, turns, 5000));
+	STEP(read_once(id, answer, sizeof(answer), &read));
+	assert_int_equal(read.out_flags, LLM_READ_END);
+	STEP(session(LLM_SESSION_FORK, first.fd, &second));
+	assert_int_equal(second.bytes, 5000);
+	STEP(submit_turn(second.fd, &id));
+	session_close((u32)first.fd);
+	STEP(fetch(&event, data));
+	assert_int_equal(event.past_session, first.id);
+	assert_int_equal(event.session_len, 5000);
+	STEP(pull(id, data, sizeof(data)));
+	assert_memory_equal(data + 4, turns, 5000);
+	STEP(end_turn(id, turns + 5000, 4000));
+	/* nobody has what the first one made any more */
+	STEP(fetch(&event, NULL));
+	assert_int_equal(event.type, LLM_EVENT_SESSION_END);
+	assert_int_equal(event.id, first.id);
+	STEP(read_once(id, answer, sizeof(answer), &read));
+	STEP(session(LLM_SESSION_SEAL, second.fd, &info));
+	assert_int_equal(info.bytes, 9000);
+	assert_int_equal(info.tokens, 1000);
+	assert_int_equal(info.out_flags, LLM_SESSION_SEALED);
+	session_close((u32)second.fd);
+	STEP(fetch(&event, NULL));
+	assert_int_equal(event.id, second.id);
+	llm_client_destroy(client);
+	llm_server_close(server);
+}
+
 static void begin(void)
 {
 	memset(&llm_broker, 0, sizeof(llm_broker));
@@ -302,6 +378,7 @@ static void begin(void)
 static void end(void)
 {
 	assert_int_equal(llm_broker.requests, 0);
+	assert_int_equal(llm_broker.sessions, 0);
 	assert_int_equal(llm_broker.submitted, llm_broker.ended);
 	llm_broker_exit();
 	llm_request_exit();
@@ -354,6 +431,18 @@ static void test_memory_copies(void **state)
 {
 	(void)state;
 	sweep(story_of_memory, &kshim_fail_copy, -EFAULT);
+}
+
+static void test_session_allocations(void **state)
+{
+	(void)state;
+	sweep(story_of_session, &kshim_fail_alloc, -ENOMEM);
+}
+
+static void test_session_copies(void **state)
+{
+	(void)state;
+	sweep(story_of_session, &kshim_fail_copy, -EFAULT);
 }
 
 /* ---- calls that sleep ---- */
@@ -549,6 +638,8 @@ int main(void)
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_memory_allocations),
 		cmocka_unit_test(test_memory_copies),
+		cmocka_unit_test(test_session_allocations),
+		cmocka_unit_test(test_session_copies),
 		cmocka_unit_test(test_sleep),
 		cmocka_unit_test(test_return),
 	};
