@@ -158,6 +158,7 @@ struct kern_matmul {
  * @gelu_mul: y[i] = gelu(gate[i]) * up[i]; y may be gate. NMSE 1e-12. gelu(x) is
  *	x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
  * @gelu: y[i] = gelu(x[i]); y may be x. NMSE 1e-12
+ * @gelu_erf: y[i] = x[i] / 2 * (1 + erf(x[i] / sqrt(2))); y may be x. NMSE 1e-12
  * @softcap: y[i] = cap * tanh(y[i] / cap). NMSE 1e-12
  * @add: y[i] += x[i]
  * @store_kv: n float32 to n F16, or copied if not @f16
@@ -176,6 +177,7 @@ struct kern_ops {
 	void (*silu_mul)(float *y, const float *gate, const float *up, uint32_t n);
 	void (*gelu_mul)(float *y, const float *gate, const float *up, uint32_t n);
 	void (*gelu)(float *y, const float *x, uint32_t n);
+	void (*gelu_erf)(float *y, const float *x, uint32_t n);
 	void (*softcap)(float *y, uint32_t n, float cap);
 	void (*add)(float *y, const float *x, uint32_t n);
 	void (*store_kv)(void *y, const float *x, uint32_t n, bool f16);

@@ -84,6 +84,7 @@ void kern_attn_avx512(const struct kern_attn *a);
 void kern_silu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_avx2(float *y, const float *x, uint32_t n);
+void kern_gelu_erf_avx2(float *y, const float *x, uint32_t n);
 void kern_softcap_avx2(float *y, uint32_t n, float cap);
 void kern_add_avx2(float *y, const float *x, uint32_t n);
 void kern_store_kv_avx2(void *y, const float *x, uint32_t n, bool f16);

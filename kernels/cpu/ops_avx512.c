@@ -45,6 +45,7 @@ const struct kern_ops kern_ops_avx512 = {
 	.silu_mul = kern_silu_mul_avx2,
 	.gelu_mul = kern_gelu_mul_avx2,
 	.gelu = kern_gelu_avx2,
+	.gelu_erf = kern_gelu_erf_avx2,
 	.softcap = kern_softcap_avx2,
 	.add = kern_add_avx2,
 	.store_kv = kern_store_kv_avx2,

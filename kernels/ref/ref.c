@@ -23,6 +23,7 @@ const struct kern_ops kern_ops_ref = {
 	.silu_mul = kern_silu_mul_ref,
 	.gelu_mul = kern_gelu_mul_ref,
 	.gelu = kern_gelu_ref,
+	.gelu_erf = kern_gelu_erf_ref,
 	.softcap = kern_softcap_ref,
 	.add = kern_add_ref,
 	.store_kv = kern_store_kv_ref,

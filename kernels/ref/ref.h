@@ -62,6 +62,7 @@ void kern_attn_ref(const struct kern_attn *a);
 void kern_silu_mul_ref(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_mul_ref(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_ref(float *y, const float *x, uint32_t n);
+void kern_gelu_erf_ref(float *y, const float *x, uint32_t n);
 void kern_softcap_ref(float *y, uint32_t n, float cap);
 void kern_add_ref(float *y, const float *x, uint32_t n);
 void kern_store_kv_ref(void *y, const float *x, uint32_t n, bool f16);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The activation of Gemma and GPT-2, and soft capping, of every table against the reference: at
+ * The activations of Gemma, GPT-2 and BERT, and soft capping, of every table against the reference: at
  * random sizes, and at the values where formulas break.
  */
 #include "kern_test.h"
@@ -69,6 +69,40 @@ static void test_gelu(void **state)
 	assert_true(isnan(y[0]));
 }
 
+static void test_gelu_erf(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	float x[500], y[500], truth[500];
+	uint64_t rng = seed + 2;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		uint32_t n = rng_range(&rng, 1, 500);
+
+		random_floats(&rng, x, n);
+		for (uint32_t i = 0; i < n; i++)
+			x[i] *= round % 2 ? 10 : 1;
+		x[0] = fabsf(x[0]) + 1;
+		reference()->gelu_erf(truth, x, n);
+		ops->gelu_erf(y, x, n);
+		assert_nmse(y, truth, n, 1e-12);
+		for (uint32_t i = 0; i < n; i++)
+			near("gelu_erf", x[i], y[i], truth[i], 3e-5);
+		ops->gelu_erf(x, x, n);
+		assert_memory_equal(x, y, n * sizeof(float));
+	}
+	reference()->gelu_erf(truth, edges, COUNT(edges));
+	ops->gelu_erf(y, edges, COUNT(edges));
+	for (size_t i = 0; i < COUNT(edges); i++)
+		near("gelu_erf", edges[i], y[i], truth[i], 3e-5);
+	/* where the approximation by tanh is off in the fourth digit */
+	x[0] = 2;
+	ops->gelu_erf(y, x, 1);
+	near("gelu_erf", x[0], y[0], 1.9544997361f, 3e-7);
+	x[0] = NAN;
+	ops->gelu_erf(y, x, 1);
+	assert_true(isnan(y[0]));
+}
+
 static void test_softcap(void **state)
 {
 	const struct kern_ops *ops = kern_test_ops(*state);
@@ -104,6 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KERN_TESTS(test_gelu),
+		KERN_TESTS(test_gelu_erf),
 		KERN_TESTS(test_softcap),
 	};
 
