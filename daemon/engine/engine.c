@@ -107,16 +107,78 @@ unsigned int engine_threads(const struct engine *engine)
 	return threads_count(engine->threads);
 }
 
-/* check_item() - of a step with @tokens and @rows left */
-static int check_item(const struct engine_model *model, const struct engine_item *item,
-		      unsigned int tokens, unsigned int rows)
+/* within() - a place in a sequence, or the end of an item's tokens that it is beyond */
+static uint32_t within(const struct engine_item *item, uint32_t place)
+{
+	place = MAX(place, item->seq->length);
+	return MIN(place, item->seq->length + item->count);
+}
+
+/* check_texts() - in order, each from a page's begin on, and none cut that must not be */
+static int check_texts(const struct engine_model *model, const struct engine_item *item)
+{
+	uint32_t at = 0;
+
+	for (unsigned int i = 0; i < item->text_count; i++) {
+		const struct engine_text *t = &item->texts[i];
+		const uint32_t begin = within(item, t->begin), end = within(item, t->end);
+
+		if (t->begin < at || t->begin % KV_PAGE_TOKENS || t->end <= t->begin ||
+		    t->second < t->begin || t->second > t->end ||
+		    t->end - t->begin > model->context)
+			return -EINVAL;
+		if (model->model->hparams.is_encoder && begin != end &&
+		    (begin != t->begin || end != t->end))
+			return -EINVAL;
+		at = t->end;
+	}
+	if (item->tentative || item->adapter_count || item->logits_from != item->count)
+		return -EINVAL;
+	return 0;
+}
+
+/* check_ids() - [begin, end) of the sequence */
+static int check_ids(const struct engine_model *model, const struct engine_item *item,
+		     uint32_t begin, uint32_t end)
+{
+	for (uint32_t i = begin - item->seq->length; i < end - item->seq->length; i++)
+		if (item->tokens[i] >= model->model->hparams.vocab)
+			return -EINVAL;
+	return 0;
+}
+
+/* check_tokens() - Return: how many are looked at, or -EINVAL */
+static int64_t check_tokens(const struct engine_model *model, const struct engine_item *item)
+{
+	int64_t count = 0;
+
+	if (!item->texts) {
+		if (model->model->hparams.is_encoder && item->count)
+			return -EINVAL;
+		return check_ids(model, item, item->seq->length,
+				 item->seq->length + item->count) ?: (int64_t)item->count;
+	}
+	for (unsigned int i = 0; i < item->text_count; i++) {
+		const uint32_t begin = within(item, item->texts[i].begin);
+		const uint32_t end = within(item, item->texts[i].end);
+
+		if (check_ids(model, item, begin, end) < 0)
+			return -EINVAL;
+		count += end - begin;
+	}
+	return count;
+}
+
+/* check_item() - of a step with @tokens and @rows left; Return: tokens of it, or an error */
+static int64_t check_item(const struct engine_model *model, const struct engine_item *item,
+			  unsigned int tokens, unsigned int rows)
 {
 	const struct engine_seq *seq = item->seq;
+	int64_t count;
 
 	if (!seq || seq->model != model || !seq->is_used || seq->in_step)
 		return -EINVAL;
-	if (item->count > tokens || item->logits_from > item->count ||
-	    item->tentative > item->count ||
+	if (item->logits_from > item->count || item->tentative > item->count ||
 	    item->count - item->logits_from > rows)
 		return -EINVAL;
 	if (adapting_check(model, item) < 0)
@@ -127,33 +189,33 @@ static int check_item(const struct engine_model *model, const struct engine_item
 	/* what is kept is not written: engine_seq_reserve() copies a page that ends within it */
 	if (item->count && seq->length < seq->kept_count * KV_PAGE_TOKENS)
 		return -ENOSPC;
-	for (unsigned int i = 0; i < item->count; i++)
-		if (item->tokens[i] >= model->model->hparams.vocab)
-			return -EINVAL;
-	return 0;
+	if (item->texts && check_texts(model, item) < 0)
+		return -EINVAL;
+	count = check_tokens(model, item);
+	return count > (int64_t)tokens ? -EINVAL : count;
 }
 
 static int check_items(struct engine_model *model, struct engine_item *items, unsigned int count)
 {
-	unsigned int tokens = model->engine->config.batch_tokens;
 	unsigned int rows = model->engine->config.logits_rows;
+	unsigned int tokens = model->step_tokens;
 	unsigned int marked;
-	int r = 0;
+	int64_t r = 0;
 
 	for (marked = 0; marked < count; marked++) {
 		r = check_item(model, &items[marked], tokens, rows);
 		if (r < 0)
 			break;
 		items[marked].seq->in_step = true;
-		tokens -= items[marked].count;
+		tokens -= (unsigned int)r;
 		rows -= items[marked].count - items[marked].logits_from;
 	}
 	while (marked-- > 0)
 		items[marked].seq->in_step = false;
-	return r;
+	return r < 0 ? (int)r : 0;
 }
 
-/* lay_out_item() - write down what each of its tokens is, and whose logits are wanted */
+/* lay_out_item() - a sequence that is one text */
 static void lay_out_item(struct engine_model *model, struct engine_item *item)
 {
 	const size_t vocab = model->model->hparams.vocab;
@@ -161,14 +223,66 @@ static void lay_out_item(struct engine_model *model, struct engine_item *item)
 
 	item->logits = item->logits_from < item->count ? s->logits + s->row_count * vocab : NULL;
 	for (unsigned int j = 0; j < item->count; j++) {
+		const uint32_t position = item->seq->length + j;
+
 		if (j >= item->logits_from)
 			s->rows[s->row_count++] = s->token_count;
 		s->tokens[s->token_count++] = (struct step_token){
 			.seq = item->seq,
 			.id = item->tokens[j],
-			.position = item->seq->length + j,
+			.position = position,
+			.place = position,
+			.end = position + 1,
 		};
 	}
+}
+
+static bool is_wanted(enum engine_pooling pooling, const struct engine_text *text, uint32_t place)
+{
+	switch (pooling) {
+	case ENGINE_POOL_FIRST:
+		return place == text->begin;
+	case ENGINE_POOL_LAST:
+		return place + 1 == text->end;
+	default:
+		return true;
+	}
+}
+
+/* lay_out_text() - one of several */
+static void lay_out_text(struct engine_model *model, const struct engine_item *item,
+			 const struct engine_text *text)
+{
+	const uint32_t begin = within(item, text->begin), end = within(item, text->end);
+	const bool sees_all = model->model->hparams.is_encoder;
+	struct scratch *s = &model->scratch;
+
+	for (uint32_t place = begin; place < end; place++) {
+		if (is_wanted(item->pooling, text, place))
+			s->rows[s->row_count++] = s->token_count;
+		s->tokens[s->token_count++] = (struct step_token){
+			.seq = item->seq,
+			.id = item->tokens[place - item->seq->length],
+			.type = place >= text->second && model->model->types.w.rows > 1,
+			.position = place - text->begin,
+			.place = place,
+			.begin = text->begin,
+			.end = sees_all ? text->end : place + 1,
+		};
+	}
+}
+
+static void lay_out_texts(struct engine_model *model, struct engine_item *item)
+{
+	struct scratch *s = &model->scratch;
+	const uint32_t first = s->row_count;
+
+	for (unsigned int i = 0; i < item->text_count; i++)
+		lay_out_text(model, item, &item->texts[i]);
+	item->logits = NULL;
+	item->hidden = s->y + first * s->width_stride;
+	item->hidden_count = s->row_count - first;
+	item->hidden_stride = s->width_stride;
 }
 
 /* lay_out_group() - the first item, and those behind it with the same adapters */
@@ -194,7 +308,10 @@ static void lay_out_group(struct engine_model *model, struct engine_item *items,
 		a->group_count++;
 }
 
-/* lay_out_step() - those without adapters first, then those with the same ones side by side */
+/*
+ * lay_out_step() - those without adapters first, then those with the same ones side by side; in the
+ * end those whose hidden states are wanted
+ */
 static void lay_out_step(struct engine_model *model, struct engine_item *items, unsigned int count)
 {
 	unsigned int adapted = 0;
@@ -205,7 +322,7 @@ static void lay_out_step(struct engine_model *model, struct engine_item *items, 
 	for (unsigned int i = 0; i < count; i++) {
 		if (items[i].adapter_count)
 			adapted++;
-		else
+		else if (!items[i].texts)
 			lay_out_item(model, &items[i]);
 	}
 	for (unsigned int i = 0; i < count && adapted; i++)
@@ -213,6 +330,10 @@ static void lay_out_step(struct engine_model *model, struct engine_item *items, 
 			lay_out_group(model, &items[i], count - i);
 	for (unsigned int i = 0; i < count && adapted; i++)
 		items[i].seq->in_step = false;
+	model->scratch.logits_count = model->scratch.row_count;
+	for (unsigned int i = 0; i < count; i++)
+		if (items[i].texts)
+			lay_out_texts(model, &items[i]);
 }
 
 int engine_step(struct engine_model *model, struct engine_item *items, unsigned int count)

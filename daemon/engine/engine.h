@@ -87,6 +87,14 @@ void engine_model_detach(struct engine_model *model, struct gguf **ret_gguf,
 			 struct tokenizer **ret_tokenizer);
 DEFINE_CLEANUP(struct engine_model *, engine_model_free);
 
+/** enum engine_pooling - whose hidden states of a text are wanted */
+enum engine_pooling {
+	ENGINE_POOL_NONE,		/* of info.pooling: the model does not say */
+	ENGINE_POOL_MEAN,		/* all */
+	ENGINE_POOL_FIRST,		/* that of the first token */
+	ENGINE_POOL_LAST,		/* that of the last one */
+};
+
 /** struct engine_model_info - facts about a model; see struct llm_model_info for the units */
 struct engine_model_info {
 	uint64_t parameters;
@@ -104,6 +112,10 @@ struct engine_model_info {
 	uint32_t kv_pages_used;		/* by sequences; the others can be had */
 	uint32_t kv_pages_kept;		/* of the others, for sequences to come */
 	uint32_t page_tokens;
+	uint32_t step_tokens;		/* of a step at most, 0 unless loaded */
+	uint32_t labels;		/* 0: it has none */
+	enum engine_pooling pooling;	/* that it was made for */
+	bool is_encoder;		/* no logits, no prefixes: texts only */
 	char arch[32];
 	char weights[16];
 };
@@ -263,6 +275,18 @@ void engine_seq_unkeep(struct engine_seq *seq, size_t bytes);
 /* ---- steps ---- */
 
 /**
+ * struct engine_text - one of several texts that lie in a sequence, and know nothing of each other
+ * @begin: place of its first token, a multiple of page_tokens
+ * @second: place from which tokens are of the second type (a pair of texts); else @end
+ * @end: place behind its last token; a step takes a text of an encoder as a whole
+ */
+struct engine_text {
+	uint32_t begin;
+	uint32_t second;
+	uint32_t end;
+};
+
+/**
  * struct engine_item - what a step does for one sequence
  * @seq: in one item of a step only; its pages are reserved
  * @tokens: ids to append (count)
@@ -273,6 +297,13 @@ void engine_seq_unkeep(struct engine_seq *seq, size_t bytes);
  * @adapters: of its model, that are added to it for these tokens (adapter_count)
  * @adapter_count: number of them, ENGINE_ADAPTERS_MAX at most
  * @logits: out, (count - logits_from, vocab) float32, valid until the next step
+ * @texts: (text_count) NULL: the sequence is one text, of which logits may be wanted. Else: texts in
+ *	order, of which hidden states are wanted and no logits. Of @tokens, those that lie in none of
+ *	them, and what an encoder has beyond the last text, are not looked at
+ * @text_count: number of them
+ * @pooling: which hidden states
+ * @hidden: out, (hidden_count, width) float32, hidden_stride apart, in the order of the tokens, valid
+ *	until the next step
  */
 struct engine_item {
 	struct engine_seq *seq;
@@ -283,12 +314,19 @@ struct engine_item {
 	const struct engine_adapter_use *adapters;
 	unsigned int adapter_count;
 	const float *logits;
+	const struct engine_text *texts;
+	unsigned int text_count;
+	enum engine_pooling pooling;
+	const float *hidden;
+	unsigned int hidden_count;
+	size_t hidden_stride;
 };
 
 /**
  * engine_step() - append each item's tokens to its sequence
  *
- * The counts add up to batch_tokens at most and the wanted rows to logits_rows. Allocates nothing.
+ * The tokens that are looked at add up to info.step_tokens at most and the wanted rows of logits to
+ * logits_rows. Allocates nothing.
  *
  * Return: 0; -EINVAL a token that is not in the vocabulary or a bound that does not hold, -ENOSPC
  * pages not reserved: then no sequence has changed.
@@ -303,6 +341,17 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
  * Return: 0; -EINVAL there are not so many.
  */
 int engine_seq_accept(struct engine_seq *seq, unsigned int count);
+
+/**
+ * engine_classify() - how well each label of a model fits a text
+ * @x: (width) hidden state: of the first token with an encoder, else of the last one
+ * @ret: (info.labels) logits
+ *
+ * Not while a step runs. Allocates nothing.
+ */
+void engine_classify(struct engine_model *model, const float *x, float *ret);
+/** engine_label() - what the file calls a label: bytes, not terminated; *ret_len 0: it does not */
+const char *engine_label(const struct gguf *gguf, uint32_t index, size_t *ret_len);
 
 /* ---- sampling (engine/sample.c) ---- */
 

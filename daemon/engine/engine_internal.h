@@ -60,6 +60,7 @@ struct engine_model {
 	struct rope ropes[2];		/* the second one of layers with a window */
 	uint32_t context;		/* tokens of a sequence at most */
 	uint32_t seq_pages_max;
+	uint32_t step_tokens;		/* of a step at most */
 	uint64_t token_work;		/* multiplications a token takes, its attention left out */
 	struct kv kv;
 	struct prefix prefix;

@@ -8,8 +8,18 @@
 #include "engine/forward_internal.h"
 #include "kernels/panel.h"
 
+#include <string.h>
+
 /* below this, waking the others takes longer than what they would save */
 #define TEAM_WORK_MIN	400000		/* multiplications */
+
+/* add_row() - a row of a table of vectors, to x */
+static void add_row(struct pass *p, const struct model_matrix *m, uint32_t row, float *x)
+{
+	p->ops->dequant_row[m->type](p->own->row,
+				     (const char *)m->w.data + row * m->w.row_bytes, m->w.cols);
+	p->ops->add(x, p->own->row, m->w.cols);
+}
 
 /* embed() - tokens to the residual stream, and the angles of their positions */
 static void embed(struct pass *p)
@@ -30,13 +40,12 @@ static void embed(struct pass *p)
 		if (m->hparams.embedding_scale != 1)
 			for (uint32_t j = 0; j < e->w.cols; j++)
 				x[j] *= m->hparams.embedding_scale;
-		if (positions->w.rows) {
-			p->ops->dequant_row[positions->type](
-				p->own->row, (const char *)positions->w.data +
-						     t->position * positions->w.row_bytes,
-				positions->w.cols);
-			p->ops->add(x, p->own->row, e->w.cols);
-		}
+		if (positions->w.rows)
+			add_row(p, positions, t->position, x);
+		if (m->types.w.rows)
+			add_row(p, &m->types, t->type, x);
+		if (m->embedding_norm.weight)
+			pass_norm(p, &m->embedding_norm, x, x);
 		for (size_t j = 0; j < ARRAY_SIZE(s->angles); j++)
 			rope_angles(&p->model->ropes[j], t->position,
 				    s->angles[j].cos + i * s->rope_stride,
@@ -75,13 +84,13 @@ static void store(struct pass *p, uint32_t layer, const float *heads, uint32_t b
 
 	for (uint32_t i = 0; i < p->s->token_count; i++) {
 		const struct step_token *t = &p->s->tokens[i];
-		const uint32_t page = t->seq->pages[t->position / KV_PAGE_TOKENS];
+		const uint32_t page = t->seq->pages[t->place / KV_PAGE_TOKENS];
 
 		for (uint32_t r = begin; r < end; r += head_dim) {
 			char *plane = is_value ? kv_values(kv, page, layer, r / head_dim)
 					       : kv_keys(kv, page, layer, r / head_dim);
 
-			p->ops->store_kv(plane + t->position % KV_PAGE_TOKENS * token_bytes,
+			p->ops->store_kv(plane + t->place % KV_PAGE_TOKENS * token_bytes,
 					 heads + i * p->s->kv_stride + r, head_dim, kv->is_f16);
 		}
 	}
@@ -127,6 +136,19 @@ static void query_key_value(struct pass *p, const struct model_layer *l, uint32_
 	threads_barrier(p->threads);
 }
 
+/* norm_sum() - the residual stream of the pass's rows, where a norm stands behind a sum; all meet */
+static void norm_sum(struct pass *p, const struct model_norm *norm)
+{
+	if (!norm->weight)
+		return;
+	for (uint32_t i = p->member; i < p->row_count; i = threads_chunk_next(p->threads)) {
+		float *x = p->s->x + p->rows[i] * p->s->width_stride;
+
+		pass_norm(p, norm, x, x);
+	}
+	threads_barrier(p->threads);
+}
+
 static void layer_pass(struct pass *p, uint32_t layer)
 {
 	const struct model_layer *l = &p->model->model->layers[layer];
@@ -142,10 +164,30 @@ static void layer_pass(struct pass *p, uint32_t layer)
 	pass_attend(p, layer);
 	pass_mul_into_x(p, &l->o, lora_site(layer, LORA_O), &(struct packing){
 		.src = s->attn, .stride = s->q_stride, .rows = p->rows }, &l->attn_post_norm);
+	norm_sum(p, &l->attn_sum_norm);
 	if (l->experts)
 		pass_experts(p, l);
 	else
 		pass_feed_forward(p, l, layer);
+	norm_sum(p, &l->ffn_sum_norm);
+}
+
+/* hidden_states() - what is wanted of them, to y; nobody reads it in this run */
+static void hidden_states(struct pass *p)
+{
+	const struct model_norm *norm = &p->model->model->output_norm;
+	struct scratch *s = p->s;
+
+	for (uint32_t i = s->logits_count + p->member; i < s->row_count;
+	     i += threads_members(p->threads)) {
+		const float *x = s->x + s->rows[i] * s->width_stride;
+		float *y = s->y + i * s->width_stride;
+
+		if (norm->weight)
+			pass_norm(p, norm, y, x);
+		else
+			memcpy(y, x, p->model->model->hparams.width * sizeof(*y));
+	}
 }
 
 static void logits(struct pass *p)
@@ -198,6 +240,8 @@ static void member_pass(void *arg, unsigned int member)
 			config->progress(config->progress_arg);
 		layer_pass(&p, i);
 	}
+	hidden_states(&p);
+	p.row_count = p.s->logits_count;
 	if (p.row_count)
 		logits(&p);
 }

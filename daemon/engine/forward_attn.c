@@ -2,7 +2,8 @@
 /*
  * Attention of a step: a task for each token and key-value head, or for each token and query head
  * where that would leave members idle. The result does not depend on the cut: a query head's sum
- * runs over the positions in one order. A layer with a window reads no page before it.
+ * runs over the positions in one order. A layer with a window reads no page before it, and a token
+ * of one of several texts none of the others', for each begins with a page.
  */
 #include "engine/forward_internal.h"
 
@@ -37,7 +38,7 @@ static void attend_token(struct pass *p, struct pages *pages, uint32_t layer, ui
 	const struct model_hparams *h = &p->model->model->hparams;
 	const struct step_token *t = &p->s->tokens[token];
 	const uint32_t window = p->model->model->layers[layer].window;
-	const uint32_t from = window && t->position >= window ? t->position + 1 - window : 0;
+	const uint32_t from = window && t->position >= window ? t->place + 1 - window : t->begin;
 	const uint32_t page = from / KV_PAGE_TOKENS;
 	const size_t at = token * p->s->q_stride + (size_t)head * h->head_dim;
 	const struct kern_attn a = {
@@ -49,7 +50,7 @@ static void attend_token(struct pass *p, struct pages *pages, uint32_t layer, ui
 		.group = group,
 		.head_dim = h->head_dim,
 		.page_tokens = KV_PAGE_TOKENS,
-		.tokens = t->position + 1 - page * KV_PAGE_TOKENS,
+		.tokens = t->end - page * KV_PAGE_TOKENS,
 		.kv_f16 = p->model->kv.is_f16,
 		.scale = h->attn_scale,
 		.first = from % KV_PAGE_TOKENS,
@@ -57,7 +58,7 @@ static void attend_token(struct pass *p, struct pages *pages, uint32_t layer, ui
 	};
 
 	find_pages(p, pages, t->seq, layer, head / (h->heads / h->kv_heads), page,
-		   t->position / KV_PAGE_TOKENS + 1);
+		   (t->end - 1) / KV_PAGE_TOKENS + 1);
 	p->ops->attn(&a);
 }
 

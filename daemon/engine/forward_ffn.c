@@ -11,7 +11,9 @@ void pass_activate(const struct pass *p, uint32_t row, uint32_t rows, uint32_t b
 		float *gate = s->gate + i * s->ff_stride + begin;
 		const float *up = s->up + i * s->ff_stride + begin;
 
-		if (!h->is_gated)
+		if (!h->is_gated && h->act == MODEL_ACT_GELU_ERF)
+			p->ops->gelu_erf(gate, gate, end - begin);
+		else if (!h->is_gated)
 			p->ops->gelu(gate, gate, end - begin);
 		else if (h->act == MODEL_ACT_GELU)
 			p->ops->gelu_mul(gate, gate, up, end - begin);

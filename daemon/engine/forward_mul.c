@@ -38,7 +38,7 @@ static void pack_row(const struct pass *p, const struct packing *what, uint32_t 
 	const uint32_t cols = matrices[0]->w.cols;
 	const float *x = what->src + (what->rows ? what->rows[row] : row) * what->stride;
 
-	if (what->norm) {
+	if (what->norm && what->norm->weight) {
 		pass_norm(p, what->norm, p->own->row, x);
 		x = p->own->row;
 	}

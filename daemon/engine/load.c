@@ -6,6 +6,7 @@
 #include "engine/engine_internal.h"
 #include "model/hub.h"
 
+#define ENCODER_TOKENS	2048	/* a text of an encoder is one step: of so many tokens, or batch_tokens */
 #define MEMORY_SHARE	4	/* of the memory there is, the cache takes this part at most */
 #define PACK_SHARE_PARTS 3	/* and packed weights three */
 #define PACK_SHARE_OF	4
@@ -70,11 +71,14 @@ static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, 
 {
 	const struct engine_config *c = &m->engine->config;
 	const struct model_rope *rope = &m->model->hparams.rope;
+	const uint32_t encoder_max = MAX(c->batch_tokens, (uint32_t)ENCODER_TOKENS);
 	const size_t limit = memory_limit();
 	uint64_t wanted, pages;
 	size_t bytes = c->kv_bytes;
 
 	m->context = m->model->hparams.context;
+	if (m->model->hparams.is_encoder)
+		m->context = MIN(m->context, encoder_max);
 	if (c->context)
 		m->context = MIN(m->context, c->context);
 	else if (rope->divisors_long)	/* more costs quality, so it must be asked for */
@@ -95,6 +99,9 @@ static int size_pages(struct engine_model *m, size_t page_bytes, uint32_t *ret, 
 				 KV_PAGE_TOKENS, page_bytes, bytes);
 	m->seq_pages_max = (uint32_t)MIN(wanted, pages);
 	m->context = MIN(m->context, m->seq_pages_max * KV_PAGE_TOKENS);
+	m->step_tokens = c->batch_tokens;
+	if (m->model->hparams.is_encoder)
+		m->step_tokens = MAX(m->step_tokens, m->context);
 	*ret = (uint32_t)pages;
 	return 0;
 }
@@ -156,7 +163,7 @@ static int load_scratch(struct engine_model *m, struct error *error)
 		.model = m->model,
 		.ops = m->engine->ops,
 		.members = c->threads,
-		.tokens = c->batch_tokens,
+		.tokens = m->step_tokens,
 		.logits_rows = c->logits_rows,
 		.context = m->context,
 		.seq_pages = m->seq_pages_max,
@@ -261,6 +268,9 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 		.ff_width = p->experts.count ? p->experts.width : p->ff_width,
 		.vocab = p->vocab,
 		.page_tokens = KV_PAGE_TOKENS,
+		.labels = model->head.labels.w.rows,
+		.pooling = (enum engine_pooling)p->pooling,
+		.is_encoder = p->is_encoder,
 	};
 	snprintf(info->arch, sizeof(info->arch), "%s", p->arch);
 	snprintf(info->weights, sizeof(info->weights), "%s", model->weights);
@@ -270,6 +280,7 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 {
 	info_of_model(ret, m->model, m->gguf);
 	ret->context_used = m->context;
+	ret->step_tokens = m->step_tokens;
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;

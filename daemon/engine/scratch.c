@@ -79,6 +79,8 @@ static struct act_need act_need(const struct scratch_config *c)
 	struct act_need need = { 0 };
 
 	act_need_matrix(&need, c, &c->model->output, c->tokens);
+	act_need_matrix(&need, c, &c->model->head.dense, 1);
+	act_need_matrix(&need, c, &c->model->head.labels, 1);
 	for (uint32_t i = 0; i < c->model->hparams.layers; i++) {
 		const struct model_layer *l = &c->model->layers[i];
 		const struct model_ffn *ffn = l->experts ? l->experts : &l->ffn;
@@ -156,7 +158,7 @@ static void lay_out(struct scratch *s, const struct scratch_config *c, struct ca
 	}
 	if (p->experts.count)
 		lay_out_experts(s, c, carver);
-	s->logits = carve_floats(carver, c->logits_rows, p->vocab);
+	s->logits = carve_floats(carver, p->is_encoder ? 0 : c->logits_rows, p->vocab);
 	for (uint32_t form = 0; form < ACT_FORMS; form++)
 		s->act.form[form] = carve(carver, 1, need.shared);
 	lay_out_members(s, c, carver, need.own);

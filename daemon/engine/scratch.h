@@ -18,11 +18,21 @@ struct kern_ops;
 /* inputs up to this many elements in all are packed by each member for itself */
 #define ACT_OWN_ELEMS	4096
 
-/** struct step_token - a token of the step */
+/**
+ * struct step_token - a token of the step
+ * @position: in its text
+ * @place: in its sequence
+ * @begin: place of the first token of its text
+ * @end: place behind the last token that it sees
+ */
 struct step_token {
 	const struct engine_seq *seq;
 	uint32_t id;
+	uint32_t type;
 	uint32_t position;
+	uint32_t place;
+	uint32_t begin;
+	uint32_t end;
 };
 
 /** struct act_buffer - packed activations: for each form, rows of a size the form decides */
@@ -86,11 +96,12 @@ struct scratch_config {
  * struct scratch - see above; T stands for the tokens of a step
  * @tokens: (T)
  * @token_count: of this step
- * @rows: (T) tokens whose logits are wanted
+ * @rows: (T) tokens whose logits are wanted, then those whose hidden states are
  * @row_count: of this step
+ * @logits_count: of these, the first ones
  * @all: (T) 0, 1, 2, ...
  * @x: (T, width_stride) the residual stream
- * @y: (T or P, width_stride) what is added to it
+ * @y: (T or P, width_stride) what is added to it; in the end the hidden states of @rows
  * @q: (T, q_stride)
  * @k: (T, kv_stride)
  * @v: (T, kv_stride)
@@ -107,6 +118,7 @@ struct scratch {
 	uint32_t token_count;
 	uint32_t *rows;
 	uint32_t row_count;
+	uint32_t logits_count;
 	uint32_t *all;
 	size_t width_stride, q_stride, kv_stride, ff_stride, rope_stride;
 	float *x, *y, *q, *k, *v, *attn, *gate, *up, *logits;

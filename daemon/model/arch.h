@@ -26,6 +26,7 @@ extern const struct model_arch model_arch_qwen[];
 extern const struct model_arch model_arch_gemma[];
 extern const struct model_arch model_arch_phi[];
 extern const struct model_arch model_arch_gpt2[];
+extern const struct model_arch model_arch_bert[];
 
 /** model_read_window() - a sliding window on all layers, where the file has one */
 int model_read_window(struct model_hparams *p, const struct keys *keys);

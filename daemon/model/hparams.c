@@ -11,6 +11,7 @@
 
 static const struct model_arch *const families[] = {
 	model_arch_llama, model_arch_qwen, model_arch_gemma, model_arch_phi, model_arch_gpt2,
+	model_arch_bert,
 };
 
 static const struct model_arch *find_arch(struct gguf_string name)
@@ -185,6 +186,17 @@ int model_read_experts(struct model_hparams *p, const struct keys *keys, bool is
 	return r < 0 ? r : keys_bool(keys, "expert_weights_norm", &e->is_normed);
 }
 
+/* read_pooling() - numbers that only others know say as little as none */
+static int read_pooling(struct model_hparams *p, const struct keys *keys)
+{
+	uint32_t pooling = MODEL_POOL_NONE;
+	int r = keys_u32_optional(keys, "pooling_type", UINT32_MAX, &pooling);
+
+	if (pooling <= MODEL_POOL_LAST)
+		p->pooling = (enum model_pooling)pooling;
+	return r;
+}
+
 static int read_sizes(struct model_hparams *p, const struct keys *keys)
 {
 	int r;
@@ -223,6 +235,8 @@ int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struc
 		r = arch->read(&p, &keys);
 	if (r >= 0)
 		r = keys_f32(&keys, "attention.scale", 1e-6f, &p.attn_scale);
+	if (r >= 0)
+		r = read_pooling(&p, &keys);
 	if (r < 0)
 		return r;
 	*ret = p;

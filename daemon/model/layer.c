@@ -77,9 +77,10 @@ static int bind_qkv(struct binder *b, uint32_t index, struct model_layer *l)
 static int bind_attention(struct binder *b, uint32_t i, struct model_layer *l)
 {
 	const struct model_hparams *p = &b->model->hparams;
-	int r;
+	int r = 0;
 
-	r = bind_norm(b, layer_name(i, "attn_norm", "").text, &l->attn_norm);
+	if (!p->has_sum_norms)
+		r = bind_norm(b, layer_name(i, "attn_norm", "").text, &l->attn_norm);
 	if (r >= 0)
 		r = bind_qkv(b, i, l);
 	if (r >= 0 && p->has_head_norms)
@@ -92,6 +93,8 @@ static int bind_attention(struct binder *b, uint32_t i, struct model_layer *l)
 		r = bind_whole(b, i, "attn_output", p->width, p->heads * p->head_dim, &l->o);
 	if (r >= 0 && p->has_post_norms)
 		r = bind_norm(b, layer_name(i, "post_attention_norm", "").text, &l->attn_post_norm);
+	if (r >= 0 && p->has_sum_norms)
+		r = bind_norm(b, layer_name(i, "attn_output_norm", "").text, &l->attn_sum_norm);
 	return r;
 }
 
@@ -195,11 +198,13 @@ int bind_layer(struct binder *b, uint32_t i)
 
 	see_window(p, i, l);
 	r = bind_attention(b, i, l);
-	if (r >= 0)
+	if (r >= 0 && !p->has_sum_norms)
 		r = bind_norm(b, layer_name(i, "ffn_norm", "").text, &l->ffn_norm);
 	if (r >= 0)
 		r = p->experts.count ? bind_experts(b, i, l) : bind_ffn(b, i, &l->ffn);
 	if (r >= 0 && p->has_post_norms)
 		r = bind_norm(b, layer_name(i, "post_ffw_norm", "").text, &l->ffn_post_norm);
+	if (r >= 0 && p->has_sum_norms)
+		r = bind_norm(b, layer_name(i, "layer_output_norm", "").text, &l->ffn_sum_norm);
 	return r;
 }

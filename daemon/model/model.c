@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/bind.h"
@@ -80,11 +81,70 @@ static int bind_positions(struct binder *b)
 	return bind_matrix(b, name, (uint32_t)t->dims[1], p->width, &b->model->positions);
 }
 
+/* bind_types() - of tokens, and the norm behind the embedding */
+static int bind_types(struct binder *b)
+{
+	static const char name[] = "token_types.weight";
+	const struct gguf_tensor *t = gguf_tensor_find(b->gguf, name);
+	struct model *m = b->model;
+	int r = 0;
+
+	if (!m->hparams.has_sum_norms)
+		return 0;
+	if (t && (!t->dims[1] || t->dims[1] > MODEL_TOKEN_TYPES_MAX))
+		return error_set(b->error, -EBADMSG, "model: '%s' has %" PRIu64 " types", name,
+				 t->dims[1]);
+	if (t)
+		r = bind_matrix(b, name, (uint32_t)t->dims[1], m->hparams.width, &m->types);
+	return r < 0 ? r : bind_norm(b, "token_embd_norm", &m->embedding_norm);
+}
+
+/* bind_head() - which labels a pooled vector, where there is one */
+static int bind_head(struct binder *b)
+{
+	static const char name[] = "cls.output.weight";
+	const struct gguf_tensor *t = gguf_tensor_find(b->gguf, name);
+	const uint32_t width = b->model->hparams.width;
+	struct model_head *head = &b->model->head;
+	int r = 0;
+
+	if (gguf_tensor_find(b->gguf, "cls.weight")) {
+		r = bind_matrix(b, "cls.weight", width, width, &head->dense);
+		if (r >= 0)
+			r = bind_vector(b, "cls.bias", width, true, &head->dense.bias);
+	}
+	if (r < 0 || !t)
+		return r;
+	if (!t->dims[1] || t->dims[1] > MODEL_LABELS_MAX)
+		return error_set(b->error, -EBADMSG, "model: '%s' has %" PRIu64 " labels", name,
+				 t->dims[1]);
+	r = bind_matrix(b, name, (uint32_t)t->dims[1], width, &head->labels);
+	return r < 0 ? r : bind_vector(b, "cls.output.bias", head->labels.w.rows, true,
+				       &head->labels.bias);
+}
+
+struct gguf_string model_label(const struct gguf *gguf, uint32_t index)
+{
+	struct gguf_string none = { .data = "" }, arch;
+	struct gguf_array names;
+	char key[128];
+
+	if (gguf_get_string(gguf, "general.architecture", &arch) < 0)
+		return none;
+	snprintf(key, sizeof(key), "%s.classifier.output_labels", gguf_show(arch).text);
+	if (gguf_get_array(gguf, key, &names) < 0 || names.type != GGUF_STRING ||
+	    index >= names.count)
+		return none;
+	return names.strings[index];
+}
+
 static int bind_output(struct binder *b)
 {
 	struct model *m = b->model;
 	int r;
 
+	if (m->hparams.is_encoder)
+		return 0;
 	r = bind_norm(b, "output_norm", &m->output_norm);
 	if (r < 0)
 		return r;
@@ -171,9 +231,13 @@ int model_new(struct model **ret, const struct gguf *gguf, struct error *error)
 	if (r >= 0)
 		r = bind_positions(&b);
 	if (r >= 0)
+		r = bind_types(&b);
+	if (r >= 0)
 		r = bind_layers(&b);
 	if (r >= 0)
 		r = bind_output(&b);
+	if (r >= 0)
+		r = bind_head(&b);
 	if (r >= 0)
 		r = bind_rope(&b);
 	if (r >= 0)

@@ -13,6 +13,7 @@
 #include "kernels/kernels.h"
 
 struct gguf;
+struct gguf_string;
 
 /* bounds that no real model comes near, and within which sizes can't overflow */
 #define MODEL_WIDTH_MAX		(1U << 20)
@@ -21,6 +22,8 @@ struct gguf;
 #define MODEL_HEAD_DIM_MAX	(1U << 12)
 #define MODEL_VOCAB_MAX		(1U << 24)
 #define MODEL_CONTEXT_MAX	(1U << 27)
+#define MODEL_TOKEN_TYPES_MAX	256U
+#define MODEL_LABELS_MAX	4096U
 #define MODEL_EXPERTS_MAX	(1U << 10)
 #define MODEL_EXPERTS_USED_MAX	64U	/* by a token: choosing them takes its square */
 
@@ -67,6 +70,15 @@ enum model_norm_kind {
 enum model_act {
 	MODEL_ACT_SILU,
 	MODEL_ACT_GELU,			/* approximated by tanh */
+	MODEL_ACT_GELU_ERF,
+};
+
+/** enum model_pooling - what a text's vector is made of; by GGUF's numbers */
+enum model_pooling {
+	MODEL_POOL_NONE = 0,		/* the file does not say */
+	MODEL_POOL_MEAN = 1,
+	MODEL_POOL_FIRST = 2,
+	MODEL_POOL_LAST = 3,
 };
 
 /**
@@ -109,6 +121,10 @@ struct model_experts {
  * @has_head_norms: queries and keys are normalised, head by head, before they are turned
  * @has_post_norms: what attention and feed-forward network give is normalised before it is added
  * @has_positions: learned vectors of positions are added to the embedding
+ * @is_encoder: each token of a text sees all of it; there is no output
+ * @has_sum_norms: norms stand behind the sums of embeddings and of each half of a layer, not before
+ *	what is added
+ * @pooling: what the model was made for
  * @embedding_scale: of the embedding
  * @attn_scale: of the scores
  * @attn_softcap: of the scores, 0: none; see struct kern_attn
@@ -130,6 +146,9 @@ struct model_hparams {
 	bool has_head_norms;
 	bool has_post_norms;
 	bool has_positions;
+	bool is_encoder;
+	bool has_sum_norms;
+	enum model_pooling pooling;
 	float norm_eps;
 	float embedding_scale;
 	float attn_scale;
@@ -181,18 +200,28 @@ struct model_layer {
 	const float *k_norm;		/* (head_dim) */
 	struct model_matrix o;		/* (width, heads * head_dim) */
 	struct model_norm attn_post_norm;
+	struct model_norm attn_sum_norm;
 	struct model_norm ffn_norm;
 	struct model_ffn ffn;
 	struct model_matrix router;	/* (experts.count, width) */
 	struct model_ffn *experts;	/* (experts.count), all of the same types */
 	struct model_norm ffn_post_norm;
+	struct model_norm ffn_sum_norm;
+};
+
+/** struct model_head - labels of a pooled vector; without rows in @labels there are none */
+struct model_head {
+	struct model_matrix dense;	/* (width, width), tanh behind it; may be missing */
+	struct model_matrix labels;	/* (labels, width) */
 };
 
 /**
  * struct model - see above
  * @embedding: (vocab, width)
  * @positions: (at least context, width)
- * @output: (vocab, width), the embedding where the file has no other
+ * @types: (token types, width), added to the embedding of each token, as its type says
+ * @output: (vocab, width), the embedding where the file has no other; nothing in an encoder
+ * @embedding_norm: behind the sum of all these
  * @parameters: number of weights
  * @weights: name of the type that holds most of them
  * @is_f32: all matrices are float32
@@ -201,8 +230,11 @@ struct model {
 	struct model_hparams hparams;
 	struct model_matrix embedding;
 	struct model_matrix positions;
+	struct model_matrix types;
+	struct model_norm embedding_norm;
 	struct model_matrix output;
 	struct model_norm output_norm;
+	struct model_head head;
 	struct model_layer *layers;
 	uint64_t parameters;
 	const char *weights;
@@ -219,6 +251,9 @@ struct model {
 int model_new(struct model **ret, const struct gguf *gguf, struct error *error);
 void model_free(struct model *model);
 DEFINE_CLEANUP(struct model *, model_free);
+
+/** model_label() - what a file calls one of its labels; nothing where it has no names */
+struct gguf_string model_label(const struct gguf *gguf, uint32_t index);
 
 /** model_read_hparams() - the part of model_new() that reads keys; vocab is left 0 */
 int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struct error *error);
