@@ -400,7 +400,7 @@ static unsigned int batch_plan_decode(struct sched *sched, unsigned int count, s
 	for (i = 0; i < count; i++) {
 		struct job *job = sched->members[i];
 
-		if (batch_left(job) != 1 || !*tokens || !*rows)
+		if (embed_is(job) || batch_left(job) != 1 || !*tokens || !*rows)
 			continue;
 		job->planned = 1;
 		decoding++;
@@ -434,6 +434,7 @@ static void batch_plan_drafts(struct sched *sched, unsigned int count, size_t *t
 static void batch_plan_prompts(struct sched *sched, unsigned int members, size_t tokens,
 			       size_t rows)
 {
+	bool is_first = true;
 	unsigned int i;
 
 	for (i = 0; i < members; i++) {
@@ -442,6 +443,12 @@ static void batch_plan_prompts(struct sched *sched, unsigned int members, size_t
 
 		if (job->planned)
 			continue;
+		if (embed_is(job)) {
+			tokens -= MIN(tokens, embed_plan(sched, job, tokens, is_first));
+			is_first = is_first && !job->planned;
+			continue;
+		}
+		is_first = false;
 		if (!engine_seq_length(job->seq))
 			reuse_begin_late(sched, job);
 		count = MIN(batch_left(job), tokens);
@@ -497,6 +504,8 @@ static unsigned int batch_form(struct sched *sched, struct model *model)
 			.adapters = job->uses,
 			.adapter_count = job->adapter_count,
 		};
+		if (embed_is(job))
+			embed_item(job, &sched->items[count]);
 		sched->members[count++] = job;
 		/* whoever was next may have been put back */
 		next = list_first(&job->link, struct job, link);
@@ -533,6 +542,12 @@ static void batch_take_guessed(struct sched *sched, struct job *job, const float
 	draft_learn(&job->draft, right);
 }
 
+/* of an item, what the step computes */
+static unsigned int batch_item_tokens(const struct job *job, const struct engine_item *item)
+{
+	return embed_is(job) ? embed_item_tokens(item) : item->count;
+}
+
 /* what the step brought to one job */
 static void batch_take(struct sched *sched, struct job *job, const struct engine_item *item,
 		       uint64_t job_ns)
@@ -542,6 +557,11 @@ static void batch_take(struct sched *sched, struct job *job, const struct engine
 
 	before = length - (item->count - item->tentative);
 	job->compute_ns += job_ns;
+	if (embed_is(job)) {
+		sched->totals.prompt_tokens += job->stepped;
+		embed_take(sched, job, item);
+		return;
+	}
 	/* what of it was the prompt, and not the answer fed back */
 	if (before < job->prompt_count)
 		sched->totals.prompt_tokens += MIN(length, job->prompt_count) - before;
@@ -614,7 +634,8 @@ bool batch_step(struct sched *sched)
 	start_ns = clock_ns();
 	for (i = 0; i < count; i++) {
 		batch_begin(sched, sched->members[i], start_ns);
-		total += sched->items[i].count;
+		sched->members[i]->stepped = batch_item_tokens(sched->members[i], &sched->items[i]);
+		total += sched->members[i]->stepped;
 	}
 	r = engine_step(model->loaded, sched->items, count);
 	step_ns = clock_ns() - start_ns;
@@ -626,7 +647,7 @@ bool batch_step(struct sched *sched)
 	}
 	for (i = 0; i < count; i++)
 		batch_take(sched, sched->members[i], &sched->items[i],
-			   step_ns * engine_threads(sched->engine) * sched->items[i].count /
-			   total);
+			   step_ns * engine_threads(sched->engine) *
+				   sched->members[i]->stepped / total);
 	return true;
 }

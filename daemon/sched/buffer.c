@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Registered buffers of clients: payloads that are read from them, and log-probabilities that are
- * written into them. Their memory is the client's and changes as he likes, so what was read is
+ * Registered buffers of clients: payloads that are read from them, and log-probabilities, vectors
+ * and logits that are written into them. Their memory is the client's and changes as he likes, so what was read is
  * copied once, and only that is looked at. Of a payload no more is read than the context of the
  * model could hold.
  */
@@ -27,6 +27,8 @@ static size_t buffer_payload_max(const struct job *job)
 {
 	size_t bytes, piece = models_piece_max(job->model);
 
+	if (embed_is(job))
+		return EMBED_PAYLOAD_MAX;
 	if (job->event.payload_type == LLM_PAYLOAD_TOKENS)
 		piece = sizeof(uint32_t);
 	if (!size_mul(&bytes, buffer_context(job->model), piece) ||
@@ -71,6 +73,8 @@ int buffer_payload(const struct job *job, const uint8_t **ret, uint8_t **ret_cop
 		return 0;
 	}
 	max = buffer_payload_max(job);
+	if (len > max && embed_is(job))
+		return error_set(error, -E2BIG, "texts of %u bytes, more than %zu", len, max);
 	if (len > max)
 		return error_set(error, -E2BIG,
 				 "the prompt has %u bytes, %u tokens of model '%s' have at most %zu",
@@ -85,11 +89,12 @@ int buffer_payload(const struct job *job, const uint8_t **ret, uint8_t **ret_cop
 	return 0;
 }
 
-/* ---- log-probabilities ---- */
+/* ---- answers ---- */
 
-int buffer_check_scores(const struct job *job, struct error *error)
+int buffer_check(const struct job *job, const struct buffer_rows *rows, struct error *error)
 {
 	const struct llm_event *event = &job->event;
+	size_t bytes;
 
 	if (!event->answer_buffer)
 		return 0;
@@ -97,11 +102,12 @@ int buffer_check_scores(const struct job *job, struct error *error)
 	    event->answer_len > event->answer_buffer_len - event->answer_offset ||
 	    event->answer_buffer > UINT64_MAX - event->answer_buffer_len)
 		return error_set(error, -EPROTO, "the buffer for the answer is malformed");
-	if (event->answer_len / sizeof(int32_t) < job->tokens.count)
-		return error_set(error, -E2BIG,
-				 "the buffer has %llu bytes for log-probabilities, %zu tokens need %zu",
-				 (unsigned long long)event->answer_len, job->tokens.count,
-				 job->tokens.count * sizeof(int32_t));
+	if (!size_mul(&bytes, rows->count, rows->bytes))
+		bytes = SIZE_MAX;
+	if (event->answer_len < bytes)
+		return error_set(error, -E2BIG, "the buffer has %llu bytes for %s, %zu %s need %zu",
+				 (unsigned long long)event->answer_len, rows->what, rows->count,
+				 rows->of, bytes);
 	return 0;
 }
 

@@ -47,6 +47,11 @@ static uint32_t commit_prompt_tokens(const struct job *job)
 {
 	size_t fed = job->seq ? engine_seq_length(job->seq) : 0;
 
+	if (embed_is(job)) {
+		fed = MIN(embed_fed(job), (uint64_t)UINT32_MAX);
+		return MAX((size_t)job->sent_prompt_tokens, fed);
+	}
+
 	/* never less than before: pages may have been given back, or another server was ahead */
 	if (fed > job->prompt_count || (job->done && !job->status))
 		fed = job->prompt_count;

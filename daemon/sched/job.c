@@ -58,6 +58,7 @@ void job_free(struct job *job)
 	free(job->tokens.ids);
 	constraint_free(job->constraint);
 	free(job->row);
+	embed_free(job->embed);
 	gguf_free(job->opened);
 	free(job->data);
 	free(job);
@@ -136,6 +137,11 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 {
 	if (answer_flush(&job->answer) < 0 || turn_end(job) < 0) {
 		job_fail(sched, job, -ENOMEM, NULL);
+		return;
+	}
+	/* of texts, there is no answer that is only shorter */
+	if (finish == LLM_FINISH_CONTEXT && embed_is(job)) {
+		job_fail(sched, job, -E2BIG, NULL);
 		return;
 	}
 	reuse_keep(job);
@@ -244,6 +250,9 @@ int job_check_size(const struct job *job, struct error *error)
 	const struct engine_model_info *info = &job->model->info;
 	size_t room = (size_t)info->kv_pages * info->page_tokens;
 
+	/* texts are looked at one by one, when it is their turn */
+	if (embed_is(job))
+		return 0;
 	if (!job->tokens.count)
 		return error_set(error, -EINVAL,
 				 "the prompt is empty, and model '%s' has no token to begin with",
@@ -305,6 +314,10 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	size_t skip = 0;
 	int r;
 
+	if (job->model->info.is_encoder)
+		return error_set(error, -EOPNOTSUPP,
+				 "model '%s' is an encoder: it makes vectors of texts, and no text",
+				 job->model->name);
 	r = buffer_payload(job, &payload, &copy, error);
 	if (!r && event.flags & LLM_SUBMIT_OPTIONS)
 		r = options_read(&event, payload, &options, &skip, error);
@@ -649,7 +662,8 @@ static int job_prepare_score(struct sched *sched, struct job *job, struct error 
 	if (!r)
 		r = job_prepare_prompt(sched, job, error);
 	if (!r)
-		r = buffer_check_scores(job, error);
+		r = buffer_check(job, &(struct buffer_rows){
+			"log-probabilities", "tokens", job->tokens.count, sizeof(int32_t) }, error);
 	if (!r)
 		r = job_report(job, job->tokens.ids[0], NAN, NULL, 0);
 	if (!r && job->tokens.count == 1)
@@ -673,7 +687,43 @@ static void job_take_score(struct sched *sched, struct job *job, const float *lo
 		job_finish(sched, job, LLM_FINISH_STOP);
 }
 
-/* ---- both ---- */
+/* ---- EMBED, CLASSIFY ---- */
+
+static int job_prepare_texts(struct job *job, struct error *error)
+{
+	_cleanup_(options_clear) struct options options = { 0 };
+	_cleanup_free_ uint8_t *copy = NULL;
+	const uint8_t *payload;
+	size_t skip = 0;
+	int r = buffer_payload(job, &payload, &copy, error);
+
+	if (!r && job->event.flags & LLM_SUBMIT_OPTIONS)
+		r = options_read(&job->event, payload, &options, &skip, error);
+	return r < 0 ? r : embed_prepare(job, &options, payload + skip,
+					 job->event.payload_len - skip, &copy, error);
+}
+
+static int job_prepare_embed(struct sched *sched, struct job *job, struct error *error)
+{
+	char name[LLM_MODEL_NAME_MAX];
+	struct journal journal;
+	bool recovered;
+	int r;
+
+	recovered = !journal_read(&journal, job_left(job), job->event.journal_len);
+	memcpy(name, recovered ? journal.model : job->event.model, sizeof(name));
+	r = job_prepare_model(sched, job, name, error);
+	if (!r)
+		r = job_prepare_texts(job, error);
+	if (r < 0)
+		return r;
+	if (!recovered)
+		return job_begin_journal(job);
+	job->journal_bytes = job->event.journal_len;
+	return job_check_journal(job, &journal, error);
+}
+
+/* ---- all ---- */
 
 void job_prepare(struct sched *sched, struct job *job)
 {
@@ -702,6 +752,10 @@ void job_prepare(struct sched *sched, struct job *job)
 		break;
 	case LLM_OP_SCORE:
 		r = job_prepare_score(sched, job, &error);
+		break;
+	case LLM_OP_EMBED:
+	case LLM_OP_CLASSIFY:
+		r = job_prepare_embed(sched, job, &error);
 		break;
 	default:
 		if (job_is_control(job)) {

@@ -11,6 +11,7 @@
 #include "sched/answer.h"
 #include "sched/constrain.h"
 #include "sched/draft.h"
+#include "sched/embed.h"
 #include "sched/models.h"
 #include "sched/options.h"
 #include "sched/past.h"
@@ -69,8 +70,10 @@ enum job_state {
  * @constraint: what the answer is held to, or NULL
  * @row: with a constraint: logits that were put aside (vocab)
  * @has_row: there are such: it is not stepped until the constraint is ready
+ * @embed: EMBED, CLASSIFY: its texts; @tokens are those of the next step then. Else NULL
  * @planned: tokens it takes part with in the step that is being formed
- * @draft: of these, the last ones: guesses
+ * @stepped: tokens that its last step computed
+ * @draft: of @planned, the last ones: guesses
  * @turn: of its last step
  * @paused_turn: in which it was told to pause
  *
@@ -84,7 +87,7 @@ enum job_state {
  * @answer: bytes to commit, and held ones
  * @journal: bytes to commit to the journal
  * @journal_bytes: of it in all
- * @scores: SCORE: log-probabilities to write into the client's buffer
+ * @scores: what is to be written into the client's buffer
  * @scores_bytes: of these, written
  * @done: nothing more will be added to the answer
  * @next: of a control operation: index of the next item to answer with
@@ -131,7 +134,9 @@ struct job {
 	struct constraint *constraint;
 	float *row;
 	bool has_row;
+	struct embed *embed;
 	unsigned int planned;
+	unsigned int stepped;
 	struct draft draft;
 	uint64_t turn;
 	uint64_t paused_turn;
@@ -310,8 +315,16 @@ void reuse_forget(struct sched *sched, struct ipc *ipc, uint64_t session);
  */
 int buffer_payload(const struct job *job, const uint8_t **ret, uint8_t **ret_copy,
 		   struct error *error);
-/** buffer_check_scores() - is there room for all of them? */
-int buffer_check_scores(const struct job *job, struct error *error);
+/** struct buffer_rows - "@what" of "@of", @count of them and @bytes each */
+struct buffer_rows {
+	const char *what;
+	const char *of;
+	size_t count;
+	size_t bytes;
+};
+
+/** buffer_check() - is there room for all of them? */
+int buffer_check(const struct job *job, const struct buffer_rows *rows, struct error *error);
 /** buffer_score() - one more; 0 or -ENOMEM */
 int buffer_score(struct job *job, float logprob);
 /** buffer_flush() - write what there is before the commit that tells of it; may fail the job */

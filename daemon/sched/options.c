@@ -34,6 +34,63 @@ static int options_add_adapter(struct options *options, const struct llm_event *
 	return 0;
 }
 
+/* options_number() - the data of an option that is a number in [min, max] */
+static int options_number(const struct llm_option *option, const char *data, uint32_t min,
+			  uint32_t max, uint32_t *ret, struct error *error)
+{
+	uint32_t value;
+
+	if (option->len != sizeof(value))
+		return error_set(error, -EINVAL, "option %u has %u bytes, not %zu", option->type,
+				 option->len, sizeof(value));
+	memcpy(&value, data, sizeof(value));
+	if (value < min || value > max)
+		return error_set(error, -EINVAL, "option %u is %u, not %u to %u", option->type,
+				 value, min, max);
+	*ret = value;
+	return 0;
+}
+
+/* options_add_vector() - of texts that become vectors or labels */
+static int options_add_vector(struct options *options, const struct llm_event *event,
+			      const struct llm_option *option, const char *data,
+			      struct error *error)
+{
+	const uint32_t bit = 1U << (option->type - LLM_OPTION_POOLING);
+	uint32_t normalizes;
+	int r;
+
+	if (event->op != LLM_OP_CLASSIFY &&
+	    (event->op != LLM_OP_EMBED || option->type == LLM_OPTION_QUERY))
+		return error_set(error, -EINVAL, "operation %u has no option %u", event->op,
+				 option->type);
+	if (event->op == LLM_OP_CLASSIFY && option->type < LLM_OPTION_TRUNCATE)
+		return error_set(error, -EINVAL, "labels have no option %u", option->type);
+	if (options->given & bit)
+		return error_set(error, -EINVAL, "option %u is there twice", option->type);
+	options->given |= bit;
+	switch (option->type) {
+	case LLM_OPTION_POOLING:
+		return options_number(option, data, LLM_POOLING_MEAN, LLM_POOLING_LAST,
+				      &options->pooling, error);
+	case LLM_OPTION_NORMALIZE:
+		r = options_number(option, data, 0, 1, &normalizes, error);
+		if (!r)
+			options->is_raw = !normalizes;
+		return r;
+	case LLM_OPTION_DIMS:
+		return options_number(option, data, 1, UINT32_MAX, &options->dims, error);
+	case LLM_OPTION_TRUNCATE:
+		options->truncates = true;
+		return option->len ? error_set(error, -EINVAL, "option %u has no data",
+					       option->type) : 0;
+	default:
+		options->query = data;
+		options->query_len = option->len;
+		return 0;
+	}
+}
+
 static int options_add(struct options *options, const struct llm_event *event,
 		       const struct llm_option *option, const char *data, struct error *error)
 {
@@ -57,6 +114,12 @@ static int options_add(struct options *options, const struct llm_event *event,
 		return gram_new_json(&options->grammar, error);
 	case LLM_OPTION_ADAPTER:
 		return options_add_adapter(options, event, data, option->len, error);
+	case LLM_OPTION_POOLING:
+	case LLM_OPTION_NORMALIZE:
+	case LLM_OPTION_DIMS:
+	case LLM_OPTION_TRUNCATE:
+	case LLM_OPTION_QUERY:
+		return options_add_vector(options, event, option, data, error);
 	default:
 		return error_set(error, -EINVAL, "unknown option %u", option->type);
 	}

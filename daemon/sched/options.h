@@ -16,6 +16,12 @@
  * struct options - of a request; all zero: none
  * @grammar: what the answer is held to, or NULL
  * @adapters: that are added to the model: their names, and scales in millionths
+ * @pooling: enum llm_pooling, 0: as the model was made for
+ * @dims: 0: all
+ * @is_raw: vectors are not normalised
+ * @truncates: texts that are too long are cut
+ * @query: (query_len) in the payload, NULL: none
+ * @given: bits of those for vectors, by their place from LLM_OPTION_POOLING on
  */
 struct options {
 	struct grammar *grammar;
@@ -24,6 +30,13 @@ struct options {
 		int32_t scale;
 	} adapters[LLM_ADAPTERS_MAX];
 	unsigned int adapter_count;
+	uint32_t pooling;
+	uint32_t dims;
+	bool is_raw;
+	bool truncates;
+	const char *query;
+	size_t query_len;
+	uint32_t given;
 };
 
 /** options_clear() - free what it points at */

@@ -85,6 +85,17 @@ int record_status(struct bytes *out, const struct llm_status *status)
 	return record_add(out, LLM_RECORD_STATUS, status, sizeof(*status), NULL, 0, NULL, 0);
 }
 
+int record_embedding(struct bytes *out, const struct llm_embedding *head, const float *values)
+{
+	return record_add(out, LLM_RECORD_EMBEDDING, head, sizeof(*head), values,
+			  head->dims * sizeof(*values), NULL, 0);
+}
+
+int record_label(struct bytes *out, const struct llm_label *head, const char *name)
+{
+	return record_add(out, LLM_RECORD_LABEL, head, sizeof(*head), name, head->name_len, NULL, 0);
+}
+
 int record_error(struct bytes *out, const char *text)
 {
 	return record_add(out, LLM_RECORD_ERROR, text, strlen(text), NULL, 0, NULL, 0);

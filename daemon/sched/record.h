@@ -19,6 +19,10 @@ int32_t record_logprob(float logprob);
 int record_model(struct bytes *out, const struct llm_model_info *info);
 int record_meta(struct bytes *out, const char *key, const char *value);
 int record_status(struct bytes *out, const struct llm_status *status);
+/** record_embedding() - @values: (head->dims) */
+int record_embedding(struct bytes *out, const struct llm_embedding *head, const float *values);
+/** record_label() - @name: (head->name_len) */
+int record_label(struct bytes *out, const struct llm_label *head, const char *name);
 int record_error(struct bytes *out, const char *text);
 
 /**

@@ -37,8 +37,11 @@ static bool reuse_domain(const struct job *job, struct engine_domain *ret)
 		*ret = session_domain(job->line);
 		return job->line && adapt_domain(job, ret);
 	}
-	/* a broker that says nothing, and users whom this server's user namespace does not know */
-	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID)
+	/*
+	 * a broker that says nothing, and users whom this server's user namespace does not know; and
+	 * where several texts lie in a sequence, its tokens are no prefix
+	 */
+	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID || embed_is(job))
 		return false;
 	*ret = (struct engine_domain){
 		.source = job->ipc,

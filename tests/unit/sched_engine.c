@@ -36,6 +36,8 @@ struct gguf {
 	unsigned int page;
 	unsigned int pages;
 	unsigned int bos;
+	unsigned int encoder;
+	unsigned int labels;
 	size_t size_bytes;
 };
 
@@ -49,6 +51,8 @@ static void gguf_parse_text(struct gguf *gguf)
 		sscanf(word, "page=%u", &gguf->page);
 		sscanf(word, "pages=%u", &gguf->pages);
 		sscanf(word, "bos=%u", &gguf->bos);
+		sscanf(word, "encoder=%u", &gguf->encoder);
+		sscanf(word, "labels=%u", &gguf->labels);
 		sscanf(word, "chat=%15s", gguf->chat);
 	}
 }
@@ -150,6 +154,11 @@ uint32_t tok_vocab(const struct tokenizer *tok)
 uint32_t tok_bos(const struct tokenizer *tok)
 {
 	return tok->bos ? FAKE_BOS : TOK_NONE;
+}
+
+bool tok_add_bos(const struct tokenizer *tok)
+{
+	return tok->bos;
 }
 
 bool tok_is_end(const struct tokenizer *tok, uint32_t id)
@@ -298,6 +307,7 @@ struct engine_model {
 	unsigned int kept_count;
 	unsigned int clock;
 	float *logits;
+	float *hidden;
 };
 
 struct engine_adapter {
@@ -361,6 +371,8 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	snprintf(model->name, sizeof(model->name), "%.63s", strrchr(path, '/') + 1);
 	model->seqs = calloc(engine->config.max_seqs, sizeof(*model->seqs));
 	model->logits = calloc((size_t)engine->config.logits_rows * FAKE_VOCAB, sizeof(float));
+	model->hidden = calloc((size_t)engine->config.batch_tokens + gguf->context,
+			       FAKE_WIDTH * sizeof(float));
 	fake_counts.loads++;
 	*ret = model;
 	return 0;
@@ -386,6 +398,7 @@ void engine_model_free(struct engine_model *model)
 	gguf_free(model->gguf);
 	free(model->seqs);
 	free(model->logits);
+	free(model->hidden);
 	free(model);
 }
 
@@ -402,6 +415,9 @@ int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, str
 	*ret = (struct engine_model_info){
 		.context = gguf->context,
 		.vocab = FAKE_VOCAB,
+		.width = FAKE_WIDTH,
+		.labels = gguf->labels,
+		.is_encoder = gguf->encoder,
 		.parameters = 12,
 		.arch = "fake",
 		.weights = "F32",
@@ -423,6 +439,9 @@ void engine_model_info(const struct engine_model *model, struct engine_model_inf
 	engine_file_info(model->gguf, ret, NULL);
 	ret->context_used = model_context(model);
 	ret->kv_pages = model->gguf->pages;
+	ret->step_tokens = model->engine->config.batch_tokens;
+	if (ret->is_encoder)
+		ret->step_tokens = MAX(ret->step_tokens, ret->context_used);
 	ret->kv_pages_used = model->pages_used + kept_in_use(model);
 	ret->kv_pages_kept = model->kept_count - kept_in_use(model);
 	ret->page_tokens = model->gguf->page;
@@ -869,6 +888,49 @@ int engine_seq_accept(struct engine_seq *seq, unsigned int count)
 	return 0;
 }
 
+/* texts in order, each from a page's begin on; an encoder's are whole */
+static bool texts_are_good(const struct engine_model *model, const struct engine_item *item)
+{
+	const unsigned int from = item->seq->length, to = from + item->count;
+	unsigned int i, n, at = 0;
+
+	if (item->logits_from != item->count || item->tentative)
+		return false;
+	for (i = 0; i < item->text_count; i++) {
+		const struct engine_text *t = &item->texts[i];
+		const bool is_in = t->begin < to && t->end > from;
+
+		if (t->begin < at || t->begin % model->gguf->page || t->end <= t->begin ||
+		    t->second < t->begin || t->second > t->end ||
+		    t->end - t->begin > model_context(model))
+			return false;
+		if (model->gguf->encoder && is_in && (t->begin < from || t->end > to))
+			return false;
+		for (n = MAX(t->begin, from); n < MIN(t->end, to); n++)
+			if (item->tokens[n - from] >= FAKE_VOCAB)
+				return false;
+		at = t->end;
+	}
+	return true;
+}
+
+/* tokens of an item that are computed */
+static unsigned int item_tokens(const struct engine_item *item)
+{
+	const unsigned int from = item->seq->length, to = from + item->count;
+	unsigned int i, count = 0;
+
+	if (!item->texts)
+		return item->count;
+	for (i = 0; i < item->text_count; i++) {
+		const unsigned int begin = MAX(item->texts[i].begin, from);
+		const unsigned int end = MIN(item->texts[i].end, to);
+
+		count += end > begin ? end - begin : 0;
+	}
+	return count;
+}
+
 static bool item_is_good(const struct engine_model *model, const struct engine_item *item)
 {
 	const struct engine_seq *seq = item->seq;
@@ -877,6 +939,10 @@ static bool item_is_good(const struct engine_model *model, const struct engine_i
 	if (!item->count || item->logits_from > item->count || item->tentative > item->count || seq->model != model || !seq->used ||
 	    seq->length < seq->kept_count * model->gguf->page ||
 	    seq->length + item->count > (seq->kept_count + seq->pages) * model->gguf->page)
+		return false;
+	if (item->texts)
+		return texts_are_good(model, item);
+	if (model->gguf->encoder)
 		return false;
 	for (i = 0; i < item->count; i++)
 		if (item->tokens[i] >= FAKE_VOCAB)
@@ -915,11 +981,13 @@ static void check_step(const struct engine_model *model, const struct engine_ite
 
 	for (i = 0; i < count; i++) {
 		fake_counts.broken_promises += !item_is_good(model, &items[i]);
-		tokens += items[i].count;
+		tokens += item_tokens(&items[i]);
 		rows += items[i].count - items[i].logits_from;
 	}
 	fake_counts.broken_promises += !count || count > config->max_seqs ||
-				       tokens > config->batch_tokens ||
+				       tokens > (model->gguf->encoder ?
+						MAX(config->batch_tokens, model_context(model)) :
+						config->batch_tokens) ||
 				       rows > config->logits_rows;
 	compute(tokens);
 	fake_counts.steps++;
@@ -930,9 +998,62 @@ static void check_step(const struct engine_model *model, const struct engine_ite
 		 strlen(fake_counts.models) < sizeof(fake_counts.models) - 1 ? model->name : "");
 }
 
+static void hidden_row(const struct engine_model *model, const struct engine_text *t,
+		       unsigned int place, uint32_t id, float *x)
+{
+	const unsigned int sees = model->gguf->encoder ? t->end - t->begin : place - t->begin + 1;
+	uint64_t h = mix(id * 31 + place - t->begin + (place >= t->second ? 7777 : 0));
+
+	x[0] = (float)id;
+	x[1] = (float)(place - t->begin);
+	x[2] = (float)sees;
+	for (unsigned int i = 3; i < FAKE_WIDTH; i++)
+		x[i] = (float)(mix(h + i) % 1000) / 8.0f;
+	if (fake_nan_step == fake_counts.steps)
+		x[3] = NAN;
+}
+
+static float *step_texts(const struct engine_model *model, struct engine_item *item, float *hidden)
+{
+	const unsigned int from = item->seq->length, to = from + item->count;
+	unsigned int i, place;
+
+	item->hidden = hidden;
+	item->hidden_stride = FAKE_WIDTH;
+	for (i = 0; i < item->text_count; i++) {
+		const struct engine_text *t = &item->texts[i];
+
+		for (place = MAX(t->begin, from); place < MIN(t->end, to); place++) {
+			if ((item->pooling == ENGINE_POOL_FIRST && place != t->begin) ||
+			    (item->pooling == ENGINE_POOL_LAST && place + 1 != t->end))
+				continue;
+			hidden_row(model, t, place, item->tokens[place - from], hidden);
+			hidden += FAKE_WIDTH;
+			item->hidden_count++;
+		}
+	}
+	item->seq->length += item->count;
+	return hidden;
+}
+
+/* label i: element i of the hidden state, less 100 */
+void engine_classify(struct engine_model *model, const float *x, float *ret)
+{
+	for (unsigned int i = 0; i < model->gguf->labels; i++)
+		ret[i] = x[i] - 100;
+}
+
+const char *engine_label(const struct gguf *gguf, uint32_t index, size_t *ret_len)
+{
+	static const char *const names[] = { "good", "bad" };
+
+	*ret_len = index < gguf->labels && index < 2 ? strlen(names[index]) : 0;
+	return *ret_len ? names[index] : "";
+}
+
 int engine_step(struct engine_model *model, struct engine_item *items, unsigned int count)
 {
-	float *logits = model->logits;
+	float *logits = model->logits, *hidden = model->hidden;
 	unsigned int i, n;
 
 	if (fake_on_step)
@@ -947,6 +1068,10 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 	for (i = 0; i < count; i++) {
 		struct engine_seq *seq = items[i].seq;
 
+		if (items[i].texts) {
+			hidden = step_texts(model, &items[i], hidden);
+			continue;
+		}
 		items[i].logits = logits;
 		for (n = 0; n < items[i].count; n++) {
 			uint64_t h = seq->length ? seq->hash[seq->length - 1] : 1;

@@ -18,6 +18,9 @@ enum {
 	FAKE_VOCAB = 272,
 };
 
+#define FAKE_WIDTH	8	/* of a hidden state: element 0 is the token's id, 1 its place in the text,
+				 * 2 the tokens it sees, the rest a hash of these
+				 */
 #define FAKE_PAGE_BYTES	100	/* of the cache, as the engine tells */
 
 struct fake_counts {
@@ -53,7 +56,7 @@ extern unsigned int fake_nan_step;
 
 /**
  * fake_model() - write a model file into a folder
- * @text: "context=64 page=4 pages=32 chat=none bos=1", any of these, in any order
+ * @text: "context=64 page=4 pages=32 chat=none bos=1 encoder=0 labels=0", any of these, in any order
  */
 void fake_model(const char *folder, const char *name, const char *text);
 /** fake_adapter() - an adapter, in the folder "adapters" in it: "ADAPTER seed=5 bytes=100" */

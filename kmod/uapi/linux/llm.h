@@ -179,6 +179,11 @@
  *	an answer buffer they are written there, as an array of __s32 with what struct llm_token has
  *	in logprob, from answer_offset on, E2BIG if it has no room for all; records come beside it
  *	only if top_logprobs is not 0, and LLM_SUBMIT_RECORDS need not be set
+ * @LLM_OP_EMBED: a vector for each text of the payload (LLM_RECORD_EMBEDDING). With an answer buffer
+ *	they are written there instead, one behind the other, as arrays of float32, E2BIG if it has no
+ *	room for all, and LLM_SUBMIT_RECORDS need not be set
+ * @LLM_OP_CLASSIFY: for each text of the payload, how well the model's labels fit it (one
+ *	LLM_RECORD_LABEL a label, in the model's order). With an answer buffer: as EMBED, the logits
  * @LLM_OP_NOP: answered at once with nothing; measures the path
  * @LLM_OP_TOKENIZE: text to token ids (LLM_RECORD_TOKEN, log-probability 0)
  * @LLM_OP_DETOKENIZE: token ids (LLM_PAYLOAD_TOKENS) to text
@@ -193,6 +198,8 @@
 enum llm_op {
 	LLM_OP_GENERATE		= 0,
 	LLM_OP_SCORE		= 1,
+	LLM_OP_EMBED		= 2,
+	LLM_OP_CLASSIFY		= 3,
 	LLM_OP_APPEND		= 4,
 	LLM_OP_CONTROL		= 128,
 	LLM_OP_NOP		= 128,
@@ -212,6 +219,9 @@ enum llm_op {
  * @LLM_PAYLOAD_RAW: UTF-8, the text itself, no template
  * @LLM_PAYLOAD_CHAT: a sequence of struct llm_message, each followed by its text
  * @LLM_PAYLOAD_TOKENS: an array of __u32 token ids, used as they are
+ * @LLM_PAYLOAD_BATCH: EMBED and CLASSIFY: texts, each a __u32 of its length in bytes and as much
+ *	UTF-8, without padding
+ * @LLM_PAYLOAD_BATCH_TOKENS: the same: texts as token ids, each a __u32 of their number, and the ids
  *
  * With LLM_SUBMIT_OPTIONS, all this is behind the options.
  */
@@ -220,6 +230,8 @@ enum llm_payload {
 	LLM_PAYLOAD_RAW		= 1,
 	LLM_PAYLOAD_CHAT	= 2,
 	LLM_PAYLOAD_TOKENS	= 3,
+	LLM_PAYLOAD_BATCH	= 4,
+	LLM_PAYLOAD_BATCH_TOKENS = 5,
 };
 
 /** enum llm_role - who speaks in a struct llm_message */
@@ -247,6 +259,16 @@ struct llm_message {
  * @LLM_OPTION_GRAMMAR: GENERATE: it matches a grammar in GBNF, which is the data
  * @LLM_OPTION_ADAPTER: GENERATE, SCORE: an adapter is added to the model: struct llm_adapter and its
  *	name. Each adds one more, LLM_ADAPTERS_MAX at most, none of them twice
+ * @LLM_OPTION_POOLING: EMBED: how a text's vector is made of its tokens', enum llm_pooling as a
+ *	__u32; without it, as the model was made for
+ * @LLM_OPTION_NORMALIZE: EMBED: a __u32: 1, as without it: vectors have length 1; 0: they are as the
+ *	model gives them
+ * @LLM_OPTION_DIMS: EMBED: a __u32: only so many of the first elements, for models that were trained
+ *	for it; they are normalised after the cut
+ * @LLM_OPTION_TRUNCATE: EMBED, CLASSIFY: texts that are too long for the model are cut, instead of
+ *	E2BIG; no data
+ * @LLM_OPTION_QUERY: CLASSIFY: UTF-8, the first of two texts that belong together; each text of the
+ *	payload is the second
  *
  * At most one of JSON, SCHEMA and GRAMMAR, and not with LLM_SUBMIT_IGNORE_EOS. The answer then
  * matches at each of its tokens, and its end (LLM_FINISH_STOP) comes only where all of it does. What
@@ -258,6 +280,23 @@ enum llm_option_type {
 	LLM_OPTION_SCHEMA	= 2,
 	LLM_OPTION_GRAMMAR	= 3,
 	LLM_OPTION_ADAPTER	= 4,
+	LLM_OPTION_POOLING	= 16,
+	LLM_OPTION_NORMALIZE	= 17,
+	LLM_OPTION_DIMS		= 18,
+	LLM_OPTION_TRUNCATE	= 19,
+	LLM_OPTION_QUERY	= 20,
+};
+
+/**
+ * enum llm_pooling - one vector of those of a text's tokens
+ * @LLM_POOLING_MEAN: their mean
+ * @LLM_POOLING_FIRST: that of the first token
+ * @LLM_POOLING_LAST: that of the last token
+ */
+enum llm_pooling {
+	LLM_POOLING_MEAN	= 1,
+	LLM_POOLING_FIRST	= 2,
+	LLM_POOLING_LAST	= 3,
 };
 
 /**
@@ -1203,6 +1242,8 @@ struct llm_msg {
  * @LLM_RECORD_STATUS: struct llm_status
  * @LLM_RECORD_ERROR: one line of text that says what was wrong; the last record of an answer
  *	whose status is not 0 (it may be missing)
+ * @LLM_RECORD_EMBEDDING: struct llm_embedding, its elements
+ * @LLM_RECORD_LABEL: struct llm_label, its name
  */
 enum llm_record_type {
 	LLM_RECORD_TEXT		= 1,
@@ -1211,6 +1252,8 @@ enum llm_record_type {
 	LLM_RECORD_META		= 4,
 	LLM_RECORD_STATUS	= 5,
 	LLM_RECORD_ERROR	= 6,
+	LLM_RECORD_EMBEDDING	= 7,
+	LLM_RECORD_LABEL	= 8,
 };
 
 #define LLM_RECORD_BYTES_MAX	(60U * 1024)
@@ -1253,6 +1296,41 @@ struct llm_token {
 	__u32 alternatives;
 };
 
+/* struct llm_embedding.flags */
+#define LLM_EMBEDDING_TRUNCATED	(1U << 0) /* the text was cut */
+
+/**
+ * struct llm_embedding - the vector of a text
+ * @index: of the text in the payload, from 0
+ * @flags: LLM_EMBEDDING_*
+ * @tokens: of the text
+ * @dims: elements that follow, float32 of IEEE 754, little endian
+ */
+struct llm_embedding {
+	__u32 index;
+	__u32 flags;
+	__u32 tokens;
+	__u32 dims;
+};
+
+/**
+ * struct llm_label - how well a label fits a text
+ * @index: of the text in the payload, from 0
+ * @flags: LLM_EMBEDDING_*
+ * @label: its number
+ * @logit: what the model says, in millionths, cut off where that has no room
+ * @probability: millionths; of a single label, the logistic function of its logit, else their softmax
+ * @name_len: bytes of UTF-8 that follow, the model's name for it; may be 0
+ */
+struct llm_label {
+	__u32 index;
+	__u32 flags;
+	__u32 label;
+	__s32 logit;
+	__u32 probability;
+	__u32 name_len;
+};
+
 /** struct llm_meta - a key and its value; both follow, key first */
 struct llm_meta {
 	__u32 key_len;
@@ -1264,6 +1342,8 @@ struct llm_meta {
 #define LLM_MODEL_DEFAULT	(1U << 1)
 #define LLM_MODEL_BROKEN	(1U << 2) /* can not be used; error says why */
 #define LLM_MODEL_ADAPTER	(1U << 3) /* no model, but what can be added to one */
+#define LLM_MODEL_ENCODER	(1U << 3) /* EMBED and CLASSIFY only */
+#define LLM_MODEL_LABELS	(1U << 4) /* can CLASSIFY */
 
 /**
  * struct llm_model_info - a model the server has
