@@ -50,6 +50,7 @@ void llm_call_init(struct llm_call *call, const struct llm_command *command,
 	call->done = 0;
 	call->event.type = 0;
 	call->event.req = NULL;
+	call->event.session = NULL;
 	call->event.cgroup_id = 0;
 }
 
