@@ -468,6 +468,67 @@ LLMOS_API int llmos_score(struct llmos *llmos, struct llmos_tokens **ret, const 
 /** llmos_score_ids() - the same for token ids, taken as they are */
 LLMOS_API int llmos_score_ids(struct llmos *llmos, struct llmos_tokens **ret, const uint32_t *ids,
 			      size_t count, const struct llmos_score_opts *opts);
+
+/* ---- vectors ---- */
+
+/** enum llmos_pooling - one vector of those of a text's tokens */
+enum llmos_pooling {
+	LLMOS_POOLING_DEFAULT	= 0,	/* as the model was made for */
+	LLMOS_POOLING_MEAN	= 1,
+	LLMOS_POOLING_FIRST	= 2,
+	LLMOS_POOLING_LAST	= 3,
+};
+
+/**
+ * struct llmos_embed_opts - how to embed
+ * @size: sizeof(struct llmos_embed_opts)
+ * @model: NULL: the server's default
+ * @pooling: how a text's vector is made of its tokens'
+ * @dims: only so many of the first elements, for models that were trained for it; 0: all
+ * @raw: vectors as the model gives them; else they have length 1
+ * @truncate: cut texts that are too long for the model, instead of -E2BIG
+ * @sched_class: how urgent it is
+ * @no_wait: -EDQUOT instead of waiting where a quota stands in the way, also in the middle
+ */
+struct llmos_embed_opts {
+	size_t size;
+	const char *model;
+	enum llmos_pooling pooling;
+	uint32_t dims;
+	bool raw;
+	bool truncate;
+	enum llmos_class sched_class;
+	bool no_wait;
+};
+
+/**
+ * struct llmos_embeddings - vectors; freed by llmos_embeddings_free()
+ * @values: (count, dims), one behind the other, in the order of the texts
+ * @count: as many as there were texts
+ * @dims: elements of each
+ * @tokens: of all texts
+ * @truncated: texts that were cut
+ */
+struct llmos_embeddings {
+	float *values;
+	size_t count;
+	uint32_t dims;
+	uint64_t tokens;
+	size_t truncated;
+};
+
+/**
+ * llmos_embed() - a vector for each text
+ * @texts: UTF-8 (count)
+ * @lens: bytes of each, NULL: they end with a NUL
+ *
+ * Return: 0; -EINVAL no text, -E2BIG all together are more than llmos_payload_max(), or one is more
+ * than the model takes; as llmos_ask().
+ */
+LLMOS_API int llmos_embed(struct llmos *llmos, struct llmos_embeddings **ret,
+			  const char *const *texts, const size_t *lens, size_t count,
+			  const struct llmos_embed_opts *opts);
+LLMOS_API void llmos_embeddings_free(struct llmos_embeddings *embeddings);
 LLMOS_API void llmos_tokens_free(struct llmos_tokens *tokens);
 
 /* ---- sessions ---- */

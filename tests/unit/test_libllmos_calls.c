@@ -327,6 +327,103 @@ static void test_tokens_corrupt(void **state)
 	assert_null(tokens);
 }
 
+/* ---- vectors ---- */
+
+static void frames_vector(uint32_t index, uint32_t dims, const float *values, uint32_t flags)
+{
+	const struct llm_embedding head = {
+		.index = index, .flags = flags, .tokens = 3, .dims = dims,
+	};
+	uint8_t body[sizeof(head) + 16];
+
+	memcpy(body, &head, sizeof(head));
+	memcpy(body + sizeof(head), values, 8);
+	frames_add(&frames, LLM_RECORD_EMBEDDING, body, sizeof(head) + 8);
+}
+
+static void test_embed(void **state)
+{
+	struct fixture *f = *state;
+	const float values[] = { 0.5f, -0.25f, 1, 2 };
+	const char *const texts[] = { "one", "second" };
+	const size_t lens[] = { 2, 6 };
+	struct llmos_embeddings *vectors = NULL;
+	struct llm_option option;
+	uint32_t len;
+
+	frames_vector(0, 2, values, 0);
+	frames_vector(1, 2, values + 2, LLM_EMBEDDING_TRUNCATED);
+	connect_to(f);
+	assert_int_equal(llmos_embed(f->llmos, &vectors, texts, lens, 2,
+				     LLMOS_OPTS(llmos_embed_opts, .truncate = true)), 0);
+	assert_int_equal(vectors->count, 2);
+	assert_int_equal(vectors->dims, 2);
+	assert_int_equal(vectors->tokens, 6);
+	assert_int_equal(vectors->truncated, 1);
+	assert_memory_equal(vectors->values, values, sizeof(values));
+	llmos_embeddings_free(vectors);
+	llmos_embeddings_free(NULL);
+	assert_int_equal(f->fake->submit.op, LLM_OP_EMBED);
+	assert_int_equal(f->fake->submit.payload_type, LLM_PAYLOAD_BATCH);
+	assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_RECORDS | LLM_SUBMIT_OPTIONS);
+	/* the option, the end of options, then both texts */
+	assert_int_equal(f->fake->submit.payload_len, 8 + 8 + 4 + 2 + 4 + 6);
+	memcpy(&option, f->fake->payload, sizeof(option));
+	assert_int_equal(option.type, LLM_OPTION_TRUNCATE);
+	memcpy(&len, f->fake->payload + 16, sizeof(len));
+	assert_int_equal(len, 2);
+	assert_memory_equal(f->fake->payload + 20, "on", 2);
+	assert_memory_equal(f->fake->payload + 26, "second", 6);
+	assert_int_equal(llmos_embed(f->llmos, &vectors, texts, NULL, 0, NULL), -EINVAL);
+	assert_int_equal(llmos_embed(f->llmos, &vectors, texts, NULL, 2,
+				     LLMOS_OPTS(llmos_embed_opts, .pooling = 4)), -EINVAL);
+}
+
+/* a server that answers something else */
+static void refuse_vectors(struct fixture *f)
+{
+	const char *const texts[] = { "one", "two" };
+	struct llmos_embeddings *vectors = NULL;
+
+	connect_to(f);
+	assert_int_equal(llmos_embed(f->llmos, &vectors, texts, NULL, 2, NULL), -EPROTO);
+	assert_null(vectors);
+}
+
+static void test_embed_one_less(void **state)
+{
+	const float values[2] = { 1, 2 };
+
+	frames_vector(0, 2, values, 0);
+	refuse_vectors(*state);
+}
+
+static void test_embed_one_more(void **state)
+{
+	const float values[2] = { 1, 2 };
+
+	for (uint32_t i = 0; i < 3; i++)
+		frames_vector(i, 2, values, 0);
+	refuse_vectors(*state);
+}
+
+static void test_embed_order(void **state)
+{
+	const float values[2] = { 1, 2 };
+
+	frames_vector(1, 2, values, 0);
+	frames_vector(0, 2, values, 0);
+	refuse_vectors(*state);
+}
+
+static void test_embed_sizes(void **state)
+{
+	const float values[2] = { 1, 2 };
+
+	frames_vector(0, 0x40000002, values, 0);
+	refuse_vectors(*state);
+}
+
 /* ---- models ---- */
 
 static void add_model(const char *name, uint32_t flags)
@@ -566,6 +663,11 @@ int main(void)
 		TEST(test_tokenize),
 		TEST(test_detokenize),
 		TEST(test_score),
+		TEST(test_embed),
+		TEST(test_embed_one_less),
+		TEST(test_embed_one_more),
+		TEST(test_embed_order),
+		TEST(test_embed_sizes),
 		TEST(test_tokens_corrupt),
 		TEST(test_models),
 		TEST(test_show),
