@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -30,11 +31,15 @@ static bool load(const char *params)
 
 static void test_refused(void)
 {
+	struct llm_session_cmd session = { .size = sizeof(session), .fd = -1 };
 	int client = client_open(), server;
 
 	fails(unload(), EWOULDBLOCK, "not while a client is there");
 	submit_text(client, "x");
+	must(!ioctl(client, LLM_IOC_SESSION, &session), "SESSION");
 	close(client);
+	fails(unload(), EWOULDBLOCK, "not while a session is there");
+	close(session.fd);
 	server = server_open();
 	fails(unload(), EWOULDBLOCK, "not while a server is there");
 	close(server);
