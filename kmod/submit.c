@@ -47,7 +47,7 @@ static bool llm_submit_buffers_valid(const struct llm_submit *spec)
 static int llm_submit_check(const struct llm_submit *spec)
 {
 	if (spec->flags & ~(LLM_SUBMIT_FLAGS | LLM_SUBMIT_BUFFER) || spec->op > LLM_OP_MAX ||
-	    spec->payload_type > LLM_PAYLOAD_TOKENS || spec->pad ||
+	    spec->payload_type > LLM_PAYLOAD_MAX || spec->pad ||
 	    (!(spec->flags & LLM_SUBMIT_SESSION) && spec->session) ||
 	    spec->sched_class > LLM_CLASS_IDLE ||
 	    (spec->sched_class && spec->op >= LLM_OP_CONTROL) ||

@@ -610,7 +610,7 @@ int broker_check_submit(const struct llm_submit *submit)
 	const int session = submit->flags & LLM_SUBMIT_SESSION ? -1 : 0;
 
 	if (submit->flags & ~LLM_SUBMIT_FLAGS || submit->op > LLM_OP_MAX ||
-	    submit->payload_type > LLM_PAYLOAD_TOKENS || submit->payload || submit->stop ||
+	    submit->payload_type > LLM_PAYLOAD_MAX || submit->payload || submit->stop ||
 	    submit->pad || submit->session != session || submit->id ||
 	    submit->sched_class > LLM_CLASS_IDLE ||
 	    (submit->sched_class && submit->op >= LLM_OP_CONTROL))

@@ -60,7 +60,7 @@ static int embed_check(const struct job *job, const struct options *options, str
 	const uint32_t type = job->event.payload_type;
 	const char *name = job->model->name;
 
-	if (type == LLM_PAYLOAD_CHAT || type > LLM_PAYLOAD_BATCH_TOKENS)
+	if (type == LLM_PAYLOAD_CHAT || type > LLM_PAYLOAD_MAX)
 		return error_set(error, -EINVAL, "payload type %u is no text", type);
 	if (!job->answer.framed && !job->event.answer_buffer)
 		return error_set(error, -EINVAL,

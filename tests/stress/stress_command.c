@@ -15,7 +15,7 @@ static struct llm_submit submit_roll(struct dice *dice)
 		.size = sizeof(submit),
 		.flags = one_in(dice, 3) ? roll(dice, 64) : 0,
 		.op = ops[roll(dice, 8)],
-		.payload_type = roll(dice, 4),
+		.payload_type = roll(dice, LLM_PAYLOAD_MAX + 1),
 		.payload = roll_address(dice),
 		.payload_len = one_in(dice, 20) ? (uint32_t)roll_number(dice) : roll(dice, 9000),
 		.max_tokens = roll(dice, 100),

@@ -240,7 +240,7 @@ static void test_values(void)
 {
 	WRONG(llm_submit, LLM_IOC_SUBMIT, false, flags, LLM_SUBMIT_FILE);
 	WRONG(llm_submit, LLM_IOC_SUBMIT, false, op, LLM_OP_MAX + 1);
-	WRONG(llm_submit, LLM_IOC_SUBMIT, false, payload_type, LLM_PAYLOAD_TOKENS + 1);
+	WRONG(llm_submit, LLM_IOC_SUBMIT, false, payload_type, LLM_PAYLOAD_MAX + 1);
 	WRONG(llm_submit, LLM_IOC_SUBMIT, false, sampling.top_logprobs, 1);
 	WRONG(llm_submit, LLM_IOC_SUBMIT, false, model[LLM_MODEL_NAME_MAX - 1], 1);
 	WRONG(llm_submit, LLM_IOC_SUBMIT, false, model[1], 'x');

@@ -329,7 +329,7 @@ static void test_bad_submits(void **state)
 	BAD_SUBMIT(-EINVAL, .flags = 1U << 31);
 	BAD_SUBMIT(-EINVAL, .flags = LLM_SUBMIT_FILE);
 	BAD_SUBMIT(-EINVAL, .op = 256);
-	BAD_SUBMIT(-EINVAL, .payload_type = 4);
+	BAD_SUBMIT(-EINVAL, .payload_type = LLM_PAYLOAD_MAX + 1);
 	BAD_SUBMIT(-EINVAL, .payload = 4096);
 	BAD_SUBMIT(-EINVAL, .stop = 4096);
 	BAD_SUBMIT(-EINVAL, .pad = 1);

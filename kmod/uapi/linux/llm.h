@@ -232,6 +232,7 @@ enum llm_payload {
 	LLM_PAYLOAD_TOKENS	= 3,
 	LLM_PAYLOAD_BATCH	= 4,
 	LLM_PAYLOAD_BATCH_TOKENS = 5,
+	LLM_PAYLOAD_MAX		= 5,	/* the broker passes any up to this one */
 };
 
 /** enum llm_role - who speaks in a struct llm_message */
