@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ struct daemon {
 	struct loop_timer retry;
 	uint64_t watchdog_ns;		/* how often to show life, 0: nobody looks */
 	int ending;			/* the signal that said so */
+	char pack_cache[PATH_MAX];	/* that "auto" found */
 };
 
 /* ---- the command line ---- */
@@ -76,6 +78,8 @@ static const char usage[] =
 	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
 	"  --prefix-cache=no    compute each prompt anew, though it begins as an earlier one\n"
 	"  --prefix-memory=SIZE of each cache, kept at most for that: bytes, or 50%\n"
+	"  --pack-cache=DIR     folder that keeps packed weights for the next start; auto, no\n"
+	"  --pack-cache-size=BYTES  they may take there (a quarter of the file system)\n"
 	"  --isa=NAME           instruction set to use at most\n"
 	"  --user=NAME          become this user once everything is open\n"
 	"  --log-level=LEVEL    error, warning, notice, info, debug\n"
@@ -106,6 +110,8 @@ static const struct option options[] = {
 	{ "kv-memory", required_argument, NULL, OPTION_KEY },
 	{ "prefix-cache", required_argument, NULL, OPTION_KEY },
 	{ "prefix-memory", required_argument, NULL, OPTION_KEY },
+	{ "pack-cache", required_argument, NULL, OPTION_KEY },
+	{ "pack-cache-size", required_argument, NULL, OPTION_KEY },
 	{ "isa", required_argument, NULL, OPTION_KEY },
 	{ "user", required_argument, NULL, OPTION_KEY },
 	{ "log-level", required_argument, NULL, OPTION_KEY },
@@ -482,6 +488,30 @@ static int start_sched(struct daemon *daemon, const struct sched_config *sched_c
 	return r;
 }
 
+/*
+ * pack_cache() - the folder for packed weights, NULL: none
+ *
+ * What the service manager gives, or the user's own; a system daemon that was given none has none.
+ */
+static const char *pack_cache(const struct config *config, char *buf, size_t size)
+{
+	const char *given = secure_getenv("CACHE_DIRECTORY"), *home = secure_getenv("HOME");
+	const char *user = secure_getenv("XDG_CACHE_HOME");
+	int len = -1;
+
+	if (!strcmp(config->pack_cache, "no") || !*config->pack_cache)
+		return NULL;
+	if (strcmp(config->pack_cache, "auto"))
+		return config->pack_cache;
+	if (given && *given == '/')
+		len = snprintf(buf, size, "%.*s", (int)strcspn(given, ":"), given);
+	else if (geteuid() && user && *user == '/')
+		len = snprintf(buf, size, "%s/llmosd", user);
+	else if (geteuid() && home && *home == '/')
+		len = snprintf(buf, size, "%s/.cache/llmosd", home);
+	return len >= 0 && (size_t)len < size ? buf : NULL;
+}
+
 static struct sched_config sched_config_of(struct daemon *daemon)
 {
 	const struct config *config = &daemon->config;
@@ -496,6 +526,9 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 			.batch_tokens = config->batch_tokens,
 			.prefix_bytes = config->prefix_cache ? config->prefix_memory : 0,
 			.prefix_percent = config->prefix_cache ? config->prefix_percent : 0,
+			.pack_cache = pack_cache(config, daemon->pack_cache,
+						 sizeof(daemon->pack_cache)),
+			.pack_cache_bytes = config->pack_cache_size,
 			.progress = watchdog_progress,
 			.progress_arg = daemon,
 		},

@@ -61,6 +61,9 @@ static const struct config_key {
 	{ .name = "prefix_memory", .type = CONFIG_PREFIX, .max = UINT64_C(1) << 50 },
 	{ .name = "prefix_cache", .type = CONFIG_BOOL,
 	  .offset = offsetof(struct config, prefix_cache) },
+	{ .name = "pack_cache", .offset = offsetof(struct config, pack_cache) },
+	{ .name = "pack_cache_size", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
+	  .offset = offsetof(struct config, pack_cache_size) },
 	{ .name = "preload", .type = CONFIG_BOOL, .offset = offsetof(struct config, preload) },
 };
 
@@ -71,6 +74,7 @@ void config_init(struct config *config)
 		.device = "auto",
 		.isa = "auto",
 		.kv_type = "auto",
+		.pack_cache = "auto",
 		.order = "fair",
 		.log_level = LOG_INFO,
 		.slots = 16,

@@ -36,6 +36,8 @@
  * @prefix_cache: keep what was computed, for requests that begin in the same way
  * @prefix_memory: bytes of one model's cache that it may keep, 0: see @prefix_percent
  * @prefix_percent: of that cache; both 0: none
+ * @pack_cache: folder in which packed weights are kept; "auto", "no"
+ * @pack_cache_size: bytes that they may take there, 0: a quarter of the file system
  * @preload: load the default model at start
  */
 struct config {
@@ -61,6 +63,8 @@ struct config {
 	uint64_t kv_memory;
 	uint64_t prefix_memory;
 	uint64_t prefix_percent;
+	char pack_cache[CONFIG_STRING_MAX];
+	uint64_t pack_cache_size;
 	bool prefix_cache;
 	bool preload;
 };

@@ -7,7 +7,15 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-static int open_regular(const char *path, size_t *ret_size, struct error *error)
+#include "base/clock.h"
+
+static uint64_t time_ns(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * NS_PER_S + (uint64_t)t->tv_nsec;
+}
+
+/* open_regular() - and what is known of it: all but where it is mapped */
+static int open_regular(const char *path, struct mapped *ret, struct error *error)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -24,23 +32,29 @@ static int open_regular(const char *path, size_t *ret_size, struct error *error)
 		return error_set(error, -EFBIG, "'%s': %s", path, strerror(EFBIG));
 	if (!st.st_size)
 		return error_set(error, -EBADMSG, "'%s': the file is empty", path);
-	*ret_size = (size_t)st.st_size;
+	ret->size_bytes = (size_t)st.st_size;
+	ret->id = (struct mapped_id){
+		.inode = st.st_ino,
+		.mtime_ns = time_ns(&st.st_mtim),
+		.ctime_ns = time_ns(&st.st_ctim),
+	};
 	return steal_fd(fd);
 }
 
 int mapped_open(struct mapped *ret, const char *path, struct error *error)
 {
 	_cleanup_close_ int fd = -1;
-	size_t size = 0;
+	struct mapped mapped = { 0 };
 	void *data;
 
-	fd = open_regular(path, &size, error);
+	fd = open_regular(path, &mapped, error);
 	if (fd < 0)
 		return fd;
-	data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	data = mmap(NULL, mapped.size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		return error_set(error, -errno, "can't map '%s': %s", path, strerror(errno));
-	*ret = (struct mapped){ .data = data, .size_bytes = size };
+	mapped.data = data;
+	*ret = mapped;
 	return 0;
 }
 

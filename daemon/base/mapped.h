@@ -8,10 +8,18 @@
 
 #include "base/util.h"
 
+/** struct mapped_id - which file it was, and as of when: all of it changes where its bytes do */
+struct mapped_id {
+	uint64_t inode;
+	uint64_t mtime_ns;
+	uint64_t ctime_ns;
+};
+
 /** struct mapped - @data is NULL where nothing is mapped */
 struct mapped {
 	const char *data;
 	size_t size_bytes;
+	struct mapped_id id;
 };
 
 /**

@@ -65,7 +65,12 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 	if (!e)
 		return error_set(error, -ENOMEM, "engine: %s", strerror(ENOMEM));
 	e->config = *config;
-	e->config.isa = e->config.kv_type = NULL;
+	e->config.isa = e->config.kv_type = e->config.pack_cache = NULL;
+	if (config->pack_cache) {
+		e->pack_cache = strdup(config->pack_cache);
+		if (!e->pack_cache)
+			return error_set(error, -ENOMEM, "engine: %s", strerror(ENOMEM));
+	}
 	r = config_numbers(&e->config, error);
 	if (r >= 0)
 		r = config_kv_type(&e->kv_type, config->kv_type, error);
@@ -89,6 +94,7 @@ void engine_free(struct engine *engine)
 	if (!engine)
 		return;
 	threads_free(engine->threads);
+	free(engine->pack_cache);
 	free(engine);
 }
 

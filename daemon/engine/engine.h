@@ -42,6 +42,8 @@ struct gguf;
  * @prefix_dropped: told of what is kept no longer, however that came; NULL: nobody wants to know.
  *	It must not call the engine
  * @prefix_arg: its argument
+ * @pack_cache: folder in which packed weights are kept for the next start, NULL: none
+ * @pack_cache_bytes: that they may take there; 0: a quarter of the file system
  * @progress: called by the thread that steps, once for each layer of a step, or NULL: a step of a
  *	large model on a small machine takes minutes
  * @progress_arg: its argument
@@ -60,6 +62,8 @@ struct engine_config {
 	unsigned int prefix_percent;
 	void (*prefix_dropped)(void *arg, const struct engine_payer *payer, size_t bytes);
 	void *prefix_arg;
+	const char *pack_cache;
+	uint64_t pack_cache_bytes;
 	void (*progress)(void *arg);
 	void *progress_arg;
 };
@@ -95,6 +99,14 @@ enum engine_pooling {
 	ENGINE_POOL_LAST,		/* that of the last one */
 };
 
+/** enum engine_packed - where packed weights come from */
+enum engine_packed {
+	ENGINE_PACKED_NONE,		/* all weights are multiplied from the file */
+	ENGINE_PACKED_MEMORY,
+	ENGINE_PACKED_KEPT,		/* packed, and kept for the next start */
+	ENGINE_PACKED_FOUND,		/* as they were kept */
+};
+
 /** struct engine_model_info - facts about a model; see struct llm_model_info for the units */
 struct engine_model_info {
 	uint64_t parameters;
@@ -116,6 +128,8 @@ struct engine_model_info {
 	uint32_t labels;		/* 0: it has none */
 	enum engine_pooling pooling;	/* that it was made for */
 	bool is_encoder;		/* no logits, no prefixes: texts only */
+	uint64_t packed_bytes;		/* in place of the file's, counted in file_bytes */
+	enum engine_packed packed;
 	char arch[32];
 	char weights[16];
 };
@@ -125,6 +139,10 @@ void engine_model_info(const struct engine_model *model, struct engine_model_inf
 int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, struct error *error);
 /** engine_model_tokenizer() - NULL if the file says that it has no vocabulary ("no_vocab") */
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model);
+/** engine_model_pack_note() - why packed weights were not found or not kept; "": no reason */
+const char *engine_model_pack_note(const struct engine_model *model);
+/** engine_model_has() - does this address lie in a file that it maps? Safe in a signal handler. */
+bool engine_model_has(const struct engine_model *model, uintptr_t address);
 enum chat_template engine_model_chat(const struct engine_model *model);
 const struct gguf *engine_model_gguf(const struct engine_model *model);
 

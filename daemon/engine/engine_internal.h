@@ -20,6 +20,7 @@ enum engine_kv_type { ENGINE_KV_AUTO, ENGINE_KV_F32, ENGINE_KV_F16 };
 /** struct engine - immutable after engine_new(), except for what its threads do, and numbers */
 struct engine {
 	struct engine_config config;	/* with defaults filled in; no strings */
+	char *pack_cache;
 	enum engine_kv_type kv_type;
 	const struct kern_ops *ops;
 	struct threads *threads;
@@ -57,6 +58,8 @@ struct engine_model {
 	enum chat_template chat;
 	struct model *model;
 	struct pack pack;
+	enum engine_packed packed;
+	struct error pack_note;
 	struct rope ropes[2];		/* the second one of layers with a window */
 	uint32_t context;		/* tokens of a sequence at most */
 	uint32_t seq_pages_max;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "engine/pack_cache.h"
 #include "model/hub.h"
 
 #define ENCODER_TOKENS	2048	/* a text of an encoder is one step: of so many tokens, or batch_tokens */
@@ -179,11 +180,60 @@ static int load_scratch(struct engine_model *m, struct error *error)
 	return 0;
 }
 
-/*
- * load_pack() - weights that are multiplied faster in panels, unless that would take most of the
- * memory there is: pages of the file can be given back and read again
- */
-static int load_pack(struct engine_model *m, struct error *error)
+static void fill_pack(struct engine_model *m)
+{
+	pack_fill(&m->pack, m->engine->threads, m->gguf);
+}
+
+/* keep_pack() - pack into a file, which is then what is mapped: 0, or why not */
+static int keep_pack(struct engine_model *m, const struct pack_source *source)
+{
+	struct pack_cache cache = PACK_CACHE_INIT;
+	int r;
+
+	r = pack_cache_begin(&cache, &m->pack, source, m->engine->pack_cache,
+			     m->engine->config.pack_cache_bytes, &m->pack_note);
+	if (r >= 0) {
+		fill_pack(m);
+		r = pack_cache_commit(&cache, &m->pack, source, &m->pack_note);
+	}
+	pack_cache_end(&cache);
+	return r;
+}
+
+/* kept_pack() - the panels from the folder for them, or into it; false: neither, see the note */
+static bool kept_pack(struct engine_model *m, const char *path)
+{
+	const struct pack_source source = { .path = path, .gguf = m->gguf };
+	int r;
+
+	r = pack_cache_find(&m->pack, &source, m->engine->pack_cache, &m->pack_note);
+	if (r >= 0) {
+		m->packed = ENGINE_PACKED_FOUND;
+		return true;
+	}
+	/* that there is none yet needs no word */
+	if (r == -ENOENT)
+		m->pack_note.text[0] = '\0';
+	if (keep_pack(m, &source) < 0)
+		return false;
+	m->packed = ENGINE_PACKED_KEPT;
+	return true;
+}
+
+/* memory_pack() - in memory, unless that takes most of it: pages of a file can be given back */
+static bool memory_pack(struct engine_model *m)
+{
+	if (m->pack.bytes / PACK_SHARE_PARTS > memory_limit() / PACK_SHARE_OF ||
+	    pack_alloc(&m->pack) < 0)
+		return false;
+	fill_pack(m);
+	m->packed = ENGINE_PACKED_MEMORY;
+	return true;
+}
+
+/* load_pack() - weights that are multiplied faster in panels */
+static int load_pack(struct engine_model *m, const char *path, struct error *error)
 {
 	int r;
 
@@ -191,12 +241,8 @@ static int load_pack(struct engine_model *m, struct error *error)
 	if (r < 0)
 		return error_set(error, -ENOMEM, "model: can't take memory for its weights: %s",
 				 strerror(-r));
-	if (!m->pack.bytes || m->pack.bytes / PACK_SHARE_PARTS > memory_limit() / PACK_SHARE_OF)
-		return 0;
-	if (pack_alloc(&m->pack) < 0)
-		return 0;
-	pack_fill(&m->pack, m->engine->threads, m->gguf);
-	pack_apply(&m->pack, m->model);
+	if (m->pack.bytes && ((m->engine->pack_cache && kept_pack(m, path)) || memory_pack(m)))
+		pack_apply(&m->pack, m->model);
 	return 0;
 }
 
@@ -215,7 +261,7 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	if (r >= 0)
 		r = load_tokenizer(m, error);
 	if (r >= 0)
-		r = load_pack(m, error);
+		r = load_pack(m, path, error);
 	if (r >= 0)
 		r = load_cache(m, error);
 	if (r >= 0)
@@ -281,12 +327,15 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	info_of_model(ret, m->model, m->gguf);
 	ret->context_used = m->context;
 	ret->step_tokens = m->step_tokens;
+	ret->packed = m->packed;
+	ret->packed_bytes = m->pack.base ? m->pack.bytes : 0;
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;
 	/* panels stand in for pages of the file: what counts is by how much they are more */
 	ret->memory_bytes = (m->pack.base ? m->pack.bytes - m->pack.source_bytes : 0) +
-		m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes + prefix_bytes(&m->prefix) +
+		m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes +
+		prefix_bytes(&m->prefix) +
 		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +
 		m->engine->config.max_seqs *
 			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));
@@ -307,6 +356,17 @@ int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, str
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *m)
 {
 	return m->tokenizer;
+}
+
+const char *engine_model_pack_note(const struct engine_model *m)
+{
+	return m->pack_note.text;
+}
+
+bool engine_model_has(const struct engine_model *m, uintptr_t address)
+{
+	return (m->gguf && gguf_has(m->gguf, address)) ||
+		(m->pack.map && address - (uintptr_t)m->pack.map < m->pack.map_bytes);
 }
 
 enum chat_template engine_model_chat(const struct engine_model *m)

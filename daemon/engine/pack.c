@@ -97,14 +97,22 @@ int pack_alloc(struct pack *pack)
 		return -ENOMEM;
 	/* a stream of weights crosses a small page every few dozen cycles */
 	(void)madvise(base, pack->bytes, MADV_HUGEPAGE);
-	pack->base = base;
+	pack->base = pack->map = base;
+	pack->map_bytes = pack->bytes;
 	return 0;
+}
+
+void pack_unmap(struct pack *pack)
+{
+	if (pack->map)
+		munmap(pack->map, pack->map_bytes);
+	pack->base = pack->map = NULL;
+	pack->map_bytes = 0;
 }
 
 void pack_close(struct pack *pack)
 {
-	if (pack->base)
-		munmap(pack->base, pack->bytes);
+	pack_unmap(pack);
 	free(pack->items);
 	*pack = (struct pack){ 0 };
 }

@@ -26,6 +26,7 @@ struct pack_item {
  * @bytes: of all panels
  * @source_bytes: of the rows that they stand in for
  * @base: the panels; NULL: none
+ * @map: what is mapped, @base in it (@map_bytes)
  */
 struct pack {
 	struct pack_item *items;
@@ -33,6 +34,8 @@ struct pack {
 	size_t bytes;
 	size_t source_bytes;
 	uint8_t *base;
+	uint8_t *map;
+	size_t map_bytes;
 };
 
 /**
@@ -51,6 +54,8 @@ int pack_alloc(struct pack *pack);
 void pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf);
 /** pack_apply() - @model multiplies by the panels in @base from now on; it must not outlive them */
 void pack_apply(struct pack *pack, struct model *model);
+/** pack_unmap() - without panels again; before pack_apply() */
+void pack_unmap(struct pack *pack);
 void pack_close(struct pack *pack);
 
 #endif /* LLMOS_ENGINE_PACK_H */

@@ -59,6 +59,7 @@ int gguf_open(struct gguf **ret, const char *path, struct error *error)
 	r = gguf_parse(gguf, gguf->files[0].data, gguf->files[0].size_bytes, &inner);
 	if (r < 0)
 		return error_in_file(error, r, path, &inner);
+	gguf->is_file = true;
 	*ret = steal_ptr(gguf);
 	return 0;
 }
@@ -91,6 +92,36 @@ bool gguf_has(const struct gguf *gguf, uintptr_t address)
 		if (mapped_has(&gguf->files[i], address))
 			return true;
 	return false;
+}
+
+/* FNV-1a: values are kept on the disk, so without a key */
+static uint64_t head_hash(const char *data, size_t len)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret)
+{
+	const struct mapped *file = gguf->files;
+	size_t head;
+
+	if (!gguf->is_file)
+		return -EOPNOTSUPP;
+	head = file->size_bytes;
+	for (size_t i = 0; i < gguf->tensor_count; i++)
+		head = MIN(head, (size_t)((const char *)gguf->tensors[i].data - file->data));
+	*ret = (struct gguf_identity){
+		.size_bytes = file->size_bytes,
+		.inode = file->id.inode,
+		.mtime_ns = file->id.mtime_ns,
+		.ctime_ns = file->id.ctime_ns,
+		.head = head_hash(file->data, head),
+	};
+	return 0;
 }
 
 void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes)

@@ -64,6 +64,19 @@ size_t gguf_size_bytes(const struct gguf *gguf);
 /** gguf_has() - does this address lie in a file that it maps? Safe in a signal handler. */
 bool gguf_has(const struct gguf *gguf, uintptr_t address);
 /**
+ * struct gguf_identity - what tells a file from another one, and from itself before it was changed
+ * @head: hash of all that is before the first tensor's data: keys, names, types and shapes
+ */
+struct gguf_identity {
+	uint64_t size_bytes;
+	uint64_t inode;
+	uint64_t mtime_ns;
+	uint64_t ctime_ns;
+	uint64_t head;
+};
+/** gguf_identify() - of the file it was opened from; -EOPNOTSUPP there is not one alone */
+int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret);
+/**
  * gguf_drop() - these bytes of a tensor will hardly be read again: their pages need not stay mapped
  *
  * Whole pages in between alone; they come back by themselves. Nothing where it maps no file.

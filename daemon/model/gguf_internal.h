@@ -26,6 +26,7 @@ struct gguf {
 	size_t size_bytes;		/* of all files, or of the caller's memory */
 	struct mapped *files;		/* none where the bytes are the caller's */
 	size_t file_count;
+	bool is_file;			/* the only one of them is GGUF, and all there is */
 	struct gguf_block *blocks;	/* memory of a view that is built by hand */
 	struct gguf_key *keys;
 	size_t key_count;

@@ -9,14 +9,14 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "model/gguf.h"
+#include "engine/engine.h"
 
 #define GUARD_MODELS	64
 #define GUARD_STATUS	74	/* EX_IOERR */
 
 /* read by a signal handler: an entry counts once its name is set, which is done last */
 static struct guard_entry {
-	const struct gguf *gguf;
+	const struct engine_model *model;
 	const char *volatile name;
 } guards[GUARD_MODELS];
 
@@ -37,7 +37,7 @@ static const char *guard_find(uintptr_t address)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(guards); i++)
-		if (guards[i].name && gguf_has(guards[i].gguf, address))
+		if (guards[i].name && engine_model_has(guards[i].model, address))
 			return guards[i].name;
 	return guard_opened;
 }
@@ -87,14 +87,14 @@ void guard_opening(const char *name)
 	guard_opened = name;
 }
 
-void guard_add(const char *name, const struct gguf *gguf)
+void guard_add(const char *name, const struct engine_model *model)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(guards); i++) {
 		if (guards[i].name)
 			continue;
-		guards[i].gguf = gguf;
+		guards[i].model = model;
 		guards[i].name = name;
 		return;
 	}

@@ -13,14 +13,14 @@
 
 #include <stddef.h>
 
-struct gguf;
+struct engine_model;
 
 /** guard_install() - catch SIGBUS; 0 or -errno */
 int guard_install(void);
 /** guard_opening() - model @name's file is about to be opened and read; NULL: no longer */
 void guard_opening(const char *name);
-/** guard_add() - the pages of this file belong to model @name, which must live as long */
-void guard_add(const char *name, const struct gguf *gguf);
+/** guard_add() - the pages of the files it maps belong to model @name; both until guard_remove() */
+void guard_add(const char *name, const struct engine_model *model);
 void guard_remove(const char *name);
 /** guard_copy() - memcpy() from or to pages that may go away; 0 or -EFAULT: any part was copied */
 int guard_copy(void *to, const void *from, size_t len);

@@ -390,7 +390,7 @@ static int models_load_now(struct models *models, struct model *model, struct er
 		engine_model_free(loaded);
 		return error_set(error, r, "sampler: %s", strerror(-r));
 	}
-	guard_add(model->name, engine_model_gguf(loaded));
+	guard_add(model->name, loaded);
 	model->loaded = loaded;
 	model->chat = engine_model_chat(loaded);
 	pace_guess(&model->pace, model->info.parameters, engine_threads(models->engine));
@@ -516,6 +516,22 @@ static int models_check_memory(struct models *models, struct model *model, struc
 			 (unsigned long long)own, (unsigned long long)models->memory_max);
 }
 
+static void log_packed(const struct model *model)
+{
+	static const char *const how[] = {
+		[ENGINE_PACKED_MEMORY] = "in memory",
+		[ENGINE_PACKED_KEPT] = "kept for the next start",
+		[ENGINE_PACKED_FOUND] = "found as they were kept",
+	};
+	const char *note = engine_model_pack_note(model->loaded);
+
+	if (*note)
+		log_notice("model '%s': packed weights: %s", model->name, note);
+	if (model->info.packed)
+		log_info("model '%s': %llu bytes of packed weights, %s", model->name,
+			 (unsigned long long)model->info.packed_bytes, how[model->info.packed]);
+}
+
 int models_load(struct models *models, struct model *model, struct error *error)
 {
 	uint64_t start_ns = clock_ns();
@@ -553,6 +569,7 @@ int models_load(struct models *models, struct model *model, struct error *error)
 		 model->name, (unsigned long long)((clock_ns() - start_ns) / NS_PER_MS),
 		 model->info.arch, model->info.weights, model->info.context_used,
 		 model->info.kv_pages);
+	log_packed(model);
 	return 0;
 }
 

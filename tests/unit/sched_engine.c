@@ -463,6 +463,17 @@ const struct gguf *engine_model_gguf(const struct engine_model *model)
 	return model->gguf;
 }
 
+const char *engine_model_pack_note(const struct engine_model *model)
+{
+	(void)model;
+	return "";
+}
+
+bool engine_model_has(const struct engine_model *model, uintptr_t address)
+{
+	return model->gguf && gguf_has(model->gguf, address);
+}
+
 /* ---- sequences ---- */
 
 int engine_seq_new(struct engine_model *model, struct engine_seq **ret)

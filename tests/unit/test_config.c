@@ -68,6 +68,8 @@ static void test_all_keys(void **state)
 				   "kv_memory = 3G\n"
 				   "prefix_cache = no\n"
 				   "prefix_memory = 25%\n"
+				   "pack_cache = /srv/cache\n"
+				   "pack_cache_size = 20G\n"
 				   "preload = yes\n", &error), 0);
 	assert_string_equal(config.models, "/srv/models");
 	assert_string_equal(config.default_model, "small");
@@ -90,6 +92,8 @@ static void test_all_keys(void **state)
 	assert_false(config.prefix_cache);
 	assert_int_equal(config.prefix_percent, 25);
 	assert_int_equal(config.prefix_memory, 0);
+	assert_string_equal(config.pack_cache, "/srv/cache");
+	assert_true(config.pack_cache_size == UINT64_C(20) << 30);
 	assert_true(config.preload);
 }
 
@@ -106,6 +110,8 @@ static void test_defaults(void **state)
 	assert_string_equal(config.order, "fair");
 	assert_int_equal(config.listen_count, 0);
 	assert_false(config.preload);
+	assert_string_equal(config.pack_cache, "auto");
+	assert_int_equal(config.pack_cache_size, 0);
 	assert_true(config.prefix_cache);
 	assert_int_equal(config.prefix_percent, 50);
 	assert_int_equal(config.prefix_memory, 0);
