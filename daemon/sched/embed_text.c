@@ -66,7 +66,7 @@ static int embed_tail(const struct job *job, struct tok_ids *ids)
 	const struct tokenizer *tok = job->model->tokenizer;
 	int r = tok_encode(tok, "", 0, TOK_BOS, SIZE_MAX, ids);
 
-	if (!r && ids->count && ids->ids[0] == tok_bos(tok)) {
+	if (!r && ids->count && tok_add_bos(tok)) {
 		ids->count--;
 		memmove(ids->ids, ids->ids + 1, ids->count * sizeof(*ids->ids));
 	}

@@ -616,6 +616,10 @@ static void models_fill_facts(struct model *model, struct llm_model_info *info)
 	if (model->tokenizer)
 		snprintf(info->tokenizer, sizeof(info->tokenizer), "%s",
 			 tok_kind_name(model->tokenizer));
+	if (facts->is_encoder)
+		info->flags |= LLM_MODEL_ENCODER;
+	if (facts->labels)
+		info->flags |= LLM_MODEL_LABELS;
 	if (model->loaded) {
 		engine_model_info(model->loaded, &model->info);
 		info->flags |= LLM_MODEL_LOADED;

@@ -168,9 +168,17 @@ static void test_pooling(void **state)
 static void test_encoder(void **state)
 {
 	struct test_request *request;
+	struct llm_model_info info;
 
 	(void)state;
-	serve("FAKE encoder=1 context=256 pages=128");
+	serve("FAKE encoder=1 labels=2 context=256 pages=128");
+	request = test_submit(&broker, LLM_OP_MODELS, LLM_PAYLOAD_RAW, "", 0);
+	request->event.flags = LLM_SUBMIT_RECORDS;
+	test_run(&broker);
+	assert_true(request->output.len >= sizeof(struct llm_record) + sizeof(info));
+	memcpy(&info, bytes_data(&request->output) + sizeof(struct llm_record), sizeof(info));
+	assert_int_equal(info.flags & (LLM_MODEL_ENCODER | LLM_MODEL_LABELS),
+			 LLM_MODEL_ENCODER | LLM_MODEL_LABELS);
 	/* all are averaged, and each sees all */
 	embed_raw("abc", 0);
 	assert_float_equal(vectors[0][2], 4, 0);
