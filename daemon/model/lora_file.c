@@ -52,7 +52,7 @@ static int open_gguf(struct lora_file *ret, const char *path, const char *arch, 
 	return 0;
 }
 
-static int open_any(struct lora_file *ret, const char *path, const char *arch, struct error *error)
+int lora_file_open(struct lora_file *ret, const char *path, const char *arch, struct error *error)
 {
 	struct stat st;
 
@@ -64,7 +64,7 @@ static int open_any(struct lora_file *ret, const char *path, const char *arch, s
 int lora_open(struct lora **ret, const char *path, const struct model *model, struct error *error)
 {
 	_cleanup_(lora_file_close) struct lora_file file = { 0 };
-	int r = open_any(&file, path, model->hparams.arch, error);
+	int r = lora_file_open(&file, path, model->hparams.arch, error);
 
 	return r < 0 ? r : lora_bind(ret, &file, model, error);
 }
@@ -82,7 +82,7 @@ int lora_read_info(struct lora_info *ret, const char *path, struct error *error)
 	uint64_t elems[KERN_TYPE_COUNT] = { 0 };
 	struct gguf_string arch;
 	uint32_t most = 0;
-	int r = open_any(&file, path, NULL, error);
+	int r = lora_file_open(&file, path, NULL, error);
 
 	if (r < 0)
 		return r;
@@ -111,7 +111,7 @@ int lora_read_info(struct lora_info *ret, const char *path, struct error *error)
 int lora_read_keys(struct gguf **ret, const char *path, struct error *error)
 {
 	_cleanup_(lora_file_close) struct lora_file file = { 0 };
-	int r = open_any(&file, path, NULL, error);
+	int r = lora_file_open(&file, path, NULL, error);
 
 	if (r >= 0)
 		*ret = steal_ptr(file.gguf);

@@ -28,6 +28,8 @@ struct lora_file {
 	bool is_neox;
 };
 
+/** lora_file_open() - a GGUF file, or a folder, for models of @arch; NULL: any, for its facts alone */
+int lora_file_open(struct lora_file *ret, const char *path, const char *arch, struct error *error);
 void lora_file_close(struct lora_file *file);
 
 /** lora_bind() - check an open file against a model, and copy what it holds */

@@ -151,6 +151,19 @@ static bool module_of(const char *name, char *module, size_t size, bool *is_a)
 	return snprintf(module, size, "%.*s", (int)(len - prefix - tail), name + prefix) < (int)size;
 }
 
+/*
+ * A copy of weights of the model, which PEFT adds where the output is adapted. They are not trained,
+ * and if there were others than the model has, the adapter's own shapes would not fit either.
+ */
+static bool is_base(const char *name)
+{
+	static const char tail[] = ".base_layer.weight";
+	const size_t len = strlen(name);
+
+	return len > strlen(tail) && !strncmp(name, PREFIX, strlen(PREFIX)) &&
+	       !strcmp(name + len - strlen(tail), tail);
+}
+
 static int check_tensor(const struct safetensor *t, struct error *error)
 {
 	if (t->type < 0)
@@ -204,6 +217,8 @@ static int take_tensor(struct lora_file *file, const struct lora_peft *peft,
 	bool is_a;
 	int r;
 
+	if (is_base(t->name))
+		return 0;
 	if (!module_of(t->name, module, sizeof(module), &is_a))
 		return error_set(error, -EOPNOTSUPP,
 				 "adapter: tensor '%s' is no part of a LoRA of a matrix, which is not supported",

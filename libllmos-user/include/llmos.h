@@ -195,6 +195,18 @@ struct llmos_token {
 	size_t top_count;
 };
 
+#define LLMOS_ADAPTERS_MAX	4	/* of a request */
+
+/**
+ * struct llmos_adapter - an adapter that is added to a model
+ * @name: as llmos_models() tells it
+ * @scale: of what it adds, from -100 to 100; 1: as it was trained
+ */
+struct llmos_adapter {
+	const char *name;
+	double scale;
+};
+
 /**
  * struct llmos_generate_opts - how to generate; all zero is a greedy answer of the default model
  * @size: sizeof(struct llmos_generate_opts)
@@ -230,6 +242,9 @@ struct llmos_token {
  * @any_json: the answer is JSON
  * @session: what is asked goes on from what was said there, and becomes part of it if it ends well;
  *	NULL: nothing was said before
+ * @adapters: that are added to the model for this answer, none of them twice (adapter_count); not
+ *	with a buffer
+ * @adapter_count: number of them, LLMOS_ADAPTERS_MAX at most
  *
  * At most one of grammar, schema and any_json, without ignore_eos and without a buffer (-EINVAL). An
  * answer that max_tokens, a stop string or the end of the context ends may be cut off:
@@ -269,6 +284,8 @@ struct llmos_generate_opts {
 	const char *schema;
 	bool any_json;
 	const struct llmos_session *session;
+	const struct llmos_adapter *adapters;
+	size_t adapter_count;
 };
 
 /**
@@ -441,6 +458,8 @@ LLMOS_API int llmos_detokenize(struct llmos *llmos, char **ret_text, size_t *ret
  * @scores_offset: where in it the array begins
  * @scores_len: bytes there is room for; -E2BIG if the tokens need more
  * @ret_scores: out, how many were written; may be NULL
+ * @adapters: as in struct llmos_generate_opts; not with a buffer
+ * @adapter_count: number of them
  */
 struct llmos_score_opts {
 	size_t size;
@@ -456,6 +475,8 @@ struct llmos_score_opts {
 	uint64_t scores_offset;
 	uint64_t scores_len;
 	size_t *ret_scores;
+	const struct llmos_adapter *adapters;
+	size_t adapter_count;
 };
 
 /**
@@ -629,6 +650,7 @@ struct llmos_model {
 	const char *error;	/* "" if it can be used */
 	bool loaded;
 	bool is_default;
+	bool is_adapter;	/* what can be added to a model; width: largest rank */
 	uint64_t parameters;
 	uint64_t file_bytes;
 	uint64_t memory_bytes;

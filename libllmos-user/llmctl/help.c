@@ -30,6 +30,9 @@ const char help_main[] =
 "                        next, /dev/llm if it exists, then /run/llmos/llmos.sock\n"
 "  -h, --help            help, also of each command; -V, --version: the version\n";
 
+#define HELP_ADAPTER \
+"      --adapter NAME[=X]  add X times (1) this adapter to the model; up to 4\n"
+
 #define HELP_SAMPLING \
 "  -n, --max-tokens N     end after N tokens\n" \
 "  -t, --temperature X    0 (default): always the likeliest token; to 100\n" \
@@ -41,11 +44,11 @@ const char help_main[] =
 "      --seed N           the same seed gives the same answer\n" \
 "      --stop TEXT, --ignore-eos  end before TEXT; go on when the model would end\n" \
 "      --grammar FILE, --schema FILE, --any-json  what the answer has to match\n" \
+HELP_ADAPTER \
 "      --system TEXT      a system message in front\n"
 
 #define HELP_CLASS \
-"      --class CLASS      interactive, normal or idle: how urgent it is\n" \
-"      --no-wait          fail where a quota would make it wait\n"
+"      --class CLASS, --no-wait  interactive, normal or idle; fail over a quota\n"
 
 #define HELP_ANSWER \
 HELP_SAMPLING \
@@ -134,6 +137,7 @@ const char help_score[] =
 "      --special          take special tokens written in the text for such\n"
 "      --no-bos           without the begin-of-text token\n"
 "      --logprobs=N       show the N likeliest tokens too\n"
+HELP_ADAPTER
 HELP_CLASS
 "  -j, --json             an object: tokens, scored, logprob, perplexity\n"
 "  -a, --address ADDRESS  where to ask\n";

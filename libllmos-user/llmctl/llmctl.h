@@ -34,6 +34,8 @@
  * @logprobs: -1: none; else number of alternatives beside each token's own
  * @grammar, @schema: files of what an answer is held to, or NULL
  * @any_json: an answer is JSON
+ * @adapters: added to the model (adapter_count)
+ * @adapter_names: where their names are
  * @choices: how many answers; 0: one, written as it comes
  * @best_of: of so many; 0: of @choices
  * @stop: strings that end an answer, NULL-terminated
@@ -66,6 +68,9 @@ struct options {
 	const char *grammar;
 	const char *schema;
 	bool any_json;
+	struct llmos_adapter adapters[LLMOS_ADAPTERS_MAX];
+	char adapter_names[LLMOS_ADAPTERS_MAX][64];
+	size_t adapter_count;
 	uint32_t choices;
 	uint32_t best_of;
 	uint32_t max_tokens;
@@ -118,6 +123,7 @@ enum option_group {
 	OPT_CHOICES	= 1 << 18,	/* --choices, --best-of */
 	OPT_SESSION	= 1 << 19,	/* --session */
 	OPT_STOP	= 1 << 20,	/* options end at the first operand */
+	OPT_ADAPTERS	= 1 << 21,	/* --adapter */
 	OPT_COMMON	= OPT_HELP | OPT_ADDRESS,
 };
 

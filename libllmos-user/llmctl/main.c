@@ -12,7 +12,7 @@
 #include "llmctl.h"
 #include "term.h"
 
-#define GENERATE	(OPT_COMMON | OPT_SAMPLING | OPT_SYSTEM | OPT_CLASS)
+#define GENERATE	(OPT_COMMON | OPT_SAMPLING | OPT_SYSTEM | OPT_CLASS | OPT_ADAPTERS)
 
 const struct ctl_command ctl_commands[] = {
 	{ "ask", GENERATE | OPT_JSON | OPT_MODEL | OPT_PROMPT | OPT_SPECIAL | OPT_LOGPROBS |
@@ -27,8 +27,8 @@ const struct ctl_command ctl_commands[] = {
 	{ "tokenize", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_IDS | OPT_BOS,
 	  help_tokenize, cmd_tokenize },
 	{ "detokenize", OPT_COMMON | OPT_JSON | OPT_MODEL, help_detokenize, cmd_detokenize },
-	{ "score", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_NO_BOS | OPT_LOGPROBS | OPT_CLASS |
-		   OPT_IDS,
+	{ "score", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_NO_BOS |
+		   OPT_LOGPROBS | OPT_CLASS | OPT_IDS | OPT_ADAPTERS,
 	  help_score, cmd_score },
 	{ "status", OPT_COMMON | OPT_JSON, help_status, cmd_status },
 	{ "session", SESSION_OPTIONS | OPT_STOP, help_session, cmd_session },

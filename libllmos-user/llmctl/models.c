@@ -17,7 +17,11 @@ static int finish_output(int r)
 
 static const char *model_state(const struct llmos_model *model)
 {
-	return *model->error ? model->error : model->loaded ? "loaded" : "on disk";
+	if (*model->error)
+		return model->error;
+	if (model->is_adapter)
+		return model->loaded ? "adapter, loaded" : "adapter, on disk";
+	return model->loaded ? "loaded" : "on disk";
 }
 
 static void model_print_json(struct json *json, const struct llmos_model *model)
@@ -29,6 +33,7 @@ static void model_print_json(struct json *json, const struct llmos_model *model)
 	json_string(json, "chat", model->chat);
 	json_bool(json, "loaded", model->loaded);
 	json_bool(json, "default", model->is_default);
+	json_bool(json, "adapter", model->is_adapter);
 	if (*model->error)
 		json_string(json, "error", model->error);
 	else
@@ -39,7 +44,7 @@ static void model_print_json(struct json *json, const struct llmos_model *model)
 	json_number(json, "context", model->context);
 	json_number(json, "context_used", model->context_used);
 	json_number(json, "layers", model->layers);
-	json_number(json, "width", model->width);
+	json_number(json, model->is_adapter ? "rank" : "width", model->width);
 	json_number(json, "heads", model->heads);
 	json_number(json, "kv_heads", model->kv_heads);
 	json_number(json, "ff_width", model->ff_width);
@@ -70,11 +75,15 @@ static void ls_add(struct table *table, const struct llmos_model *model)
 	format_units(size, model->file_bytes, 1024);
 	format_units(parameters, model->parameters, 1000);
 	table_add(table, "%s%s", model->name, model->is_default ? "*" : "");
-	table_add(table, "%s", model->arch);
+	table_add(table, "%s", *model->arch || !model->is_adapter ? model->arch : "-");
 	table_add(table, "%s", model->weights);
 	table_add(table, "%s", parameters);
 	table_add(table, "%s", size);
-	table_add(table, "%u", model->context_used ? model->context_used : model->context);
+	if (model->is_adapter)
+		table_add(table, "-");
+	else
+		table_add(table, "%u",
+			  model->context_used ? model->context_used : model->context);
 	table_add(table, "%s", *model->chat ? model->chat : "-");
 	table_add(table, "%s", model_state(model));
 }
@@ -184,8 +193,32 @@ static void show_meta(const struct llmos_model *model)
 	}
 }
 
+static void show_keys(const struct llmos_model *model)
+{
+	if (!model->meta_count)
+		return;
+	printf("%-14s %zu\n", "keys", model->meta_count);
+	show_meta(model);
+}
+
+static int show_print_adapter(const struct llmos_model *model)
+{
+	show_text("name", model->name);
+	show_text("state", model_state(model));
+	show_text("architecture", model->arch);
+	show_text("weights", model->weights);
+	printf("%-14s %u\n", "rank", model->width);
+	show_number("parameters", model->parameters, 1000);
+	show_number("file bytes", model->file_bytes, 1024);
+	show_number("memory bytes", model->memory_bytes, 1024);
+	show_keys(model);
+	return term_flush();
+}
+
 static int show_print(const struct llmos_model *model)
 {
+	if (model->is_adapter)
+		return show_print_adapter(model);
 	show_text("name", model->name);
 	show_text("state", model_state(model));
 	printf("%-14s %s\n", "default", model->is_default ? "yes" : "no");
@@ -205,10 +238,7 @@ static int show_print(const struct llmos_model *model)
 	printf("%-14s %u (%u for keys and values)\n", "heads", model->heads, model->kv_heads);
 	printf("%-14s %u\n", "ff width", model->ff_width);
 	printf("%-14s %u\n", "vocabulary", model->vocab);
-	if (model->meta_count) {
-		printf("%-14s %zu\n", "keys", model->meta_count);
-		show_meta(model);
-	}
+	show_keys(model);
 	return term_flush();
 }
 

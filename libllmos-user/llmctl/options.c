@@ -19,6 +19,7 @@ enum option_type {
 	TYPE_STOP,	/* one more stop string */
 	TYPE_LOGPROBS,	/* optional number */
 	TYPE_CLASS,	/* enum llmos_class, by name */
+	TYPE_ADAPTER,	/* one more adapter, NAME or NAME=SCALE */
 };
 
 /**
@@ -58,6 +59,7 @@ static const struct option_def defs[] = {
 	OPTION("grammar",	  0,  TYPE_TEXT,     OPT_SAMPLING, grammar),
 	OPTION("schema",	  0,  TYPE_TEXT,     OPT_SAMPLING, schema),
 	OPTION("any-json",	  0,  TYPE_FLAG,     OPT_SAMPLING, any_json),
+	OPTION("adapter",	  0,  TYPE_ADAPTER,  OPT_ADAPTERS, adapters),
 	OPTION("class",		  0,  TYPE_CLASS,    OPT_CLASS,    sched_class),
 	OPTION("no-wait",	  0,  TYPE_FLAG,     OPT_CLASS,    no_wait),
 	OPTION("raw",		  0,  TYPE_FLAG,     OPT_PROMPT,   raw),
@@ -128,6 +130,29 @@ static int option_add_stop(struct options *options, const char *text)
 	return 0;
 }
 
+static int option_add_adapter(struct options *options, const char *text)
+{
+	const char *scale = strrchr(text, '=');
+	const size_t len = scale ? (size_t)(scale - text) : strlen(text);
+	struct llmos_adapter *adapter = &options->adapters[options->adapter_count];
+	char *name = options->adapter_names[options->adapter_count];
+	int r;
+
+	if (options->adapter_count == LLMOS_ADAPTERS_MAX)
+		return -E2BIG;
+	if (!len || len >= sizeof(options->adapter_names[0]))
+		return -EINVAL;
+	adapter->scale = 1;
+	r = scale ? parse_real(scale + 1, &adapter->scale) : 0;
+	if (r < 0)
+		return r;
+	memcpy(name, text, len);
+	name[len] = '\0';
+	adapter->name = name;
+	options->adapter_count++;
+	return 0;
+}
+
 static int option_set_class(struct options *options, const char *text)
 {
 	enum llmos_class class;
@@ -167,6 +192,8 @@ static int option_set(struct options *options, const struct option_def *def, con
 		return option_add_stop(options, text);
 	case TYPE_CLASS:
 		return option_set_class(options, text);
+	case TYPE_ADAPTER:
+		return option_add_adapter(options, text);
 	case TYPE_LOGPROBS:
 		r = text ? parse_u64(text, 20, &number) : 0;
 		*(int *)field = (int)number;
@@ -282,6 +309,8 @@ struct llmos_generate_opts options_generate(const struct options *options)
 		.grammar = options->grammar,
 		.schema = options->schema,
 		.any_json = options->any_json,
+		.adapters = options->adapters,
+		.adapter_count = options->adapter_count,
 	};
 }
 

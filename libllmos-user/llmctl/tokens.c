@@ -296,6 +296,8 @@ static int score_run(struct llmos *llmos, struct llmos_tokens **ret, const struc
 		.top_logprobs = options->logprobs > 0 ? (uint32_t)options->logprobs : 0,
 		.sched_class = options->sched_class,
 		.no_wait = options->no_wait,
+		.adapters = options->adapters,
+		.adapter_count = options->adapter_count,
 	};
 	size_t count;
 	int code, r;

@@ -47,6 +47,7 @@ static int generate_constraint(struct llmos *llmos, const struct llmos_generate_
 static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 			const struct payload *payload, const struct llmos_generate_opts *caller)
 {
+	struct llmos_adapter_data adapters[LLM_ADAPTERS_MAX];
 	struct llmos_generate_opts opts;
 	struct llmos_spec spec = {
 		.op = LLM_OP_GENERATE,
@@ -78,6 +79,9 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	r = generate_constraint(llmos, &opts, &spec);
 	if (r < 0)
 		return r;
+	r = llmos_spec_adapters(llmos, &spec, opts.adapters, opts.adapter_count, adapters);
+	if (r < 0)
+		return r;
 	r = llmos_opts_sampling(llmos, &opts, &spec.sampling);
 	if (r < 0)
 		return r;
@@ -90,6 +94,8 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	opts.grammar = NULL;
 	opts.schema = NULL;
 	opts.session = NULL;
+	opts.adapters = NULL;
+	opts.adapter_count = 0;
 	(*ret)->opts = opts;
 	return 0;
 }

@@ -71,6 +71,7 @@ static void model_fill(struct llmos_model *model, const struct llm_model_info *i
 		.error = info->error,
 		.loaded = info->flags & LLM_MODEL_LOADED,
 		.is_default = info->flags & LLM_MODEL_DEFAULT,
+		.is_adapter = info->flags & LLM_MODEL_ADAPTER,
 		.parameters = info->parameters,
 		.file_bytes = info->file_bytes,
 		.memory_bytes = info->memory_bytes,

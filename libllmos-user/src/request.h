@@ -56,6 +56,22 @@ struct llmos_spec {
 	uint64_t answer_len;
 };
 
+/** struct llmos_adapter_data - an option's data; lives as long as its spec */
+struct llmos_adapter_data {
+	struct llm_adapter head;
+	char name[LLM_MODEL_NAME_MAX];
+};
+
+/**
+ * llmos_spec_adapters() - add an option for each adapter
+ * @data: (LLM_ADAPTERS_MAX) room for what the options point at
+ *
+ * Return: 0; -EINVAL too many, no name, or a scale out of range.
+ */
+int llmos_spec_adapters(struct llmos *llmos, struct llmos_spec *spec,
+			const struct llmos_adapter *adapters, size_t count,
+			struct llmos_adapter_data *data);
+
 /* Take a record. Return: 0; -errno the answer is no good */
 typedef int (*llmos_sink_fn)(struct llmos_request *request, unsigned int type,
 			     const uint8_t *body, size_t len);

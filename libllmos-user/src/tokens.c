@@ -254,6 +254,7 @@ int llmos_detokenize(struct llmos *llmos, char **ret_text, size_t *ret_len, cons
 static int score_run(struct llmos *llmos, struct llmos_tokens **ret, struct llmos_spec *spec,
 		     const struct llmos_score_opts *caller)
 {
+	struct llmos_adapter_data adapters[LLM_ADAPTERS_MAX];
 	struct llmos_score_opts opts;
 	uint64_t bytes = 0;
 	int r;
@@ -270,6 +271,9 @@ static int score_run(struct llmos *llmos, struct llmos_tokens **ret, struct llmo
 	if (spec->payload_type == LLM_PAYLOAD_TOKENS && !opts.buffer)
 		r = ids_len(llmos, spec->payload_len / sizeof(uint32_t),
 			    llmos->features.max_payload_bytes, &spec->payload_len);
+	if (r < 0)
+		return r;
+	r = llmos_spec_adapters(llmos, spec, opts.adapters, opts.adapter_count, adapters);
 	if (r < 0)
 		return r;
 	spec->op = LLM_OP_SCORE;

@@ -2,11 +2,13 @@
 /*
  * llmos_exact: how far the engine's logits are from the exact ones, for any model file and text.
  *
- *	llmos_exact [-c CONTEXT] [-i ISA] [-k f32|f16|auto] [-o FILE] [-e FILE] MODEL TOKEN...
+ *	llmos_exact [-c CONTEXT] [-i ISA] [-k f32|f16|auto] [-a ADAPTER[=SCALE]]... [-o FILE] [-e FILE]
+ *		MODEL TOKEN...
  *	llmos_exact ... -t TEXT MODEL
  *
  * Prints the relative rms of the logits behind all tokens. -o writes the exact ones as float64, -e
- * the engine's as float32, both (tokens, vocabulary). Not installed.
+ * the engine's as float32, both (tokens, vocabulary). -a adds an adapter, a GGUF file or a folder of
+ * PEFT, whose tensors must be named as the model's are. Not installed.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 
 #include "engine/engine.h"
 #include "model/gguf.h"
+#include "model/lora_internal.h"
 #include "tests/numeric/exact.h"
 
 #define TOKENS_MAX	4096
@@ -21,6 +24,16 @@
 struct options {
 	struct engine_config config;
 	const char *exact_path, *engine_path, *text, *model;
+	char *adapters[ENGINE_ADAPTERS_MAX];
+	unsigned int adapter_count;
+};
+
+/** struct adapters - of both: loaded, and as files */
+struct adapters {
+	struct engine_adapter *loaded[ENGINE_ADAPTERS_MAX];
+	struct engine_adapter_use uses[ENGINE_ADAPTERS_MAX];
+	struct lora_file files[ENGINE_ADAPTERS_MAX];
+	struct exact_adapter exact[ENGINE_ADAPTERS_MAX];
 };
 
 static int fail(const char *what, const char *why)
@@ -42,21 +55,62 @@ static int write_all(const char *path, const void *data, size_t bytes)
 	return is_written ? 0 : fail(path, strerror(errno));
 }
 
+static void adapters_close(struct adapters *a)
+{
+	for (unsigned int i = 0; i < ENGINE_ADAPTERS_MAX; i++) {
+		engine_adapter_free(a->loaded[i]);
+		lora_file_close(&a->files[i]);
+	}
+}
+
+/* adapters_open() - each for the engine, and its file for the exact pass; 0 or -errno */
+static int adapters_open(const struct options *o, struct engine_model *model, const char *arch,
+			 struct adapters *a, struct error *error)
+{
+	for (unsigned int i = 0; i < o->adapter_count; i++) {
+		char *path = o->adapters[i], *scale = strrchr(path, '=');
+		struct lora_file *file = &a->files[i];
+		int r;
+
+		if (scale)
+			*scale++ = '\0';
+		a->exact[i].scale = scale ? strtod(scale, NULL) : 1;
+		r = engine_adapter_load(model, path, &a->loaded[i], error);
+		if (r >= 0)
+			r = lora_file_open(file, path, arch, error);
+		if (r < 0)
+			return r;
+		a->exact[i].gguf = file->gguf;
+		a->exact[i].scales = file->scales;
+		a->uses[i].adapter = a->loaded[i];
+		a->uses[i].scale = (float)a->exact[i].scale;
+	}
+	return 0;
+}
+
 /* run() - all tokens in one step; the engine's logits, then the exact ones, then both compared */
 static int run(const struct options *o, struct engine_model *model, const uint32_t *tokens,
 	       size_t count)
 {
+	_cleanup_(adapters_close) struct adapters adapters = { 0 };
 	struct engine_model_info info;
-	struct engine_item item = { .tokens = tokens, .count = (unsigned int)count };
+	struct engine_item item = {
+		.tokens = tokens, .count = (unsigned int)count, .adapters = adapters.uses,
+		.adapter_count = o->adapter_count,
+	};
+	struct error error = { 0 };
 	double *exact;
 	size_t vocab = 0;
 	int r;
 
 	engine_model_info(model, &info);
+	if (adapters_open(o, model, info.arch, &adapters, &error) < 0)
+		return fail(o->model, error.text);
 	if (engine_seq_new(model, &item.seq) < 0 ||
 	    engine_seq_reserve(item.seq, item.count) < 0 || engine_step(model, &item, 1) < 0)
 		return fail(o->model, "the engine refuses these tokens");
-	exact = exact_logits(engine_model_gguf(model), tokens, count, info.context_used, &vocab);
+	exact = exact_logits_adapted(engine_model_gguf(model), adapters.exact, o->adapter_count,
+				     tokens, count, info.context_used, &vocab);
 	if (!exact || vocab != info.vocab) {
 		free(exact);
 		return fail(o->model, "not known exactly");
@@ -103,8 +157,13 @@ int main(int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt(argc, argv, "c:i:k:o:e:t:")) >= 0) {
+	while ((c = getopt(argc, argv, "a:c:i:k:o:e:t:")) >= 0) {
 		switch (c) {
+		case 'a':
+			if (o.adapter_count == ENGINE_ADAPTERS_MAX)
+				return fail(optarg, "one adapter too many");
+			o.adapters[o.adapter_count++] = optarg;
+			break;
 		case 'c':
 			o.config.context = (unsigned int)strtoul(optarg, NULL, 10);
 			break;

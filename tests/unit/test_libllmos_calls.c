@@ -171,6 +171,70 @@ static void test_constraints(void **state)
 	}
 }
 
+/* adapters stand in front of the prompt, in the order in which they are named, of scores too */
+static void test_adapters(void **state)
+{
+	static const struct llmos_adapter adapters[] = { { "one", 1 }, { "second", -0.25 } };
+	static const struct {
+		struct llm_option option;
+		struct llm_adapter adapter;
+		char name[3];
+	} __attribute__((packed)) first = { { LLM_OPTION_ADAPTER, 7 }, { 1000000 }, "one" };
+	static const struct {
+		struct llm_option option;
+		struct llm_adapter adapter;
+		char name[6];
+		struct llm_option end;
+	} __attribute__((packed)) second = {
+		{ LLM_OPTION_ADAPTER, 10 }, { -250000 }, "second", { LLM_OPTION_END, 0 },
+	};
+	struct fixture *f = *state;
+	struct llmos_tokens *tokens = NULL;
+
+	connect_to(f);
+	assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5,
+				   LLMOS_OPTS(llmos_generate_opts, .adapters = adapters,
+					      .adapter_count = 2)), 0);
+	assert_int_equal(f->fake->submit.flags, LLM_SUBMIT_RECORDS | LLM_SUBMIT_OPTIONS);
+	assert_int_equal(f->fake->submit.payload_len, sizeof(first) + sizeof(second) + 5);
+	assert_memory_equal(f->fake->payload, &first, sizeof(first));
+	assert_memory_equal(f->fake->payload + sizeof(first), &second, sizeof(second));
+	assert_memory_equal(f->fake->payload + sizeof(first) + sizeof(second), "hello", 5);
+	(void)llmos_score(f->llmos, &tokens, "hello", 5,
+			  LLMOS_OPTS(llmos_score_opts, .adapters = adapters, .adapter_count = 2));
+	llmos_tokens_free(tokens);
+	assert_int_equal(f->fake->submit.op, LLM_OP_SCORE);
+	assert_memory_equal(f->fake->payload + sizeof(first), &second, sizeof(second));
+}
+
+static void test_bad_adapters(void **state)
+{
+	static const char long_name[] =
+		"0123456789012345678901234567890123456789012345678901234567890123";
+	static const struct {
+		struct llmos_adapter adapters[5];
+		size_t count;
+	} cases[] = {
+		{ { { "a", 1 }, { "b", 1 }, { "c", 1 }, { "d", 1 }, { "e", 1 } }, 5 },
+		{ { { "", 1 } }, 1 },
+		{ { { NULL, 1 } }, 1 },
+		{ { { long_name, 1 } }, 1 },
+		{ { { "a", 101 } }, 1 },
+		{ { { "a", -101 } }, 1 },
+		{ { { "a", __builtin_nan("") } }, 1 },
+	};
+	struct fixture *f = *state;
+
+	connect_to(f);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5,
+					   LLMOS_OPTS(llmos_generate_opts,
+						      .adapters = cases[i].adapters,
+						      .adapter_count = cases[i].count)), -EINVAL);
+	assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5,
+				   LLMOS_OPTS(llmos_generate_opts, .adapter_count = 1)), -EINVAL);
+}
+
 static void test_bad_strings(void **state)
 {
 	struct fixture *f = *state;
@@ -657,6 +721,8 @@ int main(void)
 		TEST(test_numbers),
 		TEST(test_flags),
 		TEST(test_constraints),
+		TEST(test_adapters),
+		TEST(test_bad_adapters),
 		TEST(test_bad_strings),
 		TEST(test_sizes),
 		TEST(test_payload_limit),
