@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/attn.h"
+
 /* weight types, by their numbers in the GGUF format */
 enum kern_type {
 	KERN_F32  = 0,
@@ -77,39 +79,6 @@ struct kern_weights {
 };
 
 /**
- * struct kern_attn - attention of one token, for the query heads that share one key-value head
- * @q: (group, head_dim) float32, rotated
- * @out: (group, head_dim) float32
- * @k_pages: for each page, keys of this head: (page_tokens, head_dim), rotated
- * @v_pages: for each page, values of this head: (page_tokens, head_dim)
- * @scores: scratch, (group, tokens rounded up to 16) float32
- * @group: query heads
- * @head_dim: a multiple of 8
- * @page_tokens: tokens of a page, a multiple of 16
- * @tokens: end of the keys to attend to, counted from the first one of the first page
- * @kv_f16: keys and values are F16, else float32
- * @scale: of the scores, usually 1 / sqrt(head_dim)
- * @first: keys before this one are not attended to (a sliding window); below page_tokens, and at
- *	most @tokens. They are there, as numbers of any value
- * @softcap: scores become softcap * tanh(score / softcap); 0: they stay as they are
- */
-struct kern_attn {
-	const float *q;
-	float *out;
-	const void *const *k_pages;
-	const void *const *v_pages;
-	float *scores;
-	uint32_t group;
-	uint32_t head_dim;
-	uint32_t page_tokens;
-	uint32_t tokens;
-	bool kv_f16;
-	float scale;
-	uint32_t first;
-	float softcap;
-};
-
-/**
  * struct kern_matmul - y[t][r] = sum over c of w[r][c] * x[t][c]
  * @act_bytes: bytes of one packed row of @cols activations
  * @pack: pack one row of activations (cols) float32 into the form that @mul wants
@@ -153,7 +122,12 @@ struct kern_matmul {
  * @rope: rotate @heads vectors of @head_dim in place at one position: the first @rot_dim elements
  *	are turned by cos[i], sin[i] (rot_dim / 2 each); pairs are (2i, 2i+1), or (i, i + rot_dim/2)
  *	with @neox
- * @attn: attention of one token: softmax(q k^T * scale) v. NMSE 1e-10 (float32 cache)
+ * @attn_part: attention to one part of the keys (@part counts from 0): out, (queries, group,
+ *	head_dim), is the sum of exp(score - max) v; sums, (queries, group), what it has to be divided
+ *	by. Rows that attend to nothing there are not written. Needs kern_attn_part_bytes() of
+ *	a->scratch; does not look at a->out. NMSE 1e-10 of all parts, joined
+ * @attn_join: out, (head_dim), and all of one row: the next part of it with its sum is added. Where
+ *	all->sum is 0 there is nothing yet, and they become those of the part
  * @silu_mul: y[i] = silu(gate[i]) * up[i]; y may be gate. NMSE 1e-12
  * @gelu_mul: y[i] = gelu(gate[i]) * up[i]; y may be gate. NMSE 1e-12. gelu(x) is
  *	x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
@@ -161,7 +135,8 @@ struct kern_matmul {
  * @gelu_erf: y[i] = x[i] / 2 * (1 + erf(x[i] / sqrt(2))); y may be x. NMSE 1e-12
  * @softcap: y[i] = cap * tanh(y[i] / cap). NMSE 1e-12
  * @add: y[i] += x[i]
- * @store_kv: n float32 to n F16, or copied if not @f16
+ * @store_key: a key, (head_dim) float32, becomes key @slot of the page @plane
+ * @store_value: a value, (head_dim) float32, becomes value @slot of the page @plane
  */
 struct kern_ops {
 	const char *name;
@@ -173,14 +148,18 @@ struct kern_ops {
 			   float eps);
 	void (*rope)(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
 		     const float *cos, const float *sin, bool neox);
-	void (*attn)(const struct kern_attn *a);
+	void (*attn_part)(const struct kern_attn *a, uint32_t part, float *out,
+			  struct kern_attn_sum *sums);
+	void (*attn_join)(float *out, struct kern_attn_sum *all, const float *part,
+			  const struct kern_attn_sum *sum, uint32_t head_dim);
 	void (*silu_mul)(float *y, const float *gate, const float *up, uint32_t n);
 	void (*gelu_mul)(float *y, const float *gate, const float *up, uint32_t n);
 	void (*gelu)(float *y, const float *x, uint32_t n);
 	void (*gelu_erf)(float *y, const float *x, uint32_t n);
 	void (*softcap)(float *y, uint32_t n, float cap);
 	void (*add)(float *y, const float *x, uint32_t n);
-	void (*store_kv)(void *y, const float *x, uint32_t n, bool f16);
+	void (*store_key)(void *plane, const struct kern_kv *kv, uint32_t slot, const float *x);
+	void (*store_value)(void *plane, const struct kern_kv *kv, uint32_t slot, const float *x);
 };
 
 /**

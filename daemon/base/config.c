@@ -36,7 +36,7 @@ static const struct config_key {
 	{ .name = "user", .offset = offsetof(struct config, user) },
 	{ .name = "isa", .offset = offsetof(struct config, isa) },
 	{ .name = "kv_type", .offset = offsetof(struct config, kv_type),
-	  .choices = " auto f32 f16 " },
+	  .choices = " auto f32 f16 q8_0 q4_0 " },
 	{ .name = "log_level", .type = CONFIG_LEVEL, .offset = offsetof(struct config, log_level) },
 	{ .name = "threads", .type = CONFIG_NUMBER, .max = 1024,
 	  .offset = offsetof(struct config, threads) },

@@ -21,7 +21,7 @@
  * @listen: "unix:PATH", @listen_count of them
  * @user: to become once everything is open, "": stay
  * @isa: "auto", or the instruction set to use at most
- * @kv_type: "auto", "f32", "f16"
+ * @kv_type: "auto", "f32", "f16", "q8_0", "q4_0"
  * @log_level: as syslog(3) counts
  * @threads: 0: one for each processor
  * @slots: requests stepped at once

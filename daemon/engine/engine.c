@@ -42,18 +42,24 @@ static int config_numbers(struct engine_config *c, struct error *error)
 	return r;
 }
 
-static int config_kv_type(enum engine_kv_type *ret, const char *name, struct error *error)
+static int config_kv_type(uint32_t *ret, const char *name, struct error *error)
 {
-	if (!name || !strcmp(name, "auto"))
-		*ret = ENGINE_KV_AUTO;
-	else if (!strcmp(name, "f32"))
-		*ret = ENGINE_KV_F32;
-	else if (!strcmp(name, "f16"))
-		*ret = ENGINE_KV_F16;
-	else
-		return error_set(error, -EINVAL, "engine: kv_type '%s' is not auto, f32 or f16",
-				 name);
-	return 0;
+	static const struct {
+		const char *name;
+		uint32_t type;
+	} types[] = {
+		{ "auto", ENGINE_KV_AUTO }, { "f32", KERN_F32 }, { "f16", KERN_F16 },
+		{ "q8_0", KERN_Q8_0 }, { "q4_0", KERN_Q4_0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(name ?: "auto", types[i].name))
+			continue;
+		*ret = types[i].type;
+		return 0;
+	}
+	return error_set(error, -EINVAL, "engine: kv_type '%s' is not auto, f32, f16, q8_0 or q4_0",
+			 name);
 }
 
 int engine_new(struct engine **ret, const struct engine_config *config, struct error *error)

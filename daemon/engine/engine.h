@@ -29,7 +29,8 @@ struct gguf;
  * @threads: that compute, the caller's included; 0: one for each processor it may run on
  * @isa: instruction set to use at most ("ref", "avx2", "avx512", ...), NULL: what the environment's
  *	LLMOS_ISA says, or the best there is
- * @kv_type: "auto", "f32" or "f16"; NULL and auto: f32 for models of F32 weights, else f16
+ * @kv_type: "auto", "f32", "f16", "q8_0" or "q4_0"; NULL and auto: f32 for models of F32 weights,
+ *	else f16
  * @kv_bytes: key-value cache of one model; 0: enough for @kv_seqs sequences of the model's context,
  *	but at most a quarter of the memory there is
  * @kv_seqs: see @kv_bytes; 0: @max_seqs

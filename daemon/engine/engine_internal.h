@@ -15,13 +15,13 @@
 #include "model/gguf.h"
 #include "model/model.h"
 
-enum engine_kv_type { ENGINE_KV_AUTO, ENGINE_KV_F32, ENGINE_KV_F16 };
+#define ENGINE_KV_AUTO	KERN_TYPE_COUNT		/* what suits the weights */
 
 /** struct engine - immutable after engine_new(), except for what its threads do, and numbers */
 struct engine {
 	struct engine_config config;	/* with defaults filled in; no strings */
 	char *pack_cache;
-	enum engine_kv_type kv_type;
+	uint32_t kv_type;		/* enum kern_type, or ENGINE_KV_AUTO */
 	const struct kern_ops *ops;
 	struct threads *threads;
 	uint64_t last_adapter;		/* number of adapters that were ever loaded */

@@ -80,18 +80,21 @@ static void store(struct pass *p, uint32_t layer, const float *heads, uint32_t b
 {
 	const uint32_t head_dim = p->model->model->hparams.head_dim;
 	const struct kv *kv = &p->model->kv;
-	const size_t token_bytes = head_dim * (kv->is_f16 ? 2 : 4);
 
 	for (uint32_t i = 0; i < p->s->token_count; i++) {
 		const struct step_token *t = &p->s->tokens[i];
 		const uint32_t page = t->seq->pages[t->place / KV_PAGE_TOKENS];
+		const uint32_t slot = t->place % KV_PAGE_TOKENS;
 
 		for (uint32_t r = begin; r < end; r += head_dim) {
-			char *plane = is_value ? kv_values(kv, page, layer, r / head_dim)
-					       : kv_keys(kv, page, layer, r / head_dim);
+			const float *x = heads + i * p->s->kv_stride + r;
 
-			p->ops->store_kv(plane + t->place % KV_PAGE_TOKENS * token_bytes,
-					 heads + i * p->s->kv_stride + r, head_dim, kv->is_f16);
+			if (is_value)
+				p->ops->store_value(kv_values(kv, page, layer, r / head_dim),
+						    &kv->form, slot, x);
+			else
+				p->ops->store_key(kv_keys(kv, page, layer, r / head_dim),
+						  &kv->form, slot, x);
 		}
 	}
 }
@@ -246,9 +249,22 @@ static void member_pass(void *arg, unsigned int member)
 		logits(&p);
 }
 
+/* step_work() - multiplications of the step, those of attention with them */
+static uint64_t step_work(const struct engine_model *model)
+{
+	const struct model_hparams *h = &model->model->hparams;
+	const struct scratch *s = &model->scratch;
+	uint64_t work = model->token_work * s->token_count;
+
+	for (uint32_t i = 0; i < s->token_count; i++)
+		work += 2 * (uint64_t)h->layers * h->heads * h->head_dim *
+			(s->tokens[i].end - s->tokens[i].begin);
+	return work;
+}
+
 void forward(struct engine_model *model)
 {
-	const uint64_t work = model->token_work * model->scratch.token_count;
+	const uint64_t work = step_work(model);
 	const unsigned int all = threads_count(model->engine->threads);
 
 	threads_run(model->engine->threads, work < TEAM_WORK_MIN ? 1 : all, member_pass, model);

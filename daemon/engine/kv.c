@@ -5,29 +5,25 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static bool plane_size(size_t *ret, uint32_t head_dim, bool is_f16)
+size_t kv_page_bytes(uint32_t layers, uint32_t kv_heads, const struct kern_kv *form)
 {
-	return size_mul(ret, (size_t)KV_PAGE_TOKENS * (is_f16 ? 2 : 4), head_dim);
-}
+	size_t bytes = kern_kv_plane_bytes(form);
 
-size_t kv_page_bytes(uint32_t layers, uint32_t kv_heads, uint32_t head_dim, bool is_f16)
-{
-	size_t bytes;
-
-	if (!plane_size(&bytes, head_dim, is_f16) || !size_mul(&bytes, bytes, 2) ||
-	    !size_mul(&bytes, bytes, kv_heads) || !size_mul(&bytes, bytes, layers))
+	if (!size_mul(&bytes, bytes, 2) || !size_mul(&bytes, bytes, kv_heads) ||
+	    !size_mul(&bytes, bytes, layers))
 		return 0;
 	return bytes;
 }
 
-int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads, uint32_t head_dim,
-	    bool is_f16)
+int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads,
+	    const struct kern_kv *form)
 {
-	struct kv new = { .page_count = pages, .is_f16 = is_f16 };
+	struct kv new = { .page_count = pages, .form = *form };
 	void *base;
 
-	new.page_bytes = kv_page_bytes(layers, kv_heads, head_dim, is_f16);
-	if (!pages || !new.page_bytes || !plane_size(&new.plane_bytes, head_dim, is_f16) ||
+	new.page_bytes = kv_page_bytes(layers, kv_heads, form);
+	new.plane_bytes = kern_kv_plane_bytes(form);
+	if (!pages || !new.page_bytes ||
 	    !size_mul(&new.arena_bytes, new.page_bytes, pages) || new.arena_bytes > SIZE_MAX / 2)
 		return -EOVERFLOW;
 	new.layer_bytes = new.page_bytes / layers;

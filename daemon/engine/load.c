@@ -12,11 +12,11 @@
 #define PACK_SHARE_PARTS 3	/* and packed weights three */
 #define PACK_SHARE_OF	4
 
-static bool kv_is_f16(const struct engine_model *m)
+static uint32_t kv_type(const struct engine_model *m)
 {
 	if (m->engine->kv_type == ENGINE_KV_AUTO)
-		return !m->model->is_f32;
-	return m->engine->kv_type == ENGINE_KV_F16;
+		return m->model->is_f32 ? KERN_F32 : KERN_F16;
+	return m->engine->kv_type;
 }
 
 /* has_no_vocabulary() - the file says itself that it knows no text, only ids */
@@ -121,8 +121,8 @@ static uint32_t size_prefix(const struct engine_model *m)
 static int load_cache(struct engine_model *m, struct error *error)
 {
 	const struct model_hparams *p = &m->model->hparams;
-	const bool is_f16 = kv_is_f16(m);
-	size_t page_bytes = kv_page_bytes(p->layers, p->kv_heads, p->head_dim, is_f16);
+	const struct kern_kv form = kv_form(kv_type(m), p->head_dim);
+	size_t page_bytes = kv_page_bytes(p->layers, p->kv_heads, &form);
 	uint32_t pages = 0;
 	int r;
 
@@ -131,7 +131,7 @@ static int load_cache(struct engine_model *m, struct error *error)
 	r = size_pages(m, page_bytes, &pages, error);
 	if (r < 0)
 		return r;
-	r = kv_open(&m->kv, pages, p->layers, p->kv_heads, p->head_dim, is_f16);
+	r = kv_open(&m->kv, pages, p->layers, p->kv_heads, &form);
 	if (r >= 0)
 		r = prefix_open(&m->prefix, &m->kv, size_prefix(m));
 	m->prefix.dropped = m->engine->config.prefix_dropped;
@@ -167,6 +167,7 @@ static int load_scratch(struct engine_model *m, struct error *error)
 		.tokens = m->step_tokens,
 		.logits_rows = c->logits_rows,
 		.context = m->context,
+		.kv = m->kv.form,
 		.seq_pages = m->seq_pages_max,
 	};
 	int r;

@@ -111,14 +111,12 @@ static void lay_out_experts(struct scratch *s, const struct scratch_config *c,
 static void lay_out_members(struct scratch *s, const struct scratch_config *c, struct carver *carver,
 			    size_t act_bytes)
 {
-	const struct model_hparams *p = &c->model->hparams;
-	const uint32_t group = p->heads / p->kv_heads;
-
 	s->members = carve(carver, c->members, sizeof(*s->members));
 	for (uint32_t i = 0; i < c->members; i++) {
 		struct scratch_member m = {
 			.row = carve_floats(carver, 1, s->width_stride),
-			.scores = carve_floats(carver, group, float_stride(c->context)),
+			.attn = carve(carver, 1, kern_attn_scratch_bytes(&c->kv, ATTN_TILE_ROWS)),
+			.tiles = carve(carver, (size_t)c->tokens + 1, sizeof(uint32_t)),
 			.k_pages = carve(carver, c->seq_pages, sizeof(void *)),
 			.v_pages = carve(carver, c->seq_pages, sizeof(void *)),
 		};
@@ -128,6 +126,22 @@ static void lay_out_members(struct scratch *s, const struct scratch_config *c, s
 		if (carver->base)
 			s->members[i] = m;
 	}
+}
+
+static void lay_out_split(struct scratch *s, const struct scratch_config *c, struct carver *carver)
+{
+	const struct model_hparams *p = &c->model->hparams;
+	const size_t parts = (c->context - 1) / KERN_ATTN_KEYS + 1;
+	const uint32_t enough = MAX(1U, c->members * ATTN_TASKS_EACH / p->kv_heads);
+	size_t rows;
+
+	if (c->members == 1)
+		return;
+	s->split.rows = MIN(enough, (uint32_t)ATTN_SPLIT_ROWS);
+	if (!size_mul(&rows, parts * s->split.rows, p->heads))
+		carver->overflow = true;
+	s->split.out = carve_floats(carver, rows, p->head_dim);
+	s->split.sums = carve(carver, rows, sizeof(*s->split.sums));
 }
 
 static void lay_out(struct scratch *s, const struct scratch_config *c, struct carver *carver)
@@ -161,6 +175,7 @@ static void lay_out(struct scratch *s, const struct scratch_config *c, struct ca
 	s->logits = carve_floats(carver, p->is_encoder ? 0 : c->logits_rows, p->vocab);
 	for (uint32_t form = 0; form < ACT_FORMS; form++)
 		s->act.form[form] = carve(carver, 1, need.shared);
+	lay_out_split(s, c, carver);
 	lay_out_members(s, c, carver, need.own);
 }
 

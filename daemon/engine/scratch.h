@@ -8,10 +8,10 @@
 #define LLMOS_ENGINE_SCRATCH_H
 
 #include "base/util.h"
+#include "kernels/kernels.h"
 #include "model/model.h"
 
 struct engine_seq;
-struct kern_ops;
 
 /* forms of packed activations that one input can be wanted in: query, key and value may all differ */
 #define ACT_FORMS	3
@@ -44,7 +44,8 @@ struct act_buffer {
 struct scratch_member {
 	float *row;			/* (width) a normalised token */
 	struct act_buffer act;
-	float *scores;			/* (group, context) for kern_attn */
+	void *attn;			/* scratch for kern_attn */
+	uint32_t *tiles;		/* (T + 1) rows that tiles of attention begin with */
 	const void **k_pages;		/* (pages of a sequence) */
 	const void **v_pages;
 };
@@ -81,6 +82,25 @@ struct scratch_experts {
 	uint32_t active_count;
 };
 
+/* queries times heads that a member attends with at once */
+#define ATTN_TILE_ROWS	32
+/* per member: with fewer tasks attention is cut further */
+#define ATTN_TASKS_EACH	4
+/* rows whose keys are cut into parts, at most */
+#define ATTN_SPLIT_ROWS	8
+
+/**
+ * struct scratch_split - parts of attention that have yet to be joined, where there are several members
+ * @rows: of a step that there is room for
+ * @out: (parts of the context, heads, rows, head_dim)
+ * @sums: (parts of the context, heads, rows)
+ */
+struct scratch_split {
+	uint32_t rows;
+	float *out;
+	struct kern_attn_sum *sums;
+};
+
 /** struct scratch_config - what decides its size */
 struct scratch_config {
 	const struct model *model;
@@ -89,6 +109,7 @@ struct scratch_config {
 	uint32_t tokens;		/* of a step */
 	uint32_t logits_rows;
 	uint32_t context;
+	struct kern_kv kv;
 	uint32_t seq_pages;
 };
 
@@ -125,6 +146,7 @@ struct scratch {
 	struct scratch_angles angles[2];
 	struct scratch_experts experts;
 	struct act_buffer act;
+	struct scratch_split split;
 	struct scratch_member *members;
 };
 

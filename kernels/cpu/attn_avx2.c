@@ -1,225 +1,283 @@
 // SPDX-License-Identifier: MIT
 /*
- * Attention of one token: scores of all keys, softmax, then the sum of the values, with the heads
- * of a group side by side so that keys and values are read once for up to four of them. Every head
- * is summed as if it were alone: a score in 16 lanes over the elements, the softmax's sum in 16
- * lanes over the keys, an element of the output over the keys from the first to the last.
+ * Attention to a part of the keys, page by page: scores of all rows (heads of queries), softmax,
+ * then the sum of the values, up to four rows side by side so that what was loaded is used for all.
+ * What is not float32, or not F16 for few rows, is made float32 first, a page at a time, which takes
+ * nothing from its exactness.
+ *
+ * Every row is summed as if it were alone: a score over the elements from the first to the last, the
+ * softmax's sum in 16 lanes over the keys, an element of the output over the keys from the first to
+ * the last.
  */
 #include <math.h>
 
-#include "kernels/cpu/simd_avx2.h"
+#include "kernels/cpu/attn.h"
 
-#define HEADS	4	/* at once */
 #define VECTORS	2	/* of the output at once */
 
-/* elements [i, i + 8) of a row */
-KERN_INLINE __m256 load8(const uint8_t *row, uint32_t i, bool f16)
+/* elements [i, i + 8) of @p */
+KERN_INLINE __m256 load8(const uint8_t *p, size_t i, bool f16)
 {
 	if (f16)
-		return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(row + i * 2)));
-	return _mm256_loadu_ps((const float *)(const void *)(row + i * 4));
+		return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + i * 2)));
+	return _mm256_loadu_ps((const float *)(const void *)(p + i * 4));
 }
 
-/* products of one key and the queries, lanes 8 to 15 already added to 0 to 7 */
-KERN_INLINE void score_lanes(const struct kern_attn *a, const float *q, const uint8_t *key,
-			     bool f16, int heads, __m256 lanes[][8])
+/* ---- blocks to float32 ---- */
+
+/* the lower eight bytes of @numbers */
+KERN_INLINE __m256 scaled(__m128i numbers, __m256 scale)
 {
-	__m256 low[HEADS], high[HEADS];
-	uint32_t i = 0;
+	return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(numbers)), scale);
+}
 
-	for (int h = 0; h < heads; h++)
-		low[h] = high[h] = _mm256_setzero_ps();
-	for (; i + 16 <= a->head_dim; i += 16) {
-		__m256 k0 = load8(key, i, f16), k1 = load8(key, i + 8, f16);
+KERN_INLINE __m128i load_bytes8(const uint8_t *p)
+{
+	return _mm_loadl_epi64((const __m128i *)(const void *)p);
+}
 
-		for (int h = 0; h < heads; h++) {
-			const float *x = q + (size_t)h * a->head_dim + i;
+/* keys [at, at + 8) of a page */
+static void widen_keys8(const struct kern_kv *kv, const uint8_t *plane, uint32_t at, float *to)
+{
+	const uint8_t *scales = plane + kern_kv_elem_bytes(kv);
+	const size_t tokens = kv->page_tokens;
+	const __m128i low = _mm_set1_epi8(0xf), eight = _mm_set1_epi8(8);
+	__m256 scale = _mm256_setzero_ps();
 
-			low[h] = _mm256_fmadd_ps(_mm256_loadu_ps(x), k0, low[h]);
-			high[h] = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), k1, high[h]);
+	for (uint32_t i = 0; i < kv->head_dim; i += 2) {
+		const size_t line = i * tokens + at;
+		__m128i a, b;
+
+		if (i % KERN_KV_BLOCK == 0)
+			scale = load8(scales, i / KERN_KV_BLOCK * tokens + at, true);
+		if (kv->type == KERN_Q8_0) {
+			a = load_bytes8(plane + line);
+			b = load_bytes8(plane + line + tokens);
+		} else {
+			b = load_bytes8(plane + i / 2 * tokens + at);
+			a = _mm_sub_epi8(_mm_and_si128(b, low), eight);
+			b = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(b, 4), low), eight);
+		}
+		_mm256_storeu_ps(to + line, scaled(a, scale));
+		_mm256_storeu_ps(to + line + tokens, scaled(b, scale));
+	}
+}
+
+static void widen_value(const struct kern_kv *kv, const uint8_t *elems, const uint8_t *scales,
+			float *to)
+{
+	const __m128i low = _mm_set1_epi8(0xf), eight = _mm_set1_epi8(8);
+
+	for (uint32_t i = 0; i < kv->head_dim; i += 8) {
+		const __m256 scale =
+			_mm256_set1_ps(kern_kv_scale(scales + i / KERN_KV_BLOCK * 2));
+		uint32_t four;
+		__m128i x;
+
+		if (kv->type == KERN_Q8_0) {
+			x = load_bytes8(elems + i);
+		} else {
+			memcpy(&four, elems + i / 2, sizeof(four));
+			x = _mm_cvtsi32_si128((int)four);
+			x = _mm_unpacklo_epi8(_mm_and_si128(x, low),
+					      _mm_and_si128(_mm_srli_epi16(x, 4), low));
+			x = _mm_sub_epi8(x, eight);
+		}
+		_mm256_storeu_ps(to + i, scaled(x, scale));
+	}
+}
+
+static void widen_f16(const uint8_t *from, float *to, size_t elems)
+{
+	for (size_t i = 0; i < elems; i += 8)
+		_mm256_storeu_ps(to + i, load8(from, i, true));
+}
+
+/* keys [begin, end) of a page, a multiple of 32 each */
+static void widen_keys(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin, uint32_t end,
+		       float *to)
+{
+	for (uint32_t i = 0; kv->type == KERN_F16 && i < kv->head_dim; i++) {
+		const size_t at = (size_t)i * kv->page_tokens + begin;
+
+		widen_f16(plane + at * 2, to + at, end - begin);
+	}
+	for (uint32_t t = begin; kv->type != KERN_F16 && t < end; t += 8)
+		widen_keys8(kv, plane, t, to);
+}
+
+/* values [begin, end) of a page */
+static void widen_values(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin,
+			 uint32_t end, float *to)
+{
+	const size_t elems = kern_kv_elem_bytes(kv), row = elems / kv->page_tokens;
+	const size_t scales = (size_t)kern_kv_blocks(kv) * 2, dim = kv->head_dim;
+
+	if (kv->type == KERN_F16) {
+		widen_f16(plane + begin * row, to + begin * dim, (end - begin) * dim);
+		return;
+	}
+	for (size_t t = begin; t < end; t++)
+		widen_value(kv, plane + t * row, plane + elems + t * scales, to + t * dim);
+}
+
+/* ---- scores ---- */
+
+/* of 16 keys that follow one another in a page; @rows: constant */
+KERN_INLINE void score_keys16(const struct kern_attn *a, const struct attn_rows *r,
+			      const uint8_t *keys, uint32_t at, bool f16, int rows)
+{
+	const size_t tokens = a->kv.page_tokens;
+	__m256 acc[ATTN_ROWS][2];
+
+	for (int h = 0; h < rows; h++)
+		acc[h][0] = acc[h][1] = _mm256_setzero_ps();
+	for (uint32_t i = 0; i < a->kv.head_dim; i++) {
+		const __m256 low = load8(keys, i * tokens + at, f16);
+		const __m256 high = load8(keys, i * tokens + at + 8, f16);
+
+		for (int h = 0; h < rows; h++) {
+			const __m256 q = _mm256_broadcast_ss(r->q[h] + i);
+
+			acc[h][0] = _mm256_fmadd_ps(q, low, acc[h][0]);
+			acc[h][1] = _mm256_fmadd_ps(q, high, acc[h][1]);
 		}
 	}
-	if (i < a->head_dim) {
-		__m256 k0 = load8(key, i, f16);
+	for (int h = 0; h < rows; h++) {
+		const __m256 scale = _mm256_set1_ps(a->scale);
 
-		for (int h = 0; h < heads; h++)
-			low[h] = _mm256_fmadd_ps(_mm256_loadu_ps(q + (size_t)h * a->head_dim + i),
-						 k0, low[h]);
-	}
-	for (int h = 0; h < heads; h++)
-		lanes[h][0] = _mm256_add_ps(low[h], high[h]);
-}
-
-/* scores of @count keys, at most eight, that follow one another in a page; -inf behind them */
-KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uint8_t *keys,
-			    uint32_t count, float *scores, size_t stride, bool f16, int heads)
-{
-	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
-	const __m256 there = _mm256_castsi256_ps(first_lanes(count));
-	__m256 lanes[HEADS][8];
-
-	for (uint32_t t = 0; t < count; t++, keys += row_bytes)
-		score_lanes(a, q, keys, f16, heads, (__m256(*)[8]) & lanes[0][t]);
-	for (int h = 0; h < heads; h++) {
-		__m256 sums;
-
-		for (uint32_t t = count; t < 8; t++)
-			lanes[h][t] = _mm256_setzero_ps();
-		sums = _mm256_mul_ps(reduce8_8(lanes[h]), _mm256_set1_ps(a->scale));
-		if (a->softcap != 0)
-			sums = softcap_all(sums, a->softcap);
-		_mm256_storeu_ps(scores + h * stride,
-				 _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), sums, there));
+		_mm256_storeu_ps(r->weights[h] + at, _mm256_mul_ps(acc[h][0], scale));
+		_mm256_storeu_ps(r->weights[h] + at + 8, _mm256_mul_ps(acc[h][1], scale));
 	}
 }
 
-/* scores up to the next multiple of 16, and -inf for keys before the first */
-KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *scores, size_t stride,
-			   bool f16, int heads)
+/* of 32 keys */
+KERN_INLINE void score_keys(const struct kern_attn *a, const struct attn_rows *r,
+			    const uint8_t *keys, uint32_t at, bool f16, int rows)
 {
-	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
+	score_keys16(a, r, keys, at, f16, rows);
+	score_keys16(a, r, keys, at + 16, f16, rows);
+}
 
-	for (uint32_t t = 0; t < stride; t += 8) {
-		const uint8_t *page = a->k_pages[t / 16 * 16 / a->page_tokens];
-		uint32_t count = t >= a->tokens ? 0 : a->tokens - t < 8 ? a->tokens - t : 8;
+/* ---- softmax ---- */
 
-		score_keys(a, q, page + t % a->page_tokens * row_bytes, count, scores + t, stride,
-			   f16, heads);
+/* lanes of keys [at, at + 8) that are in the span */
+KERN_INLINE __m256 span_mask(struct kern_span s, uint32_t at)
+{
+	const __m256i before = first_lanes(s.begin > at ? s.begin - at : 0);
+	const __m256i all = first_lanes(s.end > at ? s.end - at : 0);
+
+	return _mm256_castsi256_ps(_mm256_andnot_si256(before, all));
+}
+
+static float reduce8_max(__m256 v)
+{
+	__m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+	m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+	return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/* scores of a span become exp(score - max); those beside it up to a multiple of 16 are zero */
+static struct kern_attn_sum softmax(float *scores, struct kern_span s, float softcap)
+{
+	const uint32_t begin = s.begin / 16 * 16, end = (s.end + 15) / 16 * 16;
+	const __m256 none = _mm256_set1_ps(-INFINITY);
+	__m256 max = none, acc[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() }, top;
+	struct kern_attn_sum result;
+
+	for (uint32_t t = begin; softcap != 0 && t < end; t += 8)
+		_mm256_storeu_ps(scores + t, softcap_all(_mm256_loadu_ps(scores + t), softcap));
+	/* in this order of operands NaN leaves the greatest as it is */
+	for (uint32_t t = begin; t < end; t += 8)
+		max = _mm256_max_ps(_mm256_blendv_ps(none, _mm256_loadu_ps(scores + t),
+						     span_mask(s, t)),
+				    max);
+	result.max = reduce8_max(max);
+	top = _mm256_set1_ps(result.max == -INFINITY ? 0 : result.max);
+	for (uint32_t t = begin; t < end; t += 8) {
+		const __m256 x = _mm256_sub_ps(_mm256_loadu_ps(scores + t), top);
+		const __m256 p = _mm256_and_ps(span_mask(s, t), exp_or_zero(x));
+
+		_mm256_storeu_ps(scores + t, p);
+		acc[t / 8 % 2] = _mm256_add_ps(acc[t / 8 % 2], p);
 	}
-	for (int h = 0; h < heads; h++)
-		for (uint32_t t = 0; t < a->first; t++)
-			scores[h * stride + t] = -INFINITY;
+	result.sum = reduce8(_mm256_add_ps(acc[0], acc[1]));
+	return result;
 }
 
-/* greatest score; 0 if all are -inf */
-static float max_score(const float *scores, size_t count)
+/* ---- values ---- */
+
+/* adds values [begin, end) to elements of one row's output from @i */
+KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *values, size_t dim,
+			    uint32_t begin, uint32_t end, uint32_t i, bool f16, int vectors)
 {
-	__m256 max = _mm256_set1_ps(-INFINITY);
-	float m[8], result = -INFINITY;
+	float *out = r->out[h] + i;
+	__m256 acc[VECTORS];
 
-	for (size_t t = 0; t < count; t += 8)
-		max = _mm256_max_ps(_mm256_loadu_ps(scores + t), max);
-	_mm256_storeu_ps(m, max);
-	for (int i = 0; i < 8; i++)
-		result = m[i] > result ? m[i] : result;
-	return result == -INFINITY ? 0 : result;
-}
+	for (int k = 0; k < vectors; k++)
+		acc[k] = _mm256_loadu_ps(out + 8 * k);
+	for (uint32_t t = begin; t < end; t++) {
+		const __m256 p = _mm256_broadcast_ss(&r->weights[h][t]);
 
-/* scores become exp(score - max); returns what to multiply their products with */
-static float softmax(float *scores, size_t count)
-{
-	__m256 max = _mm256_set1_ps(max_score(scores, count));
-	__m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
-	float sum;
-
-	for (size_t t = 0; t < count; t += 16) {
-		__m256 a = exp_or_zero(_mm256_sub_ps(_mm256_loadu_ps(scores + t), max));
-		__m256 b = exp_or_zero(_mm256_sub_ps(_mm256_loadu_ps(scores + t + 8), max));
-
-		_mm256_storeu_ps(scores + t, a);
-		_mm256_storeu_ps(scores + t + 8, b);
-		low = _mm256_add_ps(low, a);
-		high = _mm256_add_ps(high, b);
+		for (int k = 0; k < vectors; k++)
+			acc[k] = _mm256_fmadd_ps(p, load8(values, t * dim + i + 8 * k, f16),
+						 acc[k]);
 	}
-	sum = reduce8(_mm256_add_ps(low, high));
-	return sum == 0 ? 0 : 1 / sum;
+	for (int k = 0; k < vectors; k++)
+		_mm256_storeu_ps(out + 8 * k, acc[k]);
 }
 
-/* adds @count values of one page to @vectors of the output from @i; heads, vectors: constants */
-KERN_INLINE void add_values(const struct kern_attn *a, const uint8_t *values, uint32_t count,
-			    const float *weights, size_t stride, uint32_t i, bool f16, int heads,
-			    int vectors, __m256 acc[][VECTORS])
+/* adds the values that all rows attend to; rows, vectors: constants */
+KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, size_t dim,
+			    uint32_t i, bool f16, int rows, int vectors)
 {
-	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
+	__m256 acc[ATTN_ROWS][VECTORS];
 
-	for (uint32_t t = 0; t < count; t++, values += row_bytes) {
+	for (int h = 0; h < rows; h++)
+		for (int k = 0; k < vectors; k++)
+			acc[h][k] = _mm256_loadu_ps(r->out[h] + i + 8 * k);
+	for (uint32_t t = r->common.begin; t < r->common.end; t++) {
 		__m256 v[VECTORS];
 
 		for (int k = 0; k < vectors; k++)
-			v[k] = load8(values, i + 8 * k, f16);
-		for (int h = 0; h < heads; h++) {
-			__m256 p = _mm256_broadcast_ss(weights + h * stride + t);
+			v[k] = load8(values, t * dim + i + 8 * k, f16);
+		for (int h = 0; h < rows; h++) {
+			const __m256 p = _mm256_broadcast_ss(&r->weights[h][t]);
 
 			for (int k = 0; k < vectors; k++)
 				acc[h][k] = _mm256_fmadd_ps(p, v[k], acc[h][k]);
 		}
 	}
+	for (int h = 0; h < rows; h++)
+		for (int k = 0; k < vectors; k++)
+			_mm256_storeu_ps(r->out[h] + i + 8 * k, acc[h][k]);
 }
 
-/* elements of the output from @i: @vectors vectors */
-KERN_INLINE void sum_values(const struct kern_attn *a, float *out, const float *weights,
-			    size_t stride, const float *factors, uint32_t i, bool f16, int heads,
-			    int vectors)
+/* elements of the outputs from @i; rows, vectors: constants */
+KERN_INLINE void sum_values(const struct kern_attn *a, const struct attn_rows *r,
+			    const uint8_t *values, uint32_t i, bool f16, int rows, int vectors)
 {
-	__m256 acc[HEADS][VECTORS];
+	const size_t dim = a->kv.head_dim;
 
-	for (int h = 0; h < heads; h++)
-		for (int k = 0; k < vectors; k++)
-			acc[h][k] = _mm256_setzero_ps();
-	for (uint32_t t = 0, skip = a->first; t < a->tokens; t += a->page_tokens, skip = 0) {
-		const uint8_t *values = a->v_pages[t / a->page_tokens];
-		uint32_t left = a->tokens - t;
-
-		add_values(a, values + (size_t)skip * a->head_dim * (f16 ? 2 : 4),
-			   (left < a->page_tokens ? left : a->page_tokens) - skip,
-			   weights + t + skip, stride, i, f16, heads, vectors, acc);
-	}
-	for (int h = 0; h < heads; h++)
-		for (int k = 0; k < vectors; k++)
-			_mm256_storeu_ps(out + (size_t)h * a->head_dim + i + 8 * k,
-					 _mm256_mul_ps(acc[h][k], _mm256_set1_ps(factors[h])));
+	for (int h = 0; r->has_edges && h < rows; h++)
+		add_values(r, h, values, dim, r->span[h].begin, r->head[h], i, f16, vectors);
+	add_common(r, values, dim, i, f16, rows, vectors);
+	for (int h = 0; r->has_edges && h < rows; h++)
+		add_values(r, h, values, dim, r->tail[h], r->span[h].end, i, f16, vectors);
 }
 
-KERN_INLINE void attend(const struct kern_attn *a, uint32_t head, bool f16, int heads)
+KERN_INLINE void sum_page(const struct kern_attn *a, const struct attn_rows *r,
+			  const uint8_t *values, bool f16, int rows)
 {
-	const size_t stride = ((size_t)a->tokens + 15) / 16 * 16;
-	const float *q = a->q + (size_t)head * a->head_dim;
-	float *out = a->out + (size_t)head * a->head_dim;
-	float *scores = a->scores + head * stride;
-	float factors[HEADS];
+	const uint32_t dim = a->kv.head_dim;
 	uint32_t i = 0;
 
-	score_all(a, q, scores, stride, f16, heads);
-	for (int h = 0; h < heads; h++)
-		factors[h] = softmax(scores + h * stride, stride);
-	for (; i + 8 * VECTORS <= a->head_dim; i += 8 * VECTORS)
-		sum_values(a, out, scores, stride, factors, i, f16, heads, VECTORS);
-	if (i < a->head_dim)
-		sum_values(a, out, scores, stride, factors, i, f16, heads, 1);
+	for (; i + 8 * VECTORS <= dim; i += 8 * VECTORS)
+		sum_values(a, r, values, i, f16, rows, VECTORS);
+	if (i < dim)
+		sum_values(a, r, values, i, f16, rows, 1);
 }
 
-static void attend_f16(const struct kern_attn *a, uint32_t head, uint32_t heads)
-{
-	if (heads == 4)
-		attend(a, head, true, 4);
-	else if (heads == 3)
-		attend(a, head, true, 3);
-	else if (heads == 2)
-		attend(a, head, true, 2);
-	else
-		attend(a, head, true, 1);
-}
-
-static void attend_f32(const struct kern_attn *a, uint32_t head, uint32_t heads)
-{
-	if (heads == 4)
-		attend(a, head, false, 4);
-	else if (heads == 3)
-		attend(a, head, false, 3);
-	else if (heads == 2)
-		attend(a, head, false, 2);
-	else
-		attend(a, head, false, 1);
-}
-
-void kern_attn_avx2(const struct kern_attn *a)
-{
-	for (uint32_t head = 0; head < a->group; head += HEADS) {
-		uint32_t heads = a->group - head < HEADS ? a->group - head : HEADS;
-
-		if (a->kv_f16)
-			attend_f16(a, head, heads);
-		else
-			attend_f32(a, head, heads);
-	}
-}
+#define ATTN_PART	kern_attn_part_avx2
+#include "kernels/cpu/attn_pages.h"

@@ -1,222 +1,271 @@
 // SPDX-License-Identifier: MIT
 /*
- * Attention of one token: scores of all keys, softmax, then the sum of the values, with the heads
- * of a group side by side so that keys and values are read once for up to four of them. Every head
- * is summed as if it were alone: a score in 16 lanes over the elements, the softmax's sum in 16
- * lanes over the keys, an element of the output over the keys from the first to the last.
+ * Attention to a part of the keys, page by page: scores of all rows (heads of queries), softmax,
+ * then the sum of the values, up to four rows side by side so that what was loaded is used for all.
+ * What is not float32, or not F16 for few rows, is made float32 first, a page at a time, which takes
+ * nothing from its exactness.
+ *
+ * Every row is summed as if it were alone: a score over the elements from the first to the last, the
+ * softmax's sum in 16 lanes over the keys, an element of the output over the keys from the first to
+ * the last.
  */
 #include <math.h>
 
+#include "kernels/cpu/attn.h"
 #include "kernels/cpu/simd_avx512.h"
 
-#define HEADS	4	/* at once */
 #define VECTORS	4	/* of the output at once */
-#define USUAL_DIM	64	/* of a head, and few enough for registers */
 
-/* elements [i, i + 16) of a row, of which those in @mask are there */
-KERN_INLINE __m512 load_row(const uint8_t *row, uint32_t i, __mmask16 mask, bool f16)
+/* sixteen elements from element @i of @p */
+KERN_INLINE __m512 load16(const uint8_t *p, size_t i, __mmask16 mask, bool f16)
 {
 	if (f16)
-		return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, row + i * 2));
-	return _mm512_maskz_loadu_ps(mask, row + i * 4);
+		return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p + i * 2));
+	return _mm512_maskz_loadu_ps(mask, p + i * 4);
 }
 
-KERN_INLINE void score_step(const float *q, uint32_t head_dim, const uint8_t *key, uint32_t i,
-			    __mmask16 mask, bool f16, int heads, __m512 acc[])
-{
-	__m512 k = load_row(key, i, mask, f16);
+/* ---- blocks to float32 ---- */
 
-	for (int h = 0; h < heads; h++)
-		acc[h] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, q + (size_t)h * head_dim + i),
-					 k, acc[h]);
+KERN_INLINE __m512 load_scales(const uint8_t *scales)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)scales));
 }
 
-/*
- * Scores of @count keys that follow one another in a page; -inf behind them. Where @head_dim is a
- * constant, the queries stay in registers.
- */
-KERN_INLINE void score_keys(const struct kern_attn *a, const float *q, const uint8_t *keys,
-			    uint32_t count, float *scores, size_t stride, bool f16, int heads,
-			    uint32_t head_dim)
+KERN_INLINE __m512 scaled(__m128i numbers, __m512 scale)
 {
-	const size_t row_bytes = (size_t)head_dim * (f16 ? 2 : 4);
-	__m512 lanes[HEADS][16];
+	return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(numbers)), scale);
+}
 
-	for (uint32_t t = 0; t < count; t++, keys += row_bytes) {
-		__m512 acc[HEADS];
-		uint32_t i = 0;
+/* keys [at, at + 16) of a page */
+static void widen_keys16(const struct kern_kv *kv, const uint8_t *plane, uint32_t at, float *to)
+{
+	const uint8_t *scales = plane + kern_kv_elem_bytes(kv);
+	const size_t tokens = kv->page_tokens;
+	const __m128i low = _mm_set1_epi8(0xf), eight = _mm_set1_epi8(8);
+	__m512 scale = _mm512_setzero_ps();
 
-		for (int h = 0; h < heads; h++)
-			acc[h] = _mm512_setzero_ps();
-		for (; i + 16 <= head_dim; i += 16)
-			score_step(q, head_dim, keys, i, 0xffff, f16, heads, acc);
-		if (i < head_dim)
-			score_step(q, head_dim, keys, i, 0xff, f16, heads, acc);
-		for (int h = 0; h < heads; h++)
-			lanes[h][t] = acc[h];
-	}
-	for (int h = 0; h < heads; h++) {
-		__m512 sums;
+	for (uint32_t i = 0; i < kv->head_dim; i += 2) {
+		const size_t line = i * tokens + at;
+		__m128i a, b;
 
-		for (uint32_t t = count; t < 16; t++)
-			lanes[h][t] = _mm512_setzero_ps();
-		sums = _mm512_mul_ps(reduce16_16(lanes[h]), _mm512_set1_ps(a->scale));
-		if (a->softcap != 0)
-			sums = softcap_all_512(sums, a->softcap);
-		_mm512_storeu_ps(scores + h * stride,
-				 _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY),
-						    (__mmask16)low_mask(count), sums));
+		if (i % KERN_KV_BLOCK == 0)
+			scale = load_scales(scales + (i / KERN_KV_BLOCK * tokens + at) * 2);
+		if (kv->type == KERN_Q8_0) {
+			a = _mm_loadu_si128((const __m128i *)(plane + line));
+			b = _mm_loadu_si128((const __m128i *)(plane + line + tokens));
+		} else {
+			b = _mm_loadu_si128((const __m128i *)(plane + i / 2 * tokens + at));
+			a = _mm_sub_epi8(_mm_and_si128(b, low), eight);
+			b = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(b, 4), low), eight);
+		}
+		_mm512_storeu_ps(to + line, scaled(a, scale));
+		_mm512_storeu_ps(to + line + tokens, scaled(b, scale));
 	}
 }
 
-/* scores up to the next multiple of 16, and -inf for keys before the first */
-KERN_INLINE void score_all(const struct kern_attn *a, const float *q, float *scores, size_t stride,
-			   bool f16, int heads, uint32_t head_dim)
+static void widen_value(const struct kern_kv *kv, const uint8_t *elems, const uint8_t *scales,
+			float *to)
 {
-	const size_t row_bytes = (size_t)head_dim * (f16 ? 2 : 4);
+	const __m128i low = _mm_set1_epi8(0xf), eight = _mm_set1_epi8(8);
 
-	for (uint32_t t = 0; t < a->tokens; t += 16) {
-		const uint8_t *page = a->k_pages[t / a->page_tokens];
-		uint32_t count = a->tokens - t < 16 ? a->tokens - t : 16;
+	for (uint32_t i = 0; i < kv->head_dim; i += 16) {
+		const __mmask16 mask = kv->head_dim - i < 16 ? 0xff : 0xffff;
+		const __m512 scale =
+			_mm512_set1_ps(kern_kv_scale(scales + i / KERN_KV_BLOCK * 2));
+		__m128i x;
 
-		score_keys(a, q, page + t % a->page_tokens * row_bytes, count, scores + t, stride,
-			   f16, heads, head_dim);
+		if (kv->type == KERN_Q8_0) {
+			x = _mm_maskz_loadu_epi8(mask, elems + i);
+		} else {
+			x = _mm_maskz_loadu_epi8(mask & (mask >> 8 | 0xf), elems + i / 2);
+			x = _mm_unpacklo_epi8(_mm_and_si128(x, low),
+					      _mm_and_si128(_mm_srli_epi16(x, 4), low));
+			x = _mm_sub_epi8(x, eight);
+		}
+		_mm512_mask_storeu_ps(to + i, mask, scaled(x, scale));
 	}
-	for (int h = 0; h < heads; h++)
-		for (uint32_t t = 0; t < a->first; t++)
-			scores[h * stride + t] = -INFINITY;
 }
 
-/* greatest score; 0 if all are -inf */
-static float max_score(const float *scores, size_t count)
+/* @elems: a multiple of 8 */
+static void widen_f16(const uint8_t *from, float *to, size_t elems)
 {
-	__m512 max = _mm512_set1_ps(-INFINITY);
-	float result;
+	size_t i;
 
-	for (size_t t = 0; t < count; t += 16)
-		max = _mm512_max_ps(_mm512_loadu_ps(scores + t), max);
-	result = _mm512_reduce_max_ps(max);
-	return result == -INFINITY ? 0 : result;
+	for (i = 0; i + 16 <= elems; i += 16)
+		_mm512_storeu_ps(to + i, load16(from, i, 0xffff, true));
+	if (i < elems)
+		_mm512_mask_storeu_ps(to + i, 0xff, load16(from, i, 0xff, true));
 }
 
-/* scores become exp(score - max); returns what to multiply their products with */
-static float softmax(float *scores, size_t count)
+/* keys [begin, end) of a page, a multiple of 32 each */
+static void widen_keys(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin, uint32_t end,
+		       float *to)
 {
-	__m512 max = _mm512_set1_ps(max_score(scores, count));
-	__m512 acc = _mm512_setzero_ps();
-	float sum;
+	for (uint32_t i = 0; kv->type == KERN_F16 && i < kv->head_dim; i++) {
+		const size_t at = (size_t)i * kv->page_tokens + begin;
 
-	for (size_t t = 0; t < count; t += 16) {
-		__m512 p = exp_or_zero_512(_mm512_sub_ps(_mm512_loadu_ps(scores + t), max));
+		widen_f16(plane + at * 2, to + at, end - begin);
+	}
+	for (uint32_t t = begin; kv->type != KERN_F16 && t < end; t += 16)
+		widen_keys16(kv, plane, t, to);
+}
+
+/* values [begin, end) of a page */
+static void widen_values(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin,
+			 uint32_t end, float *to)
+{
+	const size_t elems = kern_kv_elem_bytes(kv), row = elems / kv->page_tokens;
+	const size_t scales = (size_t)kern_kv_blocks(kv) * 2, dim = kv->head_dim;
+
+	if (kv->type == KERN_F16) {
+		widen_f16(plane + begin * row, to + begin * dim, (end - begin) * dim);
+		return;
+	}
+	for (size_t t = begin; t < end; t++)
+		widen_value(kv, plane + t * row, plane + elems + t * scales, to + t * dim);
+}
+
+/* ---- scores ---- */
+
+/* of 32 keys that follow one another in a page; @rows: constant */
+KERN_INLINE void score_keys(const struct kern_attn *a, const struct attn_rows *r,
+			    const uint8_t *keys, uint32_t at, bool f16, int rows)
+{
+	const size_t tokens = a->kv.page_tokens;
+	__m512 acc[ATTN_ROWS][2];
+
+	for (int h = 0; h < rows; h++)
+		acc[h][0] = acc[h][1] = _mm512_setzero_ps();
+	for (uint32_t i = 0; i < a->kv.head_dim; i++) {
+		const __m512 low = load16(keys, i * tokens + at, 0xffff, f16);
+		const __m512 high = load16(keys, i * tokens + at + 16, 0xffff, f16);
+
+		for (int h = 0; h < rows; h++) {
+			const __m512 q = _mm512_set1_ps(r->q[h][i]);
+
+			acc[h][0] = _mm512_fmadd_ps(q, low, acc[h][0]);
+			acc[h][1] = _mm512_fmadd_ps(q, high, acc[h][1]);
+		}
+	}
+	for (int h = 0; h < rows; h++) {
+		const __m512 scale = _mm512_set1_ps(a->scale);
+
+		_mm512_storeu_ps(r->weights[h] + at, _mm512_mul_ps(acc[h][0], scale));
+		_mm512_storeu_ps(r->weights[h] + at + 16, _mm512_mul_ps(acc[h][1], scale));
+	}
+}
+
+/* ---- softmax ---- */
+
+KERN_INLINE __mmask16 span_mask(struct kern_span s, uint32_t at)
+{
+	const uint32_t end = s.end - at < 16 ? s.end - at : 16;
+
+	return (__mmask16)(low_mask(end) & ~low_mask(s.begin > at ? s.begin - at : 0));
+}
+
+/* scores of a span become exp(score - max); those beside it up to a multiple of 16 are zero */
+static struct kern_attn_sum softmax(float *scores, struct kern_span s, float softcap)
+{
+	const uint32_t begin = s.begin / 16 * 16;
+	__m512 max = _mm512_set1_ps(-INFINITY), acc = _mm512_setzero_ps(), top;
+	struct kern_attn_sum result;
+
+	for (uint32_t t = begin; softcap != 0 && t < s.end; t += 16)
+		_mm512_storeu_ps(scores + t,
+				 softcap_all_512(_mm512_loadu_ps(scores + t), softcap));
+	/* in this order of operands NaN leaves the greatest as it is */
+	for (uint32_t t = begin; t < s.end; t += 16)
+		max = _mm512_mask_max_ps(max, span_mask(s, t), _mm512_loadu_ps(scores + t), max);
+	result.max = _mm512_reduce_max_ps(max);
+	top = _mm512_set1_ps(result.max == -INFINITY ? 0 : result.max);
+	for (uint32_t t = begin; t < s.end; t += 16) {
+		const __m512 x = _mm512_sub_ps(_mm512_loadu_ps(scores + t), top);
+		const __m512 p = _mm512_maskz_mov_ps(span_mask(s, t), exp_or_zero_512(x));
 
 		_mm512_storeu_ps(scores + t, p);
 		acc = _mm512_add_ps(acc, p);
 	}
-	sum = reduce8(_mm512_castps512_ps256(fold8_512(acc, acc)));
-	return sum == 0 ? 0 : 1 / sum;
+	result.sum = reduce8(_mm512_castps512_ps256(fold8_512(acc, acc)));
+	return result;
 }
 
-/* adds @count values of one page to @vectors of the output from @i; heads, vectors: constants */
-KERN_INLINE void add_values(const struct kern_attn *a, const uint8_t *values, uint32_t count,
-			    const float *weights, size_t stride, uint32_t i, __mmask16 mask,
-			    bool f16, int heads, int vectors, __m512 acc[][VECTORS])
-{
-	const size_t row_bytes = (size_t)a->head_dim * (f16 ? 2 : 4);
+/* ---- values ---- */
 
-	for (uint32_t t = 0; t < count; t++, values += row_bytes) {
+/* adds values [begin, end) to elements of one row's output from @i */
+KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *values, size_t dim,
+			    uint32_t begin, uint32_t end, uint32_t i, __mmask16 mask, bool f16,
+			    int vectors)
+{
+	float *out = r->out[h] + i;
+	__m512 acc[VECTORS];
+
+	for (int k = 0; k < vectors; k++)
+		acc[k] = _mm512_maskz_loadu_ps(mask, out + 16 * k);
+	for (uint32_t t = begin; t < end; t++) {
+		const __m512 p = _mm512_set1_ps(r->weights[h][t]);
+
+		for (int k = 0; k < vectors; k++)
+			acc[k] = _mm512_fmadd_ps(
+				p, load16(values, t * dim + i + 16 * k, mask, f16), acc[k]);
+	}
+	for (int k = 0; k < vectors; k++)
+		_mm512_mask_storeu_ps(out + 16 * k, mask, acc[k]);
+}
+
+/* adds the values that all rows attend to; rows, vectors: constants */
+KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, size_t dim,
+			    uint32_t i, __mmask16 mask, bool f16, int rows, int vectors)
+{
+	__m512 acc[ATTN_ROWS][VECTORS];
+
+	for (int h = 0; h < rows; h++)
+		for (int k = 0; k < vectors; k++)
+			acc[h][k] = _mm512_maskz_loadu_ps(mask, r->out[h] + i + 16 * k);
+	for (uint32_t t = r->common.begin; t < r->common.end; t++) {
 		__m512 v[VECTORS];
 
 		for (int k = 0; k < vectors; k++)
-			v[k] = load_row(values, i + 16 * k, mask, f16);
-		for (int h = 0; h < heads; h++) {
-			__m512 p = _mm512_set1_ps(weights[h * stride + t]);
+			v[k] = load16(values, t * dim + i + 16 * k, mask, f16);
+		for (int h = 0; h < rows; h++) {
+			const __m512 p = _mm512_set1_ps(r->weights[h][t]);
 
 			for (int k = 0; k < vectors; k++)
 				acc[h][k] = _mm512_fmadd_ps(p, v[k], acc[h][k]);
 		}
 	}
+	for (int h = 0; h < rows; h++)
+		for (int k = 0; k < vectors; k++)
+			_mm512_mask_storeu_ps(r->out[h] + i + 16 * k, mask, acc[h][k]);
 }
 
-/* elements of the output from @i: @vectors vectors, of whose lanes those in @mask are there */
-KERN_INLINE void sum_values(const struct kern_attn *a, float *out, const float *weights,
-			    size_t stride, const float *factors, uint32_t i, __mmask16 mask,
-			    bool f16, int heads, int vectors)
+/* elements of the outputs from @i; rows, vectors: constants */
+KERN_INLINE void sum_values(const struct kern_attn *a, const struct attn_rows *r,
+			    const uint8_t *values, uint32_t i, __mmask16 mask, bool f16, int rows,
+			    int vectors)
 {
-	__m512 acc[HEADS][VECTORS];
+	const size_t dim = a->kv.head_dim;
 
-	for (int h = 0; h < heads; h++)
-		for (int k = 0; k < vectors; k++)
-			acc[h][k] = _mm512_setzero_ps();
-	for (uint32_t t = 0, skip = a->first; t < a->tokens; t += a->page_tokens, skip = 0) {
-		const uint8_t *values = a->v_pages[t / a->page_tokens];
-		uint32_t left = a->tokens - t;
-
-		add_values(a, values + (size_t)skip * a->head_dim * (f16 ? 2 : 4),
-			   (left < a->page_tokens ? left : a->page_tokens) - skip,
-			   weights + t + skip, stride, i, mask, f16, heads, vectors, acc);
-	}
-	for (int h = 0; h < heads; h++)
-		for (int k = 0; k < vectors; k++)
-			_mm512_mask_storeu_ps(out + (size_t)h * a->head_dim + i + 16 * k, mask,
-					      _mm512_mul_ps(acc[h][k],
-							    _mm512_set1_ps(factors[h])));
+	for (int h = 0; r->has_edges && h < rows; h++)
+		add_values(r, h, values, dim, r->span[h].begin, r->head[h], i, mask, f16, vectors);
+	add_common(r, values, dim, i, mask, f16, rows, vectors);
+	for (int h = 0; r->has_edges && h < rows; h++)
+		add_values(r, h, values, dim, r->tail[h], r->span[h].end, i, mask, f16, vectors);
 }
 
-KERN_INLINE void attend(const struct kern_attn *a, uint32_t head, bool f16, int heads)
+KERN_INLINE void sum_page(const struct kern_attn *a, const struct attn_rows *r,
+			  const uint8_t *values, bool f16, int rows)
 {
-	const size_t stride = ((size_t)a->tokens + 15) / 16 * 16;
-	const float *q = a->q + (size_t)head * a->head_dim;
-	float *out = a->out + (size_t)head * a->head_dim;
-	float *scores = a->scores + head * stride;
-	float factors[HEADS];
+	const uint32_t dim = a->kv.head_dim;
 	uint32_t i = 0;
 
-	if (a->head_dim == USUAL_DIM)
-		score_all(a, q, scores, stride, f16, heads, USUAL_DIM);
-	else
-		score_all(a, q, scores, stride, f16, heads, a->head_dim);
-	for (int h = 0; h < heads; h++)
-		factors[h] = softmax(scores + h * stride, stride);
-	for (; i + 16 * VECTORS <= a->head_dim; i += 16 * VECTORS)
-		sum_values(a, out, scores, stride, factors, i, 0xffff, f16, heads, VECTORS);
-	for (; i + 16 <= a->head_dim; i += 16)
-		sum_values(a, out, scores, stride, factors, i, 0xffff, f16, heads, 1);
-	if (i < a->head_dim)
-		sum_values(a, out, scores, stride, factors, i, 0xff, f16, heads, 1);
+	for (; i + 16 * VECTORS <= dim; i += 16 * VECTORS)
+		sum_values(a, r, values, i, 0xffff, f16, rows, VECTORS);
+	for (; i + 16 <= dim; i += 16)
+		sum_values(a, r, values, i, 0xffff, f16, rows, 1);
+	if (i < dim)
+		sum_values(a, r, values, i, 0xff, f16, rows, 1);
 }
 
-static void attend_f16(const struct kern_attn *a, uint32_t head, uint32_t heads)
-{
-	if (heads == 4)
-		attend(a, head, true, 4);
-	else if (heads == 3)
-		attend(a, head, true, 3);
-	else if (heads == 2)
-		attend(a, head, true, 2);
-	else
-		attend(a, head, true, 1);
-}
-
-static void attend_f32(const struct kern_attn *a, uint32_t head, uint32_t heads)
-{
-	if (heads == 4)
-		attend(a, head, false, 4);
-	else if (heads == 3)
-		attend(a, head, false, 3);
-	else if (heads == 2)
-		attend(a, head, false, 2);
-	else
-		attend(a, head, false, 1);
-}
-
-void kern_attn_avx512(const struct kern_attn *a)
-{
-	for (uint32_t head = 0; head < a->group; head += HEADS) {
-		uint32_t heads = a->group - head < HEADS ? a->group - head : HEADS;
-
-		if (a->kv_f16)
-			attend_f16(a, head, heads);
-		else
-			attend_f32(a, head, heads);
-	}
-}
+#define ATTN_PART	kern_attn_part_avx512
+#include "kernels/cpu/attn_pages.h"

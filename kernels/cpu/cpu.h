@@ -10,7 +10,9 @@
  *   numbers first, which is exact as well: fma(float(sum of the halves' sums, each times its scale),
  *   d_weight * d_act, lane), then for Q2_K fma(float(minus the sums of the halves' activations, each
  *   times its minimum), dmin_weight * d_act, lane).
- * - F32, F16, BF16 and the scores of attention: element e adds to float32 lane e % 16 by FMA.
+ * - F32, F16, BF16: element e adds to float32 lane e % 16 by FMA.
+ * - Attention, in parts of KERN_ATTN_KEYS keys: a score is a chain of FMA over the elements, the
+ *   softmax's sum has key k in lane k % 16, an element of the output is a chain of FMA over the keys.
  * - Lanes become one by adding lane i + 8 where there are 16, then i + 4, i + 2, i + 1.
  *
  * Every (token, row) has lanes of its own, so neither the tile nor the range it is computed in can
@@ -79,14 +81,19 @@ void kern_layer_norm_avx2(float *y, const float *x, const float *w, const float 
 			  float eps);
 void kern_rope_avx2(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
 		    const float *cos, const float *sin, bool neox);
-void kern_attn_avx2(const struct kern_attn *a);
-void kern_attn_avx512(const struct kern_attn *a);
+void kern_attn_part_avx2(const struct kern_attn *a, uint32_t part, float *out,
+			 struct kern_attn_sum *sums);
+void kern_attn_part_avx512(const struct kern_attn *a, uint32_t part, float *out,
+			   struct kern_attn_sum *sums);
+void kern_attn_join_avx2(float *out, struct kern_attn_sum *all, const float *part,
+			 const struct kern_attn_sum *sum, uint32_t head_dim);
 void kern_silu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_mul_avx2(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_avx2(float *y, const float *x, uint32_t n);
 void kern_gelu_erf_avx2(float *y, const float *x, uint32_t n);
 void kern_softcap_avx2(float *y, uint32_t n, float cap);
 void kern_add_avx2(float *y, const float *x, uint32_t n);
-void kern_store_kv_avx2(void *y, const float *x, uint32_t n, bool f16);
+void kern_store_key_avx2(void *plane, const struct kern_kv *kv, uint32_t slot, const float *x);
+void kern_store_value_avx2(void *plane, const struct kern_kv *kv, uint32_t slot, const float *x);
 
 #endif /* LLMOS_KERNELS_CPU_H */

@@ -51,14 +51,16 @@
 		.rms_norm = kern_rms_norm_avx2,                                                    \
 		.layer_norm = kern_layer_norm_avx2,                                                \
 		.rope = kern_rope_avx2,                                                            \
-		.attn = kern_attn_avx512,                                                          \
+		.attn_part = kern_attn_part_avx512,                                                \
+		.attn_join = kern_attn_join_avx2,                                                  \
 		.silu_mul = kern_silu_mul_avx2,                                                    \
 		.gelu_mul = kern_gelu_mul_avx2,                                                    \
 		.gelu = kern_gelu_avx2,                                                            \
 		.gelu_erf = kern_gelu_erf_avx2,                                                    \
 		.softcap = kern_softcap_avx2,                                                      \
 		.add = kern_add_avx2,                                                              \
-		.store_kv = kern_store_kv_avx2,                                                    \
+		.store_key = kern_store_key_avx2,                                                  \
+		.store_value = kern_store_value_avx2,                                              \
 	}
 
 #endif /* LLMOS_KERNELS_OPS_AVX512VNNI_H */

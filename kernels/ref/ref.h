@@ -58,13 +58,17 @@ void kern_layer_norm_ref(float *y, const float *x, const float *w, const float *
 			 float eps);
 void kern_rope_ref(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim, const float *cos,
 		   const float *sin, bool neox);
-void kern_attn_ref(const struct kern_attn *a);
+void kern_attn_part_ref(const struct kern_attn *a, uint32_t part, float *out,
+			struct kern_attn_sum *sums);
+void kern_attn_join_ref(float *out, struct kern_attn_sum *all, const float *part,
+			const struct kern_attn_sum *sum, uint32_t head_dim);
 void kern_silu_mul_ref(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_mul_ref(float *y, const float *gate, const float *up, uint32_t n);
 void kern_gelu_ref(float *y, const float *x, uint32_t n);
 void kern_gelu_erf_ref(float *y, const float *x, uint32_t n);
 void kern_softcap_ref(float *y, uint32_t n, float cap);
 void kern_add_ref(float *y, const float *x, uint32_t n);
-void kern_store_kv_ref(void *y, const float *x, uint32_t n, bool f16);
+void kern_store_key_ref(void *plane, const struct kern_kv *kv, uint32_t slot, const float *x);
+void kern_store_value_ref(void *plane, const struct kern_kv *kv, uint32_t slot, const float *x);
 
 #endif /* LLMOS_KERNELS_REF_H */

@@ -22,7 +22,7 @@
 #include "kernels/panel.h"
 
 #define ROUNDS_MAX	101
-#define CASES_MAX	256
+#define CASES_MAX	512
 #define COLS		1536	/* where the command line does not say */
 #define COLS_MAX	32768
 #define PREFILL_TOKENS	64
@@ -30,6 +30,8 @@
 #define HEAD_DIM	64
 #define GROUP		3
 #define KEYS		2048
+#define PAGE_TOKENS	32
+#define TILE		10	/* queries of a prompt */
 #define WIDTH		4096
 
 enum op {
@@ -40,17 +42,18 @@ enum op {
 	OP_PREFILL_PANEL,
 	OP_PACK,
 	OP_PACK_PANEL,
-	OP_ATTN_F16,
-	OP_ATTN_F32,
+	OP_ATTN,
+	OP_ATTN_TILE,
 	OP_RMS_NORM,
 	OP_ROPE,
 	OP_SILU_MUL,
-	OP_STORE_F16,
+	OP_STORE_KEY,
+	OP_STORE_VALUE,
 };
 
 static const char *const op_names[] = {
-	"read", "decode", "prefill", "decode-p", "prefill-p", "pack", "pack-p", "attn-f16",
-	"attn-f32", "rms_norm", "rope", "silu_mul", "store-f16",
+	"read", "decode", "prefill", "decode-p", "prefill-p", "pack", "pack-p", "attn", "attn-tile",
+	"rms_norm", "rope", "silu_mul", "store-key", "store-val",
 };
 
 /* struct bench_case - one line: @bytes and @flops of one run, @seconds of each round */
@@ -69,10 +72,10 @@ struct bench {
 	uint32_t cols;
 	size_t weight_bytes;
 	uint8_t *weights;
-	float *x, *y, *scores;
+	float *x, *y;
+	void *scratch;
 	uint8_t *act;
 	uint8_t *kv;
-	const void *pages[KEYS / 16];
 	float cosines[HEAD_DIM / 2], sines[HEAD_DIM / 2];
 	struct bench_case cases[CASES_MAX];
 	unsigned int count;
@@ -148,23 +151,51 @@ static void run_matmul(struct bench *b, const struct bench_case *c, uint32_t row
 	m->mul(&w, 0, w.rows, b->act, m->act_bytes(b->cols), tokens, b->y, w.rows);
 }
 
-static void run_attn(struct bench *b, const struct bench_case *c, bool f16)
+static struct kern_kv cache_form(uint32_t type)
 {
-	struct kern_attn a = {
+	return (struct kern_kv){ type, HEAD_DIM, PAGE_TOKENS };
+}
+
+/* the last @queries of KEYS tokens */
+static void run_attn(struct bench *b, const struct bench_case *c, uint32_t queries)
+{
+	const struct kern_kv form = cache_form(c->type);
+	const size_t plane = kern_kv_plane_bytes(&form);
+	struct kern_span spans[TILE];
+	const void *keys[KEYS / PAGE_TOKENS], *values[KEYS / PAGE_TOKENS];
+	const struct kern_attn a = {
 		.q = b->x,
 		.out = b->y,
-		.k_pages = b->pages,
-		.v_pages = b->pages,
-		.scores = b->scores,
+		.stride = GROUP * HEAD_DIM,
+		.k_pages = keys,
+		.v_pages = values,
+		.spans = spans,
+		.queries = queries,
 		.group = GROUP,
-		.head_dim = HEAD_DIM,
-		.page_tokens = 16,
-		.tokens = KEYS,
-		.kv_f16 = f16,
+		.kv = form,
 		.scale = 0.125f,
+		.scratch = b->scratch,
 	};
 
-	c->ops->attn(&a);
+	for (uint32_t i = 0; i < KEYS / PAGE_TOKENS; i++) {
+		keys[i] = b->kv + 2 * plane * i;
+		values[i] = b->kv + 2 * plane * i + plane;
+	}
+	for (uint32_t i = 0; i < queries; i++)
+		spans[i] = (struct kern_span){ 0, KEYS + 1 + i - queries };
+	kern_attn(c->ops, &a);
+}
+
+static void run_store(struct bench *b, const struct bench_case *c)
+{
+	const struct kern_kv form = cache_form(c->type);
+
+	for (uint32_t i = 0; i < PAGE_TOKENS; i++) {
+		if (c->op == OP_STORE_KEY)
+			c->ops->store_key(b->y, &form, i, b->x + i * HEAD_DIM);
+		else
+			c->ops->store_value(b->y, &form, i, b->x + i * HEAD_DIM);
+	}
 }
 
 static void run(struct bench *b, const struct bench_case *c)
@@ -187,9 +218,11 @@ static void run(struct bench *b, const struct bench_case *c)
 	case OP_PACK_PANEL:
 		matmul_of(c)->pack(b->act, b->x, WIDTH);
 		break;
-	case OP_ATTN_F16:
-	case OP_ATTN_F32:
-		run_attn(b, c, c->op == OP_ATTN_F16);
+	case OP_ATTN:
+		run_attn(b, c, 1);
+		break;
+	case OP_ATTN_TILE:
+		run_attn(b, c, TILE);
 		break;
 	case OP_RMS_NORM:
 		c->ops->rms_norm(b->y, b->x, b->x + WIDTH, WIDTH, 1e-5f);
@@ -201,8 +234,9 @@ static void run(struct bench *b, const struct bench_case *c)
 	case OP_SILU_MUL:
 		c->ops->silu_mul(b->y, b->x, b->x + WIDTH, WIDTH);
 		break;
-	case OP_STORE_F16:
-		c->ops->store_kv(b->y, b->x, WIDTH, true);
+	case OP_STORE_KEY:
+	case OP_STORE_VALUE:
+		run_store(b, c);
 		break;
 	}
 	(void)sink;
@@ -240,7 +274,7 @@ static void add_case(struct bench *b, enum op op, enum kern_type type, const str
 {
 	struct bench_case *c = &b->cases[b->count];
 	const struct kern_type_info *info = kern_type_info(type);
-	bool typed = op == OP_DECODE || op == OP_PREFILL || op == OP_PACK || is_panel(op);
+	bool typed = op != OP_READ && op != OP_RMS_NORM && op != OP_ROPE && op != OP_SILU_MUL;
 
 	if (b->count == CASES_MAX)
 		return;
@@ -258,6 +292,7 @@ static void add_case(struct bench *b, enum op op, enum kern_type type, const str
 
 static void add_table(struct bench *b, const struct kern_ops *ops, const char *filter)
 {
+	static const uint32_t cache_types[] = { KERN_F32, KERN_F16, KERN_Q8_0, KERN_Q4_0 };
 	const double attn = 4.0 * GROUP * HEAD_DIM * KEYS;
 
 	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
@@ -283,12 +318,19 @@ static void add_table(struct bench *b, const struct kern_ops *ops, const char *f
 	add_case(b, OP_PACK, KERN_Q8_0, ops, 4.0 * WIDTH, 0, filter);
 	if (ops->panel[KERN_Q8_0].mul)
 		add_case(b, OP_PACK_PANEL, KERN_Q8_0, ops, 4.0 * WIDTH, 0, filter);
-	add_case(b, OP_ATTN_F16, 0, ops, 2.0 * 2 * HEAD_DIM * KEYS, attn, filter);
-	add_case(b, OP_ATTN_F32, 0, ops, 2.0 * 4 * HEAD_DIM * KEYS, attn, filter);
+	for (size_t i = 0; i < sizeof(cache_types) / sizeof(*cache_types); i++) {
+		const struct kern_kv form = cache_form(cache_types[i]);
+		const double plane = (double)kern_kv_plane_bytes(&form);
+
+		add_case(b, OP_ATTN, form.type, ops, 2 * plane * KEYS / PAGE_TOKENS, attn, filter);
+		add_case(b, OP_ATTN_TILE, form.type, ops, 2 * plane * KEYS / PAGE_TOKENS,
+			 TILE * attn, filter);
+		add_case(b, OP_STORE_KEY, form.type, ops, plane, 0, filter);
+		add_case(b, OP_STORE_VALUE, form.type, ops, plane, 0, filter);
+	}
 	add_case(b, OP_RMS_NORM, 0, ops, 4.0 * WIDTH, 4.0 * WIDTH, filter);
 	add_case(b, OP_ROPE, 0, ops, 4.0 * WIDTH, 3.0 * WIDTH, filter);
 	add_case(b, OP_SILU_MUL, 0, ops, 8.0 * WIDTH, 0, filter);
-	add_case(b, OP_STORE_F16, 0, ops, 4.0 * WIDTH, 0, filter);
 }
 
 /* weights whose scales are all alike: 0x2c is 2^-4 and a bit as F16, and small as any other */
@@ -305,9 +347,7 @@ static void bench_fill(struct bench *b)
 		b->cosines[i] = (float)cos(i);
 		b->sines[i] = (float)sin(i);
 	}
-	for (size_t i = 0; i < KEYS / 16; i++)
-		b->pages[i] = b->kv + i * 16 * HEAD_DIM * sizeof(float);
-	memset(b->kv, 0x2c, sizeof(float) * KEYS * HEAD_DIM);
+	memset(b->kv, 0x2c, 2 * sizeof(float) * KEYS * HEAD_DIM);
 }
 
 /* of all types */
@@ -327,15 +367,16 @@ static size_t most_rows(const struct bench *b)
 
 static void bench_init(struct bench *b)
 {
+	const struct kern_kv form = cache_form(KERN_F32);
 	size_t rows = most_rows(b);
 	size_t prefill = PREFILL_ROWS * PREFILL_TOKENS, outputs = rows > prefill ? rows : prefill;
 
 	b->weights = bench_alloc(b->weight_bytes);
 	b->x = bench_alloc(sizeof(float) * ((size_t)PREFILL_TOKENS * b->cols + 2 * WIDTH));
 	b->y = bench_alloc(sizeof(float) * (outputs + WIDTH));
-	b->scores = bench_alloc(sizeof(float) * GROUP * KEYS);
+	b->scratch = bench_alloc(kern_attn_scratch_bytes(&form, TILE * GROUP));
 	b->act = bench_alloc(sizeof(float) * 2 * PREFILL_TOKENS * b->cols);
-	b->kv = bench_alloc(sizeof(float) * KEYS * HEAD_DIM);
+	b->kv = bench_alloc(2 * sizeof(float) * KEYS * HEAD_DIM);
 	bench_fill(b);
 }
 
@@ -344,7 +385,7 @@ static void bench_free(struct bench *b)
 	free(b->weights);
 	free(b->x);
 	free(b->y);
-	free(b->scores);
+	free(b->scratch);
 	free(b->act);
 	free(b->kv);
 }

@@ -49,12 +49,6 @@ static inline uint32_t rng_range(uint64_t *rng, uint32_t low, uint32_t high)
 	return low + (uint32_t)(rng_next(rng) % (high - low + 1));
 }
 
-/* a key within the first page, to attend from */
-static inline uint32_t rng_first_key(uint64_t *rng, uint32_t tokens, uint32_t page_tokens)
-{
-	return rng_range(rng, 0, (tokens < page_tokens ? tokens : page_tokens) - 1);
-}
-
 static inline double rng_unit(uint64_t *rng)
 {
 	return (double)(rng_next(rng) >> 11) * 0x1p-53;

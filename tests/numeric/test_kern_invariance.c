@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A result is the same bits whatever else is computed with it: any number of tokens, any range of
- * rows, any number of heads, and whichever SIMD table computes it.
+ * A product is the same bits whatever else is computed with it: any number of tokens, any range of
+ * rows, and whichever SIMD table computes it.
  */
 #include "kern_test.h"
 
@@ -151,104 +151,12 @@ static void test_matmul_tables_agree(void **state)
 	}
 }
 
-/* ---- attention ---- */
-
-struct attn_data {
-	struct kern_attn a;
-	float *q, *out, *scores;
-	uint8_t *k, *v;
-	const void **k_pages, **v_pages;
-};
-
-static void attn_new(struct attn_data *d, uint64_t *rng, uint32_t group, uint32_t head_dim,
-		     uint32_t tokens, bool f16)
-{
-	const uint32_t page_tokens = 16 * rng_range(rng, 1, 4), size = f16 ? 2 : 4;
-	uint32_t pages = (tokens + page_tokens - 1) / page_tokens;
-	size_t page = (size_t)page_tokens * head_dim * size;
-
-	d->q = aligned_new(sizeof(float) * group * head_dim);
-	d->out = aligned_new(sizeof(float) * group * head_dim);
-	d->scores = aligned_new(sizeof(float) * group * (tokens + 15));
-	d->k = aligned_new(page * pages);
-	d->v = aligned_new(page * pages);
-	d->k_pages = calloc(pages + 1, sizeof(void *));
-	d->v_pages = calloc(pages + 1, sizeof(void *));
-	random_floats(rng, d->q, (size_t)group * head_dim);
-	random_weights(rng, f16 ? KERN_F16 : KERN_F32, d->k, page / size * pages);
-	random_weights(rng, f16 ? KERN_F16 : KERN_F32, d->v, page / size * pages);
-	for (uint32_t i = 0; i < pages; i++) {
-		/* backwards: pages need not be in order */
-		d->k_pages[i] = d->k + page * (pages - 1 - i);
-		d->v_pages[i] = d->v + page * (pages - 1 - i);
-	}
-	d->a = (struct kern_attn){d->q, d->out, d->k_pages, d->v_pages, d->scores, group, head_dim,
-				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim),
-				  rng_first_key(rng, tokens, page_tokens), f16 ? 0 : 3};
-}
-
-static void attn_free(struct attn_data *d)
-{
-	free(d->q);
-	free(d->out);
-	free(d->scores);
-	free(d->k);
-	free(d->v);
-	free(d->k_pages);
-	free(d->v_pages);
-}
-
-static void check_attn(uint64_t *rng, const struct kern_ops *ops, uint32_t group, uint32_t head_dim,
-		       uint32_t tokens, bool f16)
-{
-	const struct kern_ops *avx2 = kern_test_ops("avx2");
-	size_t n = (size_t)group * head_dim;
-	struct attn_data d;
-	struct kern_attn one;
-	float *whole = aligned_new(n * sizeof(float)), *alone = aligned_new(n * sizeof(float));
-
-	attn_new(&d, rng, group, head_dim, tokens, f16);
-	ops->attn(&d.a);
-	memcpy(whole, d.out, n * sizeof(float));
-	one = d.a;
-	one.group = 1;
-	for (uint32_t g = 0; g < group; g++) {
-		one.q = d.q + (size_t)g * head_dim;
-		one.out = alone + (size_t)g * head_dim;
-		ops->attn(&one);
-	}
-	if (memcmp(whole, alone, n * sizeof(float)))
-		fail_msg("%s: group %u of %u x %u differs alone", ops->name, group, head_dim,
-			 tokens);
-	avx2->attn(&d.a);
-	if (memcmp(whole, d.out, n * sizeof(float)))
-		fail_msg("%s: group %u of %u x %u: avx2 differs", ops->name, group, head_dim,
-			 tokens);
-	free(whole);
-	free(alone);
-	attn_free(&d);
-}
-
-static void test_attention(void **state)
-{
-	const struct kern_ops *ops = kern_test_ops(*state);
-	uint64_t rng = seed + 2;
-
-	for (uint32_t group = 1; group <= 9; group++)
-		for (int round = 0; round < 8; round++)
-			check_attn(&rng, ops, group, 8 * rng_range(&rng, 1, 20),
-				   rng_range(&rng, 1, 300), round % 2);
-	check_attn(&rng, ops, 3, 64, 5000, true);
-	check_attn(&rng, ops, 3, 64, 5000, false);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KERN_TESTS(test_matmul),
 		KERN_TESTS(test_many_tokens),
 		KERN_TESTS(test_matmul_tables_agree),
-		KERN_TESTS(test_attention),
 	};
 
 	seed = rng_seed();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Norm, rotation, attention, activation, sum and cache store of every table against the reference,
- * at random sizes and at the values where formulas break.
+ * Norm, rotation, activation and sum of every table against the reference, at random sizes and at
+ * the values where formulas break.
  */
 #include <float.h>
 
@@ -169,38 +169,6 @@ static void test_add(void **state)
 	}
 }
 
-/* every rounding of float32 to F16 that is special, against the reference, bit by bit */
-static void test_store_kv(void **state)
-{
-	const struct kern_ops *ops = kern_test_ops(*state);
-	uint64_t rng = seed + 4;
-	float x[1003], copy[1003];
-	uint16_t y[1003], truth[1003];
-
-	for (int round = 0; round < ROUNDS; round++) {
-		uint32_t n = rng_range(&rng, 1, 1003);
-
-		for (uint32_t i = 0; i < n; i++) {
-			uint32_t bits = (uint32_t)rng_next(&rng);
-
-			/* half of them within the range of F16, some exactly between two halves */
-			if (i % 2)
-				bits = (bits & 0x8fffffff) | 0x30000000 | (bits & 0x08000000);
-			if (i % 3 == 0)
-				bits = (bits & ~0x1fffu) | (bits & 1 ? 0x1000 : 0);
-			x[i] = kern_float_of_bits(bits);
-		}
-		x[0] = round % 2 ? 65520 : 65519.996f;
-		reference()->store_kv(truth, x, n, true);
-		ops->store_kv(y, x, n, true);
-		for (uint32_t i = 0; i < n; i++)
-			if (y[i] != truth[i])
-				fail_msg("%a becomes %04x, not %04x", (double)x[i], y[i], truth[i]);
-		ops->store_kv(copy, x, n, false);
-		assert_memory_equal(copy, x, n * sizeof(float));
-	}
-}
-
 /* every F16 there is: to float32 and back */
 static void test_half_round_trip(void **state)
 {
@@ -218,150 +186,6 @@ static void test_half_round_trip(void **state)
 	}
 }
 
-/* ---- attention ---- */
-
-struct attn_data {
-	struct kern_attn a;
-	float q[9 * 256], out[9 * 256], truth[9 * 256];
-	float *scores;
-	uint8_t *k, *v;
-	const void *k_pages[700], *v_pages[700];
-};
-
-static void attn_new(struct attn_data *d, uint64_t *rng, uint32_t group, uint32_t head_dim,
-		     uint32_t tokens, bool f16)
-{
-	enum kern_type type = f16 ? KERN_F16 : KERN_F32;
-	uint32_t page_tokens = 16 * rng_range(rng, 1, 4), size = f16 ? 2 : 4;
-	uint32_t pages = (tokens + page_tokens - 1) / page_tokens;
-	size_t elems = (size_t)page_tokens * head_dim;
-
-	assert_true(pages <= 700 && head_dim <= 256 && group <= 9);
-	d->scores = aligned_new(sizeof(float) * group * (tokens + 15));
-	d->k = aligned_new(elems * pages * size);
-	d->v = aligned_new(elems * pages * size);
-	random_floats(rng, d->q, (size_t)group * head_dim);
-	random_weights(rng, type, d->k, elems * pages);
-	random_weights(rng, type, d->v, elems * pages);
-	for (uint32_t i = 0; i < pages; i++) {
-		d->k_pages[i] = d->k + elems * size * i;
-		d->v_pages[i] = d->v + elems * size * (pages - 1 - i);
-	}
-	d->a = (struct kern_attn){d->q, d->out, d->k_pages, d->v_pages, d->scores, group, head_dim,
-				  page_tokens, tokens, f16, 1 / sqrtf((float)head_dim), 0, 0};
-}
-
-static void attn_free(struct attn_data *d)
-{
-	free(d->scores);
-	free(d->k);
-	free(d->v);
-}
-
-static void attn_both(struct attn_data *d, const struct kern_ops *ops)
-{
-	d->a.out = d->truth;
-	reference()->attn(&d->a);
-	d->a.out = d->out;
-	ops->attn(&d->a);
-}
-
-static void check_attn(uint64_t *rng, const struct kern_ops *ops, uint32_t group, uint32_t head_dim,
-		       uint32_t tokens, bool f16, float scale)
-{
-	struct attn_data d;
-
-	attn_new(&d, rng, group, head_dim, tokens, f16);
-	d.a.scale *= scale;
-	attn_both(&d, ops);
-	assert_nmse(d.out, d.truth, (size_t)group * head_dim, 1e-10);
-	attn_free(&d);
-}
-
-static void test_attention(void **state)
-{
-	const struct kern_ops *ops = kern_test_ops(*state);
-	uint64_t rng = seed + 5;
-
-	for (int round = 0; round < ROUNDS; round++)
-		check_attn(&rng, ops, rng_range(&rng, 1, 9), 8 * rng_range(&rng, 1, 32),
-			   rng_range(&rng, 1, 200), round % 2, round % 5 == 4 ? 20 : 1);
-	check_attn(&rng, ops, 3, 64, 8192, true, 1);
-	check_attn(&rng, ops, 2, 128, 8192, false, 1);
-}
-
-/* scores that are infinite, all -inf, far apart, NaN; no keys at all */
-static void test_attention_edges(void **state)
-{
-	const struct kern_ops *ops = kern_test_ops(*state);
-	uint64_t rng = seed + 6;
-	struct attn_data d;
-	float *k;
-
-	attn_new(&d, &rng, 3, 64, 40, false);
-	k = (float *)(void *)d.k;
-	for (int i = 0; i < 64; i++)
-		d.q[i] = d.q[64 + i] = 1;
-	/* one key that must not count, one that outweighs all others */
-	k[5 * 64] = -INFINITY;
-	k[7 * 64] = 1e6f;
-	for (int i = 0; i < 64; i++)
-		d.q[128 + i] = i ? 0 : 1;
-	attn_both(&d, ops);
-	assert_nmse(d.out, d.truth, 3 * 64, 1e-10);
-	/* every key at -inf */
-	for (int t = 0; t < 40; t++)
-		k[t * 64] = -INFINITY;
-	attn_both(&d, ops);
-	for (int i = 0; i < 3 * 64; i++)
-		assert_true(d.out[i] == 0 && d.truth[i] == 0);
-	/* NaN reaches the heads that look at it, and no others */
-	for (int t = 0; t < 40; t++)
-		k[t * 64] = 1;
-	d.q[64] = NAN;
-	attn_both(&d, ops);
-	for (int i = 0; i < 3 * 64; i++)
-		assert_true(!!isnan(d.out[i]) == (i / 64 == 1));
-	d.a.tokens = 0;
-	ops->attn(&d.a);
-	for (int i = 0; i < 3 * 64; i++)
-		assert_true(d.out[i] == 0);
-	attn_free(&d);
-}
-
-/* what lies before the window has no influence, whatever it is; scores bend towards the cap */
-static void test_attention_window(void **state)
-{
-	const struct kern_ops *ops = kern_test_ops(*state);
-	uint64_t rng = seed + 8;
-
-	for (int round = 0; round < ROUNDS; round++) {
-		const uint32_t group = rng_range(&rng, 1, 9), head_dim = 8 * rng_range(&rng, 1, 32);
-		const uint32_t tokens = rng_range(&rng, 1, 200);
-		const size_t n = (size_t)group * head_dim;
-		float plain[9 * 256];
-		struct attn_data d;
-
-		attn_new(&d, &rng, group, head_dim, tokens, round % 2);
-		attn_both(&d, ops);
-		memcpy(plain, d.out, n * sizeof(float));
-		d.a.first = rng_first_key(&rng, tokens, d.a.page_tokens);
-		d.a.softcap = round % 3 ? 0.5f * (float)(round % 3) : 0;
-		d.a.scale *= round % 3 == 1 ? 20 : 1;
-		attn_both(&d, ops);
-		assert_nmse(d.out, d.truth, n, 1e-10);
-		if (d.a.first || d.a.softcap != 0)
-			assert_true(tokens == 1 || memcmp(plain, d.out, n * sizeof(float)));
-		memcpy(plain, d.out, n * sizeof(float));
-		memset(d.k, 0x7f, (size_t)d.a.first * head_dim * (d.a.kv_f16 ? 2 : 4));
-		memset((char *)(uintptr_t)d.v_pages[0], 0x7f,
-		       (size_t)d.a.first * head_dim * (d.a.kv_f16 ? 2 : 4));
-		ops->attn(&d.a);
-		assert_memory_equal(d.out, plain, n * sizeof(float));
-		attn_free(&d);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,10 +195,6 @@ int main(void)
 		KERN_TESTS(test_rope),
 		KERN_TESTS(test_silu_mul),
 		KERN_TESTS(test_add),
-		KERN_TESTS(test_store_kv),
-		KERN_TESTS(test_attention),
-		KERN_TESTS(test_attention_edges),
-		KERN_TESTS(test_attention_window),
 	};
 
 	seed = rng_seed();

@@ -149,7 +149,7 @@ static void test_mistakes(void **state)
 		{ "[daemon]\nprefix_cache = maybe\n", 2, "'maybe' is neither yes nor no" },
 		{ "[daemon]\nsequences = 4097\n", 2, "between 0 and 4096" },
 		{ "[daemon]\norder = random\n", 2, "order: 'random' is none of fair arrival" },
-		{ "[daemon]\nkv_type = q8\n", 2, "kv_type: 'q8' is none of auto f32 f16" },
+		{ "[daemon]\nkv_type = q8\n", 2, "kv_type: 'q8' is none of auto f32 f16 q8_0 q4_0" },
 		{ "[daemon]\nkv_type = auto f32\n", 2, "'auto f32'" },
 		{ "[daemon]\nlisten = /run/a\n", 2, "'/run/a' is not unix:PATH" },
 		{ "[daemon]\nlisten = unix:\n", 2, "'unix:'" },

@@ -37,6 +37,7 @@ static const uint32_t types[] = {
 struct fixture {
 	char path[64];
 	int fd;
+	const char *kv_type;
 	uint32_t tokens[OTHERS + 1][PROMPT];
 	float *want;		/* (PROMPT, vocab), fed in one step by one thread */
 	size_t bytes;
@@ -46,18 +47,20 @@ static void open_engine(struct engine_test *t, const struct fixture *f, const ch
 			unsigned int threads)
 {
 	const struct engine_config config = {
-		.isa = isa, .threads = threads, .max_seqs = OTHERS + 1, .batch_tokens = 256,
+		.isa = isa, .threads = threads, .kv_type = f->kv_type, .max_seqs = OTHERS + 1, .batch_tokens = 256,
 		.logits_rows = 256,
 	};
 
 	engine_test_open(t, f->path, &config);
 }
 
-static void fixture_open(struct fixture *f, const struct llama_shape *shape, const char *isa)
+static void fixture_open(struct fixture *f, const struct llama_shape *shape, const char *isa,
+			 const char *kv_type)
 {
 	struct engine_seq *seq;
 	struct engine_test t;
 
+	f->kv_type = kv_type;
 	f->fd = llama_build(shape);
 	gguf_build_path(f->fd, f->path, sizeof(f->path));
 	for (uint32_t i = 0; i < ARRAY_SIZE(f->tokens); i++)
@@ -224,12 +227,12 @@ static bool is_slow(const char *isa)
 	return !strcmp(isa, "ref") || IS_SANITIZED;
 }
 
-static void check_shape(const struct llama_shape *shape, const char *isa)
+static void check_shape(const struct llama_shape *shape, const char *isa, const char *kv_type)
 {
 	struct engine_test t;
 	struct fixture f;
 
-	fixture_open(&f, shape, isa);
+	fixture_open(&f, shape, isa, kv_type);
 	for (unsigned int threads = is_slow(isa) ? 2 : 1; threads <= (is_slow(isa) ? 2 : 3);
 	     threads++) {
 		open_engine(&t, &f, isa, threads);
@@ -266,7 +269,7 @@ static void test_types(void **state)
 		shape.type = types[i];
 		shape.value_type = types[(i + 3) % ARRAY_SIZE(types)];
 		shape.seed = i + 1;
-		check_shape(&shape, *state);
+		check_shape(&shape, *state, NULL);
 	}
 }
 
@@ -286,7 +289,7 @@ static void test_bf16_tables(void **state)
 		shape.type = own[i];
 		shape.value_type = own[!i];
 		shape.seed = i + 1;
-		check_shape(&shape, *state);
+		check_shape(&shape, *state, NULL);
 	}
 }
 
@@ -310,7 +313,93 @@ static void test_odd_sizes(void **state)
 	for (uint32_t i = 0; i < 3; i++) {
 		shape.type = types[i];
 		shape.value_type = types[(i + 1) % 3];
-		check_shape(&shape, *state);
+		check_shape(&shape, *state, NULL);
+	}
+}
+
+/* caches of every type, heads of two blocks and a half */
+static void test_caches(void **state)
+{
+	static const char *const kv_types[] = { "f32", "f16", "q8_0", "q4_0" };
+	struct llama_shape shape = shape_for(*state);
+
+	if (!engine_test_has_isa(*state) || (IS_SANITIZED && !strcmp(*state, "ref")))
+		skip();
+	shape.layers = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(kv_types); i++) {
+		shape.head_dim = i % 2 ? 80 : 64;
+		shape.heads = 6;
+		shape.kv_heads = i < 2 ? 1 : 2;
+		check_shape(&shape, *state, kv_types[i]);
+	}
+}
+
+/*
+ * check_deep() - behind @depth tokens, some guesses and then a token: with one thread, then with
+ * several, who have parts of the keys each
+ */
+static void check_deep(const struct llama_shape *shape, const char *isa, const char *kv_type)
+{
+	const unsigned int depth = shape->context - 16, guesses = 5;
+	const size_t bytes = (guesses + 1) * shape->vocab * sizeof(float);
+	uint32_t *tokens = malloc(sizeof(*tokens) * shape->context);
+	float *want = malloc(bytes);
+	struct fixture f = { .kv_type = kv_type };
+
+	assert_true(tokens && want);
+	for (unsigned int i = 0; i < shape->context; i++)
+		tokens[i] = (i * 7919 + i * i) % shape->vocab;
+	f.fd = llama_build(shape);
+	gguf_build_path(f.fd, f.path, sizeof(f.path));
+	for (unsigned int threads = 1; threads <= 4; threads++) {
+		struct engine_item item = { .tokens = tokens, .logits_from = 0 };
+		struct engine_test t;
+
+		open_engine(&t, &f, isa, threads);
+		poison(&t);
+		item.seq = engine_test_seq(&t, shape->context);
+		for (unsigned int at = 0; at < depth; at += item.count) {
+			item.tokens = tokens + at;
+			item.count = item.logits_from = MIN(depth - at, 200U + threads);
+			assert_int_equal(engine_step(t.model, &item, 1), 0);
+		}
+		item.tokens = tokens + depth;
+		item.count = guesses;
+		item.logits_from = 0;
+		assert_int_equal(engine_step(t.model, &item, 1), 0);
+		if (threads == 1)
+			memcpy(want, item.logits, bytes / (guesses + 1) * guesses);
+		else
+			assert_memory_equal(want, item.logits, bytes / (guesses + 1) * guesses);
+		item.tokens += guesses;
+		item.count = 1;
+		assert_int_equal(engine_step(t.model, &item, 1), 0);
+		if (threads == 1)
+			memcpy(want + (size_t)guesses * shape->vocab, item.logits,
+			       bytes / (guesses + 1));
+		else
+			assert_memory_equal(want + (size_t)guesses * shape->vocab, item.logits,
+					    bytes / (guesses + 1));
+		engine_seq_free(item.seq);
+		engine_test_close(&t);
+	}
+	close(f.fd);
+	free(tokens);
+	free(want);
+}
+
+static void test_depth(void **state)
+{
+	static const char *const kv_types[] = { "f32", "q8_0" };
+	struct llama_shape shape = shape_for(*state);
+
+	if (!engine_test_has_isa(*state) || !strcmp(*state, "ref"))
+		skip();
+	shape.layers = 1;
+	shape.context = 1400;
+	for (size_t i = 0; i < ARRAY_SIZE(kv_types); i++) {
+		shape.kv_heads = 1 + (uint32_t)i;
+		check_deep(&shape, *state, kv_types[i]);
 	}
 }
 
@@ -332,11 +421,11 @@ static void test_instruction_sets(void **state)
 		shape.type = types[i];
 		shape.value_type = types[(i + 4) % ARRAY_SIZE(types)];
 		shape.seed = i + 1;
-		fixture_open(&avx2, &shape, "avx2");
+		fixture_open(&avx2, &shape, "avx2", NULL);
 		for (size_t j = 0; j < ARRAY_SIZE(others); j++) {
 			if (!engine_test_has_isa(others[j]))
 				continue;
-			fixture_open(&other, &shape, others[j]);
+			fixture_open(&other, &shape, others[j], NULL);
 			if (memcmp(other.want, avx2.want, avx2.bytes))
 				fail_msg("%s and avx2 differ for type %u", others[j], types[i]);
 			fixture_close(&other);
@@ -347,7 +436,9 @@ static void test_instruction_sets(void **state)
 
 #define TESTS_OF(isa)                                                                              \
 	cmocka_unit_test_prestate(test_types, (void *)isa),                                        \
-		cmocka_unit_test_prestate(test_odd_sizes, (void *)isa)
+		cmocka_unit_test_prestate(test_odd_sizes, (void *)isa),                            \
+		cmocka_unit_test_prestate(test_caches, (void *)isa),                               \
+		cmocka_unit_test_prestate(test_depth, (void *)isa)
 
 #define BF16_TESTS_OF(isa)                                                                         \
 	cmocka_unit_test_prestate(test_bf16_tables, (void *)isa),                                  \

@@ -16,24 +16,39 @@
 
 static void test_sizes(void **state)
 {
-	const size_t plane = KV_PAGE_TOKENS * DIM * sizeof(float);
+	const size_t plane = KV_PAGE_TOKENS * DIM;
+	const struct {
+		struct kern_kv form;
+		size_t bytes;
+	} cases[] = {
+		{ kv_form(KERN_F32, DIM), plane * 4 },
+		{ kv_form(KERN_F16, DIM), plane * 2 },
+		/* a block that is not full has a scale as well */
+		{ kv_form(KERN_Q8_0, DIM), plane + KV_PAGE_TOKENS * 2 },
+		{ kv_form(KERN_Q4_0, DIM), plane / 2 + KV_PAGE_TOKENS * 2 },
+		{ kv_form(KERN_Q4_K, DIM), 0 },
+	};
 
 	(void)state;
-	assert_int_equal(kv_page_bytes(LAYERS, HEADS, DIM, false), plane * 2 * HEADS * LAYERS);
-	assert_int_equal(kv_page_bytes(LAYERS, HEADS, DIM, true), plane * HEADS * LAYERS);
-	assert_int_equal(kv_page_bytes(UINT32_MAX, UINT32_MAX, 4096, true), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(kv_page_bytes(LAYERS, HEADS, &cases[i].form),
+				 cases[i].bytes * 2 * HEADS * LAYERS);
+	assert_int_equal(kv_page_bytes(UINT32_MAX, UINT32_MAX, &cases[1].form), 0);
 }
 
 static void test_refusals(void **state)
 {
+	const struct kern_kv form = kv_form(KERN_F16, DIM), long_form = kv_form(KERN_F16, 1 << 10);
+	const struct kern_kv wide = kv_form(KERN_F32, 1 << 8), none = kv_form(KERN_Q4_K, DIM);
 	struct kv kv = { 0 };
 
 	(void)state;
-	assert_int_equal(kv_open(&kv, 0, LAYERS, HEADS, DIM, true), -EOVERFLOW);
-	assert_int_equal(kv_open(&kv, 1, UINT32_MAX, UINT32_MAX, DIM, true), -EOVERFLOW);
-	assert_int_equal(kv_open(&kv, UINT32_MAX, 1 << 20, 1 << 10, 1 << 10, true), -EOVERFLOW);
+	assert_int_equal(kv_open(&kv, 0, LAYERS, HEADS, &form), -EOVERFLOW);
+	assert_int_equal(kv_open(&kv, 1, LAYERS, HEADS, &none), -EOVERFLOW);
+	assert_int_equal(kv_open(&kv, 1, UINT32_MAX, UINT32_MAX, &form), -EOVERFLOW);
+	assert_int_equal(kv_open(&kv, UINT32_MAX, 1 << 20, 1 << 10, &long_form), -EOVERFLOW);
 	/* more than there are addresses */
-	assert_int_equal(kv_open(&kv, UINT32_MAX, 1 << 10, 1 << 5, 1 << 8, false), -ENOMEM);
+	assert_int_equal(kv_open(&kv, UINT32_MAX, 1 << 10, 1 << 5, &wide), -ENOMEM);
 	assert_null(kv.base);
 	kv_close(&kv);
 }
@@ -41,12 +56,13 @@ static void test_refusals(void **state)
 /* each plane is filled with its own number; afterwards all still have theirs */
 static void test_planes_are_disjoint(void **state)
 {
+	const struct kern_kv form = kv_form(KERN_Q8_0, DIM);
 	struct kv kv;
 	uint32_t pages[PAGES];
 	unsigned char mark = 0;
 
 	(void)state;
-	assert_int_equal(kv_open(&kv, PAGES, LAYERS, HEADS, DIM, true), 0);
+	assert_int_equal(kv_open(&kv, PAGES, LAYERS, HEADS, &form), 0);
 	for (uint32_t i = 0; i < PAGES; i++) {
 		pages[i] = kv_take(&kv);
 		assert_true(pages[i] < PAGES);

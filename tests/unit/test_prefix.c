@@ -104,8 +104,10 @@ static void on_dropped(void *arg, const struct engine_payer *payer, size_t bytes
 
 static void open_store(uint32_t limit)
 {
+	const struct kern_kv form = kv_form(KERN_F16, 8);
+
 	memset(&t, 0, sizeof(t));
-	assert_int_equal(kv_open(&t.kv, PAGES, 1, 1, 8, true), 0);
+	assert_int_equal(kv_open(&t.kv, PAGES, 1, 1, &form), 0);
 	assert_int_equal(prefix_open(&t.prefix, &t.kv, limit), 0);
 	t.prefix.dropped = on_dropped;
 	t.prefix.dropped_arg = &t;
