@@ -6,9 +6,10 @@
  *	(layers, kv_heads, {keys, values}) planes
  *
  * so that each head's keys lie together, as kernels/attn.h has them, and a page is one stretch of
- * memory. Keys are stored as the scores want them, normalised and rotated to their positions. A page may have several holders: sequences that share it, and the prefix store. It is
- * written only while it has one. Belongs to the thread that steps the model; inside a step its
- * members write disjoint parts.
+ * memory. Keys are stored as the scores want them, normalised and rotated to their positions. A page
+ * may have several holders: sequences that share it, and the prefix store. It is written only while
+ * it has one. Belongs to the thread that steps the model; inside a step its members write disjoint
+ * parts.
  */
 #ifndef LLMOS_ENGINE_KV_H
 #define LLMOS_ENGINE_KV_H
