@@ -535,6 +535,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 		.slots = config->slots,
 		.step_ns = config->step_ms * NS_PER_MS,
 		.draft_tokens = config->draft_tokens,
+		.draft_model = config->draft_model,
 		.model_memory = config->model_memory,
 		.models = config->models,
 		.adapters = *config->adapters ? config->adapters : NULL,

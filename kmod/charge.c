@@ -348,6 +348,30 @@ static int llm_charge_pause(struct llm_request *req)
 	return LLM_VERDICT_PAUSE;
 }
 
+/* What the server can do without: nobody waits, is refused or pays for it later. */
+static int llm_charge_try(struct llm_request *req, unsigned int region, u64 bytes,
+			  struct llm_trash *trash)
+{
+	const bool waited = req->ledger.waits;
+	const enum llm_charge_result result = llm_ledger_charge(&req->ledger, region, bytes,
+								false);
+
+	if (result != LLM_CHARGE_DONE)
+		llm_ledger_withdraw(&req->ledger);
+	if (waited)
+		llm_charge_go_on(req);
+	if (result == LLM_CHARGE_NEVER)
+		return -EDQUOT;
+	if (result == LLM_CHARGE_FULL)
+		return -EAGAIN;
+	if (llm_dmem_covers(req, region, trash))
+		return 0;
+	llm_ledger_uncharge(&req->ledger, region, bytes);
+	llm_charge_settle(req);
+	llm_dmem_settle(req->leaf->member->group);
+	return -EAGAIN;
+}
+
 static int llm_charge_take(struct llm_request *req, unsigned int region, u64 bytes,
 			   struct llm_trash *trash)
 {
@@ -410,7 +434,7 @@ static int llm_charge_keep(struct llm_request *req, unsigned int region, u64 byt
 
 static int llm_charge_check(const struct llm_charge *charge, u32 flags)
 {
-	if (charge->flags & ~flags || charge->pad || !charge->bytes ||
+	if (charge->flags & ~flags || charge->flags == LLM_CHARGE_FLAGS || charge->pad || !charge->bytes ||
 	    !charge->id == !charge->cgroup_id ||
 	    !llm_args_zero(charge->reserved, sizeof(charge->reserved)))
 		return -EINVAL;
@@ -433,6 +457,8 @@ static int llm_charge_locked(struct llm_call *call, struct llm_trash *trash)
 		rc = llm_charge_keep(req, region, charge->bytes);
 	else if (llm_request_over(req))
 		rc = LLM_VERDICT_CANCELLED;
+	else if (charge->flags & LLM_CHARGE_TRY)
+		rc = llm_charge_try(req, region, charge->bytes, trash);
 	else
 		rc = llm_charge_take(req, region, charge->bytes, trash);
 	llm_charge_run();

@@ -52,6 +52,7 @@ static const struct config_key {
 	  .offset = offsetof(struct config, step_ms) },
 	{ .name = "draft_tokens", .type = CONFIG_NUMBER, .max = 16,
 	  .offset = offsetof(struct config, draft_tokens) },
+	{ .name = "draft_model", .offset = offsetof(struct config, draft_model) },
 	{ .name = "context", .type = CONFIG_NUMBER, .max = 1U << 24,
 	  .offset = offsetof(struct config, context) },
 	{ .name = "model_memory", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,

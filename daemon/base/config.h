@@ -17,6 +17,7 @@
  * @models: folder of the models
  * @adapters: folder of the adapters, "": "adapters" in that of the models
  * @default_model: "": the only one, else the first by name
+ * @draft_model: that guesses for the others; "": none
  * @device: "auto", "none", or a path
  * @listen: "unix:PATH", @listen_count of them
  * @user: to become once everything is open, "": stay
@@ -44,6 +45,7 @@ struct config {
 	char models[CONFIG_STRING_MAX];
 	char adapters[CONFIG_STRING_MAX];
 	char default_model[CONFIG_STRING_MAX];
+	char draft_model[CONFIG_STRING_MAX];
 	char device[CONFIG_STRING_MAX];
 	char listen[CONFIG_LISTEN_MAX][CONFIG_STRING_MAX];
 	unsigned int listen_count;

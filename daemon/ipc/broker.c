@@ -445,7 +445,8 @@ static int broker_charge(struct ipc *ipc, const struct llm_charge *charge)
 	if (!request)
 		return -ENOENT;
 	if (!request->leaf || charge->region >= LLM_REGIONS_MAX ||
-	    charge->flags & ~LLM_CHARGE_FLAGS || !charge->bytes)
+	    charge->flags & ~LLM_CHARGE_FLAGS || charge->flags == LLM_CHARGE_FLAGS ||
+	    !charge->bytes)
 		return -EINVAL;
 	if (charge->flags & LLM_CHARGE_KEEP)
 		return llm_ledger_keep(&request->ledger, &broker->kept, charge->region,

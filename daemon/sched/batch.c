@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sched/drafter.h"
 #include "sched/job.h"
 
 #define BATCH_SLEEP_TURNS	256
@@ -133,7 +134,8 @@ static int batch_reserve(struct sched *sched, struct job *job, unsigned int toke
 		r = engine_seq_reserve(job->seq, tokens);
 		if (!r)
 			return 0;
-		if (r == -ENOSPC && batch_shrink_paused(sched, job->model))
+		if (r == -ENOSPC && (drafter_make_room(sched, job->model) ||
+				     batch_shrink_paused(sched, job->model)))
 			continue;
 		victim = batch_youngest(sched, job->model);
 		if (r == -ENOSPC && victim != job) {
@@ -157,7 +159,8 @@ static int batch_get_seq(struct sched *sched, struct job *job)
 
 	do {
 		r = engine_seq_new(job->model->loaded, &job->seq);
-	} while (r == -ENOSPC && batch_evict_paused(sched, job->model));
+	} while (r == -ENOSPC && (drafter_make_room(sched, job->model) ||
+				  batch_evict_paused(sched, job->model)));
 	return r;
 }
 
@@ -203,6 +206,8 @@ static int batch_admit_one(struct sched *sched, struct job *job)
 	unsigned int tokens = MIN(job->tokens.count, (size_t)job->model->info.context_used);
 	int r;
 
+	if (!batch_has_room(sched, job, 0))
+		drafter_make_room(sched, job->model);
 	/* nobody loses pages for one who gets in neither way, or who may not have them */
 	if (!batch_has_room(sched, job, batch_paused_pages(sched, job->model)))
 		return -ENOSPC;
@@ -281,6 +286,7 @@ bool batch_make_room(void *arg, const struct model *model)
 	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link)
 		if (job->model == found)
 			batch_put_back(sched, job);
+	drafter_make_room(sched, found);
 	models_unload(found);
 	return true;
 }
@@ -428,6 +434,7 @@ static void batch_plan_drafts(struct sched *sched, unsigned int count, size_t *t
 		*tokens -= job->draft.count;
 		*rows -= job->draft.count;
 	}
+	drafter_guess(sched, sched->members, count, tokens, rows);
 }
 
 /* what is left goes to prompts: who got nothing of it in this step comes first in the next */
@@ -539,7 +546,7 @@ static void batch_take_guessed(struct sched *sched, struct job *job, const float
 	do {
 		job_take_row(sched, job, logits + right * vocab);
 	} while (batch_was_right(job, right) && ++right);
-	draft_learn(&job->draft, right);
+	drafter_learn(job, right);
 }
 
 /* of an item, what the step computes */

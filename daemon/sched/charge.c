@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "sched/drafter.h"
 #include "sched/job.h"
 
 static void charge_refused(struct sched *sched, struct job *job, int r, unsigned int tokens)
@@ -52,36 +53,13 @@ static size_t charge_due(const struct job *job, unsigned int tokens)
 	const struct engine_model *model = job->model->loaded;
 
 	if (job->seq)
-		return engine_seq_bytes_for(job->seq, tokens);
+		return engine_seq_bytes_for(job->seq, tokens) + job->draft_bytes;
 	return engine_kv_bytes(model, tokens) - engine_kv_bytes(model, reuse_find(job));
 }
 
-bool charge_take(struct sched *sched, struct job *job, unsigned int tokens)
+/* all but so many bytes */
+static void charge_give_back(struct job *job, size_t held)
 {
-	size_t bytes = charge_due(job, tokens);
-	const struct llm_charge charge = {
-		.size = sizeof(charge),
-		.id = job->event.id,
-		.bytes = bytes - job->charged_bytes,
-	};
-
-	if (bytes <= job->charged_bytes) {
-		/* what it was short of it does not need after all */
-		job->is_short = false;
-		return true;
-	}
-	/* its verdict may be to pause as well: one resume would have to answer both */
-	if (job->committing)
-		return false;
-	if (!charge_told(sched, job, job->ipc->ops->charge(job->ipc, &charge), tokens))
-		return false;
-	job->charged_bytes = bytes;
-	return true;
-}
-
-void charge_settle(struct job *job)
-{
-	size_t held = job->seq ? engine_seq_bytes(job->seq) : 0;
 	const struct llm_charge charge = {
 		.size = sizeof(charge),
 		.id = job->event.id,
@@ -98,4 +76,82 @@ void charge_settle(struct job *job)
 		log_error("request %llu: %llu bytes can not be uncharged: %s",
 			  (unsigned long long)job->event.id, (unsigned long long)charge.bytes,
 			  strerror(-r));
+}
+
+void charge_settle(struct job *job)
+{
+	size_t held = job->seq ? engine_seq_bytes(job->seq) : 0;
+
+	job->draft_bytes = job->draft_seq ? engine_seq_bytes(job->draft_seq) : 0;
+	held += job->draft_bytes;
+	charge_give_back(job, held);
+}
+
+/* guesses are the first to go; Return: there were pages for them */
+static bool charge_drop_draft(struct job *job)
+{
+	if (!job->draft_seq)
+		return false;
+	job->drafts_nothing = true;
+	drafter_drop(job);
+	charge_settle(job);
+	return true;
+}
+
+bool charge_take(struct sched *sched, struct job *job, unsigned int tokens)
+{
+	size_t bytes = charge_due(job, tokens);
+	struct llm_charge charge = {
+		.size = sizeof(charge),
+		.id = job->event.id,
+		.bytes = bytes - job->charged_bytes,
+	};
+	int r;
+
+	if (bytes <= job->charged_bytes) {
+		/* what it was short of it does not need after all */
+		job->is_short = false;
+		return true;
+	}
+	/* its verdict may be to pause as well: one resume would have to answer both */
+	if (job->committing)
+		return false;
+	r = job->ipc->ops->charge(job->ipc, &charge);
+	if (r == -EDQUOT && charge_drop_draft(job)) {
+		bytes = charge_due(job, tokens);
+		charge.bytes = bytes - job->charged_bytes;
+		r = job->ipc->ops->charge(job->ipc, &charge);
+	}
+	if (!charge_told(sched, job, r, tokens)) {
+		charge_drop_draft(job);
+		return false;
+	}
+	job->charged_bytes = bytes;
+	return true;
+}
+
+bool charge_take_draft(struct sched *sched, struct job *job, unsigned int tokens)
+{
+	const size_t bytes = engine_seq_bytes_for(job->draft_seq, tokens);
+	const struct llm_charge charge = {
+		.size = sizeof(charge),
+		.id = job->event.id,
+		.flags = LLM_CHARGE_TRY,
+		.bytes = bytes - job->draft_bytes,
+	};
+	int r;
+
+	if (bytes <= job->draft_bytes)
+		return true;
+	r = job->ipc->ops->charge(job->ipc, &charge);
+	if (!r) {
+		job->draft_bytes = bytes;
+		job->charged_bytes += charge.bytes;
+		return true;
+	}
+	/* where memory is short, guesses are the first to go; a broker of before may say other things */
+	job->drafts_nothing = true;
+	if (r != -EAGAIN && r != -EDQUOT)
+		charge_told(sched, job, r, tokens);
+	return false;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What may come next, looked up in the text itself; see draft.h. */
+/* What may come next, looked up in the text itself, and how much of it is tried; see draft.h. */
 #include "sched/draft.h"
 
 #include "base/util.h"
@@ -19,21 +19,29 @@ static bool draft_matches(const uint32_t *tokens, size_t count, size_t end)
 	return true;
 }
 
+unsigned int draft_may_try(struct draft *draft, enum draft_source source, unsigned int max)
+{
+	struct draft_luck *luck = &draft->luck[source];
+
+	max = MIN(max, DRAFT_MAX);
+	max = MIN(max, luck->tries ? luck->tries : DRAFT_FIRST);
+	if (max && luck->waits) {
+		luck->waits--;
+		return 0;
+	}
+	return max;
+}
+
 unsigned int draft_find(struct draft *draft, const uint32_t *tokens, size_t count,
 			unsigned int max)
 {
 	const size_t least = count > DRAFT_BACK + DRAFT_MATCH ? count - DRAFT_BACK : DRAFT_MATCH;
-	const unsigned int tries = draft->tries ? draft->tries : DRAFT_FIRST;
 
 	draft->count = 0;
-	max = MIN(max, DRAFT_MAX);
-	max = MIN(max, tries);
-	if (!max || count <= DRAFT_MATCH)
+	draft->source = DRAFT_LOOKUP;
+	max = count > DRAFT_MATCH ? draft_may_try(draft, DRAFT_LOOKUP, max) : 0;
+	if (!max)
 		return 0;
-	if (draft->waits) {
-		draft->waits--;
-		return 0;
-	}
 	/* the latest one: a text changes as it goes on */
 	for (size_t end = count - 1; end >= least; end--) {
 		if (!draft_matches(tokens, count, end))
@@ -49,13 +57,14 @@ unsigned int draft_find(struct draft *draft, const uint32_t *tokens, size_t coun
 
 void draft_learn(struct draft *draft, unsigned int right)
 {
+	struct draft_luck *luck = &draft->luck[draft->source];
+
 	if (!draft->count)
 		return;
 	/* twice as many where all were right, else as many as were, and one */
-	draft->tries = MIN(right == draft->count ? 2 * draft->count : right + 1, DRAFT_MAX);
-	draft->missed = right ? 0 : draft->missed + 1;
-	if (draft->missed > 1)
-		draft->waits = draft->missed < DRAFT_MISSED_MAX ? 1U << draft->missed :
-								  DRAFT_WAITS_MAX;
+	luck->tries = MIN(right == draft->count ? 2 * draft->count : right + 1, DRAFT_MAX);
+	luck->missed = right ? 0 : luck->missed + 1;
+	if (luck->missed > 1)
+		luck->waits = luck->missed < DRAFT_MISSED_MAX ? 1U << luck->missed : DRAFT_WAITS_MAX;
 	draft->count = 0;
 }

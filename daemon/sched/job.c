@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "model/gguf.h"
+#include "sched/drafter.h"
 #include "sched/journal.h"
 #include "sched/options.h"
 #include "sched/prompt.h"
@@ -98,6 +99,7 @@ void job_set_model(struct job *job, struct model *model)
 void job_drop_seq(struct job *job)
 {
 	adapt_unbind(job);
+	drafter_drop(job);
 	if (!job->seq)
 		return;
 	engine_seq_free(job->seq);
@@ -778,13 +780,18 @@ size_t job_next_row(const struct job *job)
 }
 
 /* tokens that the answer may still have, and that the sequence's last page has room for */
-static size_t job_draft_room(const struct job *job)
+unsigned int job_draft_room(struct job *job, unsigned int max)
 {
 	const size_t page = MAX(job->model->info.page_tokens, 1U), count = job->tokens.count;
 	size_t room = (count + page - 1) / page * page - count;
 
+	if (job->constraint || job->event.op != LLM_OP_GENERATE ||
+	    count != job->prompt_count + job->pushed)
+		return 0;
 	room = MIN(room, (size_t)job->event.max_tokens - job->pushed - 1);
-	return MIN(room, (size_t)job->model->info.context_used - count);
+	room = MIN(room, (size_t)job->model->info.context_used - count);
+	room = MIN(room, (size_t)max);
+	return room && !job_make_room(job, DRAFT_MAX) ? (unsigned int)room : 0;
 }
 
 unsigned int job_draft(struct job *job, unsigned int max)
@@ -792,11 +799,8 @@ unsigned int job_draft(struct job *job, unsigned int max)
 	struct draft *draft = &job->draft;
 
 	draft->count = 0;
-	/* a known answer is fed as it is, and of one that is held to a grammar it is not known yet */
-	if (job->constraint || job->event.op != LLM_OP_GENERATE || job->tokens.count != job->prompt_count + job->pushed)
-		return 0;
-	max = (unsigned int)MIN((size_t)max, job_draft_room(job));
-	if (!max || job_make_room(job, DRAFT_MAX) < 0)
+	max = job_draft_room(job, max);
+	if (!max)
 		return 0;
 	draft_find(draft, job->tokens.ids, job->tokens.count, max);
 	memcpy(job->tokens.ids + job->tokens.count, draft->ids, draft->count * sizeof(*draft->ids));

@@ -74,6 +74,10 @@ enum job_state {
  * @planned: tokens it takes part with in the step that is being formed
  * @stepped: tokens that its last step computed
  * @draft: of @planned, the last ones: guesses
+ * @draft_seq: of the draft model, or NULL
+ * @draft_valid: tokens of that which are the job's, if there are so many
+ * @draft_bytes: of charged_bytes, for its pages
+ * @drafts_nothing: there was no room for that, or a quota against it
  * @turn: of its last step
  * @paused_turn: in which it was told to pause
  *
@@ -138,6 +142,10 @@ struct job {
 	unsigned int planned;
 	unsigned int stepped;
 	struct draft draft;
+	struct engine_seq *draft_seq;
+	size_t draft_valid;
+	size_t draft_bytes;
+	bool drafts_nothing;
 	uint64_t turn;
 	uint64_t paused_turn;
 
@@ -174,6 +182,8 @@ struct sched {
 	struct engine_config config;
 	unsigned int slots;
 	uint64_t step_ns;		/* that a step may take, 0: as long as it likes */
+	struct model *draft_model;	/* that guesses for others; NULL: none does */
+	uint64_t draft_turn;		/* before which it is not tried to load it */
 	unsigned int draft_tokens;	/* guessed ahead for one job in one step at most */
 	struct engine *engine;
 	struct models *models;
@@ -226,7 +236,14 @@ int job_check_size(const struct job *job, struct error *error);
 /** job_next_row() - first index in tokens behind which logits are wanted */
 size_t job_next_row(const struct job *job);
 /**
- * job_draft() - guess its next tokens, @max at most, and lay them behind those that are known
+ * job_draft_room() - how many tokens may be guessed for it now, @max at most
+ *
+ * A known answer is fed as it is, of one that is held to a grammar it is not known yet what may
+ * follow, and guesses take no page of their own. There is room for them behind its tokens.
+ */
+unsigned int job_draft_room(struct job *job, unsigned int max);
+/**
+ * job_draft() - guess its next tokens by lookup, @max at most, and lay them behind those it has
  *
  * Return: how many, which are job->draft.count as well.
  */
@@ -283,6 +300,12 @@ bool adapt_make_room(struct sched *sched, uint64_t turn);
  * Return: it is charged; false: not now, and the job is paused, failed, or to be asked again.
  */
 bool charge_take(struct sched *sched, struct job *job, unsigned int tokens);
+/**
+ * charge_take_draft() - the same for @tokens of the draft model's sequence
+ *
+ * Nobody waits for that. Return: it is charged; false: there was no room (drafts_nothing).
+ */
+bool charge_take_draft(struct sched *sched, struct job *job, unsigned int tokens);
 /** charge_settle() - uncharge what its sequence does not hold, or not any more */
 void charge_settle(struct job *job);
 

@@ -40,6 +40,8 @@ struct models;
  * @adapters: those that are in memory for it, of struct adapter_bound
  * @turn: number of its last step: models take turns
  * @blocked: the round of admissions in which nobody more gets in
+ * @draft_checked_ns: its changed_ns when it was found out whether the draft model fits it, 0 before
+ * @draft_fits: it does
  * @pace: how fast its steps are, once loaded
  */
 struct model {
@@ -66,6 +68,8 @@ struct model {
 	struct list adapters;
 	uint64_t turn;
 	uint64_t blocked;
+	uint64_t draft_checked_ns;
+	bool draft_fits;
 	struct pace pace;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sched/drafter.h"
 #include "sched/job.h"
 
 #define SCHED_AHEAD		4	/* a newcomer finds an open door though all slots are taken */
@@ -366,6 +367,11 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	if (r < 0)
 		return r;
 	models_set_busy(sched->models, config->busy);
+	if (config->draft_model && *config->draft_model && sched->draft_tokens) {
+		r = drafter_open(sched, config->draft_model, error);
+		if (r < 0)
+			return r;
+	}
 	models_set_memory(sched->models,
 			  config->model_memory ? config->model_memory :
 						 engine_memory_bytes() / 4 * 3,

@@ -20,6 +20,8 @@ struct sched;
  * @step_ns: that a step may take, as far as the tokens of prompts in it can be chosen, 0: as long as
  *	batch_tokens of them take
  * @draft_tokens: of an answer, guessed ahead in one step at most, 0: none
+ * @draft_model: the model that guesses for the others, where the text itself gives no guess; NULL or
+ *	"": none
  * @models: folder of the models
  * @adapters: folder of the adapters; NULL: "adapters" in that of the models, if it is there
  * @model_memory: bytes that all loaded models and adapters may take, their files included; 0: three
@@ -32,6 +34,7 @@ struct sched_config {
 	unsigned int slots;
 	uint64_t step_ns;
 	unsigned int draft_tokens;
+	const char *draft_model;
 	uint64_t model_memory;
 	const char *models;
 	const char *adapters;

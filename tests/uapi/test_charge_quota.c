@@ -38,6 +38,11 @@ static int charge(uint64_t id, uint64_t bytes)
 	return charge_at(LLM_IOC_CHARGE, id, 0, bytes, 0);
 }
 
+static int try(uint64_t id, uint64_t bytes)
+{
+	return charge_at(LLM_IOC_CHARGE, id, 0, bytes, LLM_CHARGE_TRY);
+}
+
 static int keep(uint64_t id, uint64_t bytes)
 {
 	return charge_at(LLM_IOC_CHARGE, id, 0, bytes, LLM_CHARGE_KEEP);
@@ -143,6 +148,47 @@ static void test_limit(void)
 	must(commit_status(server, y, -EDQUOT) == 0, "COMMIT");
 	must(!cancel(client, y, LLM_CANCEL_FORGET), "CANCEL");
 	limit(b, UINT64_MAX);
+}
+
+/* what the server can do without is charged where there is room, and holds up nobody */
+static void test_try(void)
+{
+	const int listener = nl_open();
+	const uint64_t x = begin(A, 0), y = begin(B, 0), z = begin(B, LLM_SUBMIT_EDQUOT);
+	struct nl_event event;
+	bool refused = false;
+	uint32_t type;
+
+	must(listener >= 0 && !nl_join(listener), "listen");
+	is(charge(x, 60), 0, "60 of 100");
+	fails(try(y, 41), EAGAIN, "more than there is");
+	is(state_of(client, y, NULL), LLM_STATE_RUNNING, "it goes on without");
+	fails(try(z, 41), EAGAIN, "also who never waits");
+	is(state_of(client, z, NULL), LLM_STATE_RUNNING, "it goes on, too");
+	fails(try(y, 101), EDQUOT, "more than there can ever be");
+	is(try(y, 30), 0, "less is charged");
+	is(usage(b), 30, "to its cgroup");
+	fails(charge_at(LLM_IOC_CHARGE, y, 0, 1, LLM_CHARGE_TRY | LLM_CHARGE_KEEP), EINVAL,
+	      "to keep is to have");
+	is(uncharge(x, 20), 0, "there is room");
+	ok(no_news(), "for which nobody waits");
+	is(keep(x, 40), 0, "what is kept for later");
+	fails(try(z, 31), EAGAIN, "is in the way as well");
+	ok(no_news(), "but not asked back");
+	is(charge(y, 31), LLM_VERDICT_PAUSE, "unless somebody needs it");
+	is(news().type, LLM_EVENT_RECLAIM, "who waits for it");
+	fails(try(z, 30), EAGAIN, "and is not passed by");
+	is(uncharge_kept(a, 40), 0, "it is given back");
+	ok(resumes(y), "he goes on");
+	is(charge(y, 31), 0, "and has it");
+	while ((type = nl_event(listener, 300, &event)))
+		refused |= type == LLM_NL_EVENT_REFUSED;
+	ok(!refused, "nobody was told of a refusal");
+	close(listener);
+	end(x);
+	end(y);
+	end(z);
+	is(usage(top), 0, "nothing is left");
 }
 
 static void test_impatient(void)
@@ -629,6 +675,7 @@ int main(void)
 		return tap_done();
 	}
 	test_limit();
+	test_try();
 	test_impatient();
 	test_kept();
 	test_impatient_kept();

@@ -181,7 +181,7 @@ static void *some_arg(struct actor *actor, unsigned int cmd)
 		else
 			charge->id = id;
 		if (cmd == LLM_IOC_CHARGE)
-			charge->flags = roll(actor, 4) ? 0 : LLM_CHARGE_KEEP;
+			charge->flags = roll(actor, 4) ? 0 : 1U << roll(actor, 3);
 		break;
 	}
 	case LLM_IOC_FETCH:

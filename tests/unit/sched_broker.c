@@ -223,6 +223,24 @@ static int test_keep(struct test_broker *broker, struct test_request *request, u
 	return LLM_VERDICT_CONTINUE;
 }
 
+/* memory that it can do without */
+static int test_try(struct test_broker *broker, struct test_request *request, uint64_t bytes)
+{
+	const uint64_t max_each = broker->memory_max_each;
+
+	broker->charges++;
+	if (request->cancelled)
+		return LLM_VERDICT_CANCELLED;
+	request->reserve = 0;
+	if ((max_each && request->held + bytes > max_each) ||
+	    (broker->memory_max && request->held + bytes > broker->memory_max))
+		return -EDQUOT;
+	if (!has_room(broker, bytes) || (broker->short_in && !roll(broker, broker->short_in)))
+		return -EAGAIN;
+	request->held += bytes;
+	return LLM_VERDICT_CONTINUE;
+}
+
 static int test_charge(struct ipc *ipc, const struct llm_charge *charge)
 {
 	struct test_broker *broker = to_broker(ipc);
@@ -237,6 +255,8 @@ static int test_charge(struct ipc *ipc, const struct llm_charge *charge)
 	assert_true(charge->bytes && !charge->region && !charge->cgroup_id);
 	if (charge->flags == LLM_CHARGE_KEEP)
 		return test_keep(broker, request, charge->bytes);
+	if (charge->flags == LLM_CHARGE_TRY)
+		return test_try(broker, request, charge->bytes);
 	assert_int_equal(charge->flags, 0);
 	/* its verdict would be one of two, and who waits already does not ask again */
 	assert_false(request->waiting);

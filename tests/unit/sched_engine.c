@@ -38,6 +38,8 @@ struct gguf {
 	unsigned int bos;
 	unsigned int encoder;
 	unsigned int labels;
+	unsigned int wrong;
+	unsigned int other;
 	size_t size_bytes;
 };
 
@@ -53,6 +55,8 @@ static void gguf_parse_text(struct gguf *gguf)
 		sscanf(word, "bos=%u", &gguf->bos);
 		sscanf(word, "encoder=%u", &gguf->encoder);
 		sscanf(word, "labels=%u", &gguf->labels);
+		sscanf(word, "wrong=%u", &gguf->wrong);
+		sscanf(word, "other=%u", &gguf->other);
 		sscanf(word, "chat=%15s", gguf->chat);
 	}
 }
@@ -122,15 +126,23 @@ int gguf_key_print(const struct gguf *gguf, size_t index, char *key, size_t key_
 
 struct tokenizer {
 	bool bos;
+	bool other;
 };
 
-static const struct tokenizer tokenizers[2] = { { false }, { true } };
+static const struct tokenizer tokenizers[4] = {
+	{ false, false }, { true, false }, { false, true }, { true, true },
+};
+
+static const struct tokenizer *tokenizer_of(const struct gguf *gguf)
+{
+	return &tokenizers[gguf->bos + 2 * gguf->other];
+}
 
 int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error)
 {
 	(void)error;
 	*ret = malloc(sizeof(**ret));
-	**ret = tokenizers[gguf->bos];
+	**ret = *tokenizer_of(gguf);
 	return 0;
 }
 
@@ -213,6 +225,10 @@ const char *tok_piece(const struct tokenizer *tok, uint32_t id, bool first, bool
 		bytes[id] = (char)id;
 		*ret_len = 1;
 		return &bytes[id];
+	}
+	if (tok && tok->other && id == FAKE_WORDS) {
+		*ret_len = 3;
+		return "THE";
 	}
 	text = id >= FAKE_WORDS ? words[id - FAKE_WORDS] : id == FAKE_BOS ? "<s>" : "</s>";
 	*ret_len = id >= FAKE_WORDS || special ? strlen(text) : 0;
@@ -384,7 +400,7 @@ void engine_model_detach(struct engine_model *model, struct gguf **ret_gguf,
 	*ret_gguf = model->gguf;
 	model->gguf = NULL;
 	*ret_tokenizer = malloc(sizeof(**ret_tokenizer));
-	**ret_tokenizer = tokenizers[(*ret_gguf)->bos];
+	**ret_tokenizer = *tokenizer_of(*ret_gguf);
 }
 
 void engine_model_free(struct engine_model *model)
@@ -450,7 +466,7 @@ void engine_model_info(const struct engine_model *model, struct engine_model_inf
 
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
 {
-	return &tokenizers[model->gguf->bos];
+	return tokenizer_of(model->gguf);
 }
 
 enum chat_template engine_model_chat(const struct engine_model *model)
@@ -1091,7 +1107,9 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 			seq->hash[seq->length++] = h;
 			if (n < items[i].logits_from)
 				continue;
-			row(logits, fake_forgets ? mix(items[i].tokens[n]) : h);
+			h = fake_forgets ? mix(items[i].tokens[n]) : h;
+			/* as a smaller model may be */
+			row(logits, model->gguf->wrong && !(h % model->gguf->wrong) ? h + 1 : h);
 			if (fake_nan_step == fake_counts.steps)
 				for (uint32_t id = 0; id < FAKE_VOCAB; id++)
 					logits[id] = NAN;

@@ -38,7 +38,7 @@ static unsigned int guess(struct draft *draft, const char *text, unsigned int ma
 
 static void assert_guess(const char *text, unsigned int max, const char *want)
 {
-	struct draft draft = { .tries = DRAFT_MAX };
+	struct draft draft = { .luck[DRAFT_LOOKUP].tries = DRAFT_MAX };
 	char got[DRAFT_MAX + 1];
 
 	guess(&draft, text, max, got);
@@ -68,7 +68,7 @@ static void test_random(void **state)
 	(void)state;
 	for (int round = 0; round < 2000; round++) {
 		const unsigned int max = draw(20);
-		struct draft draft = { .tries = 1 + draw(DRAFT_MAX) };
+		struct draft draft = { .luck[DRAFT_LOOKUP].tries = 1 + draw(DRAFT_MAX) };
 		size_t count = draw(60), at, best = 0;
 		uint32_t tokens[60];
 		unsigned int want = 0;
@@ -79,7 +79,7 @@ static void test_random(void **state)
 			if (!memcmp(tokens + at - 3, tokens + count - 3, 3 * sizeof(*tokens)))
 				best = at;
 		if (best)
-			want = MIN(max, draft.tries);
+			want = MIN(max, draft.luck[DRAFT_LOOKUP].tries);
 		want = MIN(want, (unsigned int)(count - best));
 		assert_int_equal(draft_find(&draft, tokens, count, max), want);
 		assert_memory_equal(draft.ids, tokens + best, want * sizeof(*tokens));
@@ -91,7 +91,7 @@ static void test_far(void **state)
 {
 	enum { COUNT = 20000 };
 	static uint32_t tokens[COUNT];
-	struct draft draft = { .tries = 4 };
+	struct draft draft = { .luck[DRAFT_LOOKUP].tries = 4 };
 
 	(void)state;
 	for (uint32_t i = 0; i < COUNT; i++)

@@ -290,6 +290,142 @@ static void test_guesses_of_a_crowd(void **state)
 	assert_true(fake_counts.accepted > 0);
 }
 
+/* ---- guesses of another model ---- */
+
+static bool same_text(struct way *way)
+{
+	enum llm_finish finishes[2];
+	struct bytes plain, guessed;
+	bool same;
+
+	config.draft_model = NULL;
+	plain = answer(way, false, &finishes[0]);
+	config.draft_model = "b";
+	guessed = answer(way, true, &finishes[1]);
+	same = finishes[0] == finishes[1] && plain.len == guessed.len &&
+	       !memcmp(bytes_data(&plain), bytes_data(&guessed), plain.len);
+	bytes_free(&plain);
+	bytes_free(&guessed);
+	return same;
+}
+
+static void test_draft_model(void **state)
+{
+	static const struct llm_sampling greedy, warm = {
+		.seed = 7, .temperature = 300000, .top_k = 4,
+	};
+	static const char *const drafts[] = {
+		"FAKE context=600 page=16 pages=60 it is always right",
+		"FAKE context=600 page=8 pages=200 wrong=3",
+		"FAKE context=600 page=16 pages=60 wrong=1",
+		/* not for all of the answer; not even for one page */
+		"FAKE context=100 page=16 pages=60",
+		"FAKE context=600 page=16 pages=4",
+		/* other tokens */
+		"FAKE context=600 page=16 pages=60 other=1",
+	};
+	struct way ways[] = {
+		{ .sampling = greedy, .max_tokens = 200, .flags = LLM_SUBMIT_IGNORE_EOS },
+		{ .sampling = warm, .max_tokens = 200 },
+		{ .sampling = warm, .max_tokens = 200, .stop = "t" },
+		{ .sampling = greedy, .max_tokens = 5000, .flags = LLM_SUBMIT_IGNORE_EOS },
+	};
+	unsigned int i, k;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=600 page=16 pages=60");
+	config.default_model = "a";
+	for (i = 0; i < ARRAY_SIZE(drafts); i++) {
+		fake_model(folder, "b.gguf", drafts[i]);
+		fake_counts.accepted = 0;
+		for (k = 0; k < ARRAY_SIZE(ways); k++)
+			assert_true(same_text(&ways[k]));
+		print_message("# draft model %u: %u guesses were right\n", i, fake_counts.accepted);
+		if (!i)
+			assert_true(fake_counts.accepted > 600);
+		else if (i == 1)
+			assert_in_range(fake_counts.accepted, 200, 900);
+		else if (i == 2)
+			assert_true(fake_counts.accepted < 40);
+		else if (i == 5)
+			assert_true(fake_counts.accepted < 10);
+	}
+	/* it is asked itself, too */
+	fake_model(folder, "b.gguf", drafts[0]);
+	config.default_model = "b";
+	assert_true(same_text(&ways[0]));
+	fake_counts.accepted = 0;
+	assert_true(same_text(&ways[1]));
+	assert_int_equal(fake_counts.accepted, 0);
+}
+
+static void no_such_draft_model(void **state)
+{
+	struct error error = { "" };
+	struct sched *sched;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=600 page=16 pages=60");
+	config.draft_tokens = 8;
+	config.draft_model = "b";
+	assert_int_equal(sched_new(&sched, &config, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "'b'"));
+}
+
+/* four at a time, who are told to pause, are short of memory, and lose their server */
+static void test_draft_model_of_a_crowd(void **state)
+{
+	struct bytes want[12];
+	unsigned int i, round;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=200 page=8 pages=60");
+	fake_model(folder, "b.gguf", "FAKE context=200 page=4 pages=95 wrong=8");
+	config.default_model = "a";
+	config.slots = 4;
+	config.draft_tokens = 8;
+	for (round = 0; round < 40; round++) {
+		test_broker_free(&broker);
+		test_broker_init(&broker);
+		config.draft_model = round ? "b" : NULL;
+		broker.dice = round;
+		/* the first with the draft model alone has nothing in its way */
+		if (round > 1) {
+			broker.pause_in = round % 3 ? 5 : 0;
+			broker.short_in = round % 4 ? 7 : 0;
+			broker.memory_max = round % 5 ? 0 : 30 * FAKE_PAGE_BYTES;
+			broker.memory_max_each = round % 7 ? 0 : 18 * FAKE_PAGE_BYTES;
+			broker.is_async = round % 2;
+			broker.die_at = round % 6 ? 0 : 5 + round;
+		}
+		for (i = 0; i < ARRAY_SIZE(want); i++)
+			ask("the question of somebody", 60 + i)->event.sampling =
+				(struct llm_sampling){
+					.seed = i + 1,
+					.temperature = i % 3 ? 0 : 200000,
+				};
+		test_run_all(&broker, &config);
+		for (i = 0; i < ARRAY_SIZE(want); i++) {
+			struct test_request *request = &broker.requests[i];
+
+			assert_true(request->ended);
+			assert_int_equal(request->status, 0);
+			if (!round) {
+				want[i] = request->output;
+				request->output = (struct bytes){ 0 };
+				continue;
+			}
+			assert_int_equal(request->output.len, want[i].len);
+			assert_memory_equal(bytes_data(&request->output), bytes_data(&want[i]),
+					    want[i].len);
+		}
+	}
+	print_message("# %u guesses were right\n", fake_counts.accepted);
+	assert_true(fake_counts.accepted > 1000);
+	for (i = 0; i < ARRAY_SIZE(want); i++)
+		bytes_free(&want[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +434,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unbounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guesses_of_a_crowd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_draft_model, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_such_draft_model, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_draft_model_of_a_crowd, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

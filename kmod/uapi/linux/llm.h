@@ -1141,12 +1141,13 @@ struct llm_commit {
 
 /* struct llm_charge.flags */
 #define LLM_CHARGE_KEEP		(1U << 0) /* of what the request holds, keep this for its cgroup */
-#define LLM_CHARGE_FLAGS	(LLM_CHARGE_KEEP)
+#define LLM_CHARGE_TRY		(1U << 1) /* where there is no room now, EAGAIN, and it goes on without */
+#define LLM_CHARGE_FLAGS	(LLM_CHARGE_KEEP | LLM_CHARGE_TRY)
 
 /**
  * struct llm_charge - LLM_IOC_CHARGE and LLM_IOC_UNCHARGE
  * @size: sizeof(struct llm_charge)
- * @flags: CHARGE: LLM_CHARGE_*; UNCHARGE: zero
+ * @flags: CHARGE: one of LLM_CHARGE_*, or zero; UNCHARGE: zero
  * @id: the request; 0: @cgroup_id says whose
  * @cgroup_id: UNCHARGE: the cgroup that memory was kept for; else 0
  * @region: where, as in SETUP; 0 is host memory
@@ -1164,7 +1165,7 @@ struct llm_commit {
  * one that waits for the same.
  *
  * Return: CHARGE: LLM_VERDICT_CONTINUE it is charged; nothing is charged: LLM_VERDICT_PAUSE there
- * is no room now, LLM_VERDICT_CANCELLED it is over (because there is no room now, even without
+ * is no room now, EAGAIN the same with LLM_CHARGE_TRY, LLM_VERDICT_CANCELLED it is over (because there is no room now, even without
  * what is kept, and it was submitted with LLM_SUBMIT_EDQUOT, or it was cancelled before), EDQUOT
  * with what the request holds this is more than a quota ever allows (COMMIT its end with that
  * status, or make do with less), ENOENT not this server's, EINVAL. UNCHARGE: 0; ENOENT not this

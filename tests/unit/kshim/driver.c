@@ -997,7 +997,7 @@ static void fill_charge(struct llm_charge *charge, bool uncharge)
 	else
 		charge->id = some_held_id();
 	if (!uncharge && next(3) == 0)
-		charge->flags = LLM_CHARGE_KEEP;
+		charge->flags = next(3) ? LLM_CHARGE_KEEP : LLM_CHARGE_TRY;
 	if (uncharge || charge->flags)
 		charge->bytes = 1 + next(60);
 }
