@@ -97,10 +97,10 @@ $(O)/kernels/cpu/%_avx512.o: ISA_FLAGS := $(AVX512_FLAGS)
 $(O)/kernels/cpu/%_avx512vnni.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512vnni
 $(O)/kernels/cpu/%_avx512bf16.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512bf16
 # tile instructions are assembly: no flag lets a compiler use them by itself
-$(O)/kernels/cpu/%_amx.o: ISA_FLAGS := $(AVX512_FLAGS)
+$(O)/kernels/cpu/%_amx.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512vnni
 $(O)/kernels/%.o: ROOM_FLAGS := $(if $(SAN),-O1,-O3)
 # Emulated tiles, and the kernels on them
-$(O)/tests/numeric/amx/%.o: ISA_FLAGS := $(AVX512_FLAGS)
+$(O)/tests/numeric/amx/%.o: ISA_FLAGS := $(AVX512_FLAGS) -mavx512vnni
 $(O)/tests/numeric/amx/%.o: ROOM_FLAGS := $(if $(SAN),-O1,-O3)
 # The module's request logic, compiled for its unit tests and fuzzer, in the kernel's dialect
 KSHIM_FLAGS	:= -Itests/unit/kshim -include tests/unit/kshim/kshim.h -Wno-unused-parameter \

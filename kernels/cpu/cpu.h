@@ -62,7 +62,9 @@ KERN_DECLARE_MUL(bf16, avx512bf16)
 KERN_DECLARE_MUL(bf16, amx)
 KERN_DECLARE_MUL(f16, amx)
 
-#define KERN_DECLARE_PANEL(lower, upper)	KERN_DECLARE_MUL(panel_##lower, avx512vnni)
+#define KERN_DECLARE_PANEL(lower, upper)                                                           \
+	KERN_DECLARE_MUL(panel_##lower, avx512vnni)                                                \
+	KERN_DECLARE_MUL(panel_##lower, amx)
 kern_for_each_panel(KERN_DECLARE_PANEL)
 
 size_t kern_act_plain_bytes_avx2(uint32_t cols);

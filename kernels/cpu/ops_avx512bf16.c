@@ -11,4 +11,4 @@
 	}
 
 const struct kern_ops kern_ops_avx512bf16 =
-	KERN_OPS_VNNI("avx512bf16", KERN_FLOATS(f16), ROUNDED(bf16));
+	KERN_OPS_VNNI("avx512bf16", KERN_FLOATS(f16), ROUNDED(bf16), KERN_PANEL_VNNI);

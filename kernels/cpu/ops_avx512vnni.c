@@ -6,4 +6,4 @@
 #include "kernels/cpu/ops_avx512vnni.h"
 
 const struct kern_ops kern_ops_avx512vnni =
-	KERN_OPS_VNNI("avx512vnni", KERN_FLOATS(f16), KERN_FLOATS(bf16));
+	KERN_OPS_VNNI("avx512vnni", KERN_FLOATS(f16), KERN_FLOATS(bf16), KERN_PANEL_VNNI);

@@ -17,15 +17,20 @@
 		.act_bytes = kern_act_q8_bytes_avx2, .pack = kern_act_q8_pack_avx2,                \
 		.mul = kern_mul_##lower##_avx512vnni,                                              \
 	}
-#define KERN_PANEL(lower, upper)                                                                   \
+#define KERN_PANEL_VNNI(lower, upper)                                                              \
 	[KERN_##upper] = {                                                                         \
 		.act_bytes = kern_act_plain_bytes_avx2, .pack = kern_act_plain_pack_avx2,          \
 		.mul = kern_mul_panel_##lower##_avx512vnni,                                        \
 	},
 #define KERN_DEQUANT(lower, upper)	[KERN_##upper] = kern_dequant_row_##lower,
 
-/** KERN_OPS_VNNI() - a table; @f16 and @bf16: what multiplies these types */
-#define KERN_OPS_VNNI(table, f16, bf16)                                                            \
+/**
+ * KERN_OPS_VNNI() - a table
+ * @f16: what multiplies this type
+ * @bf16: what multiplies this one
+ * @panels: panels(lower, UPPER) for each packed type
+ */
+#define KERN_OPS_VNNI(table, f16, bf16, panels)                                                    \
 	{                                                                                          \
 		.name = table,                                                                     \
 		.matmul = {                                                                        \
@@ -46,7 +51,7 @@
 			[KERN_IQ4_XS] = KERN_QUANT(iq4_xs),                                        \
 			[KERN_MXFP4] = KERN_QUANT(mxfp4),                                          \
 		},                                                                                 \
-		.panel = { kern_for_each_panel(KERN_PANEL) },                                      \
+		.panel = { kern_for_each_panel(panels) },                                          \
 		.dequant_row = { kern_for_each_type(KERN_DEQUANT) },                               \
 		.rms_norm = kern_rms_norm_avx2,                                                    \
 		.layer_norm = kern_layer_norm_avx2,                                                \

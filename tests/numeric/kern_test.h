@@ -405,7 +405,8 @@ static inline int kern_test_parts(const struct kern_ops *ops, enum kern_type typ
 /** kern_test_elsewhere() - products of this type are another table's, which is tested as well */
 static inline bool kern_test_elsewhere(const struct kern_ops *ops, enum kern_type type)
 {
-	return !strcmp(ops->name, "amx-emulated") && !kern_test_parts(ops, type);
+	return !strcmp(ops->name, "amx-emulated") && !kern_test_parts(ops, type) &&
+	       !ops->panel[type].mul;
 }
 
 #endif /* LLMOS_TESTS_KERN_TEST_H */

@@ -337,6 +337,33 @@ static void test_kernels(void **state)
 	}
 }
 
+/* whole tiles of tokens do, the rest is left to vectors; a superblock is eight blocks */
+static void test_panels(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops("amx-emulated");
+	uint64_t rng = seed + 3;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
+		enum kern_type type = kern_test_types[i];
+		unsigned long halves = type == KERN_Q6_K ? 2 : 1;
+
+		for (uint32_t tokens = 15; tokens <= 33; tokens += 9) {
+			unsigned long dots = amx_emulator_dots();
+			struct product p;
+
+			product_new(&p, &rng, type, 40, 512, tokens, false);
+			if (product_panels(&p, ops)) {
+				free(product_mul(&p, ops));
+				assert_int_equal(amx_emulator_dots() - dots,
+						 16 * halves * 3 * (tokens / 16));
+				assert_false(amx_emulator_in_use());
+			}
+			product_free(&p);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_multiplications_that_fault),
 		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_kernels),
+		cmocka_unit_test(test_panels),
 	};
 
 	seed = rng_seed();

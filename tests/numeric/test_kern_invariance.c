@@ -118,6 +118,13 @@ static void test_many_tokens(void **state)
 			whole = product_mul(&p, ops);
 			for (uint32_t t = 0; t < tokens[k]; t += rng_range(&rng, 1, 12))
 				check_part(&p, ops, act, whole, t, 1, 0, p.w.rows);
+			if (product_panels(&p, ops)) {
+				float *panels = product_mul(&p, ops);
+
+				same_bits(panels, whole, (size_t)p.w.rows * tokens[k], ops->name,
+					  type, 0);
+				free(panels);
+			}
 			free(act);
 			free(whole);
 			product_free(&p);

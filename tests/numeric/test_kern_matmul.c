@@ -125,12 +125,11 @@ static void test_each_element(void **state)
 	}
 }
 
-/* each type that can be packed is multiplied so by the table that has panels */
+/* each type that can be packed is multiplied so by the tables that have panels */
 static void test_panel_types(void **state)
 {
-	const struct kern_ops *ops = kern_test_ops("avx512vnni");
+	const struct kern_ops *ops = kern_test_ops(*state);
 
-	(void)state;
 	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
 		const struct kern_matmul *m = &ops->panel[type];
 
@@ -146,7 +145,10 @@ int main(void)
 		KERN_TESTS(test_shapes),
 		KERN_TESTS(test_sizes),
 		KERN_TESTS(test_each_element),
-		cmocka_unit_test(test_panel_types),
+		KERN_TEST(test_panel_types, "avx512vnni"),
+		KERN_TEST(test_panel_types, "avx512bf16"),
+		KERN_TEST(test_panel_types, "amx"),
+		KERN_TEST(test_panel_types, "amx-emulated"),
 	};
 
 	seed = rng_seed();
