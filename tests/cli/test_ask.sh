@@ -84,9 +84,9 @@ mean() # INDEX
 		'BEGIN { printf "%.6f\n", sum / n }'
 }
 ctl ask --raw Once -n 20 -t 1.2 --seed 5 --choices 8 --json
-likeliest=$(for i in {0..7}; do mean $i; done | sort -g | tail -n 3 | sort -gr)
+likeliest=$(for i in {0..7}; do mean "$i"; done | sort -g | tail -n 3 | sort -gr)
 ctl ask --raw Once -n 20 -t 1.2 --seed 5 --choices 3 --best-of 8 --json
-is "$(for i in {0..2}; do mean $i; done)" "$likeliest" "--best-of: the likeliest first"
+is "$(for i in {0..2}; do mean "$i"; done)" "$likeliest" "--best-of: the likeliest first"
 best=$(json '.choices[0].text')
 ctl ask --raw Once -n 20 -t 1.2 --seed 5 --best-of 8
 is "$(cat "$TMP/out")" "$best" "alone, it has no heading"
