@@ -247,7 +247,7 @@ static int command_session_of(struct conn *conn, struct broker_session **ret)
 	if (fd < 0)
 		return -EBADF;
 	*ret = handle_find(conn->handles, fd);
-	conn_close_fd(fd);
+	conn_close_fd(conn, fd);
 	return *ret ? 0 : -EINVAL;
 }
 

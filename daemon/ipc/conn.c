@@ -30,19 +30,17 @@ static void *close_thread(void *arg)
 
 /*
  * To close a file is to flush it, and a file system in user space may never be done with that; nor a
- * socket that lingers. So all but local sockets are closed where nobody waits.
+ * socket that lingers. So all but our own pipes are closed where nobody waits.
  */
-void conn_close_fd(int fd)
+void conn_close_fd(struct conn *conn, int fd)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
-	int domain = -1;
-	socklen_t len = sizeof(domain);
 	int r;
 
 	if (fd < 0)
 		return;
-	if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX) {
+	if (handle_find(conn->handles, fd)) {
 		close(fd);
 		return;
 	}
@@ -62,7 +60,7 @@ static void conn_drop_fds(struct conn *conn, uint64_t before)
 	unsigned int i, count = 0;
 
 	while (count < conn->fd_count && conn->fds[count].until <= before)
-		conn_close_fd(conn->fds[count++].fd);
+		conn_close_fd(conn, conn->fds[count++].fd);
 	conn->fd_count -= count;
 	for (i = 0; i < conn->fd_count; i++)
 		conn->fds[i] = conn->fds[i + count];
@@ -301,7 +299,7 @@ static bool conn_receive_fd(struct conn *conn, struct msghdr *msg)
 		return false;
 	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
 	if (msg->msg_flags & MSG_CTRUNC || conn->fd_count == CONN_FDS_MAX) {
-		conn_close_fd(fd);
+		conn_close_fd(conn, fd);
 		return false;
 	}
 	conn->fds[conn->fd_count++] = (struct conn_fd){ .fd = fd, .until = conn->received };
@@ -377,7 +375,6 @@ static void conn_free(struct loop_dead *dead)
 {
 	struct conn *conn = container_of(dead, struct conn, dead);
 
-	conn_drop_fds(conn, UINT64_MAX);
 	while (!list_empty(&conn->out_fds))
 		out_fd_free(conn_first_out_fd(conn));
 	bytes_free(&conn->in);
@@ -424,6 +421,7 @@ void conn_close(struct conn *conn)
 	conn->broken = true;
 	loop_remove(conn->loop, &conn->source);
 	close(conn->source.fd);
+	conn_drop_fds(conn, UINT64_MAX);
 	command_drop(conn);
 	broker_file_close(conn->broker, &conn->file);
 	peer_close(&conn->file.peer);

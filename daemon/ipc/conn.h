@@ -117,7 +117,7 @@ uint8_t *conn_reply(struct conn *conn, const struct conn_call *call, int result,
 /** conn_take_fd() - the descriptor that came with the message, for conn_close_fd(); -1: none did */
 int conn_take_fd(struct conn *conn);
 /** conn_close_fd() - close what came from a client, who can not make that wait; -1 is fine */
-void conn_close_fd(int fd);
+void conn_close_fd(struct conn *conn, int fd);
 /** conn_send_fd() - the next reply carries @fd, which is taken over in any case; 0, -ENOMEM */
 int conn_send_fd(struct conn *conn, int fd);
 

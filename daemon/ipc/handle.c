@@ -2,42 +2,74 @@
 /* Handles of sessions; see handle.h. */
 #include "ipc/handle.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
+#define HANDLE_NAME_TRIES	16	/* for a number that no other handle has */
+
 /**
- * struct handle_name - what tells a client's end from all other sockets
- * @cookie: the kernel's number of the socket; inode numbers come again after 2^32 of them
+ * struct handle_name - what tells a handle's pipe from all other files
+ * @uid: who made the pipe; its number comes again after 2^32 of them, even while it is in use, but
+ *	 other users' pipes are theirs
  */
 struct handle_name {
 	dev_t dev;
 	ino_t ino;
-	uint64_t cookie;
+	uid_t uid;
 };
 
 struct handle {
 	struct list link;
-	struct loop_source source;	/* our end */
+	struct loop_source source;	/* our end, to write to */
 	struct loop_dead dead;
 	struct handles *handles;
 	struct broker_session *session;
-	struct handle_name name;	/* of the client's end */
+	struct handle_name name;
 };
+
+/*
+ * The link's text is the kernel's own: it asks no file system, which might not answer, and only a
+ * pipe without a path has this one. A FIFO has a path, and may be in a file system in user space.
+ */
+static int handle_is_pipe(int fd)
+{
+	static const char prefix[] = "pipe:[";
+	char path[32], text[sizeof(prefix)];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = readlink(path, text, sizeof(text));
+	if (len < 0)
+		return -EOPNOTSUPP;
+	return (size_t)len >= strlen(prefix) && !memcmp(text, prefix, strlen(prefix));
+}
 
 static int handle_name(struct handle_name *ret, int fd)
 {
-	socklen_t len = sizeof(ret->cookie);
 	struct stat st;
+	int r;
 
-	/* first of all: what is no socket may be a file of whoever makes fstat() wait for ever */
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &ret->cookie, &len) < 0)
-		return errno == ENOTSOCK ? -EINVAL : -EOPNOTSUPP;
+	r = handle_is_pipe(fd);
+	if (r <= 0)
+		return r < 0 ? r : -EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	ret->dev = st.st_dev;
-	ret->ino = st.st_ino;
+	*ret = (struct handle_name){ .dev = st.st_dev, .ino = st.st_ino, .uid = st.st_uid };
 	return 0;
+}
+
+static struct handle *handle_named(const struct handles *handles, const struct handle_name *name)
+{
+	struct handle *handle;
+
+	list_each(handle, &handles->all, link)
+		if (handle->name.ino == name->ino && handle->name.dev == name->dev &&
+		    handle->name.uid == name->uid)
+			return handle;
+	return NULL;
 }
 
 static void handle_free(struct loop_dead *dead)
@@ -63,40 +95,42 @@ static void handle_ready(struct loop_source *source, uint32_t events)
 		handle_close(container_of(source, struct handle, source));
 }
 
-/*
- * Nothing can be sent to our end: neither bytes that nobody reads, nor the client's end itself,
- * which would then never be closed.
- */
-static int handle_pair(int fds[2])
+/* @fds: as pipe(2) has them: the client's end, and ours */
+static int handle_pipe(const struct handles *handles, struct handle_name *ret, int fds[2])
 {
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-		return -errno;
-	if (shutdown(fds[0], SHUT_RD) < 0) {
-		const int r = -errno;
+	unsigned int i;
+	int r;
 
+	for (i = 0; i < HANDLE_NAME_TRIES; i++) {
+		if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+			return -errno;
+		r = handle_name(ret, fds[0]);
+		if (!r && !handle_named(handles, ret))
+			return 0;
 		close(fds[0]);
 		close(fds[1]);
-		return r;
+		if (r < 0)
+			return r;
 	}
-	return 0;
+	return -ENFILE;
 }
 
-static int handle_open(struct handles *handles, struct broker_session *session, int fds[2])
+static int handle_open(struct handles *handles, struct broker_session *session,
+		       const struct handle_name *name, int fd)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
 	int r;
 
 	if (!handle)
 		return -ENOMEM;
-	handle->source = (struct loop_source){ .fd = fds[0], .ready = handle_ready };
+	handle->source = (struct loop_source){ .fd = fd, .ready = handle_ready };
 	handle->handles = handles;
 	handle->session = session;
+	handle->name = *name;
 	handle->dead.free = handle_free;
 	list_init(&handle->dead.link);
-	r = handle_name(&handle->name, fds[1]);
-	/* a hang-up is told in any case */
-	if (!r)
-		r = loop_add(handles->loop, &handle->source, 0);
+	/* that nobody can read any more is told in any case */
+	r = loop_add(handles->loop, &handle->source, 0);
 	if (r < 0) {
 		free(handle);
 		return r;
@@ -107,13 +141,14 @@ static int handle_open(struct handles *handles, struct broker_session *session, 
 
 int handle_new(struct handles *handles, struct broker_session *session)
 {
+	struct handle_name name;
 	int fds[2], r;
 
-	r = handle_pair(fds);
+	r = handle_pipe(handles, &name, fds);
 	if (!r) {
-		r = handle_open(handles, session, fds);
+		r = handle_open(handles, session, &name, fds[1]);
 		if (!r)
-			return fds[1];
+			return fds[0];
 		close(fds[0]);
 		close(fds[1]);
 	}
@@ -123,16 +158,13 @@ int handle_new(struct handles *handles, struct broker_session *session)
 
 struct broker_session *handle_find(const struct handles *handles, int fd)
 {
+	const struct handle *handle;
 	struct handle_name name;
-	struct handle *handle;
 
 	if (handle_name(&name, fd) < 0)
 		return NULL;
-	list_each(handle, &handles->all, link)
-		if (handle->name.cookie == name.cookie && handle->name.ino == name.ino &&
-		    handle->name.dev == name.dev)
-			return handle->session;
-	return NULL;
+	handle = handle_named(handles, &name);
+	return handle ? handle->session : NULL;
 }
 
 void handles_init(struct handles *handles, struct loop *loop, struct broker_sessions *sessions)

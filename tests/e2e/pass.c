@@ -114,16 +114,20 @@ static int stranger(void)
 	struct llmos_session_info info = { .size = sizeof(info) };
 	struct llmos *llmos = connect_server();
 	struct llmos_session *session;
-	int pair[2], fds[5], r;
+	int pair[2], ends[2], fds[7], r;
 	size_t i;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		tap_bail("socketpair: %s", strerror(errno));
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		tap_bail("pipe: %s", strerror(errno));
 	for (i = 0; i < 3; i++)
 		fds[i] = open(files[i], O_RDONLY | O_CLOEXEC);
 	fds[3] = pair[0];
 	fds[4] = pair[1];
-	for (i = 0; i < 5; i++) {
+	fds[5] = ends[0];
+	fds[6] = ends[1];
+	for (i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (fds[i] < 0 || llmos_session_from_fd(&session, fds[i]) < 0)
 			tap_bail("descriptor %zu", i);
 		r = llmos_session_get_info(llmos, session, &info);
