@@ -527,10 +527,12 @@ static void test_models(void **state)
 	add_model("one", LLM_MODEL_LOADED | LLM_MODEL_DEFAULT);
 	add_model("two", 0);
 	add_model("three", LLM_MODEL_BROKEN);
+	add_model("four", LLM_MODEL_ENCODER | LLM_MODEL_LABELS);
+	add_model("five", LLM_MODEL_ADAPTER);
 	connect_to(f);
 	assert_int_equal(llmos_models(f->llmos, &models), 0);
 	assert_int_equal(f->fake->submit.op, LLM_OP_MODELS);
-	assert_int_equal(models->count, 3);
+	assert_int_equal(models->count, 5);
 	assert_string_equal(models->models[0].name, "one");
 	assert_true(models->models[0].loaded && models->models[0].is_default);
 	assert_string_equal(models->models[0].error, "");
@@ -538,6 +540,8 @@ static void test_models(void **state)
 	assert_string_equal(models->models[2].error, "broken");
 	assert_int_equal(models->models[2].parameters, 260032);
 	assert_string_equal(models->models[1].arch, "llama");
+	assert_false(models->models[1].is_adapter || models->models[3].is_adapter);
+	assert_true(models->models[4].is_adapter);
 	llmos_models_free(models);
 }
 

@@ -1344,8 +1344,8 @@ struct llm_meta {
 #define LLM_MODEL_DEFAULT	(1U << 1)
 #define LLM_MODEL_BROKEN	(1U << 2) /* can not be used; error says why */
 #define LLM_MODEL_ADAPTER	(1U << 3) /* no model, but what can be added to one */
-#define LLM_MODEL_ENCODER	(1U << 3) /* EMBED and CLASSIFY only */
 #define LLM_MODEL_LABELS	(1U << 4) /* can CLASSIFY */
+#define LLM_MODEL_ENCODER	(1U << 5) /* EMBED and CLASSIFY only */
 
 /**
  * struct llm_model_info - a model the server has
