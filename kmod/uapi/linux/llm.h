@@ -58,7 +58,8 @@
  *   has the descriptor, made here, inherited, or received over a Unix socket, names it in a SUBMIT
  *   (LLM_SUBMIT_SESSION); who has none has no name for the session. Whose it is, or was, does not
  *   matter then: the request is that of who submits it, who also pays for what it computes and for
- *   what is kept of that.
+ *   what the server keeps of that. The past itself, a few bytes for each token, is charged to the
+ *   memory cgroup of who made the session.
  *
  *   The session has a past, the tokens of the turns so far. LLM_OP_GENERATE and LLM_OP_APPEND go on
  *   from there: the payload is the next turn only. When such a request ends with status 0, its turn
