@@ -88,6 +88,7 @@ struct llm_waiter {
  * @event.id: the request's
  * @event.time_ns: when it became due
  * @event.req: LLM_EVENT_REQUEST: it, with a reference
+ * @event.journal_len: LLM_EVENT_REQUEST: bytes of its journal that go with it
  * @event.session: LLM_EVENT_SESSION_END: it, which nobody else has
  * @event.cgroup_id: LLM_EVENT_RECLAIM: of a cgroup, not of a request
  * @event.region: LLM_EVENT_RECLAIM: the broker's number of what is short
@@ -128,6 +129,7 @@ struct llm_call {
 		u64 id;
 		u64 time_ns;
 		struct llm_request *req;
+		u32 journal_len;
 		struct llm_session *session;
 		u64 cgroup_id;
 		u32 region;

@@ -78,28 +78,28 @@ static u64 llm_data_len(const struct llm_request *req)
 }
 
 /* Copies a part of what is behind the payload. Return: bytes copied. */
-static size_t llm_data_copy_tail(const struct llm_request *req, u64 offset, size_t len,
-				 struct iov_iter *to)
+static size_t llm_data_copy_tail(const struct llm_request *req, u32 journal_len, u64 offset,
+				 size_t len, struct iov_iter *to)
 {
 	size_t n, done = 0;
 
-	if (offset < req->journal_told) {
-		n = min_t(u64, len, req->journal_told - offset);
+	if (offset < journal_len) {
+		n = min_t(u64, len, journal_len - offset);
 		done = llm_bytes_write_iter(&req->journal, offset, n, to);
 		if (done != n)
 			return done;
 	}
 	if (done < len)
-		done += llm_past_copy(req->past, offset + done - req->journal_told, len - done,
-				      to);
+		done += llm_past_copy(req->past, offset + done - journal_len, len - done, to);
 	return done;
 }
 
 /*
- * Copies a part of a request's data: as it was when the server was told of it, whatever has been
- * added to the journal since. Return: bytes copied.
+ * Copies a part of a request's data: with as much of the journal as the server was told of,
+ * @journal_len bytes, whatever has been added since. The request does not say: another server may
+ * just be told more. Return: bytes copied.
  */
-static size_t llm_data_copy(const struct llm_request *req, u64 offset, size_t len,
+static size_t llm_data_copy(const struct llm_request *req, u32 journal_len, u64 offset, size_t len,
 			    struct iov_iter *to)
 {
 	const u64 data_end = (u64)req->spec.stop_len + req->spec.payload_len;
@@ -124,7 +124,7 @@ static size_t llm_data_copy(const struct llm_request *req, u64 offset, size_t le
 			return done;
 	}
 	if (done < len)
-		done += llm_data_copy_tail(req, offset - data_end, len - done, to);
+		done += llm_data_copy_tail(req, journal_len, offset - data_end, len - done, to);
 	return done;
 }
 
@@ -154,7 +154,8 @@ static void llm_event_fill_buffers(struct llm_event *event, const struct llm_req
 }
 
 /* Nobody commits to a request that is on its way, and its data is pinned. */
-static void llm_event_fill(struct llm_event *event, const struct llm_request *req)
+static void llm_event_fill(struct llm_event *event, const struct llm_request *req,
+			   u32 journal_len)
 {
 	const struct llm_submit *spec = &req->spec;
 
@@ -166,7 +167,7 @@ static void llm_event_fill(struct llm_event *event, const struct llm_request *re
 	memcpy(event->model, spec->model, sizeof(event->model));
 	event->stop_len = spec->stop_len;
 	event->payload_len = spec->payload_len;
-	event->journal_len = req->journal_told;
+	event->journal_len = journal_len;
 	event->cgroup_id = req->who.cgroup_id;
 	event->output_bytes = req->output_bytes;
 	event->prompt_tokens = req->prompt_tokens;
@@ -218,6 +219,7 @@ static int llm_fetch_look(struct llm_call *call, bool park, u32 mask)
 	if (call->event.req) {
 		call->event.req->data_users++;
 		call->event.req->journal_told = call->event.req->journal.len;
+		call->event.journal_len = call->event.req->journal_told;
 	}
 	return 0;
 }
@@ -238,7 +240,7 @@ static noinline int llm_fetch_copy(const struct llm_call *call)
 	int err;
 
 	if (req) {
-		llm_event_fill(&event, req);
+		llm_event_fill(&event, req, call->event.journal_len);
 		event.data_len = min_t(u64, fetch.buf_len - sizeof(event),
 				       llm_event_data(&event));
 	} else if (event.type == LLM_EVENT_RECLAIM) {
@@ -252,7 +254,8 @@ static noinline int llm_fetch_copy(const struct llm_call *call)
 	err = import_ubuf(ITER_DEST, buf + sizeof(event), event.data_len, &iter);
 	if (err)
 		return err;
-	if (llm_data_copy(req, 0, event.data_len, &iter) != event.data_len)
+	if (llm_data_copy(req, call->event.journal_len, 0, event.data_len, &iter) !=
+	    event.data_len)
 		return -EFAULT;
 	return sizeof(event) + event.data_len;
 }
@@ -316,8 +319,9 @@ void llm_fetch_abandon(struct llm_call *call)
 		llm_request_put(req);
 }
 
-/* Under the lock. Return: bytes to copy, the request pinned; or an error. */
-static int llm_pull_look(struct llm_call *call, struct llm_request **ret_req)
+/* Under the lock. Return: bytes to copy, the request pinned, its journal so long; or an error. */
+static int llm_pull_look(struct llm_call *call, struct llm_request **ret_req,
+			 u32 *ret_journal_len)
 {
 	const struct llm_pull *pull = &call->args.pull;
 	struct llm_request *req = llm_server_find(call->server, pull->id);
@@ -327,6 +331,7 @@ static int llm_pull_look(struct llm_call *call, struct llm_request **ret_req)
 	if (llm_request_over(req))
 		return -ECANCELED;
 	*ret_req = req;
+	*ret_journal_len = req->journal_told;
 	llm_request_get(req);
 	req->data_users++;
 	if (pull->offset >= llm_data_len(req))
@@ -334,7 +339,8 @@ static int llm_pull_look(struct llm_call *call, struct llm_request **ret_req)
 	return min_t(u64, pull->buf_len, llm_data_len(req) - pull->offset);
 }
 
-static int llm_pull_copy(const struct llm_pull *pull, const struct llm_request *req, int len)
+static int llm_pull_copy(const struct llm_pull *pull, const struct llm_request *req,
+			 u32 journal_len, int len)
 {
 	struct iov_iter iter;
 	int err;
@@ -344,7 +350,7 @@ static int llm_pull_copy(const struct llm_pull *pull, const struct llm_request *
 	err = import_ubuf(ITER_DEST, u64_to_user_ptr(pull->buf), len, &iter);
 	if (err)
 		return err;
-	return llm_data_copy(req, pull->offset, len, &iter) == len ? len : -EFAULT;
+	return llm_data_copy(req, journal_len, pull->offset, len, &iter) == len ? len : -EFAULT;
 }
 
 int llm_pull_start(struct llm_call *call)
@@ -352,16 +358,17 @@ int llm_pull_start(struct llm_call *call)
 	const struct llm_pull *pull = &call->args.pull;
 	struct llm_request *req;
 	LLM_DEFINE_TRASH(trash);
+	u32 journal_len;
 	int rc;
 
 	if (pull->flags || pull->pad || !llm_args_zero(pull->reserved, sizeof(pull->reserved)))
 		return -EINVAL;
 	spin_lock(&llm_broker.lock);
-	rc = llm_pull_look(call, &req);
+	rc = llm_pull_look(call, &req, &journal_len);
 	spin_unlock(&llm_broker.lock);
 	if (rc < 0)
 		return rc;
-	rc = llm_pull_copy(pull, req, rc);
+	rc = llm_pull_copy(pull, req, journal_len, rc);
 	spin_lock(&llm_broker.lock);
 	llm_request_data_unpin(req, &trash);
 	spin_unlock(&llm_broker.lock);

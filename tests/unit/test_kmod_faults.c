@@ -445,6 +445,63 @@ static void test_session_copies(void **state)
 	sweep(story_of_session, &kshim_fail_copy, -EFAULT);
 }
 
+/* ---- a PULL that takes so long that another server is told of more ---- */
+
+static struct llm_server *next_server;
+static u32 next_journal_len;
+
+static void take_over(void)
+{
+	struct llm_server *const old = server;
+	struct llm_event event;
+
+	llm_server_leave(old);
+	assert_int_equal(llm_server_open(&next_server), 0);
+	server = next_server;
+	assert_true(fetch(&event, NULL) > 0);
+	next_journal_len = event.journal_len;
+	server = old;
+}
+
+static void test_pull_taken_over(void **state)
+{
+	static char turns[5000], data[9000];
+	struct llm_session_cmd chat;
+	struct llm_event event;
+	struct llm_read read;
+	char answer[8];
+	u64 id;
+
+	(void)state;
+	begin();
+	memset(turns, 't', sizeof(turns));
+	client = llm_client_create();
+	assert_int_equal(llm_server_open(&server), 0);
+	assert_int_equal(session(0, -1, &chat), 0);
+	assert_int_equal(submit_turn(chat.fd, &id), 0);
+	assert_true(fetch(&event, NULL) > 0);
+	assert_int_equal(end_turn(id, turns, sizeof(turns)), LLM_VERDICT_CONTINUE);
+	assert_int_equal(read_once(id, answer, sizeof(answer), &read), 0);
+	assert_int_equal(submit_turn(chat.fd, &id), 0);
+	assert_true(fetch(&event, NULL) > 0);
+	assert_int_equal(event.journal_len, 0);
+	assert_int_equal(commit(id, "x", 1, 0), LLM_VERDICT_CONTINUE);
+	kshim_copying = take_over;
+	assert_int_equal(pull(id, data, sizeof(data)), 4 + sizeof(turns));
+	assert_null(kshim_copying);
+	assert_int_equal(next_journal_len, 4);
+	assert_memory_equal(data, "turn", 4);
+	assert_memory_equal(data + 4, turns, sizeof(turns));
+	llm_server_close(server);
+	server = next_server;
+	assert_int_equal(pull(id, data, sizeof(data)), 8 + sizeof(turns));
+	assert_memory_equal(data, "turnjrnl", 8);
+	session_close((u32)chat.fd);
+	llm_client_destroy(client);
+	llm_server_close(server);
+	end();
+}
+
 /* ---- calls that sleep ---- */
 
 static u64 idle_id;
@@ -640,6 +697,7 @@ int main(void)
 		cmocka_unit_test(test_memory_copies),
 		cmocka_unit_test(test_session_allocations),
 		cmocka_unit_test(test_session_copies),
+		cmocka_unit_test(test_pull_taken_over),
 		cmocka_unit_test(test_sleep),
 		cmocka_unit_test(test_return),
 	};

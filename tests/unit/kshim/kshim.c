@@ -12,6 +12,7 @@ int kshim_spinlocks_held;
 int kshim_fail_alloc = -1;
 int kshim_allocs;
 int kshim_fail_copy = -1;
+void (*kshim_copying)(void);
 uintptr_t kshim_user_min = 65536;
 u64 kshim_now_ns = 1;
 void (*kshim_idle)(void);
@@ -180,7 +181,12 @@ size_t copy_from_iter(void *to, size_t len, struct iov_iter *from)
 
 size_t copy_to_iter(const void *from, size_t len, struct iov_iter *to)
 {
+	void (*const copying)(void) = kshim_copying;
+
 	WARN_ON(len > to->count);
+	kshim_copying = NULL;
+	if (copying)
+		copying();
 	if (!kshim_user_ok(to->at, len))
 		return 0;
 	memcpy(to->at, from, len);

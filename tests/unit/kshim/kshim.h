@@ -367,6 +367,9 @@ extern uintptr_t kshim_user_min;
 /* Copies until one fails; negative: none does. */
 extern int kshim_fail_copy;
 
+/* Called once, before the next copy to an iterator: that may take as long as a user wants. */
+extern void (*kshim_copying)(void);
+
 bool kshim_user_ok(const void *at, size_t len);
 #define user_read_access_begin(at, len)	kshim_user_ok(at, len)
 #define user_read_access_end()
