@@ -195,20 +195,32 @@ static int llm_commit_locked(struct llm_call *call, struct llm_additions *add,
 	return err ?: llm_commit_apply(commit, req, add, now_ns, trash);
 }
 
-/* The request's owner, to be charged; with a reference to the request. */
-static struct llm_request *llm_commit_find(struct llm_call *call)
+/*
+ * The request's owner, to be charged; with a reference to the request.
+ * Return: 0; ENOENT; ECANCELED nobody will take what it brings.
+ */
+static int llm_commit_find(struct llm_call *call, struct llm_request **ret_req)
 {
 	struct llm_request *req;
+	int err = 0;
 
 	spin_lock(&llm_broker.lock);
 	req = llm_server_find(call->server, call->args.commit.id);
-	if (req)
+	if (!req)
+		err = -ENOENT;
+	else if (req->state == LLM_STATE_CANCELLING)
+		err = -ECANCELED;
+	else
 		llm_request_get(req);
 	spin_unlock(&llm_broker.lock);
-	return req;
+	*ret_req = req;
+	return err;
 }
 
-/* Copies bytes, charged to the request's owner. Return: 0; ENOENT, ENOMEM, EFAULT. */
+/*
+ * Copies bytes, charged to the request's owner; none of a request that is cancelled, which it
+ * stays: its server is to hear of that though memory is short. Return: 0; ENOENT, ENOMEM, EFAULT.
+ */
 static int llm_commit_copy(struct llm_call *call, struct llm_additions *add)
 {
 	const struct llm_commit *commit = &call->args.commit;
@@ -218,9 +230,9 @@ static int llm_commit_copy(struct llm_call *call, struct llm_additions *add)
 
 	if (!commit->data_len && !commit->journal_len)
 		return 0;
-	req = llm_commit_find(call);
-	if (!req)
-		return -ENOENT;
+	err = llm_commit_find(call, &req);
+	if (err)
+		return err == -ECANCELED ? 0 : err;
 	old = set_active_memcg(req->who.memcg);
 	err = llm_bytes_read_user(&add->data, u64_to_user_ptr(commit->data), commit->data_len) ?:
 	      llm_bytes_read_user(&add->journal, u64_to_user_ptr(commit->journal),
@@ -230,7 +242,10 @@ static int llm_commit_copy(struct llm_call *call, struct llm_additions *add)
 	return err;
 }
 
-/* Under the lock. Return: 0 and the session, in use, and what it has; or an error. */
+/*
+ * Under the lock. Return: 0 and the session, in use, and what it has; ECANCELED nobody will take
+ * what would be made; or another error.
+ */
 static int llm_commit_session(struct llm_call *call, struct llm_session **ret_session,
 			      struct llm_past **ret_base)
 {
@@ -239,6 +254,8 @@ static int llm_commit_session(struct llm_call *call, struct llm_session **ret_se
 
 	if (!req)
 		return -ENOENT;
+	if (req->state == LLM_STATE_CANCELLING)
+		return -ECANCELED;
 	if (!llm_session_appends(req))
 		return -EINVAL;
 	if ((u64)llm_past_len(req->past) + commit->session_len > llm_limit(max_session_bytes))
@@ -269,7 +286,7 @@ static int llm_commit_build(struct llm_call *call, struct llm_additions *add)
 	err = llm_commit_session(call, &session, &base);
 	spin_unlock(&llm_broker.lock);
 	if (err)
-		return err;
+		return err == -ECANCELED ? 0 : err;
 	old = set_active_memcg(session->memcg);
 	err = llm_past_build(base, u64_to_user_ptr(commit->session), commit->session_len,
 			     commit->session_tokens, &add->past);

@@ -445,6 +445,40 @@ static void test_session_copies(void **state)
 	sweep(story_of_session, &kshim_fail_copy, -EFAULT);
 }
 
+/* ---- memory that is short when nobody wants it any more ---- */
+
+static void test_cancelled(void **state)
+{
+	struct llm_session_cmd chat;
+	struct llm_event event;
+	u64 id;
+
+	(void)state;
+	begin();
+	client = llm_client_create();
+	assert_int_equal(llm_server_open(&server), 0);
+	assert_int_equal(submit(&id), 0);
+	assert_true(fetch(&event, NULL) > 0);
+	assert_int_equal(cancel(id, 0), 0);
+	kshim_fail_alloc = 0;
+	assert_int_equal(commit(id, "x", 1, 0), LLM_VERDICT_CANCELLED);
+	assert_int_equal(commit(id, "x", 1, LLM_COMMIT_END), LLM_VERDICT_CANCELLED);
+	kshim_fail_alloc = -1;
+	assert_int_equal(session(0, -1, &chat), 0);
+	assert_int_equal(submit_turn(chat.fd, &id), 0);
+	assert_true(fetch(&event, NULL) > 0);
+	assert_int_equal(cancel(id, 0), 0);
+	kshim_fail_alloc = 0;
+	assert_int_equal(end_turn(id, "turn", 4), LLM_VERDICT_CANCELLED);
+	kshim_fail_alloc = -1;
+	assert_int_equal(session(LLM_SESSION_INFO, chat.fd, &chat), 0);
+	assert_int_equal(chat.bytes, 0);
+	session_close((u32)chat.fd);
+	llm_client_destroy(client);
+	llm_server_close(server);
+	end();
+}
+
 /* ---- a PULL that takes so long that another server is told of more ---- */
 
 static struct llm_server *next_server;
@@ -697,6 +731,7 @@ int main(void)
 		cmocka_unit_test(test_memory_copies),
 		cmocka_unit_test(test_session_allocations),
 		cmocka_unit_test(test_session_copies),
+		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_pull_taken_over),
 		cmocka_unit_test(test_sleep),
 		cmocka_unit_test(test_return),

@@ -1114,8 +1114,9 @@ struct llm_pull {
  *
  * Return: COMMIT: LLM_VERDICT_*; ENOENT not this server's, E2BIG data, journal or past over its
  * limit (also where that has been lowered; one without them is never too big), EINVAL, EFAULT,
- * ENOMEM: nothing was taken. COMMIT_AND_FETCH: an error of the commit, else as FETCH; EINTR is the
- * FETCH's.
+ * ENOMEM: nothing was taken. Of a cancelled request nothing is taken either: LLM_VERDICT_CANCELLED,
+ * also where memory is short. An END that brings nothing needs no memory. COMMIT_AND_FETCH: an error
+ * of the commit, else as FETCH; EINTR is the FETCH's.
  */
 struct llm_commit {
 	__u32 size;
