@@ -131,7 +131,7 @@ void job_flush(struct sched *sched, struct job *job)
 	if (!commit_may_go(job))
 		return;
 	if (job->retry) {
-		if (clock_ns() < sched->retry_ns)
+		if (clock_ns() < job->retry_ns)
 			return;
 		job->retry = false;
 	} else {
@@ -176,17 +176,36 @@ static void commit_refused(struct sched *sched, struct job *job, int r)
 	job->status = -EPROTO;
 }
 
-/* the session's past would have more bytes than one may have: it stays as it was */
-static void commit_lose_turn(struct job *job)
+/* the broker does not take what the session's past would grow by: it stays as it was */
+static void commit_lose_turn(struct job *job, int r, const char *why)
 {
 	struct error error = { "" };
 
-	job->status = error_set(&error, -E2BIG, "the session would be longer than one may be");
+	job->status = error_set(&error, r, "%s", why);
 	job->finish = LLM_FINISH_NONE;
 	bytes_free(&job->past);
 	if (job->answer.framed && job->sent_data.len + job->sent_journal.len + COMMIT_ERROR_BYTES <=
 				  job->ipc->max_commit_bytes)
 		record_error(&job->sent_data, error.text);
+}
+
+/*
+ * Memory is short, that of a client, who may never have any: nobody else is to wait for that. First
+ * the session does without the turn, then the client without the answer; an end with nothing else
+ * needs no memory.
+ */
+static void commit_starved(struct sched *sched, struct job *job)
+{
+	job->shortages++;
+	if (job->cancelled || job->shortages >= SCHED_COMMIT_TRIES) {
+		job_cancel(sched, job);
+		if (!job->cancelled)
+			job->status = -ENOMEM;
+		job->sent_end = true;
+	} else if (job->shortages >= SCHED_TURN_TRIES && job->sent_end && !job->status &&
+		   job->past.len) {
+		commit_lose_turn(job, -ENOMEM, "no memory for what the session would grow by");
+	}
 }
 
 /* nothing was taken: the same again after a while; true: it will be made again */
@@ -198,12 +217,14 @@ static bool commit_again(struct sched *sched, struct job *job, int result)
 		bytes_clear(&job->journal);
 		job->journal_bytes = 0;
 	} else if (result == -E2BIG && job->sent_end && job->past.len) {
-		commit_lose_turn(job);
-	} else if (result != -ENOMEM) {
+		commit_lose_turn(job, -E2BIG, "the session would be longer than one may be");
+	} else if (result == -ENOMEM) {
+		commit_starved(sched, job);
+	} else {
 		return false;
 	}
 	job->retry = true;
-	sched->retry_ns = clock_ns() + SCHED_RETRY_NS;
+	job->retry_ns = clock_ns() + SCHED_RETRY_NS;
 	return true;
 }
 
@@ -212,6 +233,7 @@ void job_committed(struct sched *sched, struct job *job, int result)
 	job->committing = false;
 	if (commit_again(sched, job, result))
 		return;
+	job->shortages = 0;
 	bytes_clear(&job->sent_data);
 	bytes_clear(&job->sent_journal);
 	job->compute_ns -= job->sent_compute_ns;

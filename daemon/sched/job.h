@@ -21,6 +21,8 @@
 #define SCHED_TABLE_SIZE	256	/* a power of two */
 #define SCHED_IPCS_MAX		4
 #define SCHED_RETRY_NS		UINT64_C(20000000)
+#define SCHED_TURN_TRIES	50	/* commits without memory: one second */
+#define SCHED_COMMIT_TRIES	250	/* five seconds */
 #define JOB_STEPS_KEPT		8
 
 /**
@@ -50,7 +52,8 @@ enum job_state {
  * @resumed: the resume came before the commit's verdict that asks for the pause
  * @cancelled: only its end is to be committed
  * @committing: a commit's result is awaited
- * @retry: the last commit found no memory: the same again
+ * @retry: the last commit found no memory: the same again, from @retry_ns on
+ * @shortages: commits that found none, one after the other
  * @is_short: it was told to pause by a charge; a commit before the next one would cost it what was
  *	reserved for it
  * @reuses_nothing: what it used of the prefix store was asked back
@@ -117,6 +120,8 @@ struct job {
 	bool cancelled;
 	bool committing;
 	bool retry;
+	unsigned int shortages;
+	uint64_t retry_ns;
 	bool is_short;
 	bool reuses_nothing;
 
@@ -198,7 +203,6 @@ struct sched {
 	uint64_t turn;			/* of steps: models take turns */
 	uint64_t admissions;		/* rounds of them */
 	uint64_t pause_turns;		/* that pauses have been lasting */
-	uint64_t retry_ns;		/* when commits that found no memory are tried again */
 	bool cancels;			/* some job has been cancelled since the last step */
 	struct engine_item *items;	/* (slots): the step that is being formed */
 	struct job **members;		/* (max_seqs): who could take part, then who does */

@@ -261,13 +261,14 @@ bool sched_step(struct sched *sched)
 uint64_t sched_retry_ns(const struct sched *sched)
 {
 	const struct job *job;
+	uint64_t first_ns = 0;
 	int state;
 
 	for (state = JOB_ACTIVE; state < JOB_STATES; state++)
 		list_each(job, &sched->jobs[state], link)
-			if (job->retry)
-				return sched->retry_ns;
-	return 0;
+			if (job->retry && (!first_ns || job->retry_ns < first_ns))
+				first_ns = job->retry_ns;
+	return first_ns;
 }
 
 int sched_fd(const struct sched *sched)

@@ -143,6 +143,12 @@ static int test_commit(struct ipc *ipc, const struct llm_commit *commit)
 		broker->retried = true;
 		return r;
 	}
+	if ((broker->full && (commit->data_len || commit->journal_len || commit->session_len)) ||
+	    (broker->full_past && commit->session_len)) {
+		broker->starved++;
+		broker->retried = true;
+		return -ENOMEM;
+	}
 	broker->commits++;
 	broker->dead = broker->commits == broker->die_at;
 	if (broker->dead && broker->die_before)
@@ -637,6 +643,16 @@ bool test_turn(struct test_broker *broker)
 	if (!broker->dead)
 		assert_int_equal(test_kept(broker), (uint64_t)fake_counts.kept * FAKE_PAGE_BYTES);
 	return (more || due(broker) || is_waiting(broker)) && !broker->dead;
+}
+
+void test_hurry(struct test_broker *broker)
+{
+	struct job *job;
+	int state;
+
+	for (state = 0; state < JOB_STATES; state++)
+		list_each(job, &broker->sched->jobs[state], link)
+			job->retry_ns = 0;
 }
 
 void test_run(struct test_broker *broker)

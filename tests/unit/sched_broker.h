@@ -65,6 +65,9 @@ struct test_broker {
 	unsigned int late_in;		/* and one in so many even later than the next step; 0: none */
 	size_t unread_max;		/* 0: nobody is told to pause */
 	int refuse;			/* result of the next commit, once */
+	bool full;			/* a commit that brings anything finds no memory */
+	bool full_past;			/* one that brings a turn finds none */
+	unsigned int starved;		/* that found none */
 	unsigned int pause_in;		/* one commit in so many is told to pause; 0: none */
 	uint64_t memory_max;		/* of all requests together, a quota; 0: none */
 	uint64_t memory_max_each;	/* of one: more is EDQUOT; 0: none */
@@ -109,6 +112,8 @@ uint64_t test_held(const struct test_broker *broker);
 uint64_t test_kept(const struct test_broker *broker);
 /** test_turn() - one turn of the loop; Return: there is more to do */
 bool test_turn(struct test_broker *broker);
+/** test_hurry() - whatever waits to be committed again does not wait any longer */
+void test_hurry(struct test_broker *broker);
 /** test_run() - until nothing is left to do */
 void test_run(struct test_broker *broker);
 /** test_run_all() - the same, with a new server each time one dies */

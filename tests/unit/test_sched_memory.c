@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "sched/guard.h"
+#include "sched/job.h"
 #include "sched_broker.h"
 #include "sched_engine.h"
 
@@ -81,6 +82,67 @@ static void assert_failed(const struct test_request *request, int status, const 
 	error_text(request, text, sizeof(text));
 	if (!strstr(text, part))
 		fail_msg("'%s' is not in '%s'", part, text);
+}
+
+/* ---- a client who has no memory for his answer ---- */
+
+static void starve(const struct test_request *request, unsigned int tries)
+{
+	unsigned int turns;
+
+	for (turns = 0; !request->ended && broker.starved < tries; turns++) {
+		assert_true(turns < 5000);
+		test_turn(&broker);
+		test_hurry(&broker);
+	}
+	assert_int_equal(broker.starved, tries);
+}
+
+/* he is waited for, but not for ever, and gets an end without anything */
+static void test_no_memory(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	request = test_ask(&broker, "one");
+	broker.full = true;
+	starve(request, SCHED_COMMIT_TRIES - 1);
+	assert_false(request->ended);
+	/* it was there in time: from now on he may be without as long again */
+	broker.full = false;
+	test_hurry(&broker);
+	test_run(&broker);
+	assert_true(request->ended);
+	assert_int_equal(request->status, 0);
+	assert_true(request->output.len);
+	request = test_ask(&broker, "two");
+	broker.full = true;
+	broker.starved = 0;
+	starve(request, SCHED_COMMIT_TRIES);
+	test_hurry(&broker);
+	test_turn(&broker);
+	assert_true(request->ended);
+	assert_int_equal(request->status, -ENOMEM);
+	assert_int_equal(request->output.len, 0);
+}
+
+/* if he cancels it, also if the server hears of that between two tries, it ends at once */
+static void test_no_memory_cancelled(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	request = test_ask(&broker, "one");
+	broker.full = true;
+	starve(request, 3);
+	request->cancelled = true;
+	broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, request->event.id, 0);
+	test_turn(&broker);
+	assert_true(request->ended);
+	assert_int_equal(request->status, -ECANCELED);
+	assert_int_equal(broker.starved, 3);
 }
 
 /* ---- charges ---- */
@@ -622,6 +684,7 @@ static void test_bad_score_buffers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_no_memory), TEST(test_no_memory_cancelled),
 		TEST(test_page_by_page), TEST(test_quota), TEST(test_quota_and_turns),
 		TEST(test_short_now_and_then), TEST(test_small_cache), TEST(test_deaths),
 		TEST(test_no_wait), TEST(test_never), TEST(test_refused_harms_nobody),

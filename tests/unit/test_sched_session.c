@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "sched/job.h"
 #include "sched/past.h"
 #include "sched_broker.h"
 #include "sched_engine.h"
@@ -426,6 +427,37 @@ static void test_too_long(void **state)
 	assert_int_equal(session->turns, 2);
 }
 
+/* no memory for it in the name of who made the session: as above, after a while */
+static void test_no_memory(void **state)
+{
+	struct test_session *session;
+	struct test_request *request;
+	unsigned int turns;
+	size_t len;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	session = test_session(&broker, NULL);
+	run(ask(session, FIRST), 0);
+	len = session->past.len;
+	request = ask(session, SECOND);
+	request->event.flags |= LLM_SUBMIT_RECORDS;
+	broker.full_past = true;
+	for (turns = 0; !request->ended; turns++) {
+		assert_true(turns < 1000);
+		test_turn(&broker);
+		test_hurry(&broker);
+	}
+	assert_int_equal(broker.starved, SCHED_TURN_TRIES);
+	assert_int_equal(request->status, -ENOMEM);
+	assert_int_equal(session->past.len, len);
+	assert_non_null(memmem(bytes_data(&request->output), request->output.len,
+			       "no memory for what the session", 30));
+	broker.full_past = false;
+	run(ask(session, "!"), 0);
+	assert_int_equal(session->turns, 2);
+}
+
 static void set_past(struct test_session *session, const char *model, uint64_t model_bytes,
 		     uint32_t id)
 {
@@ -624,6 +656,7 @@ int main(void)
 		TEST(test_reclaimed),
 		TEST(test_all_or_nothing),
 		TEST(test_too_long),
+		TEST(test_no_memory),
 		TEST(test_hostile_past),
 		TEST(test_tokens),
 		TEST(test_dies),
