@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -547,12 +548,25 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 	return sched;
 }
 
+/* connections, sessions, and what clients send: nothing here minds a descriptor beyond 1023 */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("limit of descriptors: %s", strerror(errno));
+}
+
 static int start(struct daemon *daemon, struct error *error)
 {
 	const struct config *config = &daemon->config;
 	struct sched_config sched = sched_config_of(daemon);
 	int r;
 
+	raise_limit();
 	r = loop_new(&daemon->loop, error);
 	if (!r)
 		r = open_signals(daemon, error);

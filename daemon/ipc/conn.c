@@ -2,13 +2,15 @@
 /* Bytes in and out of one client's connection; see conn.h. */
 #include "ipc/conn.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
+
 #define CONN_RECV_BYTES		(64U << 10)
 #define CONN_SEND_ROUNDS	4
+#define CONN_RIGHTS_MAX		253U	/* descriptors in one message, as the kernel has it */
 
 /**
  * struct conn_out_fd - a descriptor to be sent
@@ -22,36 +24,32 @@ struct conn_out_fd {
 
 /* ---- descriptors ---- */
 
-static void *close_thread(void *arg)
+static void conn_mark_dirty(struct conn *conn)
 {
-	close((int)(intptr_t)arg);
-	return NULL;
+	if (list_empty(&conn->dirty_link))
+		list_append(conn->dirty, &conn->dirty_link);
 }
 
-/*
- * To close a file is to flush it, and a file system in user space may never be done with that; nor a
- * socket that lingers. So all but our own pipes are closed where nobody waits.
- */
+static void conn_mark_broken(struct conn *conn)
+{
+	conn->broken = true;
+	conn_mark_dirty(conn);
+}
+
 void conn_close_fd(struct conn *conn, int fd)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
+	const uint32_t uid = conn->file.peer.uid;
 
 	if (fd < 0)
 		return;
 	if (handle_find(conn->handles, fd)) {
+		/* a pipe of our own */
 		close(fd);
-		return;
+	} else if (!closers_close(conn->closers, uid, fd) && !conn->broken) {
+		log_warning("socket: connection of user %u broken: %u descriptors that came from "
+			    "there are being closed and do not get done", uid, CLOSERS_USER_MAX);
+		conn_mark_broken(conn);
 	}
-	r = pthread_attr_init(&attr);
-	if (!r) {
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		r = pthread_create(&thread, &attr, close_thread, (void *)(intptr_t)fd);
-		pthread_attr_destroy(&attr);
-	}
-	if (r)
-		close(fd);
 }
 
 /* of messages that have begun before that byte of the stream: nobody asked for them */
@@ -111,18 +109,6 @@ static struct conn_out_fd *conn_first_out_fd(struct conn *conn)
 bool conn_full(const struct conn *conn)
 {
 	return conn->broken || conn->out.len > CONN_OUT_MAX;
-}
-
-static void conn_mark_dirty(struct conn *conn)
-{
-	if (list_empty(&conn->dirty_link))
-		list_append(conn->dirty, &conn->dirty_link);
-}
-
-static void conn_mark_broken(struct conn *conn)
-{
-	conn->broken = true;
-	conn_mark_dirty(conn);
 }
 
 uint8_t *conn_reply(struct conn *conn, const struct conn_call *call, int result, const void *arg,
@@ -286,24 +272,27 @@ void conn_input(struct conn *conn)
 		;
 }
 
-/* no more than one comes with one call, for the kernel ends it there */
-static bool conn_receive_fd(struct conn *conn, struct msghdr *msg)
+/* those of more than one message do not come with one call, for the kernel ends it there */
+static bool conn_receive_fds(struct conn *conn, struct msghdr *msg)
 {
 	const struct cmsghdr *head = CMSG_FIRSTHDR(msg);
-	int fd;
+	unsigned int i, count;
+	int fds[CONN_RIGHTS_MAX];
 
 	if (!head)
 		return !(msg->msg_flags & MSG_CTRUNC);
-	if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS ||
-	    head->cmsg_len != CMSG_LEN(sizeof(fd)))
+	if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
 		return false;
-	memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-	if (msg->msg_flags & MSG_CTRUNC || conn->fd_count == CONN_FDS_MAX) {
-		conn_close_fd(conn, fd);
-		return false;
+	count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(*fds);
+	memcpy(fds, CMSG_DATA(head), count * sizeof(*fds));
+	if (count == 1 && !(msg->msg_flags & MSG_CTRUNC) && conn->fd_count < CONN_FDS_MAX) {
+		conn->fds[conn->fd_count++] = (struct conn_fd){ .fd = fds[0],
+								.until = conn->received };
+		return true;
 	}
-	conn->fds[conn->fd_count++] = (struct conn_fd){ .fd = fd, .until = conn->received };
-	return true;
+	for (i = 0; i < count; i++)
+		conn_close_fd(conn, fds[i]);
+	return false;
 }
 
 /* Return: bytes, 0 at the end, -1 with errno; EPROTO: descriptors that can not be meant */
@@ -311,22 +300,22 @@ static ssize_t conn_receive_some(struct conn *conn, uint8_t *room, size_t len)
 {
 	union {
 		struct cmsghdr head;
-		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+		uint8_t bytes[CMSG_SPACE(CONN_RIGHTS_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = { room, len };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		/* with room to spare the kernel would find some for another one */
-		.msg_controllen = CMSG_LEN(sizeof(int)),
+		/* for what has no room the kernel itself would close, and make us wait for it */
+		.msg_controllen = CMSG_LEN(CONN_RIGHTS_MAX * sizeof(int)),
 	};
 	ssize_t n = recvmsg(conn->source.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return n;
 	conn->received += n;
-	if (!conn_receive_fd(conn, &msg)) {
+	if (!conn_receive_fds(conn, &msg)) {
 		errno = EPROTO;
 		return -1;
 	}
@@ -383,15 +372,19 @@ static void conn_free(struct loop_dead *dead)
 }
 
 int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *loop,
-	     struct broker *broker, struct handles *handles, struct list *dirty)
+	     struct broker *broker, struct handles *handles, struct closers *closers,
+	     struct list *dirty)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
+	const int on = 1;
 	int r;
 
 	if (!conn) {
-		close(fd);
+		closers_close_socket(closers, peer->uid, fd);
 		return -ENOMEM;
 	}
+	/* urgent bytes are skipped otherwise, and descriptors that came with them closed at once */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	list_init(&conn->link);
 	list_init(&conn->dirty_link);
 	list_init(&conn->waits);
@@ -402,12 +395,13 @@ int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *lo
 	conn->loop = loop;
 	conn->broker = broker;
 	conn->handles = handles;
+	conn->closers = closers;
 	conn->dirty = dirty;
 	broker_file_init(broker, &conn->file);
 	conn->file.changed = conn_changed;
 	r = loop_add(loop, &conn->source, EPOLLIN | EPOLLRDHUP);
 	if (r < 0) {
-		close(fd);
+		closers_close_socket(closers, peer->uid, fd);
 		free(conn);
 		return r;
 	}
@@ -420,7 +414,7 @@ void conn_close(struct conn *conn)
 {
 	conn->broken = true;
 	loop_remove(conn->loop, &conn->source);
-	close(conn->source.fd);
+	closers_close_socket(conn->closers, conn->file.peer.uid, conn->source.fd);
 	conn_drop_fds(conn, UINT64_MAX);
 	command_drop(conn);
 	broker_file_close(conn->broker, &conn->file);

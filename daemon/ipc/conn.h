@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "ipc/broker.h"
+#include "ipc/closer.h"
 #include "ipc/handle.h"
 #include "ipc/loop.h"
 
@@ -19,7 +20,7 @@
 				 BROKER_PAYLOAD_MAX + LLM_STOP_BYTES_MAX)
 #define CONN_OUT_MAX		(256U << 10)
 #define CONN_PARKED_MAX		256U
-#define CONN_FDS_MAX	8U		/* descriptors that came and belong to no message yet */
+#define CONN_FDS_MAX		2U	/* that came: of a message in parts, and of the next one */
 #define CONN_READ_MAX		(256U << 10)	/* bytes of one READ's reply at most */
 
 /**
@@ -47,6 +48,7 @@ struct conn_fd {
  * @fds: (fd_count) descriptors received, of messages that are not handled yet
  * @out_fds: descriptors to send, each with a reply
  * @handles: of the server
+ * @closers: of the server
  * @received: bytes ever
  * @sent: bytes ever
  * @discard_bytes: of an oversized message, still to be thrown away
@@ -71,6 +73,7 @@ struct conn {
 	unsigned int fd_count;
 	struct list out_fds;
 	struct handles *handles;
+	struct closers *closers;
 	uint64_t received;
 	uint64_t sent;
 	uint32_t discard_bytes;
@@ -83,7 +86,8 @@ struct conn {
 
 /** conn_new() - takes @fd over, also on failure */
 int conn_new(struct conn **ret, int fd, const struct peer *peer, struct loop *loop,
-	     struct broker *broker, struct handles *handles, struct list *dirty);
+	     struct broker *broker, struct handles *handles, struct closers *closers,
+	     struct list *dirty);
 /** conn_close() - cancel its requests and bury it; it leaves all lists */
 void conn_close(struct conn *conn);
 /** conn_flush() - send what can be sent; sets broken when the peer is gone */
@@ -116,7 +120,11 @@ uint8_t *conn_reply(struct conn *conn, const struct conn_call *call, int result,
 
 /** conn_take_fd() - the descriptor that came with the message, for conn_close_fd(); -1: none did */
 int conn_take_fd(struct conn *conn);
-/** conn_close_fd() - close what came from a client, who can not make that wait; -1 is fine */
+/**
+ * conn_close_fd() - close what came from a client, who can not make that wait; -1 is fine
+ *
+ * A client who tries breaks the connection.
+ */
 void conn_close_fd(struct conn *conn, int fd);
 /** conn_send_fd() - the next reply carries @fd, which is taken over in any case; 0, -ENOMEM */
 int conn_send_fd(struct conn *conn, int fd);

@@ -36,6 +36,7 @@ struct socket_server {
 	struct loop *loop;
 	struct broker *broker;
 	struct handles handles;
+	struct closers *closers;
 	struct listener listeners[SOCKET_LISTENERS_MAX];
 	unsigned int listener_count;
 	struct list conns;
@@ -63,22 +64,20 @@ int socket_server_connect(struct socket_server *server, int fd)
 	struct peer peer;
 	int r;
 
-	if (server->conn_count >= SOCKET_CONNS_MAX) {
-		close(fd);
-		return -EBUSY;
-	}
 	r = peer_identify(&peer, fd);
 	if (r < 0) {
-		close(fd);
+		closers_close_socket(server->closers, UINT32_MAX, fd);
 		return r;
 	}
-	if (socket_user_conns(server, peer.uid) >= SOCKET_CONNS_USER_MAX) {
+	if (server->conn_count >= SOCKET_CONNS_MAX ||
+	    socket_user_conns(server, peer.uid) >= SOCKET_CONNS_USER_MAX ||
+	    closers_busy(server->closers, peer.uid)) {
+		closers_close_socket(server->closers, peer.uid, fd);
 		peer_close(&peer);
-		close(fd);
 		return -EBUSY;
 	}
 	r = conn_new(&conn, fd, &peer, server->loop, server->broker, &server->handles,
-		     &server->dirty);
+		     server->closers, &server->dirty);
 	if (r < 0) {
 		peer_close(&peer);
 		return r;
@@ -126,6 +125,16 @@ static void socket_retry(struct loop_timer *timer)
 	socket_pause_accept(container_of(timer, struct socket_server, retry), EPOLLIN);
 }
 
+static int listener_accept(int fd, const struct socket_server *server)
+{
+	/* even to refuse one costs a descriptor, where others wait to be closed */
+	if (closers_full(server->closers)) {
+		errno = EMFILE;
+		return -1;
+	}
+	return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
 static void listener_ready(struct loop_source *source, uint32_t events)
 {
 	struct socket_server *server = container_of(source, struct listener, source)->server;
@@ -133,7 +142,7 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	for (i = 0; i < SOCKET_ACCEPT_BATCH; i++) {
-		fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = listener_accept(source->fd, server);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			       errno == ENOBUFS)) {
 			socket_say_full(server, -errno);
@@ -345,6 +354,12 @@ int socket_server_new(struct socket_server **ret, struct loop *loop, struct ipc_
 		free(server);
 		return r;
 	}
+	r = closers_new(&server->closers, loop);
+	if (r < 0) {
+		broker_free(server->broker);
+		free(server);
+		return r;
+	}
 	server->loop = loop;
 	handles_init(&server->handles, loop, broker_sessions(server->broker));
 	list_init(&server->conns);
@@ -367,6 +382,7 @@ void socket_server_free(struct socket_server *server)
 		conn_close(list_first(&server->conns, struct conn, link));
 	loop_timer_stop(&server->retry);
 	handles_free(&server->handles);
+	closers_free(server->closers);
 	broker_free(server->broker);
 	free(server);
 }

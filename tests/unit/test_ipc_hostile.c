@@ -4,6 +4,7 @@
  * not listen, sockets that others have, peers that are gone. Whoever behaves is served all the same.
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "ipc/broker.h"
 #include "ipc/conn.h"
 #include "ipc_client.h"
@@ -161,6 +163,130 @@ static void test_connection_limit(void **state)
 	for (i = 0; i < 128; i++)
 		close(fds[i]);
 	client_turn();
+}
+
+/* ---- descriptors whose closing takes for ever ---- */
+
+#define LINGER_S	60
+
+/* to close the first one waits until the second one is closed */
+static void lingering_pair(int fds[2])
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = LINGER_S };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static const uint8_t junk[64 << 10];
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(address);
+
+	assert_true(listener >= 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fds[0], (struct sockaddr *)&address, len), 0);
+	fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fds[1] >= 0);
+	close(listener);
+	assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	while (send(fds[0], junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+}
+
+/* a command nobody needs one for; Return: the end that holds the closing up */
+static int send_lingering(int fd)
+{
+	struct llm_features features = { .size = sizeof(features) };
+	struct llm_msg head = { .len = sizeof(head) + sizeof(features),
+				.cmd = LLM_IOC_GET_FEATURES, .cookie = 1 };
+	struct iovec iov[] = { { &head, sizeof(head) }, { &features, sizeof(features) } };
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = &control,
+			      .msg_controllen = sizeof(control.bytes) };
+	int fds[2];
+
+	lingering_pair(fds);
+	control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+					 .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&control.head), &fds[0], sizeof(fds[0]));
+	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), head.len);
+	/* no more than one on its way: the server closes it at last */
+	close(fds[0]);
+	return fds[1];
+}
+
+static bool can_connect(void)
+{
+	int pair[2], r;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	r = socket_server_connect(server, pair[0]);
+	close(pair[1]);
+	client_turn();
+	assert_true(!r || r == -EBUSY);
+	return !r;
+}
+
+static void test_slow_closing(void **state)
+{
+	const uint64_t begin_ns = clock_ns();
+	struct llm_features features = { .size = sizeof(features) };
+	int ends[CLOSERS_USER_MAX + 1], other, third;
+	unsigned int i;
+
+	(void)state;
+	client = client_connect();
+	other = client_connect();
+	third = client_connect();
+	for (i = 0; i < CLOSERS_USER_MAX; i++) {
+		ends[i] = send_lingering(client);
+		client_turn();
+		assert_int_equal(result_of(client, 1, NULL, 0), 0);
+	}
+	assert_false(can_connect());
+	/* one more is too much, for whoever sends it */
+	ends[i] = send_lingering(other);
+	client_turn();
+	assert_closed(other);
+	/* who sends none is served as ever */
+	send_command(third, LLM_IOC_GET_FEATURES, 2, &features, sizeof(features), NULL, 0);
+	assert_int_equal(result_of(third, 2, NULL, 0), 0);
+	for (i = 0; i < ARRAY_SIZE(ends); i++)
+		close(ends[i]);
+	for (i = 0; i < 5000 && !can_connect(); i++)
+		usleep(1000);
+	assert_true(can_connect());
+	close(other);
+	close(third);
+	client_turn();
+	assert_true(clock_ns() - begin_ns < LINGER_S / 2 * NS_PER_S);
+}
+
+/* what nobody has taken yet goes with the connection */
+static void test_queued_closing(void **state)
+{
+	const uint64_t begin_ns = clock_ns();
+	const struct llm_msg bad = { .len = 0, .cmd = LLM_IOC_LIST };
+	int ends[2], conn;
+
+	(void)state;
+	client = client_connect();
+	conn = client_connect();
+	/* a message of its own for the kernel, and so not yet looked at when the first one is */
+	assert_int_equal(send(conn, &bad, sizeof(bad), MSG_NOSIGNAL), sizeof(bad));
+	ends[0] = send_lingering(conn);
+	ends[1] = send_lingering(conn);
+	client_turn();
+	assert_closed(conn);
+	close(conn);
+	submit(client, "x");
+	close(ends[0]);
+	close(ends[1]);
+	assert_true(clock_ns() - begin_ns < LINGER_S / 2 * NS_PER_S);
 }
 
 /* ---- hostile messages ---- */
@@ -499,7 +625,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_request_limits), TEST(test_large_payload),
 		TEST(test_oversized_message), TEST(test_deaf_client), TEST(test_many_parked),
-		TEST(test_connection_limit), TEST(test_byte_by_byte), TEST(test_bad_heads),
+		TEST(test_connection_limit), TEST(test_slow_closing), TEST(test_queued_closing),
+		TEST(test_byte_by_byte), TEST(test_bad_heads),
 		TEST(test_bad_commands), TEST(test_struct_sizes), TEST(test_reserved),
 		TEST(test_bad_submits), TEST(test_listen), TEST(test_listen_locked),
 		TEST(test_peer_text), TEST(test_peer_gone),
