@@ -196,14 +196,6 @@ int pack_cache_find(struct pack *pack, const struct pack_source *source, const c
 }
 
 /* ---- making room ---- */
-
-static bool has_suffix(const char *name, const char *suffix)
-{
-	const size_t len = strlen(name), end = strlen(suffix);
-
-	return len > end && !strcmp(name + len - end, suffix);
-}
-
 /* is_useless() - nobody will look for it again */
 static bool is_useless(int fd, const struct stat *st)
 {
@@ -231,12 +223,15 @@ static void sweep_file(struct sweep *s, int dir_fd, const char *name, const char
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 
-	if (has_suffix(name, TEMPORARY)) {
+	/* there may be other people's files */
+	if (strspn(name, "0123456789abcdef") != 16)
+		return;
+	if (!strcmp(name + 16, SUFFIX TEMPORARY)) {
 		(void)unlinkat(dir_fd, name, 0);
 		return;
 	}
 	/* what is to be replaced goes by itself */
-	if (!has_suffix(name, SUFFIX) || !strcmp(name, keep))
+	if (strcmp(name + 16, SUFFIX) || !strcmp(name, keep))
 		return;
 	fd = open_file(dir_fd, name, &st);
 	if (fd < 0)

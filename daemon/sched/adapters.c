@@ -128,16 +128,17 @@ int adapters_scan(struct adapters *adapters, struct error *error)
 	if (!adapters->directory)
 		return 0;
 	dir = opendir(adapters->directory);
-	if (!dir)
+	if (!dir && errno != ENOENT)
 		return error_set(error, -errno, "adapters folder '%s': %s", adapters->directory,
 				 strerror(errno));
 	list_each(adapter, &adapters->list, link)
 		adapter->present = false;
-	while ((entry = readdir(dir)))
+	while (dir && (entry = readdir(dir)))
 		if (!model_place_name(adapters->directory, ADAPTERS_MARKER, entry->d_name, name,
 				      sizeof(name)))
 			adapters_look(adapters, name);
-	closedir(dir);
+	if (dir)
+		closedir(dir);
 	list_each_safe(adapter, next, &adapters->list, link)
 		if (!adapter->present && !adapter->users)
 			adapter_free(adapters, adapter);

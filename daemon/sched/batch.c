@@ -448,7 +448,8 @@ static void batch_plan_prompts(struct sched *sched, unsigned int members, size_t
 		struct job *job = sched->members[i];
 		size_t count, want;
 
-		if (job->planned)
+		/* the guesses of one may have found that he was cancelled */
+		if (job->planned || !batch_is_going(job))
 			continue;
 		if (embed_is(job)) {
 			tokens -= MIN(tokens, embed_plan(sched, job, tokens, is_first));

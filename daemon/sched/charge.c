@@ -149,9 +149,11 @@ bool charge_take_draft(struct sched *sched, struct job *job, unsigned int tokens
 		job->charged_bytes += charge.bytes;
 		return true;
 	}
-	/* where memory is short, guesses are the first to go; a broker of before may say other things */
+	/* whatever it is: guesses are the first to go, and nobody fails for them */
 	job->drafts_nothing = true;
-	if (r != -EAGAIN && r != -EDQUOT)
-		charge_told(sched, job, r, tokens);
+	if (r == LLM_VERDICT_CANCELLED || r == -ENOENT) {
+		job->cancelled = true;
+		sched->cancels = true;
+	}
 	return false;
 }

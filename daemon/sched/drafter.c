@@ -16,12 +16,9 @@ int drafter_open(struct sched *sched, const char *name, struct error *error)
 	int r;
 
 	r = models_find(sched->models, name, &model, error);
-	if (r < 0)
-		return r;
-	/* as if a job pointed to it: it is there as long as the scheduler */
-	model->users++;
-	sched->draft_model = model;
-	return 0;
+	if (!r)
+		memcpy(sched->draft_name, model->name, sizeof(sched->draft_name));
+	return r;
 }
 
 void drafter_drop(struct job *job)
@@ -30,6 +27,8 @@ void drafter_drop(struct job *job)
 		return;
 	engine_seq_free(job->draft_seq);
 	job->draft_seq = NULL;
+	job->draft_of->users--;
+	job->draft_of = NULL;
 }
 
 bool drafter_make_room(struct sched *sched, const struct model *model)
@@ -37,10 +36,8 @@ bool drafter_make_room(struct sched *sched, const struct model *model)
 	bool any = false;
 	struct job *job;
 
-	if (model != sched->draft_model)
-		return false;
 	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
-		if (!job->draft_seq)
+		if (job->draft_of != model)
 			continue;
 		drafter_drop(job);
 		charge_settle(job);
@@ -74,8 +71,6 @@ static bool drafter_fits(struct model *draft, struct model *model)
 {
 	struct error error;
 
-	if (model == draft)
-		return false;
 	if (model->draft_checked_ns == model->changed_ns && model->draft_checked_ns)
 		return model->draft_fits;
 	model->draft_checked_ns = model->changed_ns;
@@ -92,19 +87,23 @@ static bool drafter_fits(struct model *draft, struct model *model)
 /* Return: it can be stepped, for answers of @model */
 static bool drafter_is_ready(struct sched *sched, struct model *model)
 {
-	struct model *draft = sched->draft_model;
 	struct error error = { "" };
+	struct model *draft;
 	int r;
 
-	if (!draft || draft == model || sched->turn < sched->draft_turn)
+	if (!*sched->draft_name || !strcmp(sched->draft_name, model->name) ||
+	    sched->turn < sched->draft_turn)
 		return false;
-	r = draft->loaded ? 0 : models_load(sched->models, draft, &error);
+	r = models_find(sched->models, sched->draft_name, &draft, &error);
+	if (!r && !draft->loaded)
+		r = models_load(sched->models, draft, &error);
 	if (r < 0) {
 		sched->draft_turn = sched->turn + DRAFTER_RETRY_TURNS;
 		if (r != -EAGAIN)
-			log_warning("draft model '%s': %s", draft->name, error.text);
+			log_warning("draft model '%s': %s", sched->draft_name, error.text);
 		return false;
 	}
+	sched->draft_model = draft;
 	return drafter_fits(draft, model);
 }
 
@@ -135,6 +134,17 @@ static bool guesser_reserve(struct sched *sched, struct job *job, unsigned int t
 	return false;
 }
 
+static bool guesser_open(struct sched *sched, struct job *job)
+{
+	if (job->draft_seq)
+		return true;
+	if (engine_seq_new(sched->draft_model->loaded, &job->draft_seq) < 0)
+		return false;
+	job->draft_of = sched->draft_model;
+	job->draft_of->users++;
+	return true;
+}
+
 static bool guesser_init(struct sched *sched, struct guesser *guesser, struct job *job,
 			 unsigned int max)
 {
@@ -146,7 +156,7 @@ static bool guesser_init(struct sched *sched, struct guesser *guesser, struct jo
 	max = draft_may_try(&job->draft, DRAFT_MODEL, job_draft_room(job, max));
 	if (!max)
 		return false;
-	if (!job->draft_seq && engine_seq_new(sched->draft_model->loaded, &job->draft_seq) < 0)
+	if (!guesser_open(sched, job))
 		return false;
 	length = engine_seq_length(job->draft_seq);
 	if (length > MIN(job->draft_valid, job->tokens.count - 1)) {

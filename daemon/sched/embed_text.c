@@ -91,16 +91,33 @@ static int embed_add_ids(struct tok_ids *to, const uint32_t *ids, size_t count)
 	return 0;
 }
 
-/* bytes of a text that can matter to its first @max tokens, no character torn */
-static size_t embed_text_bytes(const struct job *job, const struct embed_text *text, size_t max)
+/* about so many bytes of a text, no character torn */
+static size_t embed_text_bytes(const struct embed_text *text, size_t bytes)
 {
-	size_t bytes, len = text->len;
+	if (bytes >= text->len)
+		return text->len;
+	while (bytes && (text->data[bytes] & 0xc0) == 0x80)
+		bytes--;
+	return bytes;
+}
 
-	if (!size_mul(&bytes, max, models_piece_max(job->model)) || bytes >= len)
-		return len;
-	for (len = bytes; len && (text->data[len] & 0xc0) == 0x80; len--)
-		;
-	return len;
+/* tokens of the beginning of a text: more than @max, or all; some take no bytes, some many */
+static int embed_encode_some(const struct job *job, const struct embed_text *text,
+			     unsigned int flags, size_t max, struct tok_ids *all)
+{
+	size_t bytes, len;
+	int r;
+
+	if (!size_mul(&bytes, max, models_piece_max(job->model)))
+		bytes = text->len;
+	for (bytes = MAX(bytes, (size_t)64);; bytes *= 2) {
+		len = embed_text_bytes(text, bytes);
+		all->count = 0;
+		r = tok_encode(job->model->tokenizer, (const char *)text->data, len, flags,
+			       SIZE_MAX, all);
+		if (r < 0 || all->count > max || len == text->len)
+			return r;
+	}
 }
 
 /* the first tokens of a text that has too many, and its end */
@@ -112,8 +129,7 @@ static int embed_cut(struct job *job, const struct embed_text *text, unsigned in
 
 	if (max < tail->count)
 		return -E2BIG;
-	r = tok_encode(job->model->tokenizer, (const char *)text->data,
-		       embed_text_bytes(job, text, max), flags & ~TOK_BOS, SIZE_MAX, &all);
+	r = embed_encode_some(job, text, flags & ~TOK_BOS, max, &all);
 	max -= tail->count;
 	if (!r && flags & TOK_BOS && tok_add_bos(job->model->tokenizer) && max) {
 		const uint32_t bos = tok_bos(job->model->tokenizer);

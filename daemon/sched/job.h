@@ -78,6 +78,7 @@ enum job_state {
  * @stepped: tokens that its last step computed
  * @draft: of @planned, the last ones: guesses
  * @draft_seq: of the draft model, or NULL
+ * @draft_of: that model, or NULL
  * @draft_valid: tokens of that which are the job's, if there are so many
  * @draft_bytes: of charged_bytes, for its pages
  * @drafts_nothing: there was no room for that, or a quota against it
@@ -148,6 +149,7 @@ struct job {
 	unsigned int stepped;
 	struct draft draft;
 	struct engine_seq *draft_seq;
+	struct model *draft_of;
 	size_t draft_valid;
 	size_t draft_bytes;
 	bool drafts_nothing;
@@ -187,7 +189,8 @@ struct sched {
 	struct engine_config config;
 	unsigned int slots;
 	uint64_t step_ns;		/* that a step may take, 0: as long as it likes */
-	struct model *draft_model;	/* that guesses for others; NULL: none does */
+	char draft_name[LLM_MODEL_NAME_MAX]; /* of who guesses for others; "": nobody does */
+	struct model *draft_model;	/* while it does */
 	uint64_t draft_turn;		/* before which it is not tried to load it */
 	unsigned int draft_tokens;	/* guessed ahead for one job in one step at most */
 	struct engine *engine;

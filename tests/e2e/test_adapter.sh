@@ -52,6 +52,7 @@ same "$TMP/out" "$TMP/none" "nothing of one changes nothing"
 is "$(ctl show plain --json | json .loaded)" true "it is in memory now"
 
 # at once, and again: nobody gets what was computed for another one
+askers=
 for which in none plain half both; do
 	case $which in
 	none) set -- ;;
@@ -60,8 +61,11 @@ for which in none plain half both; do
 	both) set -- --adapter plain --adapter pattern=0.5 ;;
 	esac
 	ask "$@" >"$TMP/$which.again" &
+	askers="$askers $!"
 done
-wait
+for asker in $askers; do
+	wait "$asker"
+done
 for which in none plain half both; do
 	same "$TMP/$which.again" "$TMP/$which" "beside the others: $which"
 done

@@ -314,12 +314,19 @@ static void test_bound(void **state)
 	assert_int_equal(load_as(other_path, 0), ENGINE_PACKED_KEPT);
 	assert_int_equal(kept_file(part, sizeof(part)), 2);
 	assert_int_equal(unlink(other_path), 0);
+	snprintf(part, sizeof(part), "%s/0123456789abcdef.panels.part", folder);
+	fd = open(part, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	/* but nothing of anybody else */
 	snprintf(part, sizeof(part), "%s/0123.part", folder);
 	fd = open(part, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	close(fd);
 	change_byte(kept, 0);
 	assert_int_equal(load(), ENGINE_PACKED_KEPT);
+	snprintf(part, sizeof(part), "%s/0123.part", folder);
+	assert_int_equal(unlink(part), 0);
 	assert_int_equal(kept_file(part, sizeof(part)), 1);
 	assert_string_equal(part, kept);
 }
