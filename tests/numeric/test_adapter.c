@@ -176,6 +176,18 @@ static double tolerance(const char *isa, const struct set *set)
 	return 1e-5;
 }
 
+/* how many tokens are off by more than that */
+static unsigned int rows_off(const struct fixture *f, const float *logits, const double *truth,
+			     double limit)
+{
+	const uint32_t vocab = f->shape->vocab;
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < TOKENS; i++)
+		count += !(exact_rms(logits + i * vocab, truth + i * vocab, vocab) <= limit);
+	return count;
+}
+
 static void check_exact(const struct fixture *f, const char *isa, double *const *truth)
 {
 	const size_t count = (size_t)TOKENS * f->shape->vocab;
@@ -195,7 +207,12 @@ static void check_exact(const struct fixture *f, const char *isa, double *const 
 		print_message("# %s with %u adapters on %s: relative rms %.2e, without them %.2e\n",
 			      f->shape->name, sets[set].count, isa, rms,
 			      exact_rms(plain, truth[set], count));
-		assert_true(rms <= tolerance(isa, &sets[set]));
+		/* where 8 bits decide between two experts, a token may go to the other one */
+		if (f->shape->experts && tolerance(isa, &sets[set]) > 1e-5)
+			assert_in_range(rows_off(f, logits, truth[set],
+						 tolerance(isa, &sets[set])), 0, TOKENS / 8);
+		else
+			assert_true(rms <= tolerance(isa, &sets[set]));
 		/* they do something at all */
 		assert_true(!set || exact_rms(plain, truth[set], count) > 1e-2);
 	}
