@@ -144,8 +144,9 @@ static int stranger(void)
 
 int main(void)
 {
-	struct llmos_session *session;
-	struct llmos *llmos;
+	/* a child that ends has them, too, and is not to have lost them */
+	static struct llmos_session *session;
+	static struct llmos *llmos;
 	int pair[2], status, failed = 0;
 	pid_t pids[2];
 
