@@ -56,7 +56,9 @@ is "$(cat "$TMP/answer")" "$want" "the same from what was kept"
 logged 'found as they were kept'
 ok $? "the log says so"
 
-truncate -s -1 "$cache"/*
+for file in "$cache"/*; do
+	truncate -s $(($(stat -c %s "$file") - 1)) "$file"
+done
 ask >"$TMP/answer"
 is "$(cat "$TMP/answer")" "$want" "the same where it was cut off"
 logged 'is broken' && logged 'kept for the next start'
@@ -92,19 +94,27 @@ unset CACHE_DIRECTORY
 DAEMON_ARGS="--pack-cache=$cache"
 daemon_start
 ctl ask -m quantised --raw -n 2 'Once' >"$TMP/answer" 2>&1
-truncate -s 4096 "$cache"/*
-ctl ask -m quantised --raw -n 24 'Once upon a time' >"$TMP/answer" 2>&1 &
-asker=$!
-DAEMON_STATUS=0
-wait "$DAEMON_PID" || DAEMON_STATUS=$?
-DAEMON_PID=
-is "$DAEMON_STATUS" 74 "a lost page ends the daemon"
-logged "model 'quantised': a page of its file can not be read"
-ok $? "which says whose it was"
-kill "$asker" 2>/dev/null
-wait "$asker" 2>/dev/null
-ask >"$TMP/answer"
-is "$(cat "$TMP/answer")" "$want" "the next one packs anew"
+case ${LLMOS_VEHICLE:-} in
+uml*)
+	# there it is a SIGSEGV, which the kernel logs
+	skip "a lost page" "this kernel has no SIGBUS for pages that are gone"
+	;;
+*)
+	truncate -s 4096 "$cache"/*
+	ctl ask -m quantised --raw -n 24 'Once upon a time' >"$TMP/answer" 2>&1 &
+	asker=$!
+	DAEMON_STATUS=0
+	wait "$DAEMON_PID" || DAEMON_STATUS=$?
+	DAEMON_PID=
+	is "$DAEMON_STATUS" 74 "a lost page ends the daemon"
+	logged "model 'quantised': a page of its file can not be read"
+	ok $? "which says whose it was"
+	kill "$asker" 2>/dev/null
+	wait "$asker" 2>/dev/null
+	ask >"$TMP/answer"
+	is "$(cat "$TMP/answer")" "$want" "the next one packs anew"
+	;;
+esac
 daemon_start
 daemon_stop
 

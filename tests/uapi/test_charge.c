@@ -199,7 +199,7 @@ static void test_refused(void)
 	fails(charge_at(server, LLM_IOC_CHARGE, id, 5, 0, 1, 0), EINVAL, "both");
 	fails(charge_at(server, LLM_IOC_CHARGE, 0, event.head.cgroup_id, 0, 1, 0), EINVAL,
 	      "a cgroup is not charged");
-	fails(charge_at(server, LLM_IOC_CHARGE, id, 0, 0, 1, 2), EINVAL, "an unknown flag");
+	fails(charge_at(server, LLM_IOC_CHARGE, id, 0, 0, 1, 4), EINVAL, "an unknown flag");
 	fails(charge_at(server, LLM_IOC_UNCHARGE, id, 0, 0, 1, LLM_CHARGE_KEEP), EINVAL,
 	      "UNCHARGE has none");
 	fails(charge(id + 1, 0, 1), ENOENT, "no such request");
