@@ -98,6 +98,7 @@ case ${LLMOS_VEHICLE:-} in
 uml*)
 	# there it is a SIGSEGV, which the kernel logs
 	skip "a lost page" "this kernel has no SIGBUS for pages that are gone"
+	daemon_end TERM
 	;;
 *)
 	truncate -s 4096 "$cache"/*
