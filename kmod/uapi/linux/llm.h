@@ -1061,6 +1061,9 @@ struct llm_fetch {
  * @offset: into the request's data, in bytes
  * @reserved: zero
  *
+ * The data is what the event told: of the journal, what earlier servers have left, and not what this
+ * one has appended since.
+ *
  * Return: bytes written to @buf, 0 past the end; ENOENT not this server's, ECANCELED it was
  * cancelled (COMMIT its end), EINVAL, EFAULT.
  */
