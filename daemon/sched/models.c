@@ -51,6 +51,7 @@ static void model_close(struct model *model)
 	model->own_tokenizer = NULL;
 	model->tokenizer = NULL;
 	model->piece_max = 0;
+	model->read_time.kib_ns = 0;
 	model->gguf = NULL;
 }
 
@@ -369,6 +370,7 @@ int models_open(struct models *models, struct model *model, struct error *error)
 	if (r < 0)
 		return models_failed(model, r, &why, error);
 	model->tokenizer = model->own_tokenizer;
+	read_time_measure(&model->read_time, model->tokenizer);
 	return 0;
 }
 
@@ -405,6 +407,8 @@ static void models_adopt(struct model *model)
 	model->own_tokenizer = NULL;
 	model->gguf = NULL;
 	model->tokenizer = engine_model_tokenizer(model->loaded);
+	if (!model->read_time.kib_ns)
+		read_time_measure(&model->read_time, model->tokenizer);
 }
 
 /* ---- memory ---- */
@@ -481,6 +485,8 @@ void models_unload(struct model *model)
 	model->gguf = gguf;
 	model->own_tokenizer = tokenizer;
 	model->tokenizer = tokenizer;
+	if (tokenizer)
+		read_time_measure(&model->read_time, tokenizer);
 }
 
 /* those who point to it have looked at the file as it was */

@@ -13,6 +13,7 @@
 #include "grammar/vocab.h"
 #include "ipc/ipc.h"
 #include "sched/pace.h"
+#include "sched/read_time.h"
 
 struct models;
 
@@ -71,6 +72,7 @@ struct model {
 	uint64_t draft_checked_ns;
 	bool draft_fits;
 	struct pace pace;
+	struct read_time read_time;
 };
 
 /**

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 #define PROMPT_MESSAGES_MAX	4096
 
 static int prompt_ids_add(struct tok_ids *ids, uint32_t id)
@@ -169,9 +171,9 @@ static size_t prompt_text_len(const struct llm_event *event, const uint8_t *payl
 	return len;
 }
 
-int prompt_encode(const struct model *model, const struct llm_event *event,
-		  const uint8_t *payload, struct tok_ids *ids, bool *ret_fresh,
-		  struct error *error)
+static int prompt_read(const struct model *model, const struct llm_event *event,
+		       const uint8_t *payload, struct tok_ids *ids, bool *ret_fresh,
+		       struct error *error)
 {
 	const struct chat_message message = {
 		.role = CHAT_USER,
@@ -203,4 +205,16 @@ int prompt_encode(const struct model *model, const struct llm_event *event,
 		return error_set(error, -EINVAL, "unknown payload type %u", event->payload_type);
 	}
 	return prompt_text(model, event, message.text, message.len, ids, error);
+}
+
+int prompt_encode(const struct model *model, const struct llm_event *event,
+		  const uint8_t *payload, struct tok_ids *ids, bool *ret_fresh,
+		  struct error *error)
+{
+	const uint64_t begin_ns = clock_ns();
+	int r = prompt_read(model, event, payload, ids, ret_fresh, error);
+
+	if (!r && event->payload_type != LLM_PAYLOAD_TOKENS)
+		read_time_wait(&model->read_time, begin_ns, event->payload_len);
+	return r;
 }
