@@ -177,7 +177,7 @@ static bool batch_has_room(const struct sched *sched, const struct job *job, uin
 		return true;
 	engine_model_info(job->model->loaded, &info);
 	page_tokens = MAX(info.page_tokens, 1U);
-	need = (job->tokens.count + page_tokens) / page_tokens + active;
+	need = (shift_window(job) + page_tokens) / page_tokens + active;
 	return info.kv_pages - info.kv_pages_used + more >= need;
 }
 
@@ -203,7 +203,7 @@ static void batch_leave_seq(struct job *job)
 /* Return: 0; 1: who asked has to wait, or it has failed; -ENOSPC ... there is no room here */
 static int batch_admit_one(struct sched *sched, struct job *job)
 {
-	unsigned int tokens = MIN(job->tokens.count, (size_t)job->model->info.context_used);
+	const unsigned int tokens = (unsigned int)shift_window(job);
 	int r;
 
 	if (!batch_has_room(sched, job, 0))
@@ -247,7 +247,7 @@ static void batch_admit_failed(struct sched *sched, struct job *job, int r)
 	struct error error;
 
 	/* a part of the answer filled it */
-	if (job->tokens.count > job->prompt_count) {
+	if (job->tokens.count + job->shift.dropped > job->prompt_count) {
 		job_finish(sched, job, LLM_FINISH_CONTEXT);
 		return;
 	}
@@ -298,7 +298,7 @@ static int batch_load(struct sched *sched, struct job *job)
 	int r;
 
 	if (job->model->loaded)
-		r = 0;
+		r = shift_fit(job, &error);
 	else if (!(r = models_load(sched->models, job->model, &error)))
 		r = job_check_size(job, &error);
 	if (!r)
@@ -355,7 +355,7 @@ static struct model *batch_choose_model(struct sched *sched)
 
 static size_t batch_left(const struct job *job)
 {
-	return job->tokens.count - engine_seq_length(job->seq);
+	return shift_window(job) - engine_seq_length(job->seq);
 }
 
 /* rows of logits that feeding @count tokens brings */
@@ -571,14 +571,13 @@ static void batch_take(struct sched *sched, struct job *job, const struct engine
 		return;
 	}
 	/* what of it was the prompt, and not the answer fed back */
-	if (before < job->prompt_count)
-		sched->totals.prompt_tokens += MIN(length, job->prompt_count) - before;
-	if (item->tentative) {
+	if (before < shift_prompt(job))
+		sched->totals.prompt_tokens += MIN(length, shift_prompt(job)) - before;
+	if (item->tentative)
 		batch_take_guessed(sched, job, item->logits, vocab);
-		return;
-	}
-	for (i = 0; i < rows && !job->done; i++)
+	for (i = 0; i < rows && !item->tentative && !job->done; i++)
 		job_take_row(sched, job, item->logits + i * vocab);
+	shift_make(sched, job);
 }
 
 static void batch_count(struct sched *sched, uint64_t step_ns)
@@ -610,6 +609,7 @@ static bool batch_take_held(struct sched *sched)
 			continue;
 		job->has_row = false;
 		job_take_row(sched, job, job->row);
+		shift_make(sched, job);
 		taken = true;
 	}
 	return taken;

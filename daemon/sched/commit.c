@@ -46,6 +46,7 @@ static size_t commit_data_len(const struct job *job, size_t journal_len)
 static uint32_t commit_prompt_tokens(const struct job *job)
 {
 	size_t fed = job->seq ? engine_seq_length(job->seq) : 0;
+	uint64_t count;
 
 	if (embed_is(job)) {
 		fed = MIN(embed_fed(job), (uint64_t)UINT32_MAX);
@@ -53,9 +54,9 @@ static uint32_t commit_prompt_tokens(const struct job *job)
 	}
 
 	/* never less than before: pages may have been given back, or another server was ahead */
-	if (fed > job->prompt_count || (job->done && !job->status))
-		fed = job->prompt_count;
-	return MAX((size_t)job->sent_prompt_tokens, fed);
+	count = shift_prompt_tokens(job, job->done && !job->status ? SIZE_MAX : fed);
+	count = MIN(count, (uint64_t)UINT32_MAX);
+	return MAX(job->sent_prompt_tokens, (uint32_t)count);
 }
 
 static uint32_t commit_output_tokens(const struct job *job)

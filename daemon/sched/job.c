@@ -247,7 +247,7 @@ static int job_prepare_model(struct sched *sched, struct job *job, const char *n
 	return r;
 }
 
-int job_check_size(const struct job *job, struct error *error)
+int job_check_size(struct job *job, struct error *error)
 {
 	const struct engine_model_info *info = &job->model->info;
 	size_t room = (size_t)info->kv_pages * info->page_tokens;
@@ -259,6 +259,8 @@ int job_check_size(const struct job *job, struct error *error)
 		return error_set(error, -EINVAL,
 				 "the prompt is empty, and model '%s' has no token to begin with",
 				 job->model->name);
+	if (job->shift.is_on)
+		return shift_fit(job, error);
 	if (job->tokens.count > info->context_used)
 		return error_set(error, -E2BIG,
 				 "the prompt has %zu tokens, model '%s' takes %u here",
@@ -307,6 +309,18 @@ static int job_constrain(struct sched *sched, struct job *job, struct grammar *g
 	return r < 0 ? error_set(error, r, "the grammar: %s", strerror(-r)) : 0;
 }
 
+/* of a conversation, what stands before the first question is kept if nothing else is asked for */
+static int job_prepare_shift(struct job *job, const struct options *options)
+{
+	const uint32_t payload = job->event.payload_type;
+	const bool is_chat = payload == LLM_PAYLOAD_CHAT || payload == LLM_PAYLOAD_TEXT;
+
+	job->shift = (struct job_shift){ .is_on = true, .keep = options->keep };
+	return !is_chat || options->keep ? 0 :
+	       chat_find_user(job->model->chat, job->model->tokenizer, job->tokens.ids,
+			      job->tokens.count, &job->shift.system);
+}
+
 static int job_prepare_prompt(struct sched *sched, struct job *job, struct error *error)
 {
 	_cleanup_(options_clear) struct options options = { 0 };
@@ -333,9 +347,11 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 		r = job_constrain(sched, job, steal_ptr(options.grammar), error);
 	if (!r)
 		r = job_prepare_empty(job);
+	job->prompt_count = job->tokens.count;
+	if (!r && options.shifts)
+		r = job_prepare_shift(job, &options);
 	if (!r && job->model->loaded)
 		r = job_check_size(job, error);
-	job->prompt_count = job->tokens.count;
 	return r;
 }
 
@@ -426,7 +442,8 @@ static void job_push(struct sched *sched, struct job *job, const struct sample_t
 		job_finish(sched, job, LLM_FINISH_STOP);
 	else if (job->pushed == job->event.max_tokens)
 		job_finish(sched, job, LLM_FINISH_LENGTH);
-	else if (job->prompt_count + job->pushed > job->model->info.context_used)
+	else if (!job->shift.is_on &&
+		 job->prompt_count + job->pushed > job->model->info.context_used)
 		job_finish(sched, job, LLM_FINISH_CONTEXT);
 	else if (job->constraint && constraint_say(job->constraint, token->id) < 0)
 		job_fail(sched, job, -ENOMEM, NULL);
@@ -479,15 +496,15 @@ static bool job_mask(struct sched *sched, struct job *job, const float *logits)
 
 static void job_take_generated(struct sched *sched, struct job *job, const float *logits)
 {
-	size_t known = job->tokens.count - job->prompt_count;
+	const size_t at = job_next_row(job) + 1;
 	struct sample_token top[LLM_LOGPROBS_MAX], token;
 	unsigned int top_count = job->answer.tokens ? job->event.sampling.top_logprobs : 0;
 	int r;
 
-	if (job->constraint && job->pushed >= known && !job_mask(sched, job, logits))
+	if (job->constraint && at >= job->tokens.count && !job_mask(sched, job, logits))
 		return;
 	token = sampler_pick(job->model->sampler, &job->params, logits, job->tokens.ids,
-			     job->prompt_count + job->pushed, job->pushed, top, top_count);
+			     at, job->pushed, top, top_count);
 	if (isnan(logits[token.id])) {
 		struct error error = { "" };
 
@@ -496,9 +513,9 @@ static void job_take_generated(struct sched *sched, struct job *job, const float
 		job_fail(sched, job, r, &error);
 		return;
 	}
-	if (job->pushed < known) {
+	if (at < job->tokens.count) {
 		/* an earlier server has chosen; only its probability was to be found again */
-		uint32_t id = job->tokens.ids[job->prompt_count + job->pushed];
+		uint32_t id = job->tokens.ids[at];
 
 		if (id != token.id)
 			token.logprob = sampler_score(job->model->sampler, logits, id, top,
@@ -538,6 +555,8 @@ static int job_replay(struct sched *sched, struct job *job, const struct journal
 
 		job_push(sched, job, &token, NULL);
 	}
+	if (!job->done)
+		shift_make(sched, job);
 	return 0;
 }
 
@@ -776,20 +795,22 @@ size_t job_next_row(const struct job *job)
 {
 	/* the row behind a token tells about the next one */
 	return job->event.op == LLM_OP_SCORE ? job->pushed - 1 :
-					       job->prompt_count - 1 + job->pushed;
+					       job->prompt_count - 1 + job->pushed -
+						       job->shift.dropped;
 }
 
 /* tokens that the answer may still have, and that the sequence's last page has room for */
 unsigned int job_draft_room(struct job *job, unsigned int max)
 {
 	const size_t page = MAX(job->model->info.page_tokens, 1U), count = job->tokens.count;
+	const size_t context = shift_context(job);
 	size_t room = (count + page - 1) / page * page - count;
 
 	if (job->constraint || job->event.op != LLM_OP_GENERATE ||
-	    count != job->prompt_count + job->pushed)
+	    count != job_next_row(job) + 1 || count >= context)
 		return 0;
 	room = MIN(room, (size_t)job->event.max_tokens - job->pushed - 1);
-	room = MIN(room, (size_t)job->model->info.context_used - count);
+	room = MIN(room, context - count);
 	room = MIN(room, (size_t)max);
 	return room && !job_make_room(job, DRAFT_MAX) ? (unsigned int)room : 0;
 }

@@ -41,6 +41,28 @@ enum job_state {
 };
 
 /**
+ * struct job_shift - what becomes of a text that outgrows the context; see shift.c
+ * @is_on: it goes on
+ * @fits: @head is known, and the prompt is in the context; @unread and @dropped are right
+ * @keep: tokens at its beginning that stay, as asked for; 0: @system
+ * @system: of these, those up to the first question
+ * @head: those that stay
+ * @unread: tokens of the prompt that had gone before it was read
+ * @dropped: tokens behind the head that have gone, @unread among them
+ * @told: the text up to there is in job->past, as far as it belongs there
+ */
+struct job_shift {
+	bool is_on;
+	bool fits;
+	uint32_t keep;
+	size_t system;
+	size_t head;
+	size_t unread;
+	size_t dropped;
+	size_t told;
+};
+
+/**
  * struct job - a request
  * @link: in its state's list
  * @table_link: in the table, by id
@@ -62,8 +84,10 @@ enum job_state {
  * @model: NULL until it is prepared
  * @seq: NULL unless it is active, or paused and not evicted
  * @charged_bytes: for the pages of that; see charge.c
- * @tokens: prompt and answer; those behind the sequence's length are yet to be fed
- * @prompt_count: of these, the prompt
+ * @tokens: prompt and answer, without what @shift says has gone; those behind the sequence's length
+ *	are yet to be fed
+ * @prompt_count: tokens of the prompt, also of what has gone
+ * @shift: what goes when they are more than the model's context
  * @pushed: GENERATE: tokens of the answer spelled; SCORE: tokens reported
  * @adapters: that are added to the model; bound while it has a sequence
  * @adapter_count: number of them
@@ -131,6 +155,7 @@ struct job {
 	size_t charged_bytes;
 	struct tok_ids tokens;
 	size_t prompt_count;
+	struct job_shift shift;
 	size_t pushed;
 	struct {
 		struct adapter *adapter;
@@ -239,7 +264,7 @@ void job_set_model(struct job *job, struct model *model);
  */
 void job_drop_seq(struct job *job);
 /** job_check_size() - can it ever be computed? Its model is loaded. 0, or why not */
-int job_check_size(const struct job *job, struct error *error);
+int job_check_size(struct job *job, struct error *error);
 /** job_next_row() - first index in tokens behind which logits are wanted */
 size_t job_next_row(const struct job *job);
 /**
@@ -259,6 +284,27 @@ unsigned int job_draft(struct job *job, unsigned int max);
 void job_take_row(struct sched *sched, struct job *job, const float *logits);
 /** job_is_held() - its logits were put aside, and its constraint is not ready yet */
 bool job_is_held(const struct job *job);
+
+/* shift.c: a text that outgrows the context */
+
+/** shift_context() - tokens of it that the model can see at once; its model is loaded */
+size_t shift_context(const struct job *job);
+/** shift_window() - of those that are known, how many its sequence may have before a shift */
+size_t shift_window(const struct job *job);
+/**
+ * shift_fit() - its model is loaded: what of its text is too much goes, before any of it is read
+ *
+ * Return: 0, also where it does not shift; -E2BIG it keeps too much, -ENOMEM.
+ */
+int shift_fit(struct job *job, struct error *error);
+/** shift_make() - after a token was chosen: shift if it is time; true: it was, or it has failed */
+bool shift_make(struct sched *sched, struct job *job);
+/** shift_tell() - a session's past grows by the text up to token @end; 0 or -ENOMEM */
+int shift_tell(struct job *job, size_t end);
+/** shift_prompt() - first tokens of job->tokens that were there to be read, not chosen */
+size_t shift_prompt(const struct job *job);
+/** shift_prompt_tokens() - tokens read, in all, when its sequence has @fed; those again, too */
+uint64_t shift_prompt_tokens(const struct job *job, size_t fed);
 
 /* turn.c: a job that goes on with a session */
 

@@ -91,6 +91,18 @@ static int options_add_vector(struct options *options, const struct llm_event *e
 	}
 }
 
+static int options_add_shift(struct options *options, const struct llm_event *event,
+			     const struct llm_option *option, const char *data,
+			     struct error *error)
+{
+	if (event->op != LLM_OP_GENERATE)
+		return error_set(error, -EINVAL, "only an answer can go on behind the context");
+	if (options->shifts)
+		return error_set(error, -EINVAL, "option %u is there twice", option->type);
+	options->shifts = true;
+	return option->len ? options_number(option, data, 1, UINT32_MAX, &options->keep, error) : 0;
+}
+
 static int options_add(struct options *options, const struct llm_event *event,
 		       const struct llm_option *option, const char *data, struct error *error)
 {
@@ -114,6 +126,8 @@ static int options_add(struct options *options, const struct llm_event *event,
 		return gram_new_json(&options->grammar, error);
 	case LLM_OPTION_ADAPTER:
 		return options_add_adapter(options, event, data, option->len, error);
+	case LLM_OPTION_CONTEXT_SHIFT:
+		return options_add_shift(options, event, option, data, error);
 	case LLM_OPTION_POOLING:
 	case LLM_OPTION_NORMALIZE:
 	case LLM_OPTION_DIMS:

@@ -15,6 +15,8 @@
 /**
  * struct options - of a request; all zero: none
  * @grammar: what the answer is held to, or NULL
+ * @shifts: the answer goes on where the context ends
+ * @keep: tokens that stay then, 0: as many as the server likes
  * @adapters: that are added to the model: their names, and scales in millionths
  * @pooling: enum llm_pooling, 0: as the model was made for
  * @dims: 0: all
@@ -25,6 +27,8 @@
  */
 struct options {
 	struct grammar *grammar;
+	bool shifts;
+	uint32_t keep;
 	struct option_adapter {
 		char name[LLM_MODEL_NAME_MAX];
 		int32_t scale;

@@ -55,7 +55,10 @@ static bool reuse_domain(const struct job *job, struct engine_domain *ret)
 static unsigned int reuse_max(const struct job *job)
 {
 	const size_t max = MIN(job_next_row(job), job->tokens.count);
-	const size_t own = MAX(job->past_count, job->reach);
+	/* what has gone is the past's first, but for its head */
+	const size_t head = MIN(job->past_count, job->shift.head);
+	const size_t gone = MIN(job->shift.dropped, job->past_count - head);
+	const size_t own = MAX(job->past_count - gone, job->reach);
 
 	return job->line ? MIN(max, own) : max;
 }
@@ -78,8 +81,8 @@ void reuse_begin(struct sched *sched, struct job *job)
 		return;
 	found = engine_seq_begin(job->seq, &domain, job->tokens.ids, reuse_max(job));
 	/* what anybody may read does not tell found from computed */
-	sched->totals.prompt_tokens += MIN(found, job->prompt_count);
-	sched->totals.reused_tokens += MIN(found, job->prompt_count);
+	sched->totals.prompt_tokens += MIN(found, shift_prompt(job));
+	sched->totals.reused_tokens += MIN(found, shift_prompt(job));
 }
 
 /* ---- what others are computing ---- */
@@ -155,8 +158,7 @@ void reuse_begin_late(struct sched *sched, struct job *job)
 	engine_seq_truncate(job->seq, 0);
 	reuse_begin(sched, job);
 	/* as many as before, in all; there is room for what it has just given back */
-	if (engine_seq_reserve(job->seq, MIN(job->tokens.count,
-					     (size_t)job->model->info.context_used)) < 0)
+	if (engine_seq_reserve(job->seq, (unsigned int)shift_window(job)) < 0)
 		log_debug("request %llu: it takes its pages as it grows",
 			  (unsigned long long)job->event.id);
 	charge_settle(job);

@@ -95,14 +95,5 @@ int turn_begin(struct sched *sched, struct job *job, const struct past *past, st
 
 int turn_end(struct job *job)
 {
-	const size_t count = job->prompt_count + job->pushed - job->past_count;
-	int r = 0;
-
-	if (!turn_appends(job) || !count)
-		return 0;
-	if (!job->event.session_len)
-		r = past_begin(&job->past, job->model->name, job->model->size_bytes);
-	if (!r)
-		r = past_add(&job->past, job->tokens.ids + job->past_count, count);
-	return r;
+	return shift_tell(job, job->prompt_count + job->pushed);
 }

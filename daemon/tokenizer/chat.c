@@ -416,3 +416,44 @@ int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,
 				 "a session can't have one", chat_name(tmpl));
 	return 0;
 }
+
+/* what the template puts before a question; the white space at its end may be one with the question */
+static int encode_question(const struct tokenizer *tok, const struct chat_style *style,
+			   struct tok_ids *ids)
+{
+	_cleanup_(script_done) struct script script = { .tok = tok, .style = style };
+	_cleanup_free_ char *words = strdup(style->turns[CHAT_USER].before);
+	size_t len;
+	int r;
+
+	if (!words)
+		return -ENOMEM;
+	for (len = strlen(words); len && is_white((unsigned char)words[len - 1]); len--)
+		;
+	words[len] = '\0';
+	r = add_words(&script, words);
+	return r < 0 ? r : tok_encode_parts(tok, script.parts, script.count, SIZE_MAX, ids);
+}
+
+int chat_find_user(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+		   size_t count, size_t *ret)
+{
+	const struct chat_style other = chat_style_default(tmpl);
+	const struct chat_style *style = tok->chat->tmpl == tmpl ? tok->chat : &other;
+	struct tok_ids mark = { 0 };
+	size_t at;
+	int r;
+
+	*ret = 0;
+	if (!style->turns[CHAT_USER].before || style->system != CHAT_SYSTEM_TURN)
+		return 0;
+	r = encode_question(tok, style, &mark);
+	for (at = 0; !r && mark.count && at + mark.count <= count; at++) {
+		if (memcmp(ids + at, mark.ids, mark.count * sizeof(*ids)))
+			continue;
+		*ret = at;
+		break;
+	}
+	free(mark.ids);
+	return r == -ENOMEM ? r : 0;
+}

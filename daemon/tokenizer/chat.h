@@ -62,6 +62,16 @@ int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint3
 		     const struct chat_message *messages, size_t count, size_t max,
 		     struct tok_ids *ids, struct error *error);
 /**
+ * chat_find_user() - the tokens of a conversation before the first turn of the user
+ * @ids: of a conversation, or of its beginning (count)
+ * @ret: number of them; 0: there is no such turn, or nothing before it that is one of its own (a
+ *	template may put the system message into the first question)
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int chat_find_user(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+		   size_t count, size_t *ret);
+/**
  * chat_check_session() - can a conversation that begins so be gone on with turn by turn?
  *
  * Return: 0; -EOPNOTSUPP the template would spell what has been said in another way later.

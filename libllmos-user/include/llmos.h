@@ -245,6 +245,11 @@ struct llmos_adapter {
  * @adapters: that are added to the model for this answer, none of them twice (adapter_count); not
  *	with a buffer
  * @adapter_count: number of them, LLMOS_ADAPTERS_MAX at most
+ * @context_shift: go on where the model's context is full, or the prompt is too long for it: the first
+ *	tokens stay, of the others the older half goes, and the rest is read again, as often as it takes.
+ *	Not with a buffer
+ * @keep_tokens: with @context_shift, how many stay, half of the context at most; 0: what a conversation
+ *	has before its first question, of other texts the first token
  *
  * At most one of grammar, schema and any_json, without ignore_eos and without a buffer (-EINVAL). An
  * answer that max_tokens, a stop string or the end of the context ends may be cut off:
@@ -286,12 +291,14 @@ struct llmos_generate_opts {
 	const struct llmos_session *session;
 	const struct llmos_adapter *adapters;
 	size_t adapter_count;
+	bool context_shift;
+	uint32_t keep_tokens;
 };
 
 /**
  * struct llmos_usage - what a request took
  * @size: sizeof(struct llmos_usage), set by the caller
- * @prompt_tokens: number of tokens of the prompt
+ * @prompt_tokens: number of tokens of the prompt, and of those read again after each shift of the context
  * @output_tokens: number of tokens generated
  * @submit_ns: CLOCK_MONOTONIC times; 0: not reached
  * @dispatch_ns: a server took it

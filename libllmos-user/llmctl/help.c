@@ -34,7 +34,7 @@ const char help_main[] =
 "      --adapter NAME[=X]  add X times (1) this adapter to the model; up to 4\n"
 
 #define HELP_SAMPLING \
-"  -n, --max-tokens N     end after N tokens\n" \
+"  -n, --max-tokens N, --context-shift[=N]  end after N; past the context, keep N\n" \
 "  -t, --temperature X    0 (default): always the likeliest token; to 100\n" \
 "      --top-k N          choose among the N likeliest tokens\n" \
 "      --top-p P          among the likeliest that make up probability P\n" \

@@ -36,6 +36,7 @@
  * @any_json: an answer is JSON
  * @adapters: added to the model (adapter_count)
  * @adapter_names: where their names are
+ * @shift: context_shift and keep_tokens
  * @choices: how many answers; 0: one, written as it comes
  * @best_of: of so many; 0: of @choices
  * @stop: strings that end an answer, NULL-terminated
@@ -71,6 +72,10 @@ struct options {
 	struct llmos_adapter adapters[LLMOS_ADAPTERS_MAX];
 	char adapter_names[LLMOS_ADAPTERS_MAX][64];
 	size_t adapter_count;
+	struct options_shift {
+		bool is_on;
+		uint32_t keep;
+	} shift;
 	uint32_t choices;
 	uint32_t best_of;
 	uint32_t max_tokens;

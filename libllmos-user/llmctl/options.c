@@ -18,6 +18,7 @@ enum option_type {
 	TYPE_REAL,	/* double */
 	TYPE_STOP,	/* one more stop string */
 	TYPE_LOGPROBS,	/* optional number */
+	TYPE_SHIFT,	/* the same, struct options_shift */
 	TYPE_CLASS,	/* enum llmos_class, by name */
 	TYPE_ADAPTER,	/* one more adapter, NAME or NAME=SCALE */
 };
@@ -47,6 +48,7 @@ static const struct option_def defs[] = {
 	OPTION("json",		 'j', TYPE_FLAG,     OPT_JSON,	   json),
 	OPTION("model",		 'm', TYPE_TEXT,     OPT_MODEL,	   model),
 	OPTION("max-tokens",	 'n', TYPE_U32,	     OPT_SAMPLING, max_tokens),
+	OPTION("context-shift",	  0,  TYPE_SHIFT,    OPT_SAMPLING, shift),
 	OPTION("temperature",	 't', TYPE_REAL,     OPT_SAMPLING, temperature),
 	OPTION("top-k",		  0,  TYPE_U32,	     OPT_SAMPLING, top_k),
 	OPTION("top-p",		  0,  TYPE_REAL,     OPT_SAMPLING, top_p),
@@ -167,6 +169,21 @@ static int option_set_class(struct options *options, const char *text)
 	return -EINVAL;
 }
 
+static int option_set_shift(struct options *options, const char *text)
+{
+	uint64_t keep = 0;
+	int r = text ? parse_u64(text, UINT32_MAX, &keep) : 0;
+
+	if (r < 0)
+		return r;
+	/* 0 would be as if nothing was said */
+	if (text && !keep)
+		return -ERANGE;
+	options->shift.is_on = true;
+	options->shift.keep = (uint32_t)keep;
+	return 0;
+}
+
 static int option_set(struct options *options, const struct option_def *def, const char *text)
 {
 	void *field = (char *)options + def->offset;
@@ -194,6 +211,8 @@ static int option_set(struct options *options, const struct option_def *def, con
 		return option_set_class(options, text);
 	case TYPE_ADAPTER:
 		return option_add_adapter(options, text);
+	case TYPE_SHIFT:
+		return option_set_shift(options, text);
 	case TYPE_LOGPROBS:
 		r = text ? parse_u64(text, 20, &number) : 0;
 		*(int *)field = (int)number;
@@ -205,7 +224,8 @@ static int option_set(struct options *options, const struct option_def *def, con
 static int option_needs(const struct option_def *def)
 {
 	return def->type == TYPE_FLAG ? no_argument :
-	       def->type == TYPE_LOGPROBS ? optional_argument : required_argument;
+	       def->type == TYPE_LOGPROBS || def->type == TYPE_SHIFT ? optional_argument :
+								       required_argument;
 }
 
 /* what getopt_long() wants, for the options of these groups */
@@ -311,6 +331,8 @@ struct llmos_generate_opts options_generate(const struct options *options)
 		.any_json = options->any_json,
 		.adapters = options->adapters,
 		.adapter_count = options->adapter_count,
+		.context_shift = options->shift.is_on,
+		.keep_tokens = options->shift.keep,
 	};
 }
 

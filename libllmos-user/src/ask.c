@@ -44,6 +44,22 @@ static int generate_constraint(struct llmos *llmos, const struct llmos_generate_
 	return 0;
 }
 
+/* go on where the context is full */
+static int generate_shift(struct llmos *llmos, const struct llmos_generate_opts *opts,
+			  struct llmos_spec *spec)
+{
+	if (opts->keep_tokens && !opts->context_shift)
+		return llmos_fail(llmos, -EINVAL, "'%u' tokens to keep without context_shift",
+				  opts->keep_tokens);
+	if (opts->context_shift)
+		spec->options[spec->option_count++] = (struct llmos_option){
+			.type = LLM_OPTION_CONTEXT_SHIFT,
+			.data = &opts->keep_tokens,
+			.len = opts->keep_tokens ? sizeof(opts->keep_tokens) : 0,
+		};
+	return 0;
+}
+
 static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 			const struct payload *payload, const struct llmos_generate_opts *caller)
 {
@@ -77,6 +93,9 @@ static int generate_new(struct llmos *llmos, struct llmos_request **ret,
 	if (r < 0)
 		return r;
 	r = generate_constraint(llmos, &opts, &spec);
+	if (r < 0)
+		return r;
+	r = generate_shift(llmos, &opts, &spec);
 	if (r < 0)
 		return r;
 	r = llmos_spec_adapters(llmos, &spec, opts.adapters, opts.adapter_count, adapters);

@@ -53,7 +53,7 @@ for command in $commands; do
 		--help | --json | --raw | --special | --no-bos | --ignore-eos | --ids | --bos | \
 			--no-wait | --batch | --all | --full | --any-json)
 			value=() ;;
-		--logprobs) value=() ;;
+		--logprobs | --context-shift) value=() ;;
 		--model | --address | --system | --stop) value=(x) ;;
 		--class) value=(idle) ;;
 		*) value=(1) ;;

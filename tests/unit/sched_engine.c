@@ -276,6 +276,18 @@ int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint3
 	return r < 0 ? r : chat_encode(tmpl, tok, messages, count, max, ids, error);
 }
 
+/* the second turn, if there are two: the first one is the system's then */
+int chat_find_user(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+		   size_t count, size_t *ret)
+{
+	(void)tok;
+	for (*ret = 1; *ret < count && ids[*ret] != FAKE_BOS; ++*ret)
+		;
+	if (tmpl != CHAT_CHATML || *ret >= count)
+		*ret = 0;
+	return 0;
+}
+
 int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,
 		       const struct chat_message *messages, size_t count, struct error *error)
 {

@@ -207,6 +207,33 @@ static void test_adapters(void **state)
 	assert_memory_equal(f->fake->payload + sizeof(first), &second, sizeof(second));
 }
 
+/* where the context is full: nothing is said of how many stay, or it is */
+static void test_context_shift(void **state)
+{
+	static const struct llm_option plain[] = { { LLM_OPTION_CONTEXT_SHIFT, 0 },
+						   { LLM_OPTION_END, 0 } };
+	static const struct {
+		struct llm_option option;
+		__u32 keep;
+		struct llm_option end;
+	} keeping = { { LLM_OPTION_CONTEXT_SHIFT, 4 }, 7, { LLM_OPTION_END, 0 } };
+	struct fixture *f = *state;
+
+	connect_to(f);
+	assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5,
+				   LLMOS_OPTS(llmos_generate_opts, .context_shift = true)), 0);
+	assert_int_equal(f->fake->submit.payload_len, sizeof(plain) + 5);
+	assert_memory_equal(f->fake->payload, plain, sizeof(plain));
+	assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5,
+				   LLMOS_OPTS(llmos_generate_opts, .context_shift = true,
+					      .keep_tokens = 7)), 0);
+	assert_int_equal(f->fake->submit.payload_len, sizeof(keeping) + 5);
+	assert_memory_equal(f->fake->payload, &keeping, sizeof(keeping));
+	assert_int_equal(llmos_ask(f->llmos, NULL, "hello", 5,
+				   LLMOS_OPTS(llmos_generate_opts, .keep_tokens = 7)), -EINVAL);
+	assert_non_null(strstr(llmos_error(f->llmos), "context_shift"));
+}
+
 static void test_bad_adapters(void **state)
 {
 	static const char long_name[] =
@@ -727,6 +754,7 @@ int main(void)
 		TEST(test_constraints),
 		TEST(test_adapters),
 		TEST(test_bad_adapters),
+		TEST(test_context_shift),
 		TEST(test_bad_strings),
 		TEST(test_sizes),
 		TEST(test_payload_limit),
