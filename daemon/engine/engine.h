@@ -127,8 +127,10 @@ struct engine_model_info {
 	uint32_t page_tokens;
 	uint32_t step_tokens;		/* of a step at most, 0 unless loaded */
 	uint32_t labels;		/* 0: it has none */
+	bool has_several_labels;	/* of a text: they don't exclude each other */
 	enum engine_pooling pooling;	/* that it was made for */
 	bool is_encoder;		/* no logits, no prefixes: texts only */
+	bool has_output;		/* it makes text */
 	uint64_t packed_bytes;		/* in place of the file's, counted in file_bytes */
 	enum engine_packed packed;
 	char arch[32];

@@ -316,8 +316,10 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 		.vocab = p->vocab,
 		.page_tokens = KV_PAGE_TOKENS,
 		.labels = model->head.labels.w.rows,
+		.has_several_labels = model->head.is_several,
 		.pooling = (enum engine_pooling)p->pooling,
 		.is_encoder = p->is_encoder,
+		.has_output = p->has_output,
 	};
 	snprintf(info->arch, sizeof(info->arch), "%s", p->arch);
 	snprintf(info->weights, sizeof(info->weights), "%s", model->weights);

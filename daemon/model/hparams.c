@@ -197,6 +197,19 @@ static int read_pooling(struct model_hparams *p, const struct keys *keys)
 	return r;
 }
 
+/* read_output() - decoders have one, unless a hub's model was saved without */
+static int read_output(struct model_hparams *p, const struct keys *keys)
+{
+	bool has_none = p->is_encoder;
+	int r = gguf_get_bool(keys->gguf, "llmos.no_output", &has_none);
+
+	if (r < 0 && r != -ENOENT)
+		return error_set(keys->error, -EBADMSG,
+				 "model: key 'llmos.no_output' is no boolean");
+	p->has_output = !has_none && !p->is_encoder;
+	return 0;
+}
+
 static int read_sizes(struct model_hparams *p, const struct keys *keys)
 {
 	int r;
@@ -237,6 +250,8 @@ int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struc
 		r = keys_f32(&keys, "attention.scale", 1e-6f, &p.attn_scale);
 	if (r >= 0)
 		r = read_pooling(&p, &keys);
+	if (r >= 0)
+		r = read_output(&p, &keys);
 	if (r < 0)
 		return r;
 	*ret = p;

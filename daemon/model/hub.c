@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "model/hub_internal.h"
+#include "model/hub_modules.h"
 #include "model/tokenizer_json.h"
 
 #define INDEX_MAX	(64U << 20)	/* bytes */
@@ -176,11 +177,18 @@ static int load_weights(const struct hub_config *c, const char *folder)
 	return r < 0 ? r : keep_files(c, shards);
 }
 
+/* a model that labels texts has no output, or none that was trained; one without makes vectors */
 static int check_output(const struct hub_config *c)
 {
-	if (c->is_tied || gguf_tensor_find(c->gguf, "output.weight"))
+	const bool has_output = c->is_tied || gguf_tensor_find(c->gguf, "output.weight");
+	int r;
+
+	if (c->arch->kind != HUB_DECODER || (has_output && !c->is_classifier))
 		return 0;
-	return error_set(c->error, -EBADMSG, "tensor 'lm_head.weight' is missing");
+	if (!c->is_classifier && !c->is_base)
+		return error_set(c->error, -EBADMSG, "tensor 'lm_head.weight' is missing");
+	r = gguf_add_bool(c->gguf, "llmos.no_output", true);
+	return r < 0 ? error_set(c->error, r, "%s", strerror(-r)) : 0;
 }
 
 static int add_name(const struct hub_config *c, const char *folder)
@@ -212,17 +220,40 @@ static int load_tokenizer(const struct hub_config *c, const char *folder)
 	return r;
 }
 
+/* sentence-transformers may want letters made small before a tokenizer that does not */
+static int check_letters(const struct hub_config *c, const struct hub_modules *modules)
+{
+	bool lowercases = false;
+
+	gguf_get_bool(c->gguf, "tokenizer.ggml.normalizer.lowercase", &lowercases);
+	if (!modules->lowercases || lowercases)
+		return 0;
+	return error_set(c->error, -EOPNOTSUPP,
+			 "'do_lower_case' with a tokenizer that does not is not supported");
+}
+
 static int load_folder(struct hub_config *c, const char *folder)
 {
-	int r = hub_config_load(c);
+	struct hub_modules modules;
+	int r = hub_modules_load(&modules, folder, c->error);
+
+	c->context_max = modules.context_max;
+	if (r >= 0)
+		r = hub_config_load(c);
+	if (r >= 0 && modules.pooling)
+		r = hub_add_u32(c, "pooling_type", modules.pooling);
 
 	if (r >= 0)
 		r = add_name(c, folder);
 	if (r >= 0)
 		r = load_weights(c, folder);
 	if (r >= 0)
+		r = hub_labels_load(c);
+	if (r >= 0)
 		r = check_output(c);
-	return r < 0 ? r : load_tokenizer(c, folder);
+	if (r >= 0)
+		r = load_tokenizer(c, folder);
+	return r < 0 ? r : check_letters(c, &modules);
 }
 
 int hub_open(struct gguf **ret, const char *folder, struct error *error)

@@ -11,6 +11,7 @@
 #define NAMES_COMMON \
 	{ "embed_tokens", "token_embd", HUB_AS_IS }, \
 	{ "lm_head", "output", HUB_AS_IS }, \
+	{ "score", "cls.output", HUB_HEAD }, \
 	{ "layers.#.self_attn.q_proj", "blk.#.attn_q", HUB_AS_IS }, \
 	{ "layers.#.self_attn.k_proj", "blk.#.attn_k", HUB_AS_IS }, \
 	{ "layers.#.self_attn.v_proj", "blk.#.attn_v", HUB_AS_IS }, \
@@ -82,6 +83,7 @@ static const struct hub_name names_gemma[] = {
 static const struct hub_name names_phi3[] = {
 	{ "embed_tokens", "token_embd", HUB_AS_IS },
 	{ "lm_head", "output", HUB_AS_IS },
+	{ "score", "cls.output", HUB_HEAD },
 	{ "norm", "output_norm", HUB_AS_IS },
 	{ "layers.#.input_layernorm", "blk.#.attn_norm", HUB_AS_IS },
 	{ "layers.#.post_attention_layernorm", "blk.#.ffn_norm", HUB_AS_IS },
@@ -96,6 +98,7 @@ static const struct hub_name names_gpt2[] = {
 	{ "wte", "token_embd", HUB_AS_IS },
 	{ "wpe", "position_embd", HUB_AS_IS },
 	{ "lm_head", "output", HUB_AS_IS },
+	{ "score", "cls.output", HUB_HEAD },
 	{ "ln_f", "output_norm", HUB_AS_IS },
 	{ "h.#.ln_1", "blk.#.attn_norm", HUB_AS_IS },
 	{ "h.#.ln_2", "blk.#.ffn_norm", HUB_AS_IS },
@@ -157,7 +160,13 @@ static int write_name(char *buf, size_t size, const char *to, const char *const 
 int hub_name_map(const struct hub_arch *arch, const char *name, char *to, size_t size,
 		 enum hub_change *change)
 {
-	static const char *const suffixes[] = { ".weight", ".bias", "" };
+	/* the last but one are how early writers called them */
+	static const struct {
+		const char *from, *to;
+	} suffixes[] = {
+		{ ".weight", ".weight" }, { ".bias", ".bias" }, { ".gamma", ".weight" },
+		{ ".beta", ".bias" }, { "", "" },
+	};
 	const char *numbers[HUB_NUMBERS_MAX];
 	size_t prefix = strlen(arch->prefix), len;
 
@@ -165,18 +174,18 @@ int hub_name_map(const struct hub_arch *arch, const char *name, char *to, size_t
 		name += prefix;
 	len = strlen(name);
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-		size_t suffix = strlen(suffixes[i]);
+		size_t suffix = strlen(suffixes[i].from);
 
-		if (len < suffix || strcmp(name + len - suffix, suffixes[i]))
+		if (len < suffix || strcmp(name + len - suffix, suffixes[i].from))
 			continue;
 		for (const struct hub_name *n = arch->names; n->from; n++) {
 			/* weights have a suffix; of two kinds, a bias is no mask */
-			if ((!*suffixes[i] && n->change != HUB_IGNORE) ||
+			if ((!suffix && n->change != HUB_IGNORE) ||
 			    !match(n->from, name, len - suffix, numbers))
 				continue;
 			*change = n->change;
 			return n->change == HUB_IGNORE ? 0 :
-			       write_name(to, size, n->to, numbers, suffixes[i]);
+			       write_name(to, size, n->to, numbers, suffixes[i].to);
 		}
 	}
 	return -ENOENT;
@@ -184,7 +193,7 @@ int hub_name_map(const struct hub_arch *arch, const char *name, char *to, size_t
 
 /* ---- settings of their own ---- */
 
-static int check_activation(const struct hub_config *c, const char *key, const char *const *known)
+int hub_activation(const struct hub_config *c, const char *key, const char *const *known)
 {
 	const json_t *json = json_object_get(c->json, key);
 
@@ -198,7 +207,7 @@ static int check_silu(const struct hub_config *c)
 {
 	static const char *const known[] = { "silu", "swish", NULL };
 
-	return check_activation(c, "hidden_act", known);
+	return hub_activation(c, "hidden_act", known);
 }
 
 /* what layer_types must say, where it is there: every @pattern'th layer sees all, the others not */
@@ -319,7 +328,7 @@ static int keys_gemma1(const struct hub_config *c)
 {
 	static const char *const known[] = { "gelu_pytorch_tanh", NULL };
 	const json_t *json = json_object_get(c->json, "hidden_activation");
-	int r = json && !json_is_null(json) ? check_activation(c, "hidden_activation", known) : 0;
+	int r = json && !json_is_null(json) ? hub_activation(c, "hidden_activation", known) : 0;
 
 	if (r >= 0)
 		r = keys_rms(c);
@@ -332,7 +341,7 @@ static int keys_gemma(const struct hub_config *c)
 	const char *key = json_object_get(c->json, "hidden_activation") ? "hidden_activation" :
 									  "hidden_act";
 	float scalar = 0;
-	int r = check_activation(c, key, known);
+	int r = hub_activation(c, key, known);
 
 	if (r >= 0)
 		r = keys_rms(c);
@@ -433,7 +442,7 @@ static int keys_gpt2(const struct hub_config *c)
 {
 	static const char *const known[] = { "gelu_new", NULL };
 	float eps = 1e-5f;
-	int r = check_activation(c, "activation_function", known);
+	int r = hub_activation(c, "activation_function", known);
 
 	if (r >= 0 && !hub_key_bool(c, "scale_attn_weights", true))
 		return hub_refuse(c, "scale_attn_weights");
@@ -447,17 +456,17 @@ static int keys_gpt2(const struct hub_config *c)
 /* ---- the table ---- */
 
 static const struct hub_arch archs[] = {
-	{ "llama", "llama", "model.", names_llama, false, 0, 1e4f, keys_llama },
-	{ "mistral", "llama", "model.", names_llama, false, 4096, 1e4f, keys_mistral },
-	{ "mixtral", "llama", "model.", names_mixtral, false, 0, 1e6f, keys_mixtral },
-	{ "qwen2", "qwen2", "model.", names_llama, false, 0, 1e4f, keys_qwen },
-	{ "qwen3", "qwen3", "model.", names_qwen3, false, 0, 1e4f, keys_qwen },
-	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, 0, 1e4f, keys_qwen3moe },
-	{ "gemma", "gemma", "model.", names_gemma1, true, 0, 1e4f, keys_gemma1 },
-	{ "gemma2", "gemma2", "model.", names_gemma, true, 4096, 1e4f, keys_gemma2 },
-	{ "gemma3_text", "gemma3", "model.", names_gemma, true, 4096, 1e6f, keys_gemma3 },
-	{ "phi3", "phi3", "model.", names_phi3, false, 0, 1e4f, keys_phi3 },
-	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, 0, 1e4f, keys_gpt2 },
+	{ "llama", "llama", "model.", names_llama, false, 0, 1e4f, keys_llama, HUB_DECODER },
+	{ "mistral", "llama", "model.", names_llama, false, 4096, 1e4f, keys_mistral, HUB_DECODER },
+	{ "mixtral", "llama", "model.", names_mixtral, false, 0, 1e6f, keys_mixtral, HUB_DECODER },
+	{ "qwen2", "qwen2", "model.", names_llama, false, 0, 1e4f, keys_qwen, HUB_DECODER },
+	{ "qwen3", "qwen3", "model.", names_qwen3, false, 0, 1e4f, keys_qwen, HUB_DECODER },
+	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, 0, 1e4f, keys_qwen3moe, HUB_DECODER },
+	{ "gemma", "gemma", "model.", names_gemma1, true, 0, 1e4f, keys_gemma1, HUB_DECODER },
+	{ "gemma2", "gemma2", "model.", names_gemma, true, 4096, 1e4f, keys_gemma2, HUB_DECODER },
+	{ "gemma3_text", "gemma3", "model.", names_gemma, true, 4096, 1e6f, keys_gemma3, HUB_DECODER },
+	{ "phi3", "phi3", "model.", names_phi3, false, 0, 1e4f, keys_phi3, HUB_DECODER },
+	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, 0, 1e4f, keys_gpt2, HUB_DECODER },
 };
 
 const struct hub_arch *hub_arch_find(const char *model_type)
@@ -465,7 +474,16 @@ const struct hub_arch *hub_arch_find(const char *model_type)
 	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
 		if (!strcmp(archs[i].model_type, model_type))
 			return &archs[i];
+	for (const struct hub_arch *arch = hub_encoders; arch->model_type; arch++)
+		if (!strcmp(arch->model_type, model_type))
+			return arch;
 	return NULL;
+}
+
+/* adapters are for what all of a kind have, and not for what labels texts */
+static bool is_adaptable(enum hub_change change)
+{
+	return change != HUB_IGNORE && change != HUB_HEAD && change != HUB_POOLER;
 }
 
 int hub_module_map(const char *arch, const char *module, char *to, size_t size)
@@ -477,7 +495,7 @@ int hub_module_map(const char *arch, const char *module, char *to, size_t size)
 		return -ENOENT;
 	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
 		if (!strcmp(archs[i].arch, arch) &&
-		    !hub_name_map(&archs[i], name, to, size, &change) && change != HUB_IGNORE)
+		    !hub_name_map(&archs[i], name, to, size, &change) && is_adaptable(change))
 			return 0;
 	return -ENOENT;
 }

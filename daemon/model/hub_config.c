@@ -134,6 +134,24 @@ static int load_heads(struct hub_config *c)
 	return r < 0 ? r : hub_add_u32(c, "attention.value_length", c->head_dim);
 }
 
+/* what a text may have: fewer tokens than positions that are stored, or that it was trained for */
+static int load_context(struct hub_config *c)
+{
+	uint32_t padding = 0;
+	int r = size_key(c, "max_position_embeddings", "n_positions", 0, &c->context);
+
+	if (r >= 0 && c->arch->kind == HUB_ENCODER_PADDED) {
+		r = hub_key_u32(c, "pad_token_id", 1, &padding);
+		if (r >= 0 && (!c->context || padding >= c->context - 1))
+			return hub_refuse(c, "pad_token_id");
+		c->first_position = padding + 1;
+		c->context -= c->first_position;
+	}
+	if (r >= 0 && c->context_max)
+		c->context = MIN(c->context, c->context_max);
+	return r;
+}
+
 static int load_sizes(struct hub_config *c)
 {
 	uint32_t vocab = 0;
@@ -142,7 +160,7 @@ static int load_sizes(struct hub_config *c)
 	if (r >= 0)
 		r = size_key(c, "num_hidden_layers", "n_layer", 0, &c->layers);
 	if (r >= 0)
-		r = size_key(c, "max_position_embeddings", "n_positions", 0, &c->context);
+		r = load_context(c);
 	if (r >= 0)
 		r = size_key(c, "intermediate_size", "n_inner", c->width <= UINT32_MAX / 4 ?
 			     4 * c->width : 0, &c->ff_width);
@@ -175,6 +193,9 @@ static int load_arch(struct hub_config *c)
 		return error_set(c->error, -EOPNOTSUPP,
 				 HUB_CONFIG ": weights quantized with '%s' are not supported",
 				 json_show(json_object_get(quantized, "quant_method")).text);
+	/* a decoder that was made to look ahead is another model */
+	if (c->arch->kind == HUB_DECODER && !hub_key_bool(c, "is_causal", true))
+		return hub_refuse(c, "is_causal");
 	c->is_tied = hub_key_bool(c, "tie_word_embeddings", c->arch->is_tied);
 	return added(c, "general.architecture",
 		     gguf_add_string(c->gguf, "general.architecture", c->arch->arch,
@@ -188,6 +209,8 @@ int hub_config_load(struct hub_config *c)
 	if (!json_is_object(c->json))
 		return error_set(c->error, -EBADMSG, HUB_CONFIG ": not an object");
 	r = load_arch(c);
+	if (r >= 0)
+		r = hub_classifier_find(c);
 	if (r >= 0)
 		r = load_sizes(c);
 	if (r >= 0)

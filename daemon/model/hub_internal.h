@@ -14,6 +14,9 @@ enum hub_change {
 	HUB_ADD_ONE,			/* norms of Gemma: stored without the one they add */
 	HUB_TRANSPOSE,			/* GPT-2: stored as (inputs, outputs) */
 	HUB_IGNORE,			/* is computed, or not wanted */
+	HUB_HEAD,			/* of a model that labels texts */
+	HUB_POOLER,			/* the same, and not wanted in other models */
+	HUB_POSITIONS,			/* without the first rows, that no position has */
 };
 
 /** struct hub_name - a tensor's name without ".weight" or ".bias"; each '#' is the same number */
@@ -21,6 +24,12 @@ struct hub_name {
 	const char *from;
 	const char *to;
 	enum hub_change change;
+};
+
+enum hub_kind {
+	HUB_DECODER,
+	HUB_ENCODER,
+	HUB_ENCODER_PADDED,		/* positions begin behind the padding token's number */
 };
 
 #define HUB_NUMBERS_MAX	2		/* '#' in a name: layer, expert */
@@ -47,17 +56,30 @@ struct hub_arch {
 	uint32_t window;
 	float rope_base;
 	int (*add_keys)(const struct hub_config *c);
+	enum hub_kind kind;
 };
 
-/** struct hub_config - what is known while config.json is being read */
+/**
+ * struct hub_config - what is known while config.json is being read
+ * @context_max: tokens of a text, as sentence-transformers has it; 0: no such bound
+ * @first_position: rows of the positions' matrix that no token has
+ * @is_classifier: labels are what it was trained for
+ * @is_base: of a class that has no output
+ */
 struct hub_config {
 	struct gguf *gguf;
 	const json_t *json;
 	const struct hub_arch *arch;
 	uint32_t width, ff_width, heads, head_dim, layers, context;
+	uint32_t context_max, first_position;
 	bool is_tied;
+	bool is_classifier;
+	bool is_base;
 	struct error *error;
 };
+
+/** hub_encoders - those whose tokens see the whole text; ends with one without a name */
+extern const struct hub_arch hub_encoders[];
 
 /** hub_arch_find() - by the model_type of config.json, NULL: not supported */
 const struct hub_arch *hub_arch_find(const char *model_type);
@@ -102,6 +124,16 @@ int hub_refuse(const struct hub_config *c, const char *key);
  * @json: rope_parameters or rope_scaling, NULL: there is none
  */
 int hub_rope_load(const struct hub_config *c, const json_t *json);
+
+/** hub_activation() - 0: the key has a value of @known, which ends with NULL; else hub_refuse() */
+int hub_activation(const struct hub_config *c, const char *key, const char *const *known);
+
+/* hub_labels.c: heads that label texts */
+
+/** hub_classifier_find() - is_classifier and is_base, by the class that config.json names */
+int hub_classifier_find(struct hub_config *c);
+/** hub_labels_load() - names of labels, once all tensors are there */
+int hub_labels_load(const struct hub_config *c);
 
 /** hub_tensor_add() - add a tensor under its new name, as it is or changed */
 int hub_tensor_add(struct gguf *gguf, const struct hub_config *config,

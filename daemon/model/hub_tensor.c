@@ -38,6 +38,8 @@ static int check(const struct hub_config *c, const struct safetensor *t, enum hu
 	/* what becomes a copy must be what config.json says before there is memory for it */
 	if (change == HUB_ADD_ONE && (t->n_dims != 1 || t->shape[0] > MODEL_WIDTH_MAX))
 		return fail(c, -EBADMSG, t->name, "is no vector of a norm");
+	if (change == HUB_POSITIONS && (t->n_dims != 2 || t->shape[0] <= c->first_position))
+		return fail(c, -EBADMSG, t->name, "has too few positions");
 	if (change == HUB_TRANSPOSE && t->n_dims > 2)
 		return fail(c, -EBADMSG, t->name, "is no matrix");
 	if (change == HUB_TRANSPOSE && t->n_dims == 2 && !is_matrix_of(c, t))
@@ -56,6 +58,19 @@ static float element(const struct safetensor *t, uint64_t i)
 	}
 	memcpy(&half, t->data + i * sizeof(half), sizeof(half));
 	return t->type == KERN_F16 ? kern_half_to_float(half) : kern_bf16_to_float(half);
+}
+
+/* what becomes of a tensor of a head, by what the model is for */
+static int resolve_head(const struct hub_config *c, const struct safetensor *t,
+			enum hub_change *change)
+{
+	if (*change == HUB_POOLER && !c->is_classifier)
+		*change = HUB_IGNORE;
+	else if (*change == HUB_HEAD && !c->is_classifier)
+		return fail(c, -EOPNOTSUPP, t->name, "is for a task that is not supported");
+	else if (*change == HUB_POOLER || *change == HUB_HEAD)
+		*change = HUB_AS_IS;
+	return 0;
 }
 
 /* float32, one more than the vector has */
@@ -88,19 +103,54 @@ static void transpose(char *to, const struct safetensor *t, size_t elem_bytes)
 				transpose_tile(to, t, row, col, sizeof(uint16_t));
 }
 
+static size_t elem_bytes_of(const struct safetensor *t)
+{
+	return t->type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+/* all but the first @rows of a matrix that has more */
+static struct safetensor without_rows(const struct safetensor *t, uint32_t rows)
+{
+	const uint64_t bytes = rows * t->shape[1] * elem_bytes_of(t);
+	struct safetensor rest = *t;
+
+	rest.data += bytes;
+	rest.size_bytes -= bytes;
+	rest.shape[0] -= rows;
+	return rest;
+}
+
+static const void *copy_changed(struct gguf *gguf, const struct safetensor *t,
+				enum hub_change change)
+{
+	const size_t elem_bytes = elem_bytes_of(t), elems = t->size_bytes / elem_bytes;
+	void *copy = gguf_alloc(gguf, change == HUB_ADD_ONE ? elems * sizeof(float) :
+							      t->size_bytes);
+
+	if (copy && change == HUB_TRANSPOSE)
+		transpose(copy, t, elem_bytes);
+	else if (copy && change == HUB_ADD_ONE)
+		add_one(copy, t, elems);
+	else if (copy)
+		memcpy(copy, t->data, t->size_bytes);
+	return copy;
+}
+
 int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const struct safetensor *t)
 {
 	enum hub_change change = HUB_AS_IS;
-	size_t elem_bytes;
 	uint64_t dims[SAFETENSORS_DIMS_MAX];
-	const void *data = t->data;
+	struct safetensor rest;
+	const void *data;
 	char name[256];
 	uint32_t type;
-	void *copy;
 	int r = hub_name_map(config->arch, t->name, name, sizeof(name), &change);
 
 	if (r < 0)
 		return fail(config, -EOPNOTSUPP, t->name, "is of a variant that is not supported");
+	r = resolve_head(config, t, &change);
+	if (r < 0)
+		return r;
 	/* where both are one, some files have it twice */
 	if (change == HUB_IGNORE || (config->is_tied && !strcmp(name, "output.weight")))
 		return 0;
@@ -109,27 +159,22 @@ int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const str
 		return r;
 	if (t->n_dims == 1 && change == HUB_TRANSPOSE)
 		change = HUB_AS_IS;	/* its bias */
-	type = (uint32_t)t->type;
-	elem_bytes = type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);
+	if (change == HUB_POSITIONS) {
+		rest = without_rows(t, config->first_position);
+		t = &rest;
+		change = HUB_AS_IS;
+	}
 	for (uint32_t i = 0; i < t->n_dims; i++)
 		dims[i] = t->shape[change == HUB_TRANSPOSE ? i : t->n_dims - 1 - i];
+	type = (uint32_t)t->type;
+	data = t->data;
 	/* an early writer did not align them */
-	if (change != HUB_AS_IS || (uintptr_t)data % elem_bytes) {
-		size_t elems = t->size_bytes / elem_bytes;
-
-		copy = gguf_alloc(gguf, change == HUB_ADD_ONE ? elems * sizeof(float) :
-								t->size_bytes);
-		if (!copy)
+	if (change != HUB_AS_IS || (uintptr_t)data % elem_bytes_of(t)) {
+		data = copy_changed(gguf, t, change);
+		if (!data)
 			return error_set(config->error, -ENOMEM, "tensor '%s': %s", name,
 					 strerror(ENOMEM));
-		if (change == HUB_TRANSPOSE)
-			transpose(copy, t, elem_bytes);
-		else if (change == HUB_ADD_ONE)
-			add_one(copy, t, elems);
-		else
-			memcpy(copy, t->data, t->size_bytes);
 		type = change == HUB_ADD_ONE ? KERN_F32 : type;
-		data = copy;
 	}
 	r = gguf_add_tensor(gguf, name, type, t->n_dims, dims, data);
 	if (r == -EEXIST)

@@ -118,6 +118,10 @@ static int bind_head(struct binder *b)
 	if (!t->dims[1] || t->dims[1] > MODEL_LABELS_MAX)
 		return error_set(b->error, -EBADMSG, "model: '%s' has %" PRIu64 " labels", name,
 				 t->dims[1]);
+	r = gguf_get_bool(b->gguf, "llmos.classifier.several", &head->is_several);
+	if (r < 0 && r != -ENOENT)
+		return error_set(b->error, -EBADMSG,
+				 "model: key 'llmos.classifier.several' is no boolean");
 	r = bind_matrix(b, name, (uint32_t)t->dims[1], width, &head->labels);
 	return r < 0 ? r : bind_vector(b, "cls.output.bias", head->labels.w.rows, true,
 				       &head->labels.bias);

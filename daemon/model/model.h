@@ -122,6 +122,7 @@ struct model_experts {
  * @has_post_norms: what attention and feed-forward network give is normalised before it is added
  * @has_positions: learned vectors of positions are added to the embedding
  * @is_encoder: each token of a text sees all of it; there is no output
+ * @has_output: it makes text; without, vectors and labels only
  * @has_sum_norms: norms stand behind the sums of embeddings and of each half of a layer, not before
  *	what is added
  * @pooling: what the model was made for
@@ -147,6 +148,7 @@ struct model_hparams {
 	bool has_post_norms;
 	bool has_positions;
 	bool is_encoder;
+	bool has_output;
 	bool has_sum_norms;
 	enum model_pooling pooling;
 	float norm_eps;
@@ -209,10 +211,14 @@ struct model_layer {
 	struct model_norm ffn_sum_norm;
 };
 
-/** struct model_head - labels of a pooled vector; without rows in @labels there are none */
+/**
+ * struct model_head - labels of a pooled vector; without rows in @labels there are none
+ * @is_several: a text may have several of them, or none
+ */
 struct model_head {
 	struct model_matrix dense;	/* (width, width), tanh behind it; may be missing */
 	struct model_matrix labels;	/* (labels, width) */
+	bool is_several;
 };
 
 /**

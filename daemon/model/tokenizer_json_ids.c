@@ -95,6 +95,24 @@ static int read_special(struct reader *r, const json_t *processor, const json_t 
 	return 0;
 }
 
+/* what a template has between two texts: once, or twice, what ends the first one */
+static bool is_apart(const json_t *processor)
+{
+	const json_t *pieces = json_object_get(processor, "pair");
+	unsigned int specials = 0;
+	bool had_text = false;
+
+	for (size_t i = 0; i < json_array_size(pieces); i++) {
+		const json_t *piece = json_array_get(pieces, i);
+
+		if (had_text && json_object_get(piece, "Sequence"))
+			return specials == 2;
+		had_text = had_text || json_object_get(piece, "Sequence");
+		specials += had_text && json_object_get(piece, "SpecialToken");
+	}
+	return false;
+}
+
 /* at most one token before the text, and one behind */
 static int read_template(struct reader *r, const json_t *processor, uint32_t *before,
 			 uint32_t *behind)
@@ -138,12 +156,15 @@ static int read_processor(struct reader *r, const json_t *processor, uint32_t *b
 	/* moves what programs mark in a text, and no token */
 	if (json_is_none(processor) || json_is(type, "ByteLevel"))
 		return 0;
-	if (json_is(type, "TemplateProcessing"))
+	if (json_is(type, "TemplateProcessing")) {
+		r->is_pair_apart = is_apart(processor);
 		return read_template(r, processor, before, behind);
+	}
 	if (!json_is(type, "BertProcessing") && !json_is(type, "RobertaProcessing"))
 		return error_set(r->error, -EOPNOTSUPP,
 				 TOKENIZER_JSON ": post-processor '%s' is not supported",
 				 json_show(type).text);
+	r->is_pair_apart = json_is(type, "RobertaProcessing");
 	e = read_pair(r, json_object_get(processor, "cls"), before);
 	return e < 0 ? e : read_pair(r, json_object_get(processor, "sep"), behind);
 }
@@ -235,6 +256,8 @@ static int add_keys(struct reader *r)
 		e = gguf_add_bool(r->gguf, "tokenizer.ggml.add_eos_token", r->add_eos);
 	if (e >= 0)
 		e = gguf_add_bool(r->gguf, "tokenizer.ggml.add_sep_token", r->add_sep);
+	if (e >= 0)
+		e = gguf_add_bool(r->gguf, "llmos.tokenizer.pair_apart", r->is_pair_apart);
 	return reader_added(r, e);
 }
 

@@ -22,6 +22,7 @@ struct reader {
 	struct table ids;		/* by text, as the files write them */
 	uint32_t bos, eos, sep, unk;	/* TABLE_NONE: there is none */
 	bool add_bos, add_sep, add_eos;
+	bool is_pair_apart;		/* of two texts, the first one ends twice */
 	struct error *error;
 };
 

@@ -127,19 +127,44 @@ static int add_pre_tokenizer(struct reader *r, struct words *words, const json_t
 
 /* ---- normalizers ---- */
 
+/* programs build the step anew from these, whatever it says: both must say the same */
+static int check_bert(struct reader *r, bool lowercase, bool strips)
+{
+	const struct {
+		const char *key;
+		bool is;
+	} flags[] = {
+		{ "do_lower_case", lowercase }, { "strip_accents", strips },
+		{ "tokenize_chinese_chars", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		const json_t *json = json_object_get(r->files->settings, flags[i].key);
+
+		if (json_is_boolean(json) && json_is_true(json) != flags[i].is)
+			return error_set(r->error, -EOPNOTSUPP,
+					 "tokenizer_config.json: '%s' is not what " TOKENIZER_JSON
+					 " says", flags[i].key);
+	}
+	return 0;
+}
+
 static int add_bert(struct reader *r, struct words *words, const json_t *step)
 {
 	const json_t *strip = json_object_get(step, "strip_accents");
 	const bool lowercase = flag_is(step, "lowercase", true, true);
+	const bool strips = json_is_boolean(strip) ? json_is_true(strip) : lowercase;
 	int e;
 
 	if (flag_is(step, "clean_text", true, false) ||
 	    flag_is(step, "handle_chinese_chars", true, false))
 		return unknown(r, "normalizer", step);
+	e = check_bert(r, lowercase, strips);
+	if (e < 0)
+		return e;
 	e = gguf_add_bool(r->gguf, "tokenizer.ggml.normalizer.lowercase", lowercase);
 	if (e >= 0)
-		e = gguf_add_bool(r->gguf, "tokenizer.ggml.normalizer.strip_accents",
-				  json_is_boolean(strip) ? json_is_true(strip) : lowercase);
+		e = gguf_add_bool(r->gguf, "tokenizer.ggml.normalizer.strip_accents", strips);
 	return e < 0 ? reader_added(r, e) : add_word(r, words, "Bert");
 }
 

@@ -322,13 +322,13 @@ static int32_t embed_logit(float logit)
 	return (int32_t)lrint(fmax(-2147, fmin(2147, (double)logit)) * 1e6);
 }
 
-/* a single label has a probability of its own, several share one */
-static double embed_probability(const float *logits, uint32_t count, uint32_t label)
+/* a label that excludes no other has a probability of its own, those that do share one */
+static double embed_probability(const float *logits, uint32_t count, uint32_t label, bool is_own)
 {
 	double max = (double)logits[0], sum = 0;
 
-	if (count == 1)
-		return 1 / (1 + exp(-max));
+	if (count == 1 || is_own)
+		return 1 / (1 + exp(-(double)logits[label]));
 	for (uint32_t i = 1; i < count; i++)
 		max = MAX(max, (double)logits[i]);
 	for (uint32_t i = 0; i < count; i++)
@@ -351,7 +351,8 @@ static int embed_record_labels(const struct job *job, struct llm_embedding head,
 			.label = i,
 			.logit = embed_logit(embed->values[i]),
 			.probability = embed_millionths(
-				embed_probability(embed->values, embed->value_count, i)),
+				embed_probability(embed->values, embed->value_count, i,
+						  job->model->info.has_several_labels)),
 			.name_len = (uint32_t)MIN(len, (size_t)EMBED_NAME_MAX),
 		};
 

@@ -210,6 +210,10 @@ static int embed_read_words(struct job *job, const struct embed_text *text, size
 	if (!r && query.data) {
 		r = tok_encode(job->model->tokenizer, embed->query, embed->query_len, flags,
 			       begin + max, &job->tokens);
+		if (!r && tok_pair_apart(job->model->tokenizer))
+			r = embed_add_ids(&job->tokens, tail.ids, tail.count);
+		if (!r && job->tokens.count - begin > max)
+			r = -E2BIG;
 		*ret_second = (uint32_t)job->tokens.count;
 		max -= job->tokens.count - begin;
 		flags &= ~TOK_BOS;

@@ -330,10 +330,11 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	size_t skip = 0;
 	int r;
 
-	if (job->model->info.is_encoder)
+	if (!job->model->info.has_output)
 		return error_set(error, -EOPNOTSUPP,
-				 "model '%s' is an encoder: it makes vectors of texts, and no text",
-				 job->model->name);
+				 "model '%s' is %s: it makes vectors of texts, and no text",
+				 job->model->name, job->model->info.is_encoder ? "an encoder" :
+				 "without an output");
 	r = buffer_payload(job, &payload, &copy, error);
 	if (!r && event.flags & LLM_SUBMIT_OPTIONS)
 		r = options_read(&event, payload, &options, &skip, error);

@@ -3,6 +3,7 @@
 #include "sched/model_place.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -121,6 +122,20 @@ static int look_at(const char *directory, const char *folder, const char *file,
 	return 0;
 }
 
+/* a folder in the folder may have settings of its own: of how vectors are pooled */
+static bool has_settings(const char *folder, const char *entry, char *file, size_t size)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+
+	if (*entry == '.' || snprintf(file, size, "%s/config.json", entry) >= (int)size ||
+	    asprintf(&path, "%s/%s", folder, file) < 0) {
+		path = NULL;
+		return false;
+	}
+	return !lstat(path, &st);
+}
+
 /* all files, also behind one that is wrong: what is seen decides whether anything has changed */
 static int look_at_all(const char *directory, struct model_place *place, struct error *error)
 {
@@ -132,9 +147,14 @@ static int look_at_all(const char *directory, struct model_place *place, struct 
 	if (!dir)
 		return error_set(error, -errno, "'%s': %s", place->path, strerror(errno));
 	while ((entry = readdir(dir))) {
-		int e = is_read(entry->d_name) ? look_at(directory, place->path, entry->d_name,
-							 place, &first) : 0;
+		const char *file = entry->d_name;
+		char inner[NAME_MAX + 16];
+		int e = 0;
 
+		if (has_settings(place->path, file, inner, sizeof(inner)))
+			file = inner;
+		if (is_read(file))
+			e = look_at(directory, place->path, file, place, &first);
 		if (e < 0 && !r)
 			r = error_set(error, e, "%s", first.text);
 	}

@@ -622,7 +622,7 @@ static void models_fill_facts(struct model *model, struct llm_model_info *info)
 	if (model->tokenizer)
 		snprintf(info->tokenizer, sizeof(info->tokenizer), "%s",
 			 tok_kind_name(model->tokenizer));
-	if (facts->is_encoder)
+	if (!facts->has_output)
 		info->flags |= LLM_MODEL_ENCODER;
 	if (facts->labels)
 		info->flags |= LLM_MODEL_LABELS;

@@ -163,6 +163,11 @@ bool tok_add_bos(const struct tokenizer *tok)
 	return tok->add_bos;
 }
 
+bool tok_pair_apart(const struct tokenizer *tok)
+{
+	return tok->pair_apart;
+}
+
 bool tok_is_end(const struct tokenizer *tok, uint32_t id)
 {
 	return id < tok->n_vocab && tok->attrs[id] & TOK_ATTR_END;

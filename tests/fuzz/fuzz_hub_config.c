@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/kernels.h"
 #include "model/hub_internal.h"
 #include "model/model.h"
 
@@ -27,6 +28,19 @@ static void use_name(const struct hub_arch *arch, const char *name)
 		require(strlen(to) < sizeof(to) && *to);
 }
 
+/* a head of two labels: their names are there, and as many, or there are none */
+static void use_labels(const struct hub_config *config)
+{
+	static const float weights[2];
+	const uint64_t dims[] = { 1, ARRAY_SIZE(weights) };
+
+	require(!gguf_add_tensor(config->gguf, "cls.output.weight", KERN_F32, 2, dims, weights));
+	require(!gguf_add_tensor(config->gguf, "cls.weight", KERN_F32, 2, dims, weights));
+	if (!hub_labels_load(config))
+		for (uint32_t i = 0; i < ARRAY_SIZE(weights); i++)
+			require(model_label(config->gguf, i).data);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *end = size ? memchr(data, 0, size) : NULL;
@@ -45,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!hub_config_load(&config)) {
 		require(config.arch && config.head_dim);
 		use_name(config.arch, name);
+		use_labels(&config);
 		if (!model_read_hparams(&hparams, config.gguf, NULL))
 			require(hparams.heads && hparams.head_dim && hparams.layers);
 	}

@@ -162,7 +162,28 @@ def seeds_hub_config():
         yield name, json.dumps(sizes | settings | {"model_type": name}).encode() + b"\0layers.0.mlp.experts.3.up_proj.weight"
     yield "gpt2", json.dumps({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
                               "vocab_size": 100, "activation_function": "gelu_new"}).encode() + b"\0h.1.attn.bias"
+    encoder = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+               "max_position_embeddings": 64, "vocab_size": 100, "hidden_act": "gelu", "pad_token_id": 1,
+               "layer_norm_eps": 1e-12, "id2label": {"0": "a", "1": "b"}, "problem_type": "regression"}
+    for name, head in (("bert", "classifier.weight"), ("roberta", "classifier.out_proj.bias")):
+        config = encoder | {"model_type": name, "architectures": ["XForSequenceClassification"]}
+        yield name, json.dumps(config).encode() + b"\0" + name.encode() + b".encoder.layer.1.output.LayerNorm.gamma"
+        yield name + "-head", json.dumps(config).encode() + b"\0" + head.encode()
     yield "awq", json.dumps(sizes | {"model_type": "llama", "quantization_config": {"quant_method": "awq"}}).encode()
+
+
+def seeds_hub_modules():
+    def module(path, name):
+        return {"idx": 0, "name": "0", "path": path, "type": "sentence_transformers.models." + name}
+
+    lists = {"all": [module("", "Transformer"), module("1_Pooling", "Pooling"), module("2_Normalize", "Normalize")],
+             "out": [module("", "Transformer"), module("../1", "Pooling")], "dense": [module("", "Dense")], "none": []}
+    pooling = {"all": {"word_embedding_dimension": 32, "pooling_mode_cls_token": True, "pooling_mode_max_tokens": False},
+               "out": {"pooling_mode": ["lasttoken"]}, "dense": {"pooling_mode": "max"}, "none": {}}
+    for name, modules in lists.items():
+        parts = [modules, pooling[name], {"max_seq_length": 256 if name == "all" else None, "do_lower_case": True},
+                 {"model_max_length": 10**30 if name == "dense" else 512}]
+        yield name, b"\0".join(json.dumps(part).encode() for part in parts)
 
 
 def seeds_tokenizer_json():
@@ -275,6 +296,7 @@ def main():
     corpora = {"gbnf": seeds_gbnf(), "schema": seeds_schema(), "gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
                "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
                "safetensors": seeds_safetensors(), "hub_config": seeds_hub_config(),
+               "hub_modules": seeds_hub_modules(),
                "tokenizer_json": seeds_tokenizer_json(),
                "netlink": seeds_netlink(), "quota_file": seeds_quota_file(),
                "policy": seeds_policy()}

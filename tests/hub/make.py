@@ -88,8 +88,74 @@ def save_model():
     write_json(folder / "logits.json", {"ids": ids, "rows": rows, "rms": float(np.sqrt((logits ** 2).mean()))})
 
 
+TEXTS = ["the cat sat on the mat", "it's 12 o'clock, and the Rain has stopped", "\u00e9toile", "what", "the dog " * 12]
+
+
+def randomise(model):
+    import torch
+    with torch.no_grad():
+        for _, value in model.named_parameters():
+            value.mul_(6) if value.ndim > 1 else value.add_(torch.randn_like(value) * 0.2)
+    return model
+
+
+def save_facts(folder, model, tokenizer, settings, output):
+    """What @output makes of the model's answer, for each text and for each behind a query, in float64."""
+    import torch
+    model.save_pretrained(folder)
+    write_json(folder / "tokenizer.json", json.loads(tokenizer.to_str()))
+    for name, content in settings.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_json(folder / name, content)
+    model, facts = model.to(torch.float64).eval(), []
+    for query in (None, "the dog"):
+        for text in TEXTS:
+            encoded = tokenizer.encode(*((query, text) if query else (text,)))
+            types = torch.tensor([encoded.type_ids]) * (model.config.type_vocab_size > 1)
+            with torch.no_grad():
+                answer = model(input_ids=torch.tensor([encoded.ids]), token_type_ids=types)
+            facts.append({"query": query, "text": text, "ids": encoded.ids,
+                          "values": [round(float(x), 9) for x in output(answer)]})
+    write_json(folder / "facts.json", facts)
+
+
+def save_encoders():
+    import torch
+    import transformers
+    from tokenizers import processors
+    words = train_small(hub.make_wordpiece, "uncased", 120)
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    pieces = train_small(hub.make_bytes, "gpt2", 300)
+    pieces.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=False)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2}
+    torch.manual_seed(11)
+    bert = sizes | {"vocab_size": words.get_vocab_size(), "max_position_embeddings": 64, "num_hidden_layers": 2}
+    transformer = "sentence_transformers.models."
+    save_facts(HERE / "encoder", randomise(transformers.BertModel(transformers.BertConfig(**bert))), words, {
+        "modules.json": [{"idx": 0, "name": "0", "path": "", "type": transformer + "Transformer"},
+                         {"idx": 1, "name": "1", "path": "1_Pooling", "type": transformer + "Pooling"},
+                         {"idx": 2, "name": "2", "path": "2_Normalize", "type": transformer + "Normalize"}],
+        "sentence_bert_config.json": {"max_seq_length": 48, "do_lower_case": True},
+        "tokenizer_config.json": {"do_lower_case": True, "cls_token": "[CLS]", "sep_token": "[SEP]"},
+        "1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode_cls_token": True,
+                                  "pooling_mode_mean_tokens": False, "pooling_mode_max_tokens": False},
+    }, lambda answer: answer.last_hidden_state[0, 0])
+    config = transformers.BertConfig(**(bert | {"num_hidden_layers": 1, "problem_type": "multi_label_classification"}),
+                                     id2label={0: "calm", 1: "angry", 2: "\u00e9mu"})
+    save_facts(HERE / "labels", randomise(transformers.BertForSequenceClassification(config)), words, {},
+               lambda answer: answer.logits[0])
+    config = transformers.RobertaConfig(**(sizes | {"vocab_size": 310, "max_position_embeddings": 66,
+                                                    "num_hidden_layers": 1, "type_vocab_size": 1,
+                                                    "layer_norm_eps": 1e-5, "bos_token_id": 0,
+                                                    "eos_token_id": 1, "pad_token_id": 2}), num_labels=1)
+    save_facts(HERE / "reranker", randomise(transformers.RobertaForSequenceClassification(config)), pieces,
+               {"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>"}}, lambda answer: answer.logits[0])
+
+
 def main():
     save_model()
+    save_encoders()
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))
     save_tokenizer("spm-first", train_small(hub.make_spm, "first-split", 340))

@@ -173,6 +173,12 @@ bool tok_add_bos(const struct tokenizer *tok)
 	return tok->bos;
 }
 
+bool tok_pair_apart(const struct tokenizer *tok)
+{
+	(void)tok;
+	return false;
+}
+
 bool tok_is_end(const struct tokenizer *tok, uint32_t id)
 {
 	(void)tok;
@@ -446,6 +452,7 @@ int engine_file_info(const struct gguf *gguf, struct engine_model_info *ret, str
 		.width = FAKE_WIDTH,
 		.labels = gguf->labels,
 		.is_encoder = gguf->encoder,
+		.has_output = !gguf->encoder,
 		.parameters = 12,
 		.arch = "fake",
 		.weights = "F32",

@@ -1333,7 +1333,8 @@ struct llm_embedding {
  * @flags: LLM_EMBEDDING_*
  * @label: its number
  * @logit: what the model says, in millionths, cut off where that has no room
- * @probability: millionths; of a single label, the logistic function of its logit, else their softmax
+ * @probability: millionths; of a single label, and of labels that don't exclude each other, the
+ *	logistic function of its logit, else their softmax
  * @name_len: bytes of UTF-8 that follow, the model's name for it; may be 0
  */
 struct llm_label {

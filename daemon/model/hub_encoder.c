@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BERT and RoBERTa as hubs have them. Both are one architecture in GGUF: RoBERTa counts positions
+ * from behind the number of its padding token, so the first rows of that matrix are left out. What
+ * was only there for training (the head that guesses masked words) is ignored, and so is the pooler
+ * but for models that label texts.
+ */
+#include <stddef.h>
+
+#include "model/hub_internal.h"
+
+#define NAMES_ENCODER \
+	{ "embeddings.word_embeddings", "token_embd", HUB_AS_IS }, \
+	{ "embeddings.position_embeddings", "position_embd", HUB_POSITIONS }, \
+	{ "embeddings.token_type_embeddings", "token_types", HUB_AS_IS }, \
+	{ "embeddings.LayerNorm", "token_embd_norm", HUB_AS_IS }, \
+	/* numbers from 0 on, which early writers kept */ \
+	{ "embeddings.position_ids", "", HUB_IGNORE }, \
+	{ "embeddings.token_type_ids", "", HUB_IGNORE }, \
+	{ "encoder.layer.#.attention.self.query", "blk.#.attn_q", HUB_AS_IS }, \
+	{ "encoder.layer.#.attention.self.key", "blk.#.attn_k", HUB_AS_IS }, \
+	{ "encoder.layer.#.attention.self.value", "blk.#.attn_v", HUB_AS_IS }, \
+	{ "encoder.layer.#.attention.output.dense", "blk.#.attn_output", HUB_AS_IS }, \
+	{ "encoder.layer.#.attention.output.LayerNorm", "blk.#.attn_output_norm", HUB_AS_IS }, \
+	{ "encoder.layer.#.intermediate.dense", "blk.#.ffn_up", HUB_AS_IS }, \
+	{ "encoder.layer.#.output.dense", "blk.#.ffn_down", HUB_AS_IS }, \
+	{ "encoder.layer.#.output.LayerNorm", "blk.#.layer_output_norm", HUB_AS_IS }
+
+static const struct hub_name names_bert[] = {
+	NAMES_ENCODER,
+	{ "pooler.dense", "cls", HUB_POOLER },
+	{ "classifier", "cls.output", HUB_HEAD },
+	{ "cls.predictions", "", HUB_IGNORE },
+	{ "cls.predictions.decoder", "", HUB_IGNORE },
+	{ "cls.predictions.transform.dense", "", HUB_IGNORE },
+	{ "cls.predictions.transform.LayerNorm", "", HUB_IGNORE },
+	{ "cls.seq_relationship", "", HUB_IGNORE },
+	{ 0 },
+};
+
+static const struct hub_name names_roberta[] = {
+	NAMES_ENCODER,
+	{ "pooler.dense", "", HUB_IGNORE },
+	{ "classifier.dense", "cls", HUB_HEAD },
+	{ "classifier.out_proj", "cls.output", HUB_HEAD },
+	{ "lm_head", "", HUB_IGNORE },
+	{ "lm_head.dense", "", HUB_IGNORE },
+	{ "lm_head.decoder", "", HUB_IGNORE },
+	{ "lm_head.layer_norm", "", HUB_IGNORE },
+	{ 0 },
+};
+
+static int keys_encoder(const struct hub_config *c)
+{
+	static const char *const activations[] = { "gelu", NULL };
+	static const char *const positions[] = { "absolute", NULL };
+	static const char *const never[] = { "is_decoder", "add_cross_attention" };
+	const json_t *eps_key = json_object_get(c->json, "layer_norm_eps");
+	float eps = 1e-12f;
+	int r = hub_activation(c, "hidden_act", activations);
+
+	if (r >= 0 && json_object_get(c->json, "position_embedding_type"))
+		r = hub_activation(c, "position_embedding_type", positions);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(never); i++)
+		if (hub_key_bool(c, never[i], false))
+			r = hub_refuse(c, never[i]);
+	if (r >= 0 && eps_key)
+		r = hub_key_f32(c, c->json, "layer_norm_eps", &eps);
+	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_epsilon", eps);
+}
+
+const struct hub_arch hub_encoders[] = {
+	{ .model_type = "bert", .arch = "bert", .prefix = "bert.", .names = names_bert,
+	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER },
+	{ .model_type = "roberta", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
+	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
+	{ 0 },
+};

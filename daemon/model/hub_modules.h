@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What sentence-transformers keeps beside a model: modules.json says through which modules a text
+ * passes, a folder of its own how tokens become one vector, sentence_bert_config.json how long a
+ * text may be. Modules that compute anything else are refused: without them vectors would be wrong.
+ */
+#ifndef LLMOS_MODEL_HUB_MODULES_H
+#define LLMOS_MODEL_HUB_MODULES_H
+
+#include "model/json.h"
+
+#define HUB_MODULES	"modules.json"
+
+/**
+ * struct hub_modules - what was read
+ * @pooling: enum model_pooling; MODEL_POOL_NONE: nothing says so
+ * @context_max: tokens of a text; 0: nothing bounds them
+ * @lowercases: the tokenizer must do so
+ */
+struct hub_modules {
+	uint32_t pooling;
+	uint32_t context_max;
+	bool lowercases;
+};
+
+/**
+ * hub_modules_load() - all that a folder has of it, which may be nothing
+ *
+ * Return: 0; -EBADMSG a file is broken, -EOPNOTSUPP a module or a pooling that is not supported; as
+ * json_read().
+ */
+int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *error);
+
+/* its parts, for tests and fuzzing */
+
+/** hub_modules_read() - modules.json; @ret_pooling: the folder of the pooling, NULL: none */
+int hub_modules_read(const json_t *json, const char **ret_pooling, struct error *error);
+/** hub_pooling_read() - the pooling's own config.json */
+int hub_pooling_read(const json_t *json, uint32_t *ret, struct error *error);
+/** hub_sentence_read() - sentence_bert_config.json; where it has no length, the tokenizer's */
+int hub_sentence_read(struct hub_modules *m, const json_t *sentence, const json_t *tokenizer,
+		      struct error *error);
+
+#endif /* LLMOS_MODEL_HUB_MODULES_H */

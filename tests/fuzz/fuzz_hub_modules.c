@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fuzzes what sentence-transformers keeps beside a model. The texts up to each of three NULs are
+ * modules.json, the settings of the pooling, and those of a text's length; what follows them are
+ * the tokenizer's. A folder that is accepted must be one in this folder, a pooling one that there is.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/hub_modules.h"
+#include "model/model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+/* the next text, NULL where it is no JSON; @data moves behind it */
+static json_t *next(const uint8_t **data, size_t *size)
+{
+	const uint8_t *end = *size ? memchr(*data, 0, *size) : NULL;
+	const size_t len = end ? (size_t)(end - *data) : *size;
+	json_t *json = NULL;
+
+	json_parse(&json, (const char *)*data, len, JSON_CONFIG_MAX, "fuzz", NULL);
+	*data += end ? len + 1 : len;
+	*size -= end ? len + 1 : len;
+	return json;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	json_t *list = next(&data, &size), *pooling = next(&data, &size);
+	json_t *sentence = next(&data, &size), *tokenizer = next(&data, &size);
+	struct hub_modules modules = { 0 };
+	const char *folder = NULL;
+
+	if (!hub_modules_read(list, &folder, NULL) && folder)
+		require(*folder && *folder != '.' && !strchr(folder, '/'));
+	if (!hub_pooling_read(pooling, &modules.pooling, NULL))
+		require(modules.pooling >= MODEL_POOL_MEAN && modules.pooling <= MODEL_POOL_LAST);
+	hub_sentence_read(&modules, sentence, tokenizer, NULL);
+	json_decref(list);
+	json_decref(pooling);
+	json_decref(sentence);
+	json_decref(tokenizer);
+	return 0;
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hubs' folders of models that make vectors and labels: a BERT as sentence-transformers keeps it, a
+ * BERT and a RoBERTa with heads give what transformers gives in float64, token for token and number
+ * for number. Then what would make wrong vectors is refused by name.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "engine/engine.h"
+#include "hub_test.h"
+#include "kernels/kernels.h"
+#include "model/hub_modules.h"
+#include "model/model.h"
+#include "tokenizer/tokenizer.h"
+
+#define WIDTH	32U
+
+/* ---- the numbers ---- */
+
+struct hub_engine {
+	struct engine *engine;
+	struct engine_model *model;
+	struct engine_model_info info;
+};
+
+static void engine_open(struct hub_engine *e, const char *path)
+{
+	const struct engine_config config = { .threads = 1, .kv_type = "f32", .batch_tokens = 128,
+					      .logits_rows = 1 };
+	struct error error = { "" };
+
+	assert_int_equal(engine_new(&e->engine, &config, NULL), 0);
+	if (engine_model_load(e->engine, path, &e->model, &error) < 0)
+		fail_msg("%s", error.text);
+	engine_model_info(e->model, &e->info);
+}
+
+static void engine_close(struct hub_engine *e)
+{
+	engine_model_free(e->model);
+	engine_free(e->engine);
+}
+
+/* ids of a text behind its query, as the scheduler puts them; the begin of the second in @second */
+static void encode(const struct hub_engine *e, const json_t *fact, struct tok_ids *ids,
+		   uint32_t *second)
+{
+	const struct tokenizer *tok = engine_model_tokenizer(e->model);
+	const json_t *query = json_object_get(fact, "query"), *text = json_object_get(fact, "text");
+	struct tok_ids end = { 0 }, rest = { 0 };
+
+	*second = UINT32_MAX;
+	if (!json_is_string(query)) {
+		assert_int_equal(tok_encode(tok, json_string_value(text), json_string_length(text),
+					    TOK_BOS, SIZE_MAX, ids), 0);
+		return;
+	}
+	assert_int_equal(tok_encode(tok, json_string_value(query), json_string_length(query),
+				    TOK_BOS, SIZE_MAX, ids), 0);
+	assert_int_equal(tok_encode(tok, "", 0, TOK_BOS, SIZE_MAX, &end), 0);
+	assert_int_equal(end.count, 2);
+	assert_int_equal(tok_encode(tok, json_string_value(text), json_string_length(text), 0,
+				    SIZE_MAX, &rest), 0);
+	ids->ids = realloc(ids->ids, (ids->count + rest.count + 2) * sizeof(*ids->ids));
+	assert_non_null(ids->ids);
+	if (tok_pair_apart(tok))
+		ids->ids[ids->count++] = end.ids[1];
+	*second = (uint32_t)ids->count;
+	memcpy(ids->ids + ids->count, rest.ids, rest.count * sizeof(*rest.ids));
+	ids->count += rest.count;
+	ids->ids[ids->count++] = end.ids[1];
+	free(end.ids);
+	free(rest.ids);
+}
+
+static void hidden_first(const struct hub_engine *e, const struct tok_ids *ids, uint32_t second,
+			 float *to)
+{
+	const uint32_t count = (uint32_t)ids->count;
+	const struct engine_text text = { .second = MIN(second, count), .end = count };
+	struct engine_item item = {
+		.tokens = ids->ids, .count = count, .logits_from = count, .texts = &text,
+		.text_count = 1, .pooling = ENGINE_POOL_FIRST,
+	};
+
+	assert_int_equal(engine_seq_new(e->model, &item.seq), 0);
+	assert_int_equal(engine_seq_reserve(item.seq, count), 0);
+	assert_int_equal(engine_step(e->model, &item, 1), 0);
+	assert_int_equal(item.hidden_count, 1);
+	memcpy(to, item.hidden, e->info.width * sizeof(*to));
+	engine_seq_free(item.seq);
+}
+
+static void check_facts(const char *fixture, uint32_t labels)
+{
+	json_t *facts = hub_test_json(hub_test_path(fixture), "facts.json");
+	struct hub_engine e = { 0 };
+	double sum = 0, all = 0;
+
+	engine_open(&e, hub_test_path(fixture));
+	assert_true(e.info.is_encoder);
+	assert_false(e.info.has_output);
+	assert_int_equal(e.info.labels, labels);
+	assert_int_equal(e.info.width, WIDTH);
+	assert_int_equal(json_array_size(facts), 10);
+	for (size_t i = 0; i < json_array_size(facts); i++) {
+		const json_t *fact = json_array_get(facts, i), *want = json_object_get(fact, "ids");
+		const json_t *values = json_object_get(fact, "values");
+		float hidden[WIDTH], logits[8];
+		const float *got = labels ? logits : hidden;
+		struct tok_ids ids = { 0 };
+		uint32_t second, id;
+
+		encode(&e, fact, &ids, &second);
+		assert_int_equal(ids.count, json_array_size(want));
+		for (size_t j = 0; j < ids.count; j++) {
+			assert_int_equal(json_get_u32(json_array_get(want, j), &id), 0);
+			assert_int_equal(ids.ids[j], id);
+		}
+		hidden_first(&e, &ids, second, hidden);
+		free(ids.ids);
+		if (labels)
+			engine_classify(e.model, hidden, logits);
+		assert_int_equal(json_array_size(values), labels ?: WIDTH);
+		for (size_t j = 0; j < json_array_size(values); j++) {
+			double w = json_real_value(json_array_get(values, j));
+
+			sum += ((double)got[j] - w) * ((double)got[j] - w);
+			all += w * w;
+		}
+	}
+	print_message("# %s: relative rms %.2e\n", fixture, sqrt(sum / all));
+	assert_true(sqrt(sum / all) < 1e-6);
+	engine_close(&e);
+	json_decref(facts);
+}
+
+static void test_encoder(void **state)
+{
+	struct hub_engine e = { 0 };
+
+	(void)state;
+	check_facts("encoder", 0);
+	engine_open(&e, hub_test_path("encoder"));
+	assert_int_equal(e.info.pooling, ENGINE_POOL_FIRST);
+	assert_int_equal(e.info.context, 48);
+	engine_close(&e);
+}
+
+static void test_labels(void **state)
+{
+	struct hub_engine e = { 0 };
+	const char *name;
+	size_t len = 0;
+
+	(void)state;
+	check_facts("labels", 3);
+	engine_open(&e, hub_test_path("labels"));
+	assert_int_equal(e.info.context, 64);
+	assert_true(e.info.has_several_labels);
+	name = engine_label(engine_model_gguf(e.model), 1, &len);
+	assert_int_equal(len, 5);
+	assert_memory_equal(name, "angry", 5);
+	engine_close(&e);
+}
+
+/* its positions begin behind the number of the padding token, and two texts are further apart */
+static void test_reranker(void **state)
+{
+	struct hub_engine e = { 0 };
+
+	(void)state;
+	check_facts("reranker", 1);
+	engine_open(&e, hub_test_path("reranker"));
+	assert_int_equal(e.info.context, 63);
+	assert_false(e.info.has_several_labels);
+	engine_close(&e);
+}
+
+/* ---- what differs between writers ---- */
+
+static struct gguf *open_copy(const struct hub_copy *copy)
+{
+	struct error error = { "" };
+	struct gguf *gguf = NULL;
+
+	if (hub_open(&gguf, copy->path, &error) < 0)
+		fail_msg("%s", error.text);
+	return gguf;
+}
+
+static uint32_t key_of(const struct hub_copy *copy, const char *key)
+{
+	struct gguf *gguf = open_copy(copy);
+	uint32_t value = 0;
+
+	assert_int_equal(gguf_get_u32(gguf, key, &value), 0);
+	gguf_free(gguf);
+	return value;
+}
+
+/* the length of a text: of the model, of its own file, of the tokenizer's, whichever is there */
+static void test_context(void **state)
+{
+	static const char key[] = "bert.context_length", own[] = "sentence_bert_config.json";
+	struct hub_copy copy;
+
+	(void)state;
+	hub_copy_new(&copy, "encoder");
+	assert_int_equal(key_of(&copy, key), 48);
+	hub_copy_set(&copy, own, "max_seq_length", "4096");
+	assert_int_equal(key_of(&copy, key), 64);
+	hub_copy_set(&copy, own, "max_seq_length", "null");
+	assert_int_equal(key_of(&copy, key), 64);
+	hub_copy_set(&copy, "tokenizer_config.json", "model_max_length", "40");
+	assert_int_equal(key_of(&copy, key), 40);
+	hub_copy_set(&copy, "tokenizer_config.json", "model_max_length", "1e30");
+	assert_int_equal(key_of(&copy, key), 64);
+	hub_copy_remove(&copy, own);
+	assert_int_equal(key_of(&copy, key), 64);
+	hub_copy_remove(&copy, HUB_MODULES);
+	hub_copy_set(&copy, "tokenizer_config.json", "model_max_length", "40");
+	assert_int_equal(key_of(&copy, key), 64);
+	hub_copy_free(&copy);
+}
+
+static json_t *parse(const char *text)
+{
+	json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+
+	assert_non_null(json);
+	return json;
+}
+
+static void test_pooling(void **state)
+{
+	static const struct {
+		const char *text;
+		int want;
+		uint32_t pooling;
+	} cases[] = {
+		{ "{\"pooling_mode_cls_token\":true}", 0, MODEL_POOL_FIRST },
+		{ "{\"pooling_mode_mean_tokens\":true,\"pooling_mode_cls_token\":false}", 0,
+		  MODEL_POOL_MEAN },
+		{ "{\"pooling_mode_lasttoken\":true}", 0, MODEL_POOL_LAST },
+		{ "{\"word_embedding_dimension\":32}", 0, MODEL_POOL_MEAN },
+		{ "{\"pooling_mode\":\"cls\"}", 0, MODEL_POOL_FIRST },
+		{ "{\"pooling_mode\":[\"lasttoken\"]}", 0, MODEL_POOL_LAST },
+		{ "{\"pooling_mode\":\"mean\",\"pooling_mode_cls_token\":true}", 0,
+		  MODEL_POOL_MEAN },
+		{ "{\"pooling_mode\":[\"cls\",\"mean\"]}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode\":\"max\"}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode\":\"best\"}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode\":null}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode_weightedmean_tokens\":true}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode_mean_sqrt_len_tokens\":true}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode_max_tokens\":true}", -EOPNOTSUPP, 0 },
+		{ "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}",
+		  -EOPNOTSUPP, 0 },
+		{ "[]", -EBADMSG, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error error = { "" };
+		json_t *json = parse(cases[i].text);
+		uint32_t pooling = 0;
+		int r = hub_pooling_read(json, &pooling, &error);
+
+		if (r != cases[i].want || (!r && pooling != cases[i].pooling))
+			fail_msg("%s: %d, %u '%s'", cases[i].text, r, pooling, error.text);
+		json_decref(json);
+	}
+}
+
+#define MODULE(path, class) "{\"path\":\"" path "\",\"type\":\"x.y." class "\"}"
+
+static void test_modules(void **state)
+{
+	static const struct {
+		const char *text;
+		int want;
+		const char *pooling, *error;
+	} cases[] = {
+		{ "[" MODULE("", "Transformer") "]", 0, NULL, NULL },
+		{ "[" MODULE("", "Transformer") "," MODULE("1_Pooling", "Pooling") "]", 0,
+		  "1_Pooling", NULL },
+		{ "[" MODULE("", "Transformer") "," MODULE("p", "Pooling") ","
+		  MODULE("2", "Normalize") "]", 0, "p", NULL },
+		{ "[]", -EBADMSG, NULL, "no modules" },
+		{ "{}", -EBADMSG, NULL, "no modules" },
+		{ "[7]", -EOPNOTSUPP, NULL, "module '?'" },
+		{ "[" MODULE("0_Transformer", "Transformer") "]", -EOPNOTSUPP, NULL, "x.y.Transf" },
+		{ "[" MODULE("", "Transformer") "," MODULE("1", "Dense") "]", -EOPNOTSUPP, NULL,
+		  "x.y.Dense" },
+		{ "[" MODULE("", "Transformer") "," MODULE("1", "Normalize") "]", -EOPNOTSUPP,
+		  NULL, "x.y.Normalize" },
+		{ "[" MODULE("", "Transformer") "," MODULE("1", "Pooling") ","
+		  MODULE("2", "Pooling") "]", -EOPNOTSUPP, NULL, "x.y.Pooling" },
+		{ "[" MODULE("1", "Pooling") "," MODULE("", "Transformer") "]", -EOPNOTSUPP, NULL,
+		  "x.y.Pooling" },
+		{ "[" MODULE("", "Transformer") "," MODULE("../1", "Pooling") "]", -EBADMSG, NULL,
+		  "'../1' is no folder" },
+		{ "[" MODULE("", "Transformer") "," MODULE("..", "Pooling") "]", -EBADMSG, NULL,
+		  "'..' is no folder" },
+		{ "[" MODULE("", "Transformer") "," MODULE("", "Pooling") "]", -EBADMSG, NULL,
+		  "'' is no folder" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error error = { "" };
+		json_t *json = parse(cases[i].text);
+		const char *pooling = NULL;
+		int r = hub_modules_read(json, &pooling, &error);
+
+		if (r != cases[i].want || !pooling != !cases[i].pooling ||
+		    (pooling && strcmp(pooling, cases[i].pooling)) ||
+		    (r < 0 && !strstr(error.text, cases[i].error)))
+			fail_msg("%s: %d, '%s' '%s'", cases[i].text, r, pooling ?: "", error.text);
+		json_decref(json);
+	}
+}
+
+/* ---- what is refused ---- */
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *fixture, *file, *path, *value;
+		int want;
+		const char *text;
+	} cases[] = {
+		{ "encoder", HUB_CONFIG, "hidden_act", "\"relu\"", -EOPNOTSUPP, "'hidden_act'" },
+		{ "encoder", HUB_CONFIG, "is_decoder", "true", -EOPNOTSUPP, "'is_decoder'" },
+		{ "encoder", HUB_CONFIG, "position_embedding_type", "\"relative_key\"", -EOPNOTSUPP,
+		  "'position_embedding_type'" },
+		{ "encoder", HUB_CONFIG, "architectures", "[\"BertForTokenClassification\"]",
+		  -EOPNOTSUPP, "'architectures'" },
+		{ "encoder", HUB_CONFIG, "architectures", "[\"BertForSequenceClassification\"]",
+		  -EBADMSG, "labels is missing" },
+		{ "encoder", HUB_CONFIG, "model_type", "\"xlm-roberta\"", -EOPNOTSUPP,
+		  "'model_type'" },
+		{ "encoder", HUB_MODULES, "2/type", "\"a.Dense\"", -EOPNOTSUPP, "a.Dense" },
+		{ "encoder", HUB_MODULES, "1/path", "\"nothing\"", -ENOENT, "nothing/config.json" },
+		{ "encoder", "sentence_bert_config.json", "max_seq_length", "0", -EBADMSG,
+		  "'max_seq_length'" },
+		{ "encoder", "tokenizer_config.json", "do_lower_case", "false", -EOPNOTSUPP,
+		  "'do_lower_case'" },
+		{ "encoder", "tokenizer_config.json", "strip_accents", "false", -EOPNOTSUPP,
+		  "'strip_accents'" },
+		{ "labels", HUB_CONFIG, "architectures", "[\"BertModel\"]", -EOPNOTSUPP,
+		  "is for a task" },
+		{ "labels", HUB_CONFIG, "id2label/2", NULL, -EBADMSG, "names 2 labels" },
+		{ "labels", HUB_CONFIG, "id2label/2", "7", -EBADMSG, "no label 2" },
+		{ "labels", HUB_CONFIG, "problem_type", "\"ranking\"", -EOPNOTSUPP,
+		  "'problem_type'" },
+		{ "reranker", HUB_CONFIG, "pad_token_id", "65", -EOPNOTSUPP, "'pad_token_id'" },
+		{ "reranker", HUB_CONFIG, "pad_token_id", "4294967295", -EOPNOTSUPP,
+		  "'pad_token_id'" },
+		{ "reranker", HUB_CONFIG, "max_position_embeddings", "0", -EOPNOTSUPP,
+		  "'pad_token_id'" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct hub_copy copy;
+
+		hub_copy_new(&copy, cases[i].fixture);
+		hub_copy_set(&copy, cases[i].file, cases[i].path, cases[i].value);
+		hub_copy_refuse(&copy, cases[i].want, cases[i].text);
+		hub_copy_free(&copy);
+	}
+}
+
+/* letters that sentence-transformers makes small, before a tokenizer that leaves them */
+static void test_letters(void **state)
+{
+	struct hub_copy copy;
+
+	(void)state;
+	hub_copy_new(&copy, "encoder");
+	hub_copy_remove(&copy, "tokenizer_config.json");
+	hub_copy_set(&copy, "tokenizer.json", "normalizer/lowercase", "false");
+	hub_copy_refuse(&copy, -EOPNOTSUPP, "'do_lower_case'");
+	hub_copy_set(&copy, "sentence_bert_config.json", "do_lower_case", "false");
+	gguf_free(open_copy(&copy));
+	hub_copy_free(&copy);
+}
+
+/* ---- decoders ---- */
+
+/* a head of @rows in a file of its own; it stands for the output */
+static void write_score(const struct hub_copy *copy, unsigned int rows)
+{
+	char file[512] = { 0 }, header[256];
+	const size_t bytes = (size_t)rows * 32 * 2;
+	int n = snprintf(header, sizeof(header), "{\"score.weight\":{\"dtype\":\"BF16\","
+			 "\"shape\":[%u,32],\"data_offsets\":[0,%zu]}}", rows, bytes);
+
+	file[0] = (char)n;
+	memcpy(file + 8, header, (size_t)n);
+	hub_copy_write(copy, "score.safetensors", file, 8 + (size_t)n + bytes);
+	hub_copy_set(copy, HUB_INDEX, "weight_map/lm_head.weight", NULL);
+	hub_copy_set(copy, HUB_INDEX, "weight_map/score.weight", "\"score.safetensors\"");
+}
+
+static void test_decoder_labels(void **state)
+{
+	struct hub_engine e = { 0 };
+	struct hub_copy copy;
+
+	(void)state;
+	hub_copy_new(&copy, "llama");
+	write_score(&copy, 2);
+	hub_copy_refuse(&copy, -EOPNOTSUPP, "'score.weight' is for a task");
+	hub_copy_set(&copy, HUB_CONFIG, "architectures", "[\"LlamaForSequenceClassification\"]");
+	engine_open(&e, copy.path);
+	assert_int_equal(e.info.labels, 2);
+	assert_false(e.info.is_encoder);
+	assert_false(e.info.has_output);
+	assert_false(e.info.has_several_labels);
+	engine_close(&e);
+	hub_copy_free(&copy);
+}
+
+/* one that was saved for its hidden states alone */
+static void test_decoder_base(void **state)
+{
+	struct hub_engine e = { 0 };
+	struct hub_copy copy;
+
+	(void)state;
+	hub_copy_new(&copy, "llama");
+	engine_open(&e, copy.path);
+	assert_true(e.info.has_output);
+	engine_close(&e);
+	hub_copy_set(&copy, HUB_INDEX, "weight_map/lm_head.weight", NULL);
+	hub_copy_refuse(&copy, -EBADMSG, "'lm_head.weight' is missing");
+	hub_copy_set(&copy, HUB_CONFIG, "architectures", "[\"LlamaModel\"]");
+	engine_open(&e, copy.path);
+	assert_false(e.info.has_output);
+	assert_int_equal(e.info.pooling, ENGINE_POOL_NONE);
+	engine_close(&e);
+	hub_copy_set(&copy, HUB_CONFIG, "is_causal", "false");
+	hub_copy_refuse(&copy, -EOPNOTSUPP, "'is_causal'");
+	hub_copy_free(&copy);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_encoder),
+		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_reranker),
+		cmocka_unit_test(test_context),
+		cmocka_unit_test(test_pooling),
+		cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_letters),
+		cmocka_unit_test(test_decoder_labels),
+		cmocka_unit_test(test_decoder_base),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
