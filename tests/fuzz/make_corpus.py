@@ -274,6 +274,36 @@ def seeds_gbnf():
     yield "wrong", b'root ::= ("a" | [b'
 
 
+def option(kind, data=b""):
+    return struct.pack("<II", kind, len(data)) + data
+
+
+def seeds_options():
+    # the first byte is the operation: generate, score, embed, classify; 128: and goes on past an end
+    end, one = option(0), struct.pack("<I", 1)
+    adapter = struct.pack("<i", 1000000)
+    yield "none", b"\0" + end + b"the text"
+    yield "json", b"\0" + option(1) + end + b"the text"
+    yield "schema", b"\0" + option(2, b'{"type":"integer","minimum":3}') + end
+    yield "grammar", b"\0" + option(3, b'root ::= "a" | [b-z]+') + end + b"the text"
+    yield "grammar-endless", b"\x80" + option(1) + end
+    yield "two-grammars", b"\0" + option(1) + option(3, b'root ::= "a"') + end
+    yield "adapters", b"\1" + b"".join(option(4, adapter + b"a%d" % i) for i in range(4)) + end
+    yield "adapters-5", b"\0" + b"".join(option(4, adapter + b"a%d" % i) for i in range(5)) + end
+    yield "adapter-twice", b"\0" + option(4, adapter + b"a") * 2 + end
+    yield "adapter-name", b"\0" + option(4, adapter + b"x" * 80) + end
+    yield "vectors", b"\2" + option(16, one) + option(17, one) + option(18, one) + option(19) + end
+    yield "labels", b"\3" + option(20, b"what is it?") + option(19) + end + b"\1\0\0\0x"
+    yield "labels-pooling", b"\3" + option(16, one) + end
+    yield "cut", b"\2" + struct.pack("<II", 16, 4) + b"\1"
+    yield "long", b"\0" + struct.pack("<II", 3, 2**32 - 1) + b"root"
+    yield "no-end", b"\0" + option(4, adapter + b"a")
+    yield "end-with-data", b"\0" + option(0, b"x")
+    yield "shift", b"\0" + option(5, struct.pack("<I", 100)) + end
+    yield "shift-twice", b"\0" + option(5) * 2 + end
+    yield "unknown", b"\0" + option(6) + end
+
+
 def seeds_schema():
     yield "object", (b'{"type":"object","properties":{"a":{"type":"integer","minimum":-3,"maximum":1234},'
                      b'"b":{"type":"string","minLength":1,"maxLength":9},"c":{"$ref":"#/$defs/c"}},'
@@ -293,7 +323,7 @@ def seeds_schema():
 
 
 def main():
-    corpora = {"gbnf": seeds_gbnf(), "schema": seeds_schema(), "gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
+    corpora = {"gbnf": seeds_gbnf(), "schema": seeds_schema(), "options": seeds_options(), "gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
                "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
                "safetensors": seeds_safetensors(), "hub_config": seeds_hub_config(),
                "hub_modules": seeds_hub_modules(),

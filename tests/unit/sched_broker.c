@@ -234,7 +234,11 @@ static int test_try(struct test_broker *broker, struct test_request *request, ui
 {
 	const uint64_t max_each = broker->memory_max_each;
 
+	broker->tries++;
+	if (broker->try_error)
+		return broker->try_error;
 	broker->charges++;
+	request->cancelled |= broker->try_cancels;
 	if (request->cancelled)
 		return LLM_VERDICT_CANCELLED;
 	request->reserve = 0;

@@ -76,6 +76,9 @@ struct test_broker {
 	int keep_error;			/* what the next one gets, once */
 	unsigned int kept_reclaims;
 	unsigned int short_in;		/* one charge in so many is told to pause; 0: none */
+	int try_error;			/* what every LLM_CHARGE_TRY gets, 0: what is due */
+	bool try_cancels;		/* who sends one is cancelled just before */
+	unsigned int tries;
 	unsigned int charges;
 	unsigned int uncharges;
 	unsigned int reclaims;

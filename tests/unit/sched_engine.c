@@ -40,6 +40,7 @@ struct gguf {
 	unsigned int labels;
 	unsigned int wrong;
 	unsigned int other;
+	unsigned int blank;
 	size_t size_bytes;
 };
 
@@ -57,6 +58,7 @@ static void gguf_parse_text(struct gguf *gguf)
 		sscanf(word, "labels=%u", &gguf->labels);
 		sscanf(word, "wrong=%u", &gguf->wrong);
 		sscanf(word, "other=%u", &gguf->other);
+		sscanf(word, "blank=%u", &gguf->blank);
 		sscanf(word, "chat=%15s", gguf->chat);
 	}
 }
@@ -127,15 +129,17 @@ int gguf_key_print(const struct gguf *gguf, size_t index, char *key, size_t key_
 struct tokenizer {
 	bool bos;
 	bool other;
+	bool blank;
 };
 
-static const struct tokenizer tokenizers[4] = {
-	{ false, false }, { true, false }, { false, true }, { true, true },
+static const struct tokenizer tokenizers[8] = {
+	{ 0, 0, 0 }, { 1, 0, 0 }, { 0, 1, 0 }, { 1, 1, 0 },
+	{ 0, 0, 1 }, { 1, 0, 1 }, { 0, 1, 1 }, { 1, 1, 1 },
 };
 
 static const struct tokenizer *tokenizer_of(const struct gguf *gguf)
 {
-	return &tokenizers[gguf->bos + 2 * gguf->other];
+	return &tokenizers[gguf->bos + 2 * gguf->other + 4 * gguf->blank];
 }
 
 int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error)
@@ -211,8 +215,12 @@ int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsign
 
 	if (flags & TOK_BOS && tok->bos)
 		r = ids_add(ids, FAKE_BOS, max);
-	for (i = 0; !r && i < len; i++)
+	fake_counts.encoded_bytes += len;
+	for (i = 0; !r && i < len; i++) {
+		if (tok->blank && text[i] == ' ')
+			continue;
 		r = (uint8_t)text[i] == 0xff ? -EILSEQ : ids_add(ids, (uint8_t)text[i], max);
+	}
 	return r;
 }
 

@@ -8,6 +8,7 @@
 #define TESTS_SCHED_ENGINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* the vocabulary: a token for each byte, then these */
@@ -39,6 +40,7 @@ struct fake_counts {
 	unsigned int reused;		/* tokens with which sequences began */
 	unsigned int adapters;		/* in memory */
 	unsigned int adapter_loads;
+	size_t encoded_bytes;		/* of texts that were made into tokens */
 	char models[256];		/* first letter of each step's model, the last 255 */
 };
 
@@ -56,9 +58,9 @@ extern unsigned int fake_nan_step;
 
 /**
  * fake_model() - write a model file into a folder
- * @text: "context=64 page=4 pages=32 chat=none bos=1 encoder=0 labels=0 wrong=0 other=0", any of
- *	these, in any order. One in @wrong of its rows of logits is not that of the other models; with
- *	other=1 one of its tokens has another text
+ * @text: "context=64 page=4 pages=32 chat=none bos=1 encoder=0 labels=0 wrong=0 other=0 blank=0",
+ *	any of these, in any order. One in @wrong of its rows of logits is not that of the other models;
+ *	with other=1 one of its tokens has another text, with blank=1 spaces make no token
  */
 void fake_model(const char *folder, const char *name, const char *text);
 /** fake_adapter() - an adapter, in the folder "adapters" in it: "ADAPTER seed=5 bytes=100" */

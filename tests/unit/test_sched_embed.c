@@ -423,6 +423,44 @@ static void test_truncate(void **state)
 	assert_memory_equal(vectors[0], others[0], sizeof(others[0]));
 }
 
+/* what is cut keeps as many tokens as there is room for, however many bytes those take */
+static void test_truncate_blanks(void **state)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+	static char text[40000], words[256];
+	struct test_request *request;
+	size_t at = 0, bytes;
+
+	(void)state;
+	serve("FAKE context=64 encoder=1 blank=1");
+	for (unsigned int i = 0; i < 63; i++)
+		words[i] = letters[i % 26];
+	request = submit_text(words);		/* all there is room for */
+	test_run(&broker);
+	assert_int_equal(request->status, 0);
+	assert_int_equal(read_vectors(request, others, heads), 1);
+	assert_int_equal(heads[0].tokens, 64);
+	/* the same letters, most of them after more blanks than all of them are long, and some more */
+	memset(text, ' ', sizeof(text) - 1);
+	for (unsigned int i = 0; i < 70; i++) {
+		at += i % 10 ? i % 4 : 900;
+		text[at++] = letters[i % 26];
+	}
+	add_option(LLM_OPTION_TRUNCATE, NULL, 0);
+	add_option(LLM_OPTION_END, NULL, 0);
+	bytes_append(&payload, text, strlen(text));
+	bytes = fake_counts.encoded_bytes;
+	request = submit(LLM_OP_EMBED, LLM_PAYLOAD_TEXT, true);
+	test_run(&broker);
+	assert_int_equal(request->status, 0);
+	assert_int_equal(read_vectors(request, vectors, heads), 1);
+	assert_int_equal(heads[0].tokens, 64);
+	assert_int_equal(heads[0].flags, LLM_EMBEDDING_TRUNCATED);
+	assert_memory_equal(vectors[0], others[0], sizeof(others[0]));
+	/* and is not read to its end for that, but once, to learn that it is too long */
+	assert_true(fake_counts.encoded_bytes - bytes < sizeof(text) + 4 * at);
+}
+
 /* ---- hostile payloads ---- */
 
 static void refuse_payload(enum llm_payload type, const void *data, size_t len, int status)
@@ -628,6 +666,7 @@ int main(void)
 		TEST(test_dims),
 		TEST(test_bad_options),
 		TEST(test_truncate),
+		TEST(test_truncate_blanks),
 		TEST(test_bad_payloads),
 		TEST(test_tokens),
 		TEST(test_no_number),

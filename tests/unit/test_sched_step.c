@@ -426,6 +426,71 @@ static void test_draft_model_of_a_crowd(void **state)
 		bytes_free(&want[i]);
 }
 
+/* a broker that does not know of memory that one can do without: no guesses, and nothing else */
+static void test_draft_model_uncharged(void **state)
+{
+	static const int errors[] = { -EINVAL, -EDQUOT, -EAGAIN, LLM_VERDICT_PAUSE };
+	struct way plain = { .max_tokens = 100, .flags = LLM_SUBMIT_IGNORE_EOS };
+	enum llm_finish finish;
+	struct bytes want;
+	unsigned int i, k;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=200 page=8 pages=60");
+	fake_model(folder, "b.gguf", "FAKE context=200 page=4 pages=95");
+	config.default_model = "a";
+	want = answer(&plain, false, &finish);
+	config.draft_model = "b";
+	config.draft_tokens = 8;
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		test_broker_free(&broker);
+		test_broker_init(&broker);
+		test_broker_serve(&broker, &config);
+		broker.try_error = errors[i];
+		fake_counts.accepted = 0;
+		/* somebody's prompt is in the same step, for his guesses to go wrong in */
+		for (k = 0; k < 3; k++)
+			ask("the answer to it", 100);
+		test_run(&broker);
+		assert_in_range(broker.tries, 1, 3);
+		assert_int_equal(fake_counts.accepted, 0);
+		for (k = 0; k < 3; k++) {
+			assert_true(broker.requests[k].ended);
+			assert_int_equal(broker.requests[k].status, 0);
+			assert_int_equal(broker.requests[k].output.len, want.len);
+			assert_memory_equal(bytes_data(&broker.requests[k].output),
+					    bytes_data(&want), want.len);
+		}
+	}
+	bytes_free(&want);
+}
+
+/* who turns out to be cancelled when guesses for him are charged is in no step after that */
+static void test_draft_model_cancelled(void **state)
+{
+	struct test_request *request;
+	unsigned int tokens;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=200 page=8 pages=60");
+	fake_model(folder, "b.gguf", "FAKE context=200 page=4 pages=95");
+	config.default_model = "a";
+	config.draft_model = "b";
+	config.draft_tokens = 8;
+	test_broker_serve(&broker, &config);
+	request = ask("the answer to it", 100);
+	broker.try_cancels = true;
+	do {
+		tokens = fake_counts.tokens;
+		test_turn(&broker);
+	} while (!broker.tries);
+	assert_int_equal(fake_counts.tokens, tokens);
+	test_run(&broker);
+	assert_int_equal(fake_counts.tokens, tokens);
+	assert_true(request->ended);
+	assert_int_equal(request->status, -ECANCELED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +502,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_draft_model, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_such_draft_model, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_draft_model_of_a_crowd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_draft_model_uncharged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_draft_model_cancelled, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1177,11 +1177,11 @@ struct llm_commit {
  * one that waits for the same.
  *
  * Return: CHARGE: LLM_VERDICT_CONTINUE it is charged; nothing is charged: LLM_VERDICT_PAUSE there
- * is no room now, EAGAIN the same with LLM_CHARGE_TRY, LLM_VERDICT_CANCELLED it is over (because there is no room now, even without
- * what is kept, and it was submitted with LLM_SUBMIT_EDQUOT, or it was cancelled before), EDQUOT
- * with what the request holds this is more than a quota ever allows (COMMIT its end with that
- * status, or make do with less), ENOENT not this server's, EINVAL. UNCHARGE: 0; ENOENT not this
- * server's, EINVAL also if so much is not held: nothing has changed.
+ * is no room now, EAGAIN the same with LLM_CHARGE_TRY, LLM_VERDICT_CANCELLED it is over (because
+ * there is no room now, even without what is kept, and it was submitted with LLM_SUBMIT_EDQUOT, or
+ * it was cancelled before), EDQUOT with what the request holds this is more than a quota ever allows
+ * (COMMIT its end with that status, or make do with less), ENOENT not this server's, EINVAL.
+ * UNCHARGE: 0; ENOENT not this server's, EINVAL also if so much is not held: nothing has changed.
  */
 struct llm_charge {
 	__u32 size;
