@@ -25,13 +25,10 @@ static int check_key(const struct gguf *gguf, const char *key, const char *want,
 			 gguf_show(have).text, want);
 }
 
-/* open_gguf() - @arch: NULL, any */
-static int open_gguf(struct lora_file *ret, const char *path, const char *arch, struct error *error)
+int lora_file_check(struct lora_file *ret, const char *arch, struct error *error)
 {
-	int r = gguf_open(&ret->gguf, path, error);
+	int r = check_key(ret->gguf, "general.type", "adapter", error);
 
-	if (r >= 0)
-		r = check_key(ret->gguf, "general.type", "adapter", error);
 	if (r >= 0)
 		r = check_key(ret->gguf, "adapter.type", "lora", error);
 	if (r >= 0 && arch)
@@ -56,9 +53,12 @@ int lora_file_open(struct lora_file *ret, const char *path, const char *arch, st
 {
 	struct stat st;
 
+	int r;
+
 	if (!stat(path, &st) && S_ISDIR(st.st_mode))
 		return lora_peft_open(ret, path, arch, error);
-	return open_gguf(ret, path, arch, error);
+	r = gguf_open(&ret->gguf, path, error);
+	return r < 0 ? r : lora_file_check(ret, arch, error);
 }
 
 int lora_open(struct lora **ret, const char *path, const struct model *model, struct error *error)
@@ -76,21 +76,17 @@ static bool is_a(struct gguf_string name)
 	return name.len > len && !memcmp(name.data + name.len - len, LORA_SUFFIX_A, len);
 }
 
-int lora_read_info(struct lora_info *ret, const char *path, struct error *error)
+void lora_file_info(const struct lora_file *file, struct lora_info *ret)
 {
-	_cleanup_(lora_file_close) struct lora_file file = { 0 };
 	uint64_t elems[KERN_TYPE_COUNT] = { 0 };
 	struct gguf_string arch;
 	uint32_t most = 0;
-	int r = lora_file_open(&file, path, NULL, error);
 
-	if (r < 0)
-		return r;
 	*ret = (struct lora_info){ 0 };
-	if (gguf_get_string(file.gguf, "general.architecture", &arch) >= 0)
+	if (gguf_get_string(file->gguf, "general.architecture", &arch) >= 0)
 		snprintf(ret->arch, sizeof(ret->arch), "%.31s", gguf_show(arch).text);
-	for (size_t i = 0; i < gguf_tensor_count(file.gguf); i++) {
-		const struct gguf_tensor *t = gguf_tensor_at(file.gguf, i);
+	for (size_t i = 0; i < gguf_tensor_count(file->gguf); i++) {
+		const struct gguf_tensor *t = gguf_tensor_at(file->gguf, i);
 		const struct kern_type_info *info = kern_type_info(t->type);
 
 		if (!info)
@@ -105,7 +101,16 @@ int lora_read_info(struct lora_info *ret, const char *path, struct error *error)
 			most = type;
 	}
 	snprintf(ret->weights, sizeof(ret->weights), "%s", kern_type_info(most)->name);
-	return 0;
+}
+
+int lora_read_info(struct lora_info *ret, const char *path, struct error *error)
+{
+	_cleanup_(lora_file_close) struct lora_file file = { 0 };
+	int r = lora_file_open(&file, path, NULL, error);
+
+	if (r >= 0)
+		lora_file_info(&file, ret);
+	return r;
 }
 
 int lora_read_keys(struct gguf **ret, const char *path, struct error *error)

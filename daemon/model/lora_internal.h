@@ -31,6 +31,10 @@ struct lora_file {
 /** lora_file_open() - a GGUF file, or a folder, for models of @arch; NULL: any, for its facts alone */
 int lora_file_open(struct lora_file *ret, const char *path, const char *arch, struct error *error);
 void lora_file_close(struct lora_file *file);
+/** lora_file_check() - is an open GGUF file an adapter, of @arch or any? 0 or -EOPNOTSUPP */
+int lora_file_check(struct lora_file *ret, const char *arch, struct error *error);
+/** lora_file_info() - as lora_read_info(), of an open file */
+void lora_file_info(const struct lora_file *file, struct lora_info *ret);
 
 /** lora_bind() - check an open file against a model, and copy what it holds */
 int lora_bind(struct lora **ret, const struct lora_file *file, const struct model *model,

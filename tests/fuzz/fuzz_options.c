@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The options in front of a payload, as a client sends them: what is accepted lies in the payload and
- * within its bounds, what is refused is refused in words and leaves nothing behind.
+ * The options in front of a payload, as a client sends them: what is accepted lies in the payload
+ * and within its bounds, what is refused is refused in words and leaves nothing behind.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -224,6 +224,75 @@ def attr(kind, data):
     return struct.pack("<HH", len(data) + 4, kind) + data + bytes(-len(data) % 4)
 
 
+LLAMA, MIXTRAL, QWEN, PHI, GPT = range(5)  # models of lora_fuzz.h
+
+
+def seeds_lora():
+    def adapter(arch, pairs, more=(), kind=F32, type_id=0):
+        keys = [key("general.type", STRING, "adapter"), key("general.architecture", STRING, arch),
+                key("adapter.type", STRING, "lora"), key("adapter.lora.alpha", kind, 8), *more]
+        infos, data = [], b""
+        for name, rows, cols, rank in pairs:
+            for half, dims in (("a", [cols, rank]), ("b", [rank, rows])):
+                infos.append(tensor("%s.weight.lora_%s" % (name, half), dims, type_id, len(data)))
+                size = dims[0] * dims[1] * 4 if type_id == 0 else dims[0] * dims[1] // 32 * 34
+                data += bytes((7 * i) % 61 for i in range(size)) + bytes(-size % 32)
+        return gguf(keys, infos, data)
+
+    layer = [("blk.0.attn_q", 128, 64, 2), ("blk.0.attn_k", 64, 64, 2), ("blk.0.attn_v", 64, 64, 1),
+             ("blk.1.attn_output", 64, 128, 3), ("blk.1.ffn_gate", 96, 64, 2), ("blk.1.ffn_up", 96, 64, 2),
+             ("blk.1.ffn_down", 64, 96, 2), ("output", 48, 64, 2)]
+    yield "llama", bytes([LLAMA]) + adapter("llama", layer)
+    yield "qwen2", bytes([QWEN]) + adapter("qwen2", layer[:3])
+    yield "phi3", bytes([PHI]) + adapter("phi3", [("blk.0.attn_qkv", 128, 64, 2), ("blk.0.ffn_up", 192, 64, 2)])
+    yield "gpt2", bytes([GPT]) + adapter("gpt2", [("blk.0.attn_qkv", 192, 64, 1), ("blk.0.ffn_up", 96, 64, 1)])
+    yield "q8_0", bytes([LLAMA]) + adapter("llama", [("blk.0.attn_q", 128, 64, 32)], type_id=8)
+    yield "experts", bytes([MIXTRAL]) + adapter("llama", [("blk.0.ffn_up", 96, 64, 2)])
+    yield "experts-attention", bytes([MIXTRAL]) + adapter("llama", layer[:3])
+    yield "twice", bytes([PHI]) + adapter("phi3", [("blk.0.attn_qkv", 128, 64, 2), ("blk.0.attn_q", 64, 64, 2)])
+    yield "embedding", bytes([LLAMA]) + adapter("llama", [("token_embd", 48, 64, 2)])
+    yield "no-layer", bytes([LLAMA]) + adapter("llama", [("blk.2.attn_q", 128, 64, 2)])
+    yield "huge-rank", bytes([LLAMA]) + adapter("llama", [("blk.0.attn_q", 1, 1, 4097)])
+    yield "alpha", bytes([LLAMA]) + adapter("llama", layer[:1], kind=U32)
+    yield "alora", bytes([LLAMA]) + adapter("llama", layer[:1], [array("adapter.alora.invocation_tokens", U32, [1])])
+    yield "other-arch", bytes([QWEN]) + adapter("llama", layer[:1])
+    yield "empty", bytes([LLAMA]) + adapter("llama", [])
+
+
+def seeds_lora_peft():
+    def adapter(model, config, pairs, dtype="F32", size=4, prefix="base_model.model.model."):
+        header, at = {}, 0
+        for name, rows, cols, rank in pairs:
+            for half, shape in (("A", [rank, cols]), ("B", [rows, rank])):
+                end = at + shape[0] * shape[1] * size
+                header["%s%s.lora_%s.weight" % (prefix, name, half)] = {
+                    "dtype": dtype, "shape": shape, "data_offsets": [at, end]}
+                at = end
+        data = bytes((7 * i) % 61 for i in range(at))
+        return bytes([model]) + json.dumps({"peft_type": "LORA"} | config).encode() + b"\0" + safetensors(header, data)
+
+    layer = [("layers.0.self_attn.q_proj", 128, 64, 2), ("layers.0.self_attn.k_proj", 64, 64, 2),
+             ("layers.0.self_attn.v_proj", 64, 64, 1), ("layers.1.self_attn.o_proj", 64, 128, 3),
+             ("layers.1.mlp.gate_proj", 96, 64, 2), ("layers.1.mlp.up_proj", 96, 64, 2),
+             ("layers.1.mlp.down_proj", 64, 96, 2)]
+    yield "llama", adapter(LLAMA, {"r": 2, "lora_alpha": 16}, layer)
+    yield "bf16", adapter(QWEN, {"lora_alpha": 16, "use_rslora": True}, layer[:3], "BF16", 2)
+    yield "patterns", adapter(LLAMA, {"alpha_pattern": {"q_proj": 4, "layers.1.mlp.gate_proj": 2}}, layer)
+    yield "pattern-regex", adapter(LLAMA, {"alpha_pattern": {"^.*q_proj": 4}}, layer[:1])
+    yield "phi3", adapter(PHI, {}, [("layers.0.self_attn.qkv_proj", 128, 64, 2), ("layers.0.mlp.gate_up_proj", 192, 64, 2)])
+    yield "any-arch", adapter(0x80, {}, layer[:1])
+    yield "dora", adapter(LLAMA, {"use_dora": True}, layer[:1])
+    yield "bias", adapter(LLAMA, {"bias": "lora_only"}, layer[:1])
+    yield "pissa", adapter(LLAMA, {"init_lora_weights": "pissa_niter_4"}, layer[:1])
+    yield "f64", adapter(LLAMA, {}, layer[:1], "F64", 8)
+    yield "embedding", adapter(LLAMA, {}, [("embed_tokens", 48, 64, 2)])
+    yield "head", adapter(LLAMA, {}, [("lm_head", 48, 64, 2)], prefix="base_model.model.")
+    yield "no-prefix", adapter(LLAMA, {}, layer[:1], prefix="")
+    yield "wrong-shape", adapter(LLAMA, {}, [("layers.0.self_attn.q_proj", 127, 64, 2)])
+    yield "alpha-text", adapter(LLAMA, {"lora_alpha": "16"}, layer[:1])
+    yield "no-tensors", adapter(LLAMA, {}, [])
+
+
 def seeds_netlink():
     def region(kind, name, size):
         return attr(kind, attr(2, name + b"\0") + attr(3, struct.pack("<Q", size)))
@@ -328,7 +397,7 @@ def main():
                "safetensors": seeds_safetensors(), "hub_config": seeds_hub_config(),
                "hub_modules": seeds_hub_modules(),
                "tokenizer_json": seeds_tokenizer_json(),
-               "netlink": seeds_netlink(), "quota_file": seeds_quota_file(),
+               "lora": seeds_lora(), "lora_peft": seeds_lora_peft(), "netlink": seeds_netlink(), "quota_file": seeds_quota_file(),
                "policy": seeds_policy()}
     for name, seeds in corpora.items():
         folder = ROOT / name

@@ -274,6 +274,69 @@ static void test_replaced(void **state)
 	assert_int_equal(fake_counts.adapters, 1);
 }
 
+static void remove_adapters(void)
+{
+	static const char *const names[] = { "one", "two", "three", "broken" };
+	char path[256];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/adapters/%s.gguf", folder, names[i]);
+		assert_int_equal(unlink(path), 0);
+	}
+	snprintf(path, sizeof(path), "%s/adapters", folder);
+	assert_int_equal(rmdir(path), 0);
+}
+
+/*
+ * The folder is gone while somebody is being answered, and somebody waits who named another one:
+ * who has it in memory gets his answer, who has not is told, and nobody else notices.
+ */
+static void test_vanished(void **state)
+{
+	struct test_request *request, *same, *waits, *late, *plain, *list;
+	struct bytes alone[SETS];
+
+	(void)state;
+	answers_alone(alone);
+	/* there is room for one at a time */
+	config.model_memory = MODEL_BYTES + 600;
+	test_broker_serve(&broker, &config);
+	request = ask(sets[1]);
+	same = ask(sets[1]);
+	waits = ask(sets[4]);
+	do {
+		assert_true(test_turn(&broker));
+	} while (!request->event.output_tokens);
+	assert_true(waits->taken);
+	assert_int_equal(fake_counts.adapters, 1);
+	remove_adapters();
+	list = test_submit(&broker, LLM_OP_MODELS, LLM_PAYLOAD_RAW, "", 0);
+	list->event.flags = LLM_SUBMIT_RECORDS;
+	plain = ask(NULL);
+	test_run(&broker);
+	answered(request);
+	assert_true(is_same(&request->output, &alone[1]));
+	answered(same);
+	assert_true(is_same(&same->output, &alone[1]));
+	assert_true(waits->ended);
+	assert_int_equal(waits->status, -ESTALE);
+	assert_int_equal(list->status, 0);
+	answered(plain);
+	assert_true(is_same(&plain->output, &alone[0]));
+	/* nobody names it any more: it goes, and its memory with it */
+	late = ask(sets[1]);
+	test_run(&broker);
+	assert_int_equal(late->status, -ENOENT);
+	assert_int_equal(fake_counts.adapters, 0);
+	/* and comes back with its folder */
+	fake_adapter(folder, "one.gguf", "ADAPTER seed=1 bytes=500");
+	late = ask(sets[1]);
+	test_run(&broker);
+	answered(late);
+	assert_true(is_same(&late->output, &alone[1]));
+	outputs_free(alone);
+}
+
 /* ---- what is refused ---- */
 
 static void test_names(void **state)
@@ -506,8 +569,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_company), TEST(test_prefix), TEST(test_score), TEST(test_recovery),
-		TEST(test_replaced), TEST(test_names), TEST(test_torn), TEST(test_no_folder),
-		TEST(test_evicted), TEST(test_wait_for_room), TEST(test_no_room),
+		TEST(test_replaced), TEST(test_vanished), TEST(test_names), TEST(test_torn),
+		TEST(test_no_folder), TEST(test_evicted), TEST(test_wait_for_room), TEST(test_no_room),
 		TEST(test_with_model), TEST(test_listed),
 	};
 
