@@ -36,21 +36,21 @@ static inline const struct model *lora_fuzz_model(uint8_t which)
 {
 	static const char *const names[] = { "llama", "mixtral", "qwen2", "phi3", "gpt2" };
 	static struct model *models[ARRAY_SIZE(names)];
-	struct model **model = &models[which % LORA_FUZZ_ANY % ARRAY_SIZE(names)];
-	struct gguf *gguf = NULL;
+	static struct gguf *files[ARRAY_SIZE(names)];
+	const size_t i = which % LORA_FUZZ_ANY % ARRAY_SIZE(names);
 	char path[64];
 	int fd;
 
 	if (which & LORA_FUZZ_ANY)
 		return NULL;
-	if (*model)
-		return *model;
-	fd = arch_build(arch_shape_find(names[model - models]), KERN_F32);
+	if (models[i])
+		return models[i];
+	fd = arch_build(arch_shape_find(names[i]), KERN_F32);
 	gguf_build_path(fd, path, sizeof(path));
-	require(!gguf_open(&gguf, path, NULL));
-	require(!model_new(model, gguf, NULL));
+	require(!gguf_open(&files[i], path, NULL));
+	require(!model_new(&models[i], files[i], NULL));
 	close(fd);
-	return *model;
+	return models[i];
 }
 
 static inline const struct model_matrix *lora_fuzz_matrix(const struct model *model, uint32_t site)
