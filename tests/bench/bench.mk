@@ -2,8 +2,9 @@
 #
 # make bench: the engine beside llama.cpp, then the round trip of a request that costs nothing.
 #   BENCH="--only decode --shapes 1b --types q8_0 -r 3"  options of bench_speed.py; "-h" tells them
+#   BENCH=--quick                                        all rows, two rounds of each
 #
-# All of it takes about half an hour and 14 GB of the cache, once.
+# The whole takes an hour at most, --quick a quarter of that; and 14 GB of the cache, once.
 
 BENCH		?=
 
@@ -21,8 +22,10 @@ bench-latency: bench-engine tests-build
 bench-serve: $(O)/llmosd $(O)/tests/bench/serve_client
 	$(Q)tests/bench/serve.sh $(O) $(BENCH)
 
-# make bench-perplexity: of a text, beside llama.cpp; a minute for each ten windows of 512 tokens
-#   PERPLEXITY="MODEL TEXT -n 100"  what it is measured on; "-n" windows at most
+# make bench-perplexity: of a text, beside llama.cpp, for SmolLM2 with each type of weights; ten minutes
+#   PERPLEXITY="--types q8_0,q4_k -n 600 --kv f16,q8_0 --truth"  -n: windows at most; --truth: beside a
+#                                   forward pass in float64, too, which takes three times as long
+#   PERPLEXITY="MODEL TEXT -n 100"  of another model and text
 PERPLEXITY	?=
 .PHONY: bench-perplexity
 bench-perplexity: $(O)/tests/bench/perplexity

@@ -14,23 +14,17 @@ source "$LLMOS_TREE/scripts/lib/deps.sh"
 source "$LLMOS_TREE/scripts/lib/model.sh"
 # shellcheck source=tests/bench/peer.sh
 source "$here/peer.sh"
+# shellcheck source=tests/bench/requantize.sh
+source "$here/requantize.sh"
 
 (($# > 0)) || die "usage: bench.sh LLMOS_BENCH [OPTION...]"
 llmos_bench=$1
 shift
 
-# make_q8_0 SOURCE TARGET
-make_q8_0()
-{
-	[[ -f $2 ]] && return 0
-	mkdir -p "$(dirname "$2")"
-	"$PEER_PYTHON" "$here/requantize.py" "$1" "$2.part" && mv "$2.part" "$2"
-}
-
 model_get
 peer_get
 q4_1=$MODEL_DIR/$MODEL_FILE
-q8_0=$LLMOS_CACHE/bench/${MODEL_FILE/Q4_1/Q8_0}
-with_lock bench make_q8_0 "$q4_1" "$q8_0"
+requantize_get q8_0
+q8_0=$REQUANTIZED
 "$PEER_PYTHON" "$here/bench_speed.py" --programs "$(dirname "$llmos_bench")" \
 	--cache "$LLMOS_CACHE/bench" "$@" "$q4_1" "$q8_0"

@@ -5,10 +5,12 @@
  *
  *	llmos_bench -m MODEL [-t THREADS] [-i ISA] [-p TOKENS] [-n TOKENS] [-d DEPTH] [-r REPEAT]
  *	llmos_bench -m MODEL -g TEXT     what the model makes of TEXT, greedily
- *	llmos_bench -m MODEL -c          measure on command: bench_peer.py runs two programs in turn
+ *	llmos_bench -m MODEL -c [-C DIR] measure on command: bench_peer.py runs two programs in turn
  *
  * A command is a line "pp TOKENS", "tg TOKENS DEPTH" or "batch SEQS TOKENS"; the answer is a line
- * with the seconds it took. What lies at a depth is kept from one command to the next.
+ * with the seconds it took. What lies at a depth is kept from one command to the next. The first
+ * line is "ready ISA THREADS PACKED", the last of these where packed weights came from: with -C they
+ * are kept in a folder, as the daemon keeps them, and found there by the next start.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -20,6 +22,13 @@
 
 #define SEQS_MAX	64U
 
+static const char *const packed_names[] = {
+	[ENGINE_PACKED_NONE] = "none",
+	[ENGINE_PACKED_MEMORY] = "memory",
+	[ENGINE_PACKED_KEPT] = "kept",
+	[ENGINE_PACKED_FOUND] = "found",
+};
+
 struct bench {
 	struct engine *engine;
 	struct engine_model *model;
@@ -27,7 +36,7 @@ struct bench {
 	const char *path;
 	const char *text;
 	unsigned int threads;
-	const char *isa;
+	const char *isa, *pack_cache;
 	unsigned int prefill, decode, depth, repeat;
 	bool on_command;
 	struct engine_seq *deep;	/* of the last "tg" */
@@ -155,7 +164,8 @@ static int serve_commands(struct bench *b)
 	double seconds;
 	int r;
 
-	printf("ready %s %u\n", engine_isa(b->engine), engine_threads(b->engine));
+	printf("ready %s %u %s\n", engine_isa(b->engine), engine_threads(b->engine),
+	       packed_names[b->info.packed]);
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
 		if (sscanf(line, "pp %u", &n) == 1)
@@ -270,7 +280,7 @@ static bool parse_options(struct bench *b, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "m:t:i:p:n:d:r:g:c")) != -1) {
+	while ((c = getopt(argc, argv, "m:t:i:p:n:d:r:g:cC:")) != -1) {
 		switch (c) {
 		case 'm': b->path = optarg; break;
 		case 't': b->threads = (unsigned int)strtoul(optarg, NULL, 10); break;
@@ -281,6 +291,7 @@ static bool parse_options(struct bench *b, int argc, char **argv)
 		case 'r': b->repeat = (unsigned int)strtoul(optarg, NULL, 10); break;
 		case 'g': b->text = optarg; break;
 		case 'c': b->on_command = true; break;
+		case 'C': b->pack_cache = optarg; break;
 		default: return false;
 		}
 	}
@@ -298,11 +309,12 @@ int main(int argc, char **argv)
 
 	if (!parse_options(&b, argc, argv)) {
 		fprintf(stderr, "usage: llmos_bench -m MODEL [-t THREADS] [-i ISA] [-p TOKENS] "
-			"[-n TOKENS] [-d DEPTH] [-r REPEAT] [-g TEXT | -c]\n");
+			"[-n TOKENS] [-d DEPTH] [-r REPEAT] [-C DIR] [-g TEXT | -c]\n");
 		return 64;
 	}
 	config.threads = b.threads;
 	config.isa = b.isa;
+	config.pack_cache = b.pack_cache;
 	r = engine_new(&b.engine, &config, &error);
 	if (r >= 0)
 		r = engine_model_load(b.engine, b.path, &b.model, &error);

@@ -72,7 +72,7 @@ peer_get()
 {
 	local dir
 	dir=$LLMOS_CACHE/peer/$(peer_key)
-	with_lock peer peer_build "$dir"
+	[[ -f $dir/ready ]] || with_lock peer peer_build "$dir"
 	# shellcheck disable=SC2034
 	PEER_PYTHON=$dir/bin/python
 }
@@ -104,9 +104,14 @@ peer_server_build()
 	rm -rf "$tmp"
 }
 
-# peer_server_get: PEER_SERVER becomes llama.cpp's server; after peer_get
+# peer_server_get: PEER_SERVER becomes llama.cpp's server, LLAMA_SERVER where that names one; after peer_get
 peer_server_get()
 {
+	if [[ -n ${LLAMA_SERVER:-} ]]; then
+		[[ -x $LLAMA_SERVER ]] || die "LLAMA_SERVER: '$LLAMA_SERVER' is no program"
+		PEER_SERVER=$LLAMA_SERVER
+		return 0
+	fi
 	PEER_SERVER=${PEER_PYTHON%/bin/python}/bin/llama-server
-	with_lock peer peer_server_build "$PEER_PYTHON" "$PEER_SERVER"
+	[[ -x $PEER_SERVER ]] || with_lock peer peer_server_build "$PEER_PYTHON" "$PEER_SERVER"
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Perplexity of a text, as llama.cpp counts it, so that figures can be compared: the text is one run
- * of tokens, cut into windows of so many; each is computed by itself, begins with the token that
- * begins a text where the model has one, and its second half is what counts.
+ * Perplexity of a text, as llama.cpp counts it, so that figures can be compared: the text is one
+ * run of tokens, cut into windows of so many; each is computed by itself, and its second half is
+ * what counts. Where the model's texts begin with a token of their own, so does each window.
  *
  *	perplexity [-t THREADS] [-i ISA] [-k KV_TYPE] [-c WINDOW] [-n WINDOWS] MODEL TEXT
  *
  * With -l LOGITS the logits of the first window's second half are written to that file: float32,
- * (WINDOW / 2 - 1, vocab). perplexity_peer.py does the same with the peer, and compares.
+ * (WINDOW / 2 - 1, vocab); with -p NLL the negative log-probabilities of all tokens that count:
+ * float64. perplexity_peer.py does the same with the peer, and compares.
  */
 #include <getopt.h>
 #include <math.h>
@@ -23,7 +24,7 @@
 struct run {
 	const char *model_path;
 	const char *text_path;
-	const char *logits_path;
+	const char *logits_path, *nll_path;
 	struct engine_config config;
 	unsigned int window;
 	unsigned int windows;
@@ -31,7 +32,7 @@ struct run {
 	struct engine_model *model;
 	struct engine_model_info info;
 	struct tok_ids tokens;
-	FILE *logits;
+	FILE *logits, *nll;
 	double sum;		/* of negative log-probabilities */
 	double squares;
 	unsigned long count;
@@ -60,6 +61,8 @@ static void take_row(struct run *run, const float *logits, uint32_t next)
 {
 	const double nll = -log_probability(logits, run->info.vocab, next);
 
+	if (run->nll)
+		fwrite(&nll, sizeof(nll), 1, run->nll);
 	run->sum += nll;
 	run->squares += nll * nll;
 	run->count++;
@@ -80,7 +83,7 @@ static void take_step(struct run *run, const struct engine_item *item, const uin
 
 static int one_window(struct run *run, const uint32_t *text)
 {
-	const uint32_t bos = tok_bos(engine_model_tokenizer(run->model));
+	const struct tokenizer *tok = engine_model_tokenizer(run->model);
 	const unsigned int first = run->window / 2;
 	uint32_t *tokens = malloc(run->window * sizeof(*tokens));
 	struct engine_seq *seq = NULL;
@@ -90,8 +93,8 @@ static int one_window(struct run *run, const uint32_t *text)
 		r = engine_seq_reserve(seq, run->window);
 	if (!r)
 		memcpy(tokens, text, run->window * sizeof(*tokens));
-	if (!r && bos != TOK_NONE)
-		tokens[0] = bos;
+	if (!r && tok_add_bos(tok))
+		tokens[0] = tok_bos(tok);
 	for (unsigned int at = 0; !r && at < run->window; at += STEP_TOKENS) {
 		const unsigned int count = MIN(STEP_TOKENS, run->window - at);
 		struct engine_item item = {
@@ -150,6 +153,22 @@ static int load(struct run *run)
 	return 0;
 }
 
+static int open_output(const char *path, FILE **ret)
+{
+	if (!path)
+		return 0;
+	*ret = fopen(path, "we");
+	return *ret ? 0 : fail(path, strerror(errno));
+}
+
+static int close_output(const char *path, FILE **file)
+{
+	const bool is_bad = *file && (ferror(*file) | fclose(*file));
+
+	*file = NULL;
+	return is_bad ? fail(path, "cannot be written") : 0;
+}
+
 static int measure(struct run *run)
 {
 	const size_t there = run->tokens.count / run->window;
@@ -159,22 +178,21 @@ static int measure(struct run *run)
 		return fail(run->text_path, "less than one window");
 	if (run->windows > there || !run->windows)
 		run->windows = (unsigned int)there;
-	if (run->logits_path) {
-		run->logits = fopen(run->logits_path, "we");
-		if (!run->logits)
-			return fail(run->logits_path, strerror(errno));
-	}
+	if (open_output(run->logits_path, &run->logits) < 0 ||
+	    open_output(run->nll_path, &run->nll) < 0)
+		return -1;
 	for (unsigned int i = 0; i < run->windows; i++) {
 		const int r = one_window(run, run->tokens.ids + (size_t)i * run->window);
 
 		if (r < 0)
 			return fail("a step", strerror(-r));
-		if (run->logits && fclose(run->logits))
-			return fail(run->logits_path, strerror(errno));
-		run->logits = NULL;
+		if (close_output(run->logits_path, &run->logits) < 0)
+			return -1;
 		mean = run->sum / (double)run->count;
 		fprintf(stderr, "\r%u of %u: %.4f ", i + 1, run->windows, exp(mean));
 	}
+	if (close_output(run->nll_path, &run->nll) < 0)
+		return -1;
 	mean = run->sum / (double)run->count;
 	error = sqrt((run->squares / (double)run->count - mean * mean) /
 		     (double)(run->count - 1));
@@ -189,7 +207,7 @@ static int parse(struct run *run, int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "t:i:k:c:n:l:")) != -1) {
+	while ((option = getopt(argc, argv, "t:i:k:c:n:l:p:")) != -1) {
 		switch (option) {
 		case 't': run->config.threads = (unsigned int)atoi(optarg); break;
 		case 'i': run->config.isa = optarg; break;
@@ -197,12 +215,13 @@ static int parse(struct run *run, int argc, char **argv)
 		case 'c': run->window = (unsigned int)atoi(optarg); break;
 		case 'n': run->windows = (unsigned int)atoi(optarg); break;
 		case 'l': run->logits_path = optarg; break;
+		case 'p': run->nll_path = optarg; break;
 		default: return -1;
 		}
 	}
 	if (argc - optind != 2 || run->window < 4)
 		return fail("usage", "perplexity [-t THREADS] [-i ISA] [-k KV_TYPE] [-c WINDOW] "
-				     "[-n WINDOWS] [-l LOGITS] MODEL TEXT");
+				     "[-n WINDOWS] [-l LOGITS] [-p NLL] MODEL TEXT");
 	run->model_path = argv[optind];
 	run->text_path = argv[optind + 1];
 	return 0;

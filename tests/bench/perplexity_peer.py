@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""perplexity_peer.py [-t THREADS] [-c WINDOW] [-n WINDOWS] PERPLEXITY MODEL TEXT
+"""perplexity_peer.py [OPTION...] PERPLEXITY TEXT MODEL...
 
-The perplexity of a text by our engine and by llama.cpp (with float32 and with its usual cache), on the
-same windows: the ratio, whether both see the same tokens, and the relative rms of the first window's
-logits. Runs in the virtual environment of peer.sh."""
+The perplexity of a text by our engine, by llama.cpp and, with --truth, by a forward pass in float64 over
+the same weights, all on the same windows. A line tells of each by how much it is off the one to its
+right, with the standard error of that difference, which is taken token by token: both see the same
+text, so it is far smaller than the perplexity's own. Then the relative rms of the first window's logits.
+Runs in the virtual environment of peer.sh."""
 
 import argparse
 import ctypes
@@ -16,23 +18,19 @@ import tempfile
 import llama_cpp as lc
 import numpy as np
 
+import ggml
+from perplexity_truth import Truth
+
+BOUND = 0.2  # per cent
+
 
 @lc.llama_log_callback
 def be_quiet(level, text, data):
     """Kept for as long as the library may call it."""
 
 
-def tokens_of(vocab, text):
-    size = len(text) + 16
-    ids = (lc.llama_token * size)()
-    count = lc.llama_tokenize(vocab, text, len(text), ids, size, True, False)
-    if count < 0:
-        sys.exit("perplexity_peer: the peer can not tokenize that")
-    return list(ids[:count])
-
-
 class Peer:
-    def __init__(self, path, threads, window, is_f32):
+    def __init__(self, path, threads, window, kv):
         lc.llama_log_set(be_quiet, None)
         lc.llama_backend_init()
         self.model = lc.llama_model_load_from_file(path.encode(), lc.llama_model_default_params())
@@ -41,10 +39,34 @@ class Peer:
         params = lc.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = window
         params.n_threads = params.n_threads_batch = threads
-        if is_f32:
-            params.type_k = params.type_v = 0
+        params.type_k = params.type_v = ggml.NUMBERS[kv]
+        if kv == "f32":  # flash attention would round it to float16
+            params.flash_attn_type = lc.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.ctx = lc.llama_init_from_model(self.model, params)
+        if not self.ctx:
+            sys.exit(f"perplexity_peer: the peer refuses '{path}' with a cache of {kv}")
         self.batch = lc.llama_batch_init(window, 0, 1)
+
+    def close(self):
+        lc.llama_batch_free(self.batch)
+        lc.llama_free(self.ctx)
+        lc.llama_model_free(self.model)
+
+    def tokens_of(self, text):
+        size = len(text) + 16
+        ids = (lc.llama_token * size)()
+        count = lc.llama_tokenize(self.vocab, text, len(text), ids, size, True, False)
+        if count < 0:
+            sys.exit("perplexity_peer: the peer can not tokenize that")
+        return list(ids[:count])
+
+    def windows_of(self, tokens, size, count):
+        windows = []
+        for n in range(min(count, len(tokens) // size)):
+            windows.append(tokens[n * size : (n + 1) * size])
+            if lc.llama_vocab_get_add_bos(self.vocab):
+                windows[-1][0] = lc.llama_vocab_bos(self.vocab)
+        return windows
 
     def logits(self, window):
         """(len(window) / 2, words) behind the tokens of the second half"""
@@ -58,65 +80,135 @@ class Peer:
             b.logits[i] = i >= first
         if lc.llama_decode(self.ctx, b):
             sys.exit("perplexity_peer: llama_decode failed")
-        rows = [np.ctypeslib.as_array(lc.llama_get_logits_ith(self.ctx, i), (self.words,)).copy()
-                for i in range(first, len(window))]
+        rows = [
+            np.ctypeslib.as_array(lc.llama_get_logits_ith(self.ctx, i), (self.words,)).copy()
+            for i in range(first, len(window))
+        ]
         return np.stack(rows)
 
 
-def perplexity(peer, tokens, size, windows):
-    bos = lc.llama_vocab_bos(peer.vocab)
-    adds_bos = lc.llama_vocab_get_add_bos(peer.vocab)
-    total, count, kept = 0.0, 0, None
-    for n in range(windows):
-        window = list(tokens[n * size:(n + 1) * size])
-        if adds_bos:
-            window[0] = bos
-        rows = peer.logits(window)[:-1].astype(np.float64)
-        if kept is None:
-            kept = rows
+class Figure:
+    """Of one program: negative log-probabilities (tokens), and the logits of the first window."""
+
+    def __init__(self, nll, logits):
+        self.nll, self.logits = np.asarray(nll), logits
+
+    def perplexity(self):
+        return math.exp(self.nll.mean())
+
+    def off(self, other):
+        """Per cent by which the perplexity is another one's, and the standard error of that."""
+        difference = self.nll - other.nll
+        error = difference.std(ddof=1) / math.sqrt(len(difference))
+        return 100 * math.expm1(difference.mean()), 100 * error
+
+    def rms(self, other):
+        gap = self.logits.astype(np.float64) - other.logits
+        return math.sqrt((gap**2).mean() / (other.logits.astype(np.float64) ** 2).mean())
+
+
+def figure_of(model, windows, name):
+    nll, kept = [], None
+    for n, window in enumerate(windows):
+        rows = model.logits(window)[:-1]
+        kept = rows if kept is None else kept
         top = rows.max(axis=1, keepdims=True)
-        log_sum = top[:, 0] + np.log(np.exp(rows - top).sum(axis=1))
-        wanted = rows[np.arange(len(rows)), window[size // 2 + 1:]]
-        total += float((log_sum - wanted).sum())
-        count += len(rows)
-        print(f"\r{n + 1} of {windows}: {math.exp(total / count):.4f} ", end="", file=sys.stderr)
+        log_sum = top[:, 0].astype(np.float64) + np.log(np.exp(rows - top, dtype=np.float64).sum(axis=1))
+        nll += list(log_sum - rows[np.arange(len(rows)), window[len(window) // 2 + 1 :]])
+        print(f"\r{name}, {n + 1} of {len(windows)} ", end="", file=sys.stderr)
     print("\r", end="", file=sys.stderr)
-    return math.exp(total / count), kept
+    return Figure(nll, kept)
 
 
-def ours(args, kv, folder):
-    path = os.path.join(folder, "logits")
-    out = subprocess.run([args.program, "-t", str(args.threads), "-c", str(args.window), "-n",
-                          str(args.windows), "-k", kv, "-l", path, args.model, args.text],
-                         check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    facts = dict(zip(out[::2], out[1::2]))
-    return facts, np.fromfile(path, np.float32).reshape(args.window // 2 - 1, -1)
+def ours(args, path, kv, count):
+    """Our figure of so many windows, and the tokens of the text."""
+    with tempfile.TemporaryDirectory() as folder:
+        logits, nll = os.path.join(folder, "logits"), os.path.join(folder, "nll")
+        out = subprocess.run(
+            [args.program, "-t", str(args.threads), "-c", str(args.window), "-n", str(count), "-k", kv,
+             "-l", logits, "-p", nll, path, args.text],
+            check=True, stdout=subprocess.PIPE, text=True,
+        ).stdout.split()  # fmt: skip
+        facts = dict(zip(out[::2], out[1::2]))
+        rows = np.fromfile(logits, np.float32).reshape(args.window // 2 - 1, -1)
+        return Figure(np.fromfile(nll, np.float64), rows), int(facts["tokens"])
+
+
+class Report:
+    def __init__(self, has_truth):
+        self.has_truth = has_truth
+        self.missed = []
+        head = f"  {'weights':<8} {'cache':<5} {'llmos':>9} {'llama.cpp':>9}"
+        head += f" {'truth':>9}" * has_truth + f"  {'llmos - llama.cpp':>18}"
+        head += f" {'llmos - truth':>18} {'llama.cpp - truth':>18}  {'rms of logits':>16}" * has_truth
+        print(head, flush=True)
+
+    def line(self, label, kv, mine, theirs, truth):
+        text = f"  {label:<8} {kv:<5} {mine.perplexity():9.4f} {theirs.perplexity():9.4f}"
+        pairs = [(mine, theirs)]
+        if truth:
+            text += f" {truth.perplexity():9.4f}"
+            pairs += [(mine, truth), (theirs, truth)]
+        text += " "
+        for a, b in pairs:
+            off, error = a.off(b)
+            text += f" {f'{off:+.3f} +- {error:.3f} %':>18}"
+        if truth:
+            text += f"  {mine.rms(truth):.1e} {theirs.rms(truth):.1e}"
+        else:
+            text += f"  logits differ by {mine.rms(theirs):.1e}"
+        off, error = mine.off(theirs)
+        if abs(off) > BOUND:
+            chance = ", which may be chance: more windows would tell" if abs(off) < BOUND + 2 * error else ""
+            self.missed.append(
+                f"{label}, {kv} cache: {off:+.3f} % (+- {error:.3f}), {BOUND} % is wanted{chance}"
+            )
+            text += " MISSED"
+        print(text, flush=True)
+
+    def end(self):
+        for text in self.missed:
+            print(f"missed: {text}")
+        if not self.missed:
+            print(f"all within {BOUND} % of llama.cpp")
+
+
+def compare_model(args, report, path, text):
+    truth = None
+    for kv in args.kv:
+        peer = Peer(path, args.threads, args.window, kv)
+        tokens = peer.tokens_of(text)
+        windows = peer.windows_of(tokens, args.window, args.windows)
+        if not windows:
+            sys.exit(f"perplexity_peer: '{args.text}' is less than one window")
+        mine, count = ours(args, path, kv, len(windows))
+        if count != len(tokens):
+            sys.exit(f"perplexity_peer: the text has {count} tokens here and {len(tokens)} with llama.cpp")
+        theirs = figure_of(peer, windows, "llama.cpp")
+        peer.close()
+        if args.truth and not truth:
+            truth = figure_of(Truth(path), windows, "float64")
+        report.line(os.path.basename(path).split(".")[-2], kv, mine, theirs, truth)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("-t", dest="threads", type=int, default=2)
+    parser.add_argument("-t", dest="threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("-c", dest="window", type=int, default=512)
     parser.add_argument("-n", dest="windows", type=int, default=40)
+    parser.add_argument("--kv", type=lambda text: text.split(","), default=["f16"])
+    parser.add_argument("--truth", action="store_true")
     parser.add_argument("program")
-    parser.add_argument("model")
     parser.add_argument("text")
+    parser.add_argument("models", nargs="+")
     args = parser.parse_args()
     with open(args.text, "rb") as file:
         text = file.read()
-    for kv, is_f32 in (("f32", True), ("f16", False)):
-        peer = Peer(args.model, args.threads, args.window, is_f32)
-        tokens = tokens_of(peer.vocab, text)
-        args.windows = min(args.windows, len(tokens) // args.window)
-        with tempfile.TemporaryDirectory() as folder:
-            facts, rows = ours(args, kv, folder)
-        theirs, want = perplexity(peer, tokens, args.window, args.windows)
-        mine = float(facts["perplexity"])
-        rms = math.sqrt(((rows - want) ** 2).mean() / (want ** 2).mean())
-        print(f"{os.path.basename(args.model)}, {kv} cache, {args.windows} windows of "
-              f"{args.window}: {mine:.4f} (+- {float(facts['error']):.4f}), llama.cpp "
-              f"{theirs:.4f}: {100 * (mine / theirs - 1):+.3f} %; logits differ by {rms:.1e}; "
-              f"tokens {'are the same' if int(facts['tokens']) == len(tokens) else 'DIFFER'}")
+    print(f"{args.windows} windows of {args.window} tokens, the second half of each counts")
+    report = Report(args.truth)
+    for path in args.models:
+        compare_model(args, report, path, text)
+    report.end()
 
 
 if __name__ == "__main__":

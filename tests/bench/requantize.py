@@ -1,106 +1,101 @@
 # SPDX-License-Identifier: MIT
-"""requantize.py SOURCE TARGET: a GGUF file with its Q4_1 matrices as Q8_0, for a benchmark of that
-type on a model of honest size. Everything else is copied; the text it makes is the source's."""
+"""requantize.py SOURCE TARGET TYPE: a Llama's GGUF file with all its matrices as TYPE, rounded by llama.cpp's
+own functions; norms and tokens are copied. The rounding of the source stays in it: what is compared
+on such files is how two programs compute, and not what a type loses.
 
-import struct
+Types with blocks of 256 do not divide the rows of small models. For these the model is widened to the
+next multiple of 256 with zeros: more columns of the embedding, more heads that see nothing and say
+nothing. The norms divide by the larger width, which their weights and their epsilon make up for: it is
+the same function. Runs in the virtual environment of peer.sh."""
+
+import math
 import sys
 
 import numpy as np
 
-F32, Q4_1, Q8_0 = 0, 3, 8
-BLOCK_BYTES = {F32: 4 * 32, Q4_1: 20, Q8_0: 34}
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-STRING, ARRAY = 8, 9
-FILE_TYPE_Q8_0 = 7
-ALIGN = 32
+import ggml
+import gguf_file
+
+WIDE_BLOCK = 256
+FILE_TYPES = {
+    "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 12,
+    "q4_k": 15, "q5_k": 17, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32, "mxfp4": 38,
+}  # fmt: skip
 
 
-class Reader:
-    def __init__(self, data):
-        self.data = data
-        self.at = 0
+class Wider:
+    """What becomes of each tensor's rows and columns; nothing, where the width divides already."""
 
-    def take(self, form):
-        values = struct.unpack_from("<" + form, self.data, self.at)
-        self.at += struct.calcsize("<" + form)
-        return values[0] if len(values) == 1 else values
+    def __init__(self, file, block):
+        self.width = file.get("llama.embedding_length")
+        heads = file.get("llama.attention.head_count")
+        kv_heads = file.get("llama.attention.head_count_kv", heads)
+        dim, group = self.width // heads, heads // kv_heads
+        self.to = (self.width + block - 1) // block * block
+        self.by = 1.0
+        if self.to == self.width:
+            return
+        if self.to % (dim * group):
+            sys.exit(f"requantize: no whole heads make a width of {self.to}")
+        self.by = math.sqrt(self.width / self.to)
+        self.kv = kv_heads * dim
+        self.kv_to = self.to // group
+        file.set("llama.embedding_length", self.to)
+        file.set("llama.attention.head_count", self.to // dim)
+        file.set("llama.attention.head_count_kv", self.to // dim // group)
+        epsilon = "llama.attention.layer_norm_rms_epsilon"
+        file.set(epsilon, file.get(epsilon) * self.by**2)
 
-    def string(self):
-        size = self.take("Q")
-        self.at += size
-        return bytes(self.data[self.at - size : self.at]).decode()
+    def shape(self, name, rows, cols):
+        if self.to == self.width:
+            return rows, cols
+        if rows == self.kv and (".attn_k." in name or ".attn_v." in name):
+            rows = self.kv_to
+        elif rows == self.width and not name.startswith(("token_embd", "output.")):
+            rows = self.to
+        return rows, self.to if cols == self.width else cols
 
-    def skip_value(self, kind):
-        if kind in SCALARS:
-            self.take(SCALARS[kind])
-        elif kind == STRING:
-            self.string()
-        elif kind == ARRAY:
-            inner, count = self.take("IQ")
-            for _ in range(count):
-                self.skip_value(inner)
+    def widen(self, values, shape):
+        out = np.zeros(shape, np.float32)
+        out[: values.shape[0], : values.shape[1]] = values
+        return out
+
+
+def make(source, target, type_name):
+    number = ggml.NUMBERS[type_name]
+    file = gguf_file.File(source, ggml.row_bytes)
+    if file.get("general.architecture") != b"llama":
+        sys.exit(f"requantize: '{source}' is no Llama")
+    wider = Wider(file, WIDE_BLOCK if ggml.traits(number).block == WIDE_BLOCK else 1)
+    if "general.file_type" in file.keys:
+        file.set("general.file_type", FILE_TYPES[type_name])
+
+    def values_of(tensor):
+        return ggml.dequantize(tensor.kind, tensor.data, tensor.rows, tensor.cols)
+
+    tensors = []
+    for name, tensor in file.tensors.items():
+        rows, cols = wider.shape(name, tensor.rows, tensor.cols)
+        if len(tensor.dims) == 1:
+
+            def norm(tensor=tensor, cols=cols):
+                return wider.widen(values_of(tensor) * np.float32(wider.by), (1, cols)).view(np.uint8).ravel()
+
+            entry = gguf_file.Tensor([cols], ggml.NUMBERS["f32"], norm)
         else:
-            sys.exit(f"requantize: value type '{kind}' is not known")
 
+            def matrix(tensor=tensor, shape=(rows, cols)):
+                return ggml.quantize(number, wider.widen(values_of(tensor), shape))
 
-def q4_1_to_floats(raw):
-    blocks = np.frombuffer(raw, np.uint8).reshape(-1, 20)
-    scale = blocks[:, 0:2].copy().view(np.float16).astype(np.float32)
-    least = blocks[:, 2:4].copy().view(np.float16).astype(np.float32)
-    nibbles = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], axis=1)
-    return nibbles * scale + least
-
-
-def floats_to_q8_0(values):
-    scale = (np.abs(values).max(axis=1, keepdims=True) / 127).astype(np.float16)
-    inverse = np.divide(1, scale.astype(np.float32), where=scale > 0, out=np.zeros(scale.shape, np.float32))
-    quants = np.clip(np.rint(values * inverse), -127, 127).astype(np.int8)
-    return np.concatenate([scale.view(np.uint8), quants.view(np.uint8)], axis=1).tobytes()
-
-
-def pad(size):
-    return -size % ALIGN
+            entry = gguf_file.Tensor([cols, rows], number, matrix)
+        tensors.append((name, entry, entry.rows * ggml.row_bytes(entry.kind, cols)))
+    gguf_file.write(target, file.keys, tensors)
 
 
 def main():
-    source, target = sys.argv[1:]
-    r = Reader(np.fromfile(source, np.uint8).data)
-    magic, version, tensor_count, key_count = r.take("4sIQQ")
-    if magic != b"GGUF" or version < 2:
-        sys.exit(f"requantize: '{source}' is no GGUF file")
-    file_type_at = None
-    for _ in range(key_count):
-        name = r.string()
-        kind = r.take("I")
-        if name == "general.file_type":
-            file_type_at = r.at
-        r.skip_value(kind)
-    head = bytearray(r.data[: r.at])
-    if file_type_at:
-        struct.pack_into("<I", head, file_type_at, FILE_TYPE_Q8_0)
-    tensors = []
-    for _ in range(tensor_count):
-        name = r.string()
-        dims = [r.take("Q") for _ in range(r.take("I"))]
-        tensors.append((name, dims, *r.take("IQ")))
-    base = r.at + pad(r.at)
-    infos, data = b"", []
-    offset = 0
-    for name, dims, kind, at in tensors:
-        if kind not in BLOCK_BYTES:
-            sys.exit(f"requantize: '{name}' is of type '{kind}'")
-        size = int(np.prod(dims)) // 32 * BLOCK_BYTES[kind]
-        raw = r.data[base + at : base + at + size]
-        if kind == Q4_1:
-            raw, kind = floats_to_q8_0(q4_1_to_floats(raw)), Q8_0
-        infos += struct.pack("<Q", len(name.encode())) + name.encode()
-        infos += struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset)
-        data.append(bytes(raw) + bytes(pad(len(raw))))
-        offset += len(data[-1])
-    with open(target, "wb") as out:
-        out.write(head + infos)
-        out.write(bytes(pad(out.tell())))
-        out.writelines(data)
+    if len(sys.argv) != 4 or sys.argv[3] not in ggml.NUMBERS:
+        sys.exit(f"usage: requantize.py SOURCE TARGET {'|'.join(ggml.NUMBERS)}")
+    make(*sys.argv[1:])
 
 
 if __name__ == "__main__":
