@@ -557,6 +557,100 @@ LLMOS_API int llmos_embed(struct llmos *llmos, struct llmos_embeddings **ret,
 			  const char *const *texts, const size_t *lens, size_t count,
 			  const struct llmos_embed_opts *opts);
 LLMOS_API void llmos_embeddings_free(struct llmos_embeddings *embeddings);
+
+/* ---- labels ---- */
+
+/**
+ * struct llmos_classify_opts - how to label texts
+ * @size: sizeof(struct llmos_classify_opts)
+ * @model: NULL: the server's default
+ * @query: UTF-8, the first of two texts that belong together; each text is the second. NULL: none
+ * @query_len: bytes of @query
+ * @truncate: cut texts that are too long for the model, instead of -E2BIG
+ * @sched_class: how urgent it is
+ * @no_wait: -EDQUOT instead of waiting where a quota stands in the way, also in the middle
+ */
+struct llmos_classify_opts {
+	size_t size;
+	const char *model;
+	const char *query;
+	size_t query_len;
+	bool truncate;
+	enum llmos_class sched_class;
+	bool no_wait;
+};
+
+/**
+ * struct llmos_label - how well a label fits a text
+ * @name: NUL-terminated, "" where the model has no names
+ * @logit: to millionths
+ * @probability: to millionths; of a single label, and of labels that don't exclude each other, the
+ *	logistic function of the logit, else their softmax
+ */
+struct llmos_label {
+	const char *name;
+	double logit;
+	double probability;
+};
+
+/**
+ * struct llmos_labels - labels of texts; freed by llmos_labels_free()
+ * @labels: (count, label_count): those of a text one behind the other, in the model's order
+ * @count: as many as there were texts
+ * @label_count: of the model
+ * @truncated: texts that were cut
+ */
+struct llmos_labels {
+	struct llmos_label *labels;
+	size_t count;
+	size_t label_count;
+	size_t truncated;
+};
+
+/**
+ * llmos_classify() - how well a model's labels fit each text
+ * @texts: UTF-8 (count)
+ * @lens: bytes of each, NULL: they end with a NUL
+ *
+ * Return: 0; as llmos_embed(); -EOPNOTSUPP the model has no labels, or takes no query.
+ */
+LLMOS_API int llmos_classify(struct llmos *llmos, struct llmos_labels **ret,
+			     const char *const *texts, const size_t *lens, size_t count,
+			     const struct llmos_classify_opts *opts);
+LLMOS_API void llmos_labels_free(struct llmos_labels *labels);
+
+/**
+ * struct llmos_rank - a text's place
+ * @index: of the text
+ * @logit, @probability: as in struct llmos_label
+ */
+struct llmos_rank {
+	size_t index;
+	double logit;
+	double probability;
+};
+
+/** struct llmos_ranking - texts, the one that fits best first; freed by llmos_ranking_free() */
+struct llmos_ranking {
+	struct llmos_rank *ranks;
+	size_t count;
+	size_t truncated;
+};
+
+/**
+ * llmos_rerank() - put texts in order, by how well they answer a query
+ * @opts: with the query
+ *
+ * The model is one that was trained for it, with a single label. Texts that are equally good stay
+ * in their order.
+ *
+ * Return: 0; as llmos_classify(); -EINVAL there is no query, -EOPNOTSUPP the model has several
+ * labels.
+ */
+LLMOS_API int llmos_rerank(struct llmos *llmos, struct llmos_ranking **ret,
+			   const char *const *texts, const size_t *lens, size_t count,
+			   const struct llmos_classify_opts *opts);
+LLMOS_API void llmos_ranking_free(struct llmos_ranking *ranking);
 LLMOS_API void llmos_tokens_free(struct llmos_tokens *tokens);
 
 /* ---- sessions ---- */
@@ -658,6 +752,8 @@ struct llmos_model {
 	bool loaded;
 	bool is_default;
 	bool is_adapter;	/* what can be added to a model; width: largest rank */
+	bool has_labels;	/* for llmos_classify() */
+	bool makes_no_text;	/* vectors and labels only */
 	uint64_t parameters;
 	uint64_t file_bytes;
 	uint64_t memory_bytes;

@@ -7,7 +7,6 @@
 const char help_main[] =
 "Usage: llmctl [--address ADDRESS] COMMAND [OPTION]... [OPERAND]...\n"
 "Ask the language model of this machine, and see what it is doing.\n"
-"\n"
 "  ask PROMPT...         answer a prompt; piped standard input is appended to it\n"
 "  run MODEL PROMPT...   the same, of a model named first\n"
 "  chat                  talk: a conversation with line editing and history\n"
@@ -17,6 +16,9 @@ const char help_main[] =
 "  tokenize TEXT...      show the tokens of a text\n"
 "  detokenize ID...      show the text of tokens\n"
 "  score TEXT...         show how likely each token of a text is\n"
+"  embed TEXT...         print a vector for each text\n"
+"  rank QUERY TEXT...    put texts in order, by how well they answer a query\n"
+"  classify TEXT...      tell which of a model's labels fits each text\n"
 "  status                tell how broker and server are\n"
 "  session VERB          keep a conversation that programs inherit\n"
 "  quota VERB            set, show and reset what cgroups may use\n"
@@ -25,9 +27,7 @@ const char help_main[] =
 "  pressure [CGROUP]     tell how long requests wait, or when it is too long\n"
 "  version               print the version\n"
 "  help [COMMAND]        print this, or the help of a command\n"
-"\n"
-"  -a, --address ADDRESS device, device:/dev/llm or unix:PATH; $LLMOS_ADDRESS is\n"
-"                        next, /dev/llm if it exists, then /run/llmos/llmos.sock\n"
+"  -a, --address ADDRESS device, device:/dev/llm or unix:PATH; not $LLMOS_ADDRESS\n"
 "  -h, --help            help, also of each command; -V, --version: the version\n";
 
 #define HELP_ADAPTER \
@@ -140,6 +140,51 @@ const char help_score[] =
 HELP_ADAPTER
 HELP_CLASS
 "  -j, --json             an object: tokens, scored, logprob, perplexity\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+#define HELP_TEXTS \
+"      --truncate         cut texts that are too long for the model\n" \
+"  -0, --null             of standard input, texts end with NUL bytes, not lines\n"
+
+const char help_embed[] =
+"Usage: llmctl embed [OPTION]... [TEXT]...\n"
+"Print a vector for each text, a line each; without TEXT, for each line of\n"
+"standard input.\n"
+"\n"
+"  -m, --model MODEL      ask this one, not the server's default\n"
+"      --pooling P        mean, first or last: of which tokens it is made;\n"
+"                         else as the model was made for\n"
+"      --dims N           its first N elements, for models trained for it\n"
+"      --no-normalize     as the model gives it; else it has length 1\n"
+HELP_TEXTS
+HELP_CLASS
+"      --raw              float32, in the machine's byte order, and no lines\n"
+"  -j, --json             an object: embeddings, dims, tokens, truncated\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_rank[] =
+"Usage: llmctl rank [OPTION]... QUERY [TEXT]...\n"
+"Put texts in order, by how well they answer a query: a line each, score and text\n"
+"with a tab between, the best first. Without TEXT, lines of standard input. The\n"
+"score is the logit of a model that was trained to rank, which has one label; of\n"
+"other models, the cosine between the vectors of query and text.\n"
+"\n"
+"  -m, --model MODEL      ask this one, not the server's default\n"
+"  -c, --count N          only the N best\n"
+HELP_TEXTS
+HELP_CLASS
+"  -j, --json             an array of objects: index, score, probability, text\n"
+"  -a, --address ADDRESS  where to ask\n";
+
+const char help_classify[] =
+"Usage: llmctl classify [OPTION]... [TEXT]...\n"
+"Tell which of a model's labels fits each text best: a line each, label and\n"
+"probability with a tab between. Without TEXT, lines of standard input.\n"
+"\n"
+"  -m, --model MODEL      ask this one, not the server's default\n"
+HELP_TEXTS
+HELP_CLASS
+"  -j, --json             of each text an array: label, probability, logit\n"
 "  -a, --address ADDRESS  where to ask\n";
 
 const char help_status[] =

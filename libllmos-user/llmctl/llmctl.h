@@ -50,6 +50,11 @@
  * @full: the pressure in which none was stepped
  * @folder: of the files of quotas, NULL: the system's
  * @all: all cgroups
+ * @pooling: how a text's vector is made of its tokens'
+ * @dims: of a vector; 0: all
+ * @not_normal: vectors as the model gives them
+ * @truncate: cut texts that are too long
+ * @nul: texts end with a NUL, not with a line
  * @help: show the command's help
  * @version: show the version
  *
@@ -101,6 +106,11 @@ struct options {
 	const char *folder;
 	bool all;
 	const char *session;
+	enum llmos_pooling pooling;
+	uint32_t dims;
+	bool not_normal;
+	bool truncate;
+	bool nul;
 	bool help;
 	bool version;
 };
@@ -129,6 +139,9 @@ enum option_group {
 	OPT_SESSION	= 1 << 19,	/* --session */
 	OPT_STOP	= 1 << 20,	/* options end at the first operand */
 	OPT_ADAPTERS	= 1 << 21,	/* --adapter */
+	OPT_VECTORS	= 1 << 22,	/* --pooling, --dims, --no-normalize */
+	OPT_TEXTS	= 1 << 23,	/* --truncate, --null */
+	OPT_RAW		= 1 << 24,	/* --raw */
 	OPT_COMMON	= OPT_HELP | OPT_ADDRESS,
 };
 
@@ -244,6 +257,18 @@ static inline void groups_freep(struct llmos_groups **groups)
 {
 	llmos_groups_free(*groups);
 }
+static inline void embeddings_freep(struct llmos_embeddings **embeddings)
+{
+	llmos_embeddings_free(*embeddings);
+}
+static inline void labels_freep(struct llmos_labels **labels)
+{
+	llmos_labels_free(*labels);
+}
+static inline void ranking_freep(struct llmos_ranking **ranking)
+{
+	llmos_ranking_free(*ranking);
+}
 static inline void bytes_freep(struct bytes *bytes)
 {
 	free(bytes->data);
@@ -261,6 +286,9 @@ int cmd_ps(struct options *options, int argc, char **argv);
 int cmd_tokenize(struct options *options, int argc, char **argv);
 int cmd_detokenize(struct options *options, int argc, char **argv);
 int cmd_score(struct options *options, int argc, char **argv);
+int cmd_embed(struct options *options, int argc, char **argv);
+int cmd_rank(struct options *options, int argc, char **argv);
+int cmd_classify(struct options *options, int argc, char **argv);
 int cmd_status(struct options *options, int argc, char **argv);
 int cmd_session(struct options *options, int argc, char **argv);
 int cmd_quota(struct options *options, int argc, char **argv);

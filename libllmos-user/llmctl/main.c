@@ -30,6 +30,12 @@ const struct ctl_command ctl_commands[] = {
 	{ "score", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_SPECIAL | OPT_NO_BOS |
 		   OPT_LOGPROBS | OPT_CLASS | OPT_IDS | OPT_ADAPTERS,
 	  help_score, cmd_score },
+	{ "embed", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_CLASS | OPT_VECTORS | OPT_TEXTS | OPT_RAW,
+	  help_embed, cmd_embed },
+	{ "rank", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_CLASS | OPT_TEXTS | OPT_COUNT, help_rank,
+	  cmd_rank },
+	{ "classify", OPT_COMMON | OPT_JSON | OPT_MODEL | OPT_CLASS | OPT_TEXTS, help_classify,
+	  cmd_classify },
 	{ "status", OPT_COMMON | OPT_JSON, help_status, cmd_status },
 	{ "session", SESSION_OPTIONS | OPT_STOP, help_session, cmd_session },
 	{ "quota", OPT_HELP | OPT_JSON | OPT_QUOTA, help_quota, cmd_quota },

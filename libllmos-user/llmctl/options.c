@@ -20,6 +20,7 @@ enum option_type {
 	TYPE_LOGPROBS,	/* optional number */
 	TYPE_SHIFT,	/* the same, struct options_shift */
 	TYPE_CLASS,	/* enum llmos_class, by name */
+	TYPE_POOLING,	/* enum llmos_pooling, by name */
 	TYPE_ADAPTER,	/* one more adapter, NAME or NAME=SCALE */
 };
 
@@ -64,7 +65,12 @@ static const struct option_def defs[] = {
 	OPTION("adapter",	  0,  TYPE_ADAPTER,  OPT_ADAPTERS, adapters),
 	OPTION("class",		  0,  TYPE_CLASS,    OPT_CLASS,    sched_class),
 	OPTION("no-wait",	  0,  TYPE_FLAG,     OPT_CLASS,    no_wait),
-	OPTION("raw",		  0,  TYPE_FLAG,     OPT_PROMPT,   raw),
+	OPTION("raw",		  0,  TYPE_FLAG,     OPT_PROMPT | OPT_RAW, raw),
+	OPTION("pooling",	  0,  TYPE_POOLING,  OPT_VECTORS,  pooling),
+	OPTION("dims",		  0,  TYPE_U32,	     OPT_VECTORS,  dims),
+	OPTION("no-normalize",	  0,  TYPE_FLAG,     OPT_VECTORS,  not_normal),
+	OPTION("truncate",	  0,  TYPE_FLAG,     OPT_TEXTS,	   truncate),
+	OPTION("null",		 '0', TYPE_FLAG,     OPT_TEXTS,	   nul),
 	OPTION("no-bos",	  0,  TYPE_FLAG,     OPT_PROMPT | OPT_NO_BOS, no_bos),
 	OPTION("system",	  0,  TYPE_TEXT,     OPT_SYSTEM,   system),
 	OPTION("special",	  0,  TYPE_FLAG,     OPT_SPECIAL,  special),
@@ -184,6 +190,23 @@ static int option_set_shift(struct options *options, const char *text)
 	return 0;
 }
 
+static int option_set_pooling(struct options *options, const char *text)
+{
+	static const char *const names[] = {
+		[LLMOS_POOLING_MEAN] = "mean", [LLMOS_POOLING_FIRST] = "first",
+		[LLMOS_POOLING_LAST] = "last",
+	};
+	unsigned int i;
+
+	for (i = LLMOS_POOLING_MEAN; i <= LLMOS_POOLING_LAST; i++) {
+		if (strcmp(text, names[i]))
+			continue;
+		options->pooling = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 static int option_set(struct options *options, const struct option_def *def, const char *text)
 {
 	void *field = (char *)options + def->offset;
@@ -209,6 +232,8 @@ static int option_set(struct options *options, const struct option_def *def, con
 		return option_add_stop(options, text);
 	case TYPE_CLASS:
 		return option_set_class(options, text);
+	case TYPE_POOLING:
+		return option_set_pooling(options, text);
 	case TYPE_ADAPTER:
 		return option_add_adapter(options, text);
 	case TYPE_SHIFT:

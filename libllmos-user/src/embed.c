@@ -8,6 +8,7 @@
 
 #include "opts.h"
 #include "request.h"
+#include "texts.h"
 
 /**
  * struct vectors - what a struct llmos_embeddings is the first member of
@@ -67,36 +68,6 @@ static int vectors_sink(struct llmos_request *request, unsigned int type, const 
 	vectors->all.tokens += head.tokens;
 	vectors->all.truncated += head.flags & LLM_EMBEDDING_TRUNCATED ? 1 : 0;
 	return 0;
-}
-
-static int texts_len(struct llmos *llmos, const char *const *texts, const size_t *lens,
-		     size_t count, size_t *ret_len)
-{
-	const size_t max = llmos->features.max_payload_bytes;
-	size_t len = 0, i;
-
-	if (!count)
-		return llmos_fail(llmos, -EINVAL, "no text");
-	for (i = 0; i < count; i++) {
-		const size_t text = lens ? lens[i] : strlen(texts[i]);
-
-		if (text > max || len + sizeof(uint32_t) > max - text)
-			return llmos_fail(llmos, -E2BIG, "'%zu' texts (the limit is %zu bytes)",
-					  count, max);
-		len += sizeof(uint32_t) + text;
-	}
-	*ret_len = len;
-	return 0;
-}
-
-static void texts_fill(uint8_t *at, const char *const *texts, const size_t *lens, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const uint32_t len = lens ? lens[i] : strlen(texts[i]);
-
-		at = mempcpy(at, &len, sizeof(len));
-		at = mempcpy(at, texts[i], len);
-	}
 }
 
 static void add_option(struct llmos_spec *spec, unsigned int type, const uint32_t *number)
@@ -166,15 +137,13 @@ int llmos_embed(struct llmos *llmos, struct llmos_embeddings **ret, const char *
 	if (r >= 0)
 		r = spec_options(llmos, &spec, &opts, &pooling);
 	if (r >= 0)
-		r = texts_len(llmos, texts, lens, count, &spec.payload_len);
+		r = llmos_texts_join(llmos, texts, lens, count, &payload, &spec.payload_len);
 	if (r < 0)
 		return r;
-	payload = malloc(spec.payload_len);
 	vectors = calloc(1, sizeof(*vectors));
-	if (!payload || !vectors)
+	if (!vectors)
 		return llmos_fail(llmos, -ENOMEM, "vectors");
 	vectors->wanted = count;
-	texts_fill(payload, texts, lens, count);
 	spec.payload = payload;
 	r = embed_run(llmos, vectors, &spec);
 	if (r < 0)

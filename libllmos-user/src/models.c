@@ -72,6 +72,8 @@ static void model_fill(struct llmos_model *model, const struct llm_model_info *i
 		.loaded = info->flags & LLM_MODEL_LOADED,
 		.is_default = info->flags & LLM_MODEL_DEFAULT,
 		.is_adapter = info->flags & LLM_MODEL_ADAPTER,
+		.has_labels = info->flags & LLM_MODEL_LABELS,
+		.makes_no_text = info->flags & LLM_MODEL_ENCODER,
 		.parameters = info->parameters,
 		.file_bytes = info->file_bytes,
 		.memory_bytes = info->memory_bytes,

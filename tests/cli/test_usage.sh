@@ -6,7 +6,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-commands="ask run chat ls show ps tokenize detokenize score status session quota top events pressure version help"
+commands="ask run chat ls show ps tokenize detokenize score embed rank classify status session quota top events pressure version help"
 
 # help
 for command in '' $commands; do
@@ -51,11 +51,12 @@ for command in $commands; do
 			missing+=" $option"
 		case $option in
 		--help | --json | --raw | --special | --no-bos | --ignore-eos | --ids | --bos | \
-			--no-wait | --batch | --all | --full | --any-json)
+			--no-normalize | --truncate | --null | --no-wait | --batch | --all | --full | --any-json)
 			value=() ;;
 		--logprobs | --context-shift) value=() ;;
 		--model | --address | --system | --stop) value=(x) ;;
 		--class) value=(idle) ;;
+		--pooling) value=(mean) ;;
 		*) value=(1) ;;
 		esac
 		ctl_in /dev/null "$command" "$option" "${value[@]}" --help
