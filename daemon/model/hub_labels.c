@@ -49,7 +49,8 @@ static int read_label(const struct hub_config *c, const json_t *names, uint32_t 
 	snprintf(key, sizeof(key), "%" PRIu32, label);
 	name = json_object_get(names, key);
 	if (!json_is_string(name))
-		return error_set(c->error, -EBADMSG, HUB_CONFIG ": 'id2label' has no label %s", key);
+		return error_set(c->error, -EBADMSG, HUB_CONFIG ": 'id2label' has no label %s",
+				 key);
 	len = json_string_length(name);
 	if (len > LABEL_BYTES_MAX)
 		return error_set(c->error, -EBADMSG, HUB_CONFIG ": label %s has %zu bytes", key,
@@ -108,7 +109,8 @@ int hub_labels_load(const struct hub_config *c)
 	if (!output)
 		return error_set(c->error, -EBADMSG, "the tensor of its labels is missing");
 	if (c->arch->kind != HUB_DECODER && !gguf_tensor_find(c->gguf, "cls.weight"))
-		return error_set(c->error, -EBADMSG, "the tensor before that of its labels is missing");
+		return error_set(c->error, -EBADMSG,
+				 "the tensor before that of its labels is missing");
 	if (!output->dims[1] || output->dims[1] > MODEL_LABELS_MAX)
 		return error_set(c->error, -EBADMSG, "%" PRIu64 " labels", output->dims[1]);
 	r = add_problem(c);

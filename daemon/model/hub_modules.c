@@ -134,7 +134,7 @@ int hub_sentence_read(struct hub_modules *m, const json_t *sentence, const json_
 	if (max && !json_is_null(max)) {
 		if (json_get_u32(max, &m->context_max) < 0 || !m->context_max)
 			return error_set(error, -EBADMSG,
-					 HUB_SENTENCE ": 'max_seq_length' is not a number in range");
+					 HUB_SENTENCE ": 'max_seq_length' is no number in range");
 		return 0;
 	}
 	/* where it has none, writers put a number with thirty digits */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* of one request: what comes back of so many stays small, and is printed before the next are asked */
+/* of one request: its answer stays small, and is printed before the next are asked */
 #define REQUEST_TEXTS_MAX	1024
 
 void texts_free(struct texts *texts)
@@ -62,7 +62,9 @@ int texts_read(struct texts *texts, bool nul, int argc, char **argv)
 		return fail_operands("no text given");
 	if (!argc) {
 		texts->input.data = calloc(1, 1);
-		r = texts->input.data ? input_append_stdin(&texts->input, INPUT_BYTES_MAX) : -ENOMEM;
+		r = texts->input.data ? 0 : -ENOMEM;
+		if (!r)
+			r = input_append_stdin(&texts->input, INPUT_BYTES_MAX);
 		if (!r)
 			r = texts_split(texts, nul ? '\0' : '\n');
 	}

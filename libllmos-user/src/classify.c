@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Labels of texts. They come text by text, of each in the model's order; a server that sends another
- * one, or not the same number for each text, breaks the protocol.
+ * Labels of texts. They come text by text, of each in the model's order; a server that sends
+ * another one, or not the same number for each text, breaks the protocol.
  */
 #include <errno.h>
 #include <string.h>
