@@ -29,18 +29,28 @@
 
 #define KERN_INLINE	static inline __attribute__((always_inline))
 
-#define KERN_AHEAD	4096	/* bytes: what the processor does not ask for by itself */
+/*
+ * Bytes: about as many as memory serves while one of them is under way. Further ahead it does harm
+ * on some processors: from 3,000 to 6,000 bytes a Zen 4 reads a third less than with no prefetch.
+ */
+#define KERN_AHEAD	1024
 
 /**
- * kern_prefetch() - ask for the weights that come KERN_AHEAD bytes behind [p, p + bytes)
+ * kern_prefetch_at() - ask for the weights at [address, address + bytes)
  *
  * Into the second-level cache: the first has room for a few dozen misses that are under way, fewer
  * than memory can serve. What lies there may be no memory at all: a prefetch does not fault.
  */
-KERN_INLINE void kern_prefetch(const uint8_t *p, uint32_t bytes)
+KERN_INLINE void kern_prefetch_at(uintptr_t address, size_t bytes)
 {
-	for (uint32_t i = 0; i < bytes; i += 64)
-		_mm_prefetch((const char *)((uintptr_t)p + KERN_AHEAD + i), _MM_HINT_T1);
+	for (size_t i = 0; i < bytes; i += 64)
+		_mm_prefetch((const char *)(address + i), _MM_HINT_T1);
+}
+
+/** kern_prefetch() - ask for the weights that come KERN_AHEAD bytes behind [p, p + bytes) */
+KERN_INLINE void kern_prefetch(const uint8_t *p, size_t bytes)
+{
+	kern_prefetch_at((uintptr_t)p + KERN_AHEAD, bytes);
 }
 
 extern const struct kern_ops kern_ops_avx2;

@@ -8,7 +8,6 @@
 
 #define TILE_ROWS	4	/* at most */
 #define TILE_TOKENS	6
-#define FEW_TOKENS	3
 #define BLOCK_BYTES	131072	/* weights that stay in the second-level cache */
 #define STEP		ACT_BF16_ELEMS
 #define ALL		UINT32_MAX
@@ -39,9 +38,13 @@ KERN_INLINE void tile_step(const uint8_t *w, size_t row_bytes, uint32_t i, uint3
 	}
 }
 
-/* sums of @rows rows (TILE_ROWS or 1) and @tokens tokens, both constants */
+/*
+ * sums of @rows rows (TILE_ROWS or 1) and @tokens tokens, both constants; @is_first: these rows
+ * come from memory, and so do those behind them
+ */
 KERN_INLINE void tile(const uint8_t *w, size_t row_bytes, uint32_t cols, const uint8_t *act,
-		      size_t act_stride, float *y, size_t y_stride, int rows, int tokens)
+		      size_t act_stride, float *y, size_t y_stride, int rows, int tokens,
+		      bool is_first)
 {
 	__m512 acc[TILE_ROWS][TILE_TOKENS];
 	uint32_t i = 0;
@@ -49,8 +52,14 @@ KERN_INLINE void tile(const uint8_t *w, size_t row_bytes, uint32_t cols, const u
 	for (int r = 0; r < rows; r++)
 		for (int t = 0; t < tokens; t++)
 			acc[r][t] = _mm512_setzero_ps();
-	for (; i + STEP <= cols; i += STEP)
+	for (; i + STEP <= cols; i += STEP) {
+		if (is_first)
+			for (int r = 0; r < rows; r++)
+				kern_prefetch_at((uintptr_t)w + (rows + r) * row_bytes +
+							 2 * (size_t)i,
+						 2 * STEP);
 		tile_step(w, row_bytes, i, ALL, act, act_stride, acc, rows, tokens);
+	}
 	if (i < cols)
 		tile_step(w, row_bytes, i, low_mask(cols - i), act, act_stride, acc, rows, tokens);
 	for (int t = 0; t < tokens; t++, y += y_stride) {
@@ -103,34 +112,50 @@ static void mul_token(const struct kern_weights *w, uint32_t begin, uint32_t end
 /* rows [begin, end) and @count tokens, a constant */
 KERN_INLINE void mul_some(const struct kern_weights *w, uint32_t begin, uint32_t end,
 			  const uint8_t *act, size_t act_stride, float *y, size_t y_stride,
-			  int count)
+			  int count, bool is_first)
 {
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
 	uint32_t r = begin;
 
 	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
 		tile(row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, TILE_ROWS,
-		     count);
+		     count, is_first);
 	for (; r < end; r++, row += w->row_bytes)
-		tile(row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count);
+		tile(row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count, false);
 }
+
+#define MUL_SOME(count)                                                                            \
+	mul_some(w, begin, end, act, act_stride, y, y_stride, count, is_first)
 
 /* so many rows that they stay in the cache while all tokens go over them */
 static void mul_block(const struct kern_weights *w, uint32_t begin, uint32_t end,
 		      const uint8_t *act, size_t act_stride, uint32_t tokens, float *y,
 		      size_t y_stride)
 {
-	uint32_t t = 0;
+	bool is_first = true;
 
-	for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
-		mul_some(w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
-			 y_stride, TILE_TOKENS);
-	for (; t + FEW_TOKENS <= tokens; t += FEW_TOKENS)
-		mul_some(w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
-			 y_stride, FEW_TOKENS);
-	for (; t < tokens; t++)
-		mul_some(w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
-			 y_stride, 1);
+	for (; tokens >= TILE_TOKENS; tokens -= TILE_TOKENS, is_first = false) {
+		MUL_SOME(TILE_TOKENS);
+		act += TILE_TOKENS * act_stride;
+		y += TILE_TOKENS * y_stride;
+	}
+	switch (tokens) {
+	case 5:
+		MUL_SOME(5);
+		break;
+	case 4:
+		MUL_SOME(4);
+		break;
+	case 3:
+		MUL_SOME(3);
+		break;
+	case 2:
+		MUL_SOME(2);
+		break;
+	case 1:
+		MUL_SOME(1);
+		break;
+	}
 }
 
 void kern_mul_bf16_avx512bf16(const struct kern_weights *w, uint32_t row_begin, uint32_t row_end,

@@ -5,9 +5,8 @@
  */
 #include "kernels/cpu/simd_avx2.h"
 
-#define TILE_ROWS	4	/* at most, with one token */
+#define TILE_ROWS	2
 #define TILE_TOKENS	3
-#define WIDE_ROWS	2	/* with TILE_TOKENS */
 #define BLOCK_BYTES	131072	/* weights that stay in the second-level cache */
 
 KERN_INLINE __m256 widen(enum kern_type type, __m128i v)
@@ -61,12 +60,9 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 		for (int t = 0; t < tokens; t++)
 			acc[r][t][0] = acc[r][t][1] = _mm256_setzero_ps();
 	for (; i + 16 <= cols; i += 16) {
-		/* the next rows, where these are used once; those of F32 are found without help */
-		if (rows == TILE_ROWS && type != KERN_F32)
-			for (int r = 0; r < rows; r++)
-				_mm_prefetch((const char *)((uintptr_t)w + (rows + r) * row_bytes +
-							    2 * i),
-					     _MM_HINT_T0);
+		/* one row and one token: a stream; that of F32 is seen without help */
+		if (rows == 1 && tokens == 1 && type != KERN_F32 && i % 32 == 0)
+			kern_prefetch(w + 2 * (size_t)i, 64);
 		tile_half(type, w, row_bytes, i, 0, 8, act, act_stride, acc, rows, tokens);
 		tile_half(type, w, row_bytes, i + 8, 1, 8, act, act_stride, acc, rows, tokens);
 	}
@@ -85,11 +81,8 @@ KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, ui
 			   uint32_t end, const uint8_t *act, float *y)
 {
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
-	uint32_t r = begin;
 
-	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
-		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, TILE_ROWS, 1);
-	for (; r < end; r++, row += w->row_bytes)
+	for (uint32_t r = begin; r < end; r++, row += w->row_bytes)
 		tile(type, row, w->row_bytes, w->cols, act, 0, y + r, 0, 1, 1);
 }
 
@@ -101,8 +94,8 @@ KERN_INLINE void mul_some(enum kern_type type, const struct kern_weights *w, uin
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
 	uint32_t r = begin;
 
-	for (; r + WIDE_ROWS <= end; r += WIDE_ROWS, row += WIDE_ROWS * w->row_bytes)
-		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, WIDE_ROWS,
+	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
+		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, TILE_ROWS,
 		     count);
 	for (; r < end; r++, row += w->row_bytes)
 		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count);
@@ -127,8 +120,8 @@ KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uin
 			  uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
 			  float *y, size_t y_stride)
 {
-	const size_t fit = BLOCK_BYTES / (w->row_bytes + 1) / WIDE_ROWS * WIDE_ROWS;
-	const uint32_t step = fit ? (uint32_t)fit : WIDE_ROWS;
+	const size_t fit = BLOCK_BYTES / (w->row_bytes + 1) / TILE_ROWS * TILE_ROWS;
+	const uint32_t step = fit ? (uint32_t)fit : TILE_ROWS;
 
 	if (tokens == 1) {
 		mul_token(type, w, begin, end, act, y);

@@ -7,8 +7,18 @@
 
 #define TILE_ROWS	4	/* at most */
 #define TILE_TOKENS	6
-#define FEW_TOKENS	3
+#define STEP		32	/* columns: a cache line of 16-bit weights */
 #define BLOCK_BYTES	131072	/* weights that stay in the second-level cache */
+
+KERN_INLINE size_t elem_bytes(enum kern_type type)
+{
+	return type == KERN_F32 ? 4 : 2;
+}
+
+KERN_INLINE __mmask16 lanes_left(uint32_t count)
+{
+	return (__mmask16)low_mask(count < 16 ? count : 16);
+}
 
 /* sixteen weights, of which those in @mask are there */
 KERN_INLINE __m512 load_weights(enum kern_type type, const uint8_t *row, size_t i, __mmask16 mask)
@@ -39,22 +49,32 @@ KERN_INLINE void tile_step(enum kern_type type, const uint8_t *w, size_t row_byt
 	}
 }
 
-/* sums of @rows rows (bytes apart; TILE_ROWS or 1) and @tokens tokens, both constants */
+/*
+ * sums of @rows rows (bytes apart; TILE_ROWS or 1) and @tokens tokens, both constants; @is_first:
+ * these rows come from memory, and so do those behind them
+ */
 KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, uint32_t cols,
 		      const uint8_t *act, size_t act_stride, float *y, size_t y_stride, int rows,
-		      int tokens)
+		      int tokens, bool is_first)
 {
+	const size_t size = elem_bytes(type);
 	__m512 acc[TILE_ROWS][TILE_TOKENS];
 	uint32_t i = 0;
 
 	for (int r = 0; r < rows; r++)
 		for (int t = 0; t < tokens; t++)
 			acc[r][t] = _mm512_setzero_ps();
-	for (; i + 16 <= cols; i += 16)
+	for (; i + STEP <= cols; i += STEP) {
+		if (is_first)
+			for (int r = 0; r < rows; r++)
+				kern_prefetch_at((uintptr_t)w + (rows + r) * row_bytes + i * size,
+						 STEP * size);
 		tile_step(type, w, row_bytes, i, 0xffff, act, act_stride, acc, rows, tokens);
-	if (i < cols)
-		tile_step(type, w, row_bytes, i, (__mmask16)low_mask(cols - i), act, act_stride,
-			  acc, rows, tokens);
+		tile_step(type, w, row_bytes, i + 16, 0xffff, act, act_stride, acc, rows, tokens);
+	}
+	for (; i < cols; i += 16)
+		tile_step(type, w, row_bytes, i, lanes_left(cols - i), act, act_stride, acc, rows,
+			  tokens);
 	for (int t = 0; t < tokens; t++, y += y_stride) {
 		for (int r = 0; r + 4 <= rows; r += 4) {
 			__m512 v[4] = {acc[r][t], acc[r + 1][t], acc[r + 2][t], acc[r + 3][t]};
@@ -66,23 +86,32 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 	}
 }
 
-/* lanes of one row and one token: the row is a stream, which the processor sees coming */
+/* sixteen more columns of one row and one token */
+KERN_INLINE __m512 row_step(enum kern_type type, __m512 acc, const uint8_t *row, uint32_t i,
+			    __mmask16 mask, const uint8_t *act)
+{
+	return _mm512_fmadd_ps(load_weights(type, row, i, mask),
+			       _mm512_load_ps(act + i * sizeof(float)), acc);
+}
+
+/*
+ * lanes of one row and one token: rows one behind the other are a stream, which the processor sees
+ * coming, and reads faster than rows side by side
+ */
 KERN_INLINE __m512 row_lanes(enum kern_type type, const uint8_t *row, uint32_t cols,
 			     const uint8_t *act)
 {
 	__m512 acc = _mm512_setzero_ps();
 	uint32_t i = 0;
 
-	for (; i + 16 <= cols; i += 16) {
-		if (type != KERN_F32 && i % 32 == 0)
-			kern_prefetch(row + 2 * i, 64);
-		acc = _mm512_fmadd_ps(load_weights(type, row, i, 0xffff),
-				      _mm512_load_ps(act + i * sizeof(float)), acc);
+	for (; i + STEP <= cols; i += STEP) {
+		if (type != KERN_F32)
+			kern_prefetch(row + elem_bytes(type) * i, STEP * elem_bytes(type));
+		acc = row_step(type, acc, row, i, 0xffff, act);
+		acc = row_step(type, acc, row, i + 16, 0xffff, act);
 	}
-	if (i < cols)
-		acc = _mm512_fmadd_ps(
-			load_weights(type, row, i, (__mmask16)low_mask(cols - i)),
-			_mm512_load_ps(act + i * sizeof(float)), acc);
+	for (; i < cols; i += 16)
+		acc = row_step(type, acc, row, i, lanes_left(cols - i), act);
 	return acc;
 }
 
@@ -109,34 +138,51 @@ KERN_INLINE void mul_token(enum kern_type type, const struct kern_weights *w, ui
 /* rows [begin, end) and @count tokens, a constant */
 KERN_INLINE void mul_some(enum kern_type type, const struct kern_weights *w, uint32_t begin,
 			  uint32_t end, const uint8_t *act, size_t act_stride, float *y,
-			  size_t y_stride, int count)
+			  size_t y_stride, int count, bool is_first)
 {
 	const uint8_t *row = (const uint8_t *)w->data + begin * w->row_bytes;
 	uint32_t r = begin;
 
 	for (; r + TILE_ROWS <= end; r += TILE_ROWS, row += TILE_ROWS * w->row_bytes)
 		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, TILE_ROWS,
-		     count);
+		     count, is_first);
 	for (; r < end; r++, row += w->row_bytes)
-		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count);
+		tile(type, row, w->row_bytes, w->cols, act, act_stride, y + r, y_stride, 1, count,
+		     false);
 }
+
+#define MUL_SOME(count)                                                                            \
+	mul_some(type, w, begin, end, act, act_stride, y, y_stride, count, is_first)
 
 /* so many rows that they stay in the cache while all tokens go over them */
 KERN_INLINE void mul_block(enum kern_type type, const struct kern_weights *w, uint32_t begin,
 			   uint32_t end, const uint8_t *act, size_t act_stride, uint32_t tokens,
 			   float *y, size_t y_stride)
 {
-	uint32_t t = 0;
+	bool is_first = true;
 
-	for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
-		mul_some(type, w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
-			 y_stride, TILE_TOKENS);
-	for (; t + FEW_TOKENS <= tokens; t += FEW_TOKENS)
-		mul_some(type, w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
-			 y_stride, FEW_TOKENS);
-	for (; t < tokens; t++)
-		mul_some(type, w, begin, end, act + t * act_stride, act_stride, y + t * y_stride,
-			 y_stride, 1);
+	for (; tokens >= TILE_TOKENS; tokens -= TILE_TOKENS, is_first = false) {
+		MUL_SOME(TILE_TOKENS);
+		act += TILE_TOKENS * act_stride;
+		y += TILE_TOKENS * y_stride;
+	}
+	switch (tokens) {
+	case 5:
+		MUL_SOME(5);
+		break;
+	case 4:
+		MUL_SOME(4);
+		break;
+	case 3:
+		MUL_SOME(3);
+		break;
+	case 2:
+		MUL_SOME(2);
+		break;
+	case 1:
+		MUL_SOME(1);
+		break;
+	}
 }
 
 KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uint32_t begin,

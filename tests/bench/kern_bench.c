@@ -7,14 +7,15 @@
  *   kern_bench [-r ROUNDS] [-m MiB of weights] [-c COLUMNS] [FILTER]	only lines that contain FILTER
  *
  * "decode" streams weights that no second-level cache holds, for one token; "prefill" multiplies
- * them with 64 tokens; "decode-p" and "prefill-p" the same of panels. "read" is the plain sum of the
- * same bytes, what memory gives at best here.
+ * them with 64 tokens, again and again; "batch" streams them for 16 tokens; with "-p" behind it the
+ * same of panels. "read" is the plain sum of the same bytes, what memory gives at best here.
  */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,24 +23,28 @@
 #include "kernels/panel.h"
 
 #define ROUNDS_MAX	101
-#define CASES_MAX	512
+#define CASES_MAX	1024
 #define COLS		1536	/* where the command line does not say */
 #define COLS_MAX	32768
 #define PREFILL_TOKENS	64
 #define PREFILL_ROWS	512
+#define BATCH_TOKENS	16
 #define HEAD_DIM	64
 #define GROUP		3
 #define KEYS		2048
 #define PAGE_TOKENS	32
 #define TILE		10	/* queries of a prompt */
 #define WIDTH		4096
+#define HUGE_BYTES	((size_t)2 << 20)	/* a huge page */
 
 enum op {
 	OP_READ,
 	OP_DECODE,
 	OP_PREFILL,
+	OP_BATCH,
 	OP_DECODE_PANEL,
 	OP_PREFILL_PANEL,
+	OP_BATCH_PANEL,
 	OP_PACK,
 	OP_PACK_PANEL,
 	OP_ATTN,
@@ -52,8 +57,8 @@ enum op {
 };
 
 static const char *const op_names[] = {
-	"read", "decode", "prefill", "decode-p", "prefill-p", "pack", "pack-p", "attn", "attn-tile",
-	"rms_norm", "rope", "silu_mul", "store-key", "store-val",
+	"read", "decode", "prefill", "batch", "decode-p", "prefill-p", "batch-p", "pack", "pack-p",
+	"attn", "attn-tile", "rms_norm", "rope", "silu_mul", "store-key", "store-val",
 };
 
 /* struct bench_case - one line: @bytes and @flops of one run, @seconds of each round */
@@ -93,12 +98,17 @@ static double now(void)
 
 static void *bench_alloc(size_t bytes)
 {
-	void *p = aligned_alloc(KERN_ALIGN, (bytes + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN);
+	const size_t align = bytes < HUGE_BYTES ? KERN_ALIGN : HUGE_BYTES;
+	const size_t room = (bytes + align - 1) / align * align;
+	void *p = aligned_alloc(align, room);
 
 	if (!p) {
 		fprintf(stderr, "kern_bench: %zu bytes: %s\n", bytes, strerror(ENOMEM));
 		exit(EXIT_FAILURE);
 	}
+	/* as packed weights have, and files whose pages the kernel keeps together */
+	if (align == HUGE_BYTES)
+		(void)madvise(p, room, MADV_HUGEPAGE);
 	return p;
 }
 
@@ -129,7 +139,14 @@ static uint64_t read_all(const uint8_t *p, size_t bytes)
 
 static bool is_panel(enum op op)
 {
-	return op == OP_DECODE_PANEL || op == OP_PREFILL_PANEL || op == OP_PACK_PANEL;
+	return op == OP_DECODE_PANEL || op == OP_PREFILL_PANEL || op == OP_BATCH_PANEL ||
+	       op == OP_PACK_PANEL;
+}
+
+static bool is_matmul(enum op op)
+{
+	return op == OP_DECODE || op == OP_PREFILL || op == OP_BATCH ||
+	       (is_panel(op) && op != OP_PACK_PANEL);
 }
 
 static const struct kern_matmul *matmul_of(const struct bench_case *c)
@@ -214,6 +231,10 @@ static void run(struct bench *b, const struct bench_case *c)
 	case OP_PREFILL_PANEL:
 		run_matmul(b, c, PREFILL_ROWS, PREFILL_TOKENS);
 		break;
+	case OP_BATCH:
+	case OP_BATCH_PANEL:
+		run_matmul(b, c, 0, BATCH_TOKENS);
+		break;
 	case OP_PACK:
 	case OP_PACK_PANEL:
 		matmul_of(c)->pack(b->act, b->x, WIDTH);
@@ -256,8 +277,7 @@ static double measure(struct bench *b, const struct bench_case *c)
 	unsigned int runs = 0;
 	double begin, seconds;
 
-	if (c->op == OP_DECODE || c->op == OP_PREFILL || c->op == OP_DECODE_PANEL ||
-	    c->op == OP_PREFILL_PANEL)
+	if (is_matmul(c->op))
 		pack_all(b, c);
 	run(b, c);
 	begin = now();
@@ -303,6 +323,8 @@ static void add_table(struct bench *b, const struct kern_ops *ops, const char *f
 		w = matrix(b, type, 0);
 		add_case(b, OP_DECODE, type, ops, (double)w.rows * w.row_bytes,
 			 2.0 * w.rows * w.cols, filter);
+		add_case(b, OP_BATCH, type, ops, (double)w.rows * w.row_bytes,
+			 2.0 * w.rows * w.cols * BATCH_TOKENS, filter);
 		w = matrix(b, type, PREFILL_ROWS);
 		add_case(b, OP_PREFILL, type, ops, (double)w.rows * w.row_bytes,
 			 2.0 * w.rows * w.cols * PREFILL_TOKENS, filter);
@@ -313,6 +335,8 @@ static void add_table(struct bench *b, const struct kern_ops *ops, const char *f
 		w = matrix(b, type, 0);
 		add_case(b, OP_DECODE_PANEL, type, ops, (double)w.rows * w.row_bytes,
 			 2.0 * w.rows * w.cols, filter);
+		add_case(b, OP_BATCH_PANEL, type, ops, (double)w.rows * w.row_bytes,
+			 2.0 * w.rows * w.cols * BATCH_TOKENS, filter);
 	}
 	add_case(b, OP_PACK, KERN_F32, ops, 4.0 * WIDTH, 0, filter);
 	add_case(b, OP_PACK, KERN_Q8_0, ops, 4.0 * WIDTH, 0, filter);
@@ -369,7 +393,8 @@ static void bench_init(struct bench *b)
 {
 	const struct kern_kv form = cache_form(KERN_F32);
 	size_t rows = most_rows(b);
-	size_t prefill = PREFILL_ROWS * PREFILL_TOKENS, outputs = rows > prefill ? rows : prefill;
+	size_t prefill = PREFILL_ROWS * PREFILL_TOKENS, batch = rows * BATCH_TOKENS;
+	size_t outputs = batch > prefill ? batch : prefill;
 
 	b->weights = bench_alloc(b->weight_bytes);
 	b->x = bench_alloc(sizeof(float) * ((size_t)PREFILL_TOKENS * b->cols + 2 * WIDTH));
