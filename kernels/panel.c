@@ -25,14 +25,23 @@ struct shape {
 	uint16_t chunk_scales;		/* 16 rows, of a whole chunk: types with superblocks */
 	uint16_t quants;
 	uint16_t file_block;		/* of a row in the file, or of its superblock */
+	uint16_t scale_unit;		/* what scales are rounded up to */
 };
 
 static const struct shape shapes[KERN_TYPE_COUNT] = {
-	[KERN_Q8_0] = {32, 0, 512, 34},	   [KERN_Q4_0] = {32, 0, 256, 18},
-	[KERN_IQ4_NL] = {32, 0, 256, 18},  [KERN_Q4_1] = {64, 0, 256, 20},
-	[KERN_Q5_0] = {32, 0, 320, 22},	   [KERN_Q5_1] = {64, 0, 320, 24},
-	[KERN_Q4_K] = {0, 256, 256, 144},  [KERN_Q5_K] = {0, 256, 320, 176},
-	[KERN_Q6_K] = {0, 288, 384, 210},
+	[KERN_Q8_0] = {32, 0, 512, 34, KERN_ALIGN},
+	[KERN_Q4_0] = {32, 0, 256, 18, KERN_ALIGN},
+	[KERN_Q4_1] = {64, 0, 256, 20, KERN_ALIGN},
+	[KERN_Q5_0] = {32, 0, 320, 22, KERN_ALIGN},
+	[KERN_Q5_1] = {64, 0, 320, 24, KERN_ALIGN},
+	[KERN_Q2_K] = {0, 320, 128, 84, KERN_ALIGN},
+	[KERN_Q3_K] = {0, 224, 192, 110, KERN_ALIGN / 2},
+	[KERN_Q4_K] = {0, 256, 256, 144, KERN_ALIGN},
+	[KERN_Q5_K] = {0, 256, 320, 176, KERN_ALIGN},
+	[KERN_Q6_K] = {0, 288, 384, 210, KERN_ALIGN},
+	[KERN_IQ4_NL] = {32, 0, 256, 18, KERN_ALIGN},
+	[KERN_IQ4_XS] = {0, 128, 256, 136, KERN_ALIGN},
+	[KERN_MXFP4] = {16, 0, 256, 17, KERN_ALIGN},
 };
 
 static uint32_t load32(const uint8_t *p)
@@ -48,14 +57,14 @@ static void store32(uint8_t *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-static size_t whole_lines(size_t bytes)
+static size_t round_up(size_t bytes, size_t unit)
 {
-	return (bytes + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN;
+	return (bytes + unit - 1) / unit * unit;
 }
 
 static size_t scales_bytes(const struct shape *s, uint32_t blocks)
 {
-	return whole_lines((size_t)s->block_scales * blocks + s->chunk_scales);
+	return round_up((size_t)s->block_scales * blocks + s->chunk_scales, s->scale_unit);
 }
 
 static size_t chunk_bytes(const struct shape *s, uint32_t blocks)
@@ -82,8 +91,9 @@ size_t kern_panel_bytes(uint32_t type, uint32_t cols)
 	if (!kern_panel_has(type))
 		return 0;
 	s = &shapes[type];
-	return blocks / BLOCKS * chunk_bytes(s, BLOCKS) +
-		(blocks % BLOCKS ? chunk_bytes(s, blocks % BLOCKS) : 0);
+	return round_up(blocks / BLOCKS * chunk_bytes(s, BLOCKS) +
+				(blocks % BLOCKS ? chunk_bytes(s, blocks % BLOCKS) : 0),
+			KERN_ALIGN);
 }
 
 /* ---- dwords of quants: g[j] is group j of a block, each byte a number ---- */
@@ -116,41 +126,43 @@ static void get_nibbles(const uint8_t *quants, uint32_t g[8])
 	}
 }
 
-static void put_fifth(uint8_t *bits, const uint32_t g[8])
+/* a plane of bits: the one at @place of each number */
+static void put_bits(uint8_t *bits, const uint32_t g[8], uint32_t place)
 {
 	uint32_t v = 0;
 
 	for (int j = 0; j < 8; j++)
-		v |= (g[j] >> 4 & LOW_BITS) << j;
+		v |= (g[j] >> place & LOW_BITS) << j;
 	store32(bits, v);
 }
 
-static void get_fifth(const uint8_t *bits, uint32_t g[8])
+static void get_bits(const uint8_t *bits, uint32_t g[8], uint32_t place)
 {
 	const uint32_t v = load32(bits);
 
 	for (int j = 0; j < 8; j++)
-		g[j] |= (v >> j & LOW_BITS) << 4;
+		g[j] |= (v >> j & LOW_BITS) << place;
 }
 
-static void put_pairs(uint8_t *bits, const uint32_t g[8])
+/* a plane of pairs of bits: those from @place on */
+static void put_pairs(uint8_t *bits, const uint32_t g[8], uint32_t place)
 {
 	for (int h = 0; h < 2; h++) {
 		uint32_t v = 0;
 
 		for (int j = 0; j < 4; j++)
-			v |= (g[4 * h + j] >> 4 & LOW_PAIRS) << 2 * j;
+			v |= (g[4 * h + j] >> place & LOW_PAIRS) << 2 * j;
 		store32(bits + 64 * h, v);
 	}
 }
 
-static void get_pairs(const uint8_t *bits, uint32_t g[8])
+static void get_pairs(const uint8_t *bits, uint32_t g[8], uint32_t place)
 {
 	for (int h = 0; h < 2; h++) {
 		const uint32_t v = load32(bits + 64 * h);
 
 		for (int j = 0; j < 4; j++)
-			g[4 * h + j] |= (v >> 2 * j & LOW_PAIRS) << 4;
+			g[4 * h + j] |= (v >> 2 * j & LOW_PAIRS) << place;
 	}
 }
 
@@ -206,18 +218,36 @@ static void write_nibbles_k(uint8_t *p, uint32_t b, const uint32_t g[8])
 	}
 }
 
-/* bit b of byte i: element i of block b */
-static void read_fifth_k(const uint8_t *p, uint32_t b, uint32_t g[8])
+/* bit b of byte i: bit @place of element i of block b */
+static void read_bits_k(const uint8_t *p, uint32_t b, uint32_t g[8], uint32_t place)
 {
 	for (int j = 0; j < 8; j++)
-		g[j] |= (load32(p + 4 * j) >> b & LOW_BITS) << 4;
+		g[j] |= (load32(p + 4 * j) >> b & LOW_BITS) << place;
 }
 
-static void write_fifth_k(uint8_t *p, uint32_t b, const uint32_t g[8])
+static void write_bits_k(uint8_t *p, uint32_t b, const uint32_t g[8], uint32_t place)
 {
 	for (int j = 0; j < 8; j++)
 		store32(p + 4 * j, (load32(p + 4 * j) & ~(LOW_BITS << b)) |
-					   (g[j] >> 4 & LOW_BITS) << b);
+					   (g[j] >> place & LOW_BITS) << b);
+}
+
+/* of Q2_K and Q3_K: each half of a superblock has four blocks, bit pair b of 32 bytes is block b */
+static void read_pairs_k(const uint8_t *p, uint32_t b, uint32_t g[8])
+{
+	for (int j = 0; j < 8; j++)
+		g[j] = load32(p + b / 4 * 32 + 4 * j) >> b % 4 * 2 & LOW_PAIRS;
+}
+
+static void write_pairs_k(uint8_t *p, uint32_t b, const uint32_t g[8])
+{
+	const uint32_t pair = b % 4 * 2;
+
+	for (int j = 0; j < 8; j++) {
+		uint8_t *at = p + b / 4 * 32 + 4 * j;
+
+		store32(at, (load32(at) & ~(LOW_PAIRS << pair)) | (g[j] & LOW_PAIRS) << pair);
+	}
 }
 
 /* of Q6_K: each half has four blocks, in 64 bytes of nibbles and 32 of bit pairs */
@@ -258,15 +288,21 @@ static struct place place_of(const struct shape *s, uint8_t *chunk, uint32_t blo
 	return (struct place){chunk, chunk + scales_bytes(s, blocks) + 4 * lane, lane};
 }
 
-/* block b of a type without superblocks: F16 before the rest, fifth bits, then nibbles */
+/* of the first scale of a block: an F16, or an exponent */
+static size_t scale_bytes(const struct shape *s)
+{
+	return s->block_scales == 16 ? 1 : 2;
+}
+
+/* block b of a type without superblocks: scales before the rest, fifth bits, then nibbles */
 static void pack_block(uint32_t type, const struct place *to, uint32_t b, const uint8_t *from)
 {
 	const struct shape *s = &shapes[type];
 	uint8_t *quants = to->quants + s->quants * b;
 	uint32_t g[8];
 
-	memcpy(to->scales + s->block_scales * b + 2 * to->lane, from, 2);
-	from += 2;
+	memcpy(to->scales + s->block_scales * b + scale_bytes(s) * to->lane, from, scale_bytes(s));
+	from += scale_bytes(s);
 	if (s->block_scales == 64) {
 		memcpy(to->scales + s->block_scales * b + 32 + 2 * to->lane, from, 2);
 		from += 2;
@@ -279,7 +315,7 @@ static void pack_block(uint32_t type, const struct place *to, uint32_t b, const 
 	read_nibbles(s->quants == 320 ? from + 4 : from, g);
 	if (s->quants == 320) {
 		read_fifth(from, g);
-		put_fifth(quants + 256, g);
+		put_bits(quants + 256, g, 4);
 	}
 	put_nibbles(quants, g);
 }
@@ -290,8 +326,9 @@ static void unpack_block(uint32_t type, const struct place *from, uint32_t b, ui
 	const uint8_t *quants = from->quants + s->quants * b;
 	uint32_t g[8];
 
-	memcpy(to, from->scales + s->block_scales * b + 2 * from->lane, 2);
-	to += 2;
+	memcpy(to, from->scales + s->block_scales * b + scale_bytes(s) * from->lane,
+	       scale_bytes(s));
+	to += scale_bytes(s);
 	if (s->block_scales == 64) {
 		memcpy(to, from->scales + s->block_scales * b + 32 + 2 * from->lane, 2);
 		to += 2;
@@ -303,7 +340,7 @@ static void unpack_block(uint32_t type, const struct place *from, uint32_t b, ui
 	}
 	get_nibbles(quants, g);
 	if (s->quants == 320) {
-		get_fifth(quants + 256, g);
+		get_bits(quants + 256, g, 4);
 		write_fifth(to, g);
 		to += 4;
 	}
@@ -325,8 +362,8 @@ static void pack_super(uint32_t type, const struct place *to, const uint8_t *fro
 
 		read_nibbles_k(from + (type == KERN_Q5_K ? 48 : 16), b, g);
 		if (type == KERN_Q5_K) {
-			read_fifth_k(from + 16, b, g);
-			put_fifth(quants + 256, g);
+			read_bits_k(from + 16, b, g, 4);
+			put_bits(quants + 256, g, 4);
 		}
 		put_nibbles(quants, g);
 	}
@@ -348,8 +385,8 @@ static void unpack_super(uint32_t type, const struct place *from, uint8_t *to)
 		get_nibbles(quants, g);
 		write_nibbles_k(to + (type == KERN_Q5_K ? 48 : 16), b, g);
 		if (type == KERN_Q5_K) {
-			get_fifth(quants + 256, g);
-			write_fifth_k(to + 16, b, g);
+			get_bits(quants + 256, g, 4);
+			write_bits_k(to + 16, b, g, 4);
 		}
 	}
 }
@@ -366,7 +403,7 @@ static void pack_q6_k(const struct place *to, const uint8_t *from)
 
 		read_q6_k(from, b, g);
 		put_nibbles(quants, g);
-		put_pairs(quants + 256, g);
+		put_pairs(quants + 256, g, 4);
 	}
 }
 
@@ -381,35 +418,159 @@ static void unpack_q6_k(const struct place *from, uint8_t *to)
 		uint32_t g[8];
 
 		get_nibbles(quants, g);
-		get_pairs(quants + 256, g);
+		get_pairs(quants + 256, g, 4);
 		write_q6_k(to, b, g);
+	}
+}
+
+/* @count dwords of scales */
+static void pack_dwords(const struct place *to, const uint8_t *from, int count)
+{
+	for (int i = 0; i < count; i++)
+		store32(to->scales + 64 * i + 4 * to->lane, load32(from + 4 * i));
+}
+
+static void unpack_dwords(const struct place *from, uint8_t *to, int count)
+{
+	for (int i = 0; i < count; i++)
+		store32(to + 4 * i, load32(from->scales + 64 * i + 4 * from->lane));
+}
+
+/* 16 bytes of scales and minima, 64 of bit pairs, d, dmin */
+static void pack_q2_k(const struct place *to, const uint8_t *from)
+{
+	pack_dwords(to, from, 4);
+	memcpy(to->scales + 256 + 2 * to->lane, from + 80, 2);
+	memcpy(to->scales + 288 + 2 * to->lane, from + 82, 2);
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		uint32_t g[8];
+
+		read_pairs_k(from + 16, b, g);
+		put_pairs(to->quants + shapes[KERN_Q2_K].quants * b, g, 0);
+	}
+}
+
+static void unpack_q2_k(const struct place *from, uint8_t *to)
+{
+	memset(to, 0, shapes[KERN_Q2_K].file_block);
+	unpack_dwords(from, to, 4);
+	memcpy(to + 80, from->scales + 256 + 2 * from->lane, 2);
+	memcpy(to + 82, from->scales + 288 + 2 * from->lane, 2);
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		uint32_t g[8] = {0};
+
+		get_pairs(from->quants + shapes[KERN_Q2_K].quants * b, g, 0);
+		write_pairs_k(to + 16, b, g);
+	}
+}
+
+/* 32 bytes of third bits, 64 of bit pairs, 12 of scales, d */
+static void pack_q3_k(const struct place *to, const uint8_t *from)
+{
+	pack_dwords(to, from + 96, 3);
+	memcpy(to->scales + 192 + 2 * to->lane, from + 108, 2);
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		uint8_t *quants = to->quants + shapes[KERN_Q3_K].quants * b;
+		uint32_t g[8];
+
+		read_pairs_k(from + 32, b, g);
+		read_bits_k(from, b, g, 2);
+		put_pairs(quants, g, 0);
+		put_bits(quants + 128, g, 2);
+	}
+}
+
+static void unpack_q3_k(const struct place *from, uint8_t *to)
+{
+	memset(to, 0, shapes[KERN_Q3_K].file_block);
+	unpack_dwords(from, to + 96, 3);
+	memcpy(to + 108, from->scales + 192 + 2 * from->lane, 2);
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		const uint8_t *quants = from->quants + shapes[KERN_Q3_K].quants * b;
+		uint32_t g[8] = {0};
+
+		get_pairs(quants, g, 0);
+		get_bits(quants + 128, g, 2);
+		write_pairs_k(to + 32, b, g);
+		write_bits_k(to, b, g, 2);
+	}
+}
+
+/* d, 2 bytes of high bits of the scales, 4 of their low ones, nibbles */
+static void pack_iq4_xs(const struct place *to, const uint8_t *from)
+{
+	pack_dwords(to, from + 4, 1);
+	memcpy(to->scales + 64 + 2 * to->lane, from, 2);
+	memcpy(to->scales + 96 + 2 * to->lane, from + 2, 2);
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		uint32_t g[8];
+
+		read_nibbles(from + 8 + 16 * b, g);
+		put_nibbles(to->quants + shapes[KERN_IQ4_XS].quants * b, g);
+	}
+}
+
+static void unpack_iq4_xs(const struct place *from, uint8_t *to)
+{
+	unpack_dwords(from, to + 4, 1);
+	memcpy(to, from->scales + 64 + 2 * from->lane, 2);
+	memcpy(to + 2, from->scales + 96 + 2 * from->lane, 2);
+	for (uint32_t b = 0; b < BLOCKS; b++) {
+		uint32_t g[8];
+
+		get_nibbles(from->quants + shapes[KERN_IQ4_XS].quants * b, g);
+		write_nibbles(to + 8 + 16 * b, g);
 	}
 }
 
 static void pack_chunk(uint32_t type, const struct place *to, const uint8_t *from, uint32_t blocks)
 {
-	const struct shape *s = &shapes[type];
-
-	if (type == KERN_Q6_K)
-		pack_q6_k(to, from);
-	else if (s->chunk_scales)
+	switch (type) {
+	case KERN_Q2_K:
+		pack_q2_k(to, from);
+		break;
+	case KERN_Q3_K:
+		pack_q3_k(to, from);
+		break;
+	case KERN_Q4_K:
+	case KERN_Q5_K:
 		pack_super(type, to, from);
-	else
+		break;
+	case KERN_Q6_K:
+		pack_q6_k(to, from);
+		break;
+	case KERN_IQ4_XS:
+		pack_iq4_xs(to, from);
+		break;
+	default:
 		for (uint32_t b = 0; b < blocks; b++)
-			pack_block(type, to, b, from + s->file_block * b);
+			pack_block(type, to, b, from + shapes[type].file_block * b);
+	}
 }
 
 static void unpack_chunk(uint32_t type, const struct place *from, uint8_t *to, uint32_t blocks)
 {
-	const struct shape *s = &shapes[type];
-
-	if (type == KERN_Q6_K)
-		unpack_q6_k(from, to);
-	else if (s->chunk_scales)
+	switch (type) {
+	case KERN_Q2_K:
+		unpack_q2_k(from, to);
+		break;
+	case KERN_Q3_K:
+		unpack_q3_k(from, to);
+		break;
+	case KERN_Q4_K:
+	case KERN_Q5_K:
 		unpack_super(type, from, to);
-	else
+		break;
+	case KERN_Q6_K:
+		unpack_q6_k(from, to);
+		break;
+	case KERN_IQ4_XS:
+		unpack_iq4_xs(from, to);
+		break;
+	default:
 		for (uint32_t b = 0; b < blocks; b++)
-			unpack_block(type, from, b, to + s->file_block * b);
+			unpack_block(type, from, b, to + shapes[type].file_block * b);
+	}
 }
 
 /* ---- matrices ---- */
@@ -424,6 +585,7 @@ static void pack_panel(uint32_t type, uint8_t *panel, const struct kern_weights 
 {
 	const uint32_t count = w->rows - row < LANES ? w->rows - row : LANES;
 	const uint8_t *rows = (const uint8_t *)w->data + row * w->row_bytes;
+	const uint8_t *end = panel + kern_panel_bytes(type, w->cols);
 	const struct shape *s = &shapes[type];
 	uint32_t n;
 
@@ -442,6 +604,7 @@ static void pack_panel(uint32_t type, uint8_t *panel, const struct kern_weights 
 		panel += chunk_bytes(s, n);
 		rows += file_bytes(s, n);
 	}
+	memset(panel, 0, (size_t)(end - panel));
 }
 
 void kern_panel_pack(uint32_t type, void *data, const struct kern_weights *w, uint32_t begin,

@@ -4,7 +4,7 @@
  * has to be added across. A matrix is rows / 16 panels, rounded up, one behind the other; rows that
  * are not there have scales and quants of zero. Nothing is lost: a row can be had back as the bytes
  * that it was packed from, and a panel is as long as its 16 rows were (Q6_K: 0.95 % more), rounded
- * up to whole cache lines for each chunk.
+ * up to whole cache lines, and so is each chunk (but those of Q3_K, to half of one).
  *
  * A panel is cut into chunks of up to eight blocks of 32 columns: all have eight but the last one
  * of a type without superblocks. In a chunk of n blocks there stand, rounded up to 64 bytes:
@@ -18,11 +18,16 @@
  *   Q4_K		16 F16 d, 16 F16 dmin, 12 x 16 bytes		256
  *   Q5_K		16 F16 d, 16 F16 dmin, 12 x 16 bytes		256 + 64
  *   Q6_K		16 x 16 int8, 16 F16 d				256 + 128
+ *   Q2_K		4 x 16 dwords, 16 F16 d, 16 F16 dmin		128
+ *   Q3_K		3 x 16 dwords, 16 F16 d				128 + 64
+ *   IQ4_XS		16 dwords, 16 F16 d, 16 x 16 bits		256
+ *   MXFP4		n x 16 bytes					256
  *
  * first all scales of the chunk, then the quants of its blocks, one block behind the other. Where
  * 16 of something stand together, the r-th is row r's. The 12 bytes are those of the type's own
  * superblock, in its order; Q6_K's scales likewise (2 * b and 2 * b + 1 belong to the halves of
- * block b).
+ * block b). Dwords are four bytes of a superblock's scales, as the file has them; of IQ4_XS the low
+ * bits, and behind d the high ones.
  *
  * Quants are dwords: dword r of a vector of 64 bytes is four columns of row r. Group j of a block
  * is its columns 4 * j to 4 * j + 3; byte 4 * r + i of a group belongs to column 4 * j + i.
@@ -32,11 +37,13 @@
  *   64 bytes behind them: bit j of a byte is the fifth bit of group j
  *   128 bytes behind them: bits 2 * j and 2 * j + 1 of a byte of the first vector are the two high
  *	bits of group j, those of the second vector of group j + 4
+ *   128 bytes alone: the same with the two low bits; 64 bytes behind them: bit j of a byte is the
+ *	third bit of group j
  *
- * All quants are unsigned, 0 to 2^bits - 1, and their zero point is the type's (of IQ4_NL they
- * number the entries of its table): eight vectors, unpacked, are what VPDPBUSD multiplies with a
- * broadcast dword of activations, and as they lie the rows of an AMX tile for TDPBSUD, B of 32
- * columns for 16 outputs.
+ * All quants are unsigned, 0 to 2^bits - 1, and their zero point is the type's (of IQ4_NL, IQ4_XS
+ * and MXFP4 they number the entries of a table): eight vectors, unpacked, are what VPDPBUSD
+ * multiplies with a broadcast dword of activations, and as they lie the rows of an AMX tile for
+ * TDPBSUD, B of 32 columns for 16 outputs.
  *
  * Activations for panels are struct act_plain: plain rows of int8, an A tile as they lie.
  */
@@ -78,7 +85,11 @@ struct act_plain {
 	X(q4_k, Q4_K)                                                                              \
 	X(q5_k, Q5_K)                                                                              \
 	X(q6_k, Q6_K)                                                                              \
-	X(iq4_nl, IQ4_NL)
+	X(iq4_nl, IQ4_NL)                                                                          \
+	X(q2_k, Q2_K)                                                                              \
+	X(q3_k, Q3_K)                                                                              \
+	X(iq4_xs, IQ4_XS)                                                                          \
+	X(mxfp4, MXFP4)
 
 /** kern_panel_has() - can this type be packed? */
 bool kern_panel_has(uint32_t type);

@@ -517,16 +517,6 @@ KERN_INLINE void decode_iq4_xs(struct chunk *c, const uint8_t *const rows[2])
 	c->d = _mm512_mul_ps(load_halves(rows[0], rows[1]), _mm512_cvtepi32_ps(low));
 }
 
-/* 2^(e - 128), for the least two no normal numbers */
-KERN_INLINE __m512 exponents_to_floats(__m512i e)
-{
-	__m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
-	__m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
-	__mmask16 is_tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
-
-	return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, is_tiny, tiny));
-}
-
 /**
  * chunk_decode() - eight blocks, or one superblock, of two rows
  * @type: known when this is compiled

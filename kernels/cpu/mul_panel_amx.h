@@ -26,7 +26,7 @@ struct block_sums {
 
 KERN_INLINE int block_parts(enum kern_type type)
 {
-	return type == KERN_Q6_K ? 2 : 1;
+	return type == KERN_Q6_K || type_has_halves(type) ? 2 : 1;
 }
 
 static void tiles_configure(int parts)
@@ -46,9 +46,9 @@ static void tiles_configure(int parts)
 /* one product for all: weights without their zero point are signed as the activations are */
 KERN_INLINE void take_zero_point(enum kern_type type, void *unpacked, uint32_t blocks)
 {
-	const __m512i zero = _mm512_set1_epi8((char)(1 << type_zero_shift(type)));
+	const __m512i zero = _mm512_set1_epi8((char)(1 << panel_zero_shift(type)));
 
-	if (!type_zero_shift(type))
+	if (!panel_zero_shift(type))
 		return;
 	for (uint32_t i = 0; i < blocks; i++) {
 		struct unpacked *u = unpacked_at(type, unpacked, i);
@@ -94,8 +94,18 @@ KERN_INLINE void block_scale(enum kern_type type, __m512 acc[AMX_TOKENS],
 			(const struct act_plain *)((const uint8_t *)a + t * stride);
 		const __m512 d_act = _mm512_set1_ps(at->d[lane]);
 
-		acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums->token[0][t]),
-					 _mm512_mul_ps(u->d, d_act), acc[t]);
+		__m512i sum = sums->token[0][t];
+
+		if (type_has_halves(type))
+			sum = halves_times(sum, sums->token[1][t], u->pairs);
+		acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(u->d, d_act),
+					 acc[t]);
+		if (type == KERN_Q2_K) {
+			sum = _mm512_dpwssd_epi32(_mm512_setzero_si512(), u->minima,
+						  act_halves(at, lane));
+			acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum),
+						 _mm512_mul_ps(u->m, d_act), acc[t]);
+		}
 		if (type == KERN_Q6_K)
 			acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums->token[1][t]),
 						 _mm512_mul_ps(u->m, d_act), acc[t]);

@@ -16,7 +16,7 @@
 #define FEW_TOKENS	2
 #define TILE_TOKENS	8	/* of one panel, half as many of two */
 #define TILE_PANELS	2
-#define UNPACKED_BYTES	(640 * 512)	/* of stack: 16384 columns of the types that need most */
+#define UNPACKED_BYTES	(640 * 512)	/* of stack: 16384 columns, of Q2_K and Q3_K 13632 */
 
 /* ---- a block ---- */
 
@@ -26,9 +26,9 @@ KERN_INLINE __m512i block_start(enum kern_type type, const struct act_plain *a, 
 {
 	const int32_t neg = part ? a->neg_halves[b][part - 1] : a->neg[b];
 
-	if (!type_zero_shift(type))
+	if (!panel_zero_shift(type))
 		return _mm512_setzero_si512();
-	return _mm512_slli_epi32(_mm512_set1_epi32(neg), (unsigned int)type_zero_shift(type));
+	return _mm512_slli_epi32(_mm512_set1_epi32(neg), (unsigned int)panel_zero_shift(type));
 }
 
 KERN_INLINE __m512i act_dword(const struct act_plain *a, uint32_t b, int j)
@@ -44,19 +44,16 @@ struct tile_block {
 	const __m512i *q;
 	__m512 d;
 	__m512 m;
+	__m512i pairs;
+	__m512i minima;
 };
 
-/*
- * acc plus groups of block @b of @panels panels and @tokens tokens, both constants; @part: 0: of
- * the block, 1: of its first half, 2: of the second, whose scale is @m. Each vector is loaded once
- * for the whole tile.
- */
-KERN_INLINE void block_add(enum kern_type type, __m512 acc[][TILE_TOKENS],
-			   const struct tile_block w[], const struct act_plain *const a[],
-			   uint32_t b, int part, int panels, int tokens)
+/* sums of groups [from, to) of block @b, from block_start() on; each vector is loaded once */
+KERN_INLINE void block_sums(enum kern_type type, __m512i sums[][TILE_TOKENS],
+			    const struct tile_block w[], const struct act_plain *const a[],
+			    uint32_t b, int part, int panels, int tokens)
 {
 	const int from = part == 2 ? 4 : 0, to = part == 1 ? 4 : 8;
-	__m512i sums[TILE_PANELS][TILE_TOKENS];
 
 #pragma GCC unroll 8
 	for (int t = 0; t < tokens; t++)
@@ -79,6 +76,19 @@ KERN_INLINE void block_add(enum kern_type type, __m512 acc[][TILE_TOKENS],
 				sums[p][t] = _mm512_dpbusd_epi32(sums[p][t], v[p], x);
 		}
 	}
+}
+
+/*
+ * acc plus groups of block @b of @panels panels and @tokens tokens, both constants; @part: 0: of
+ * the block, 1: of its first half, 2: of the second, whose scale is @m
+ */
+KERN_INLINE void block_add(enum kern_type type, __m512 acc[][TILE_TOKENS],
+			   const struct tile_block w[], const struct act_plain *const a[],
+			   uint32_t b, int part, int panels, int tokens)
+{
+	__m512i sums[TILE_PANELS][TILE_TOKENS];
+
+	block_sums(type, sums, w, a, b, part, panels, tokens);
 #pragma GCC unroll 8
 	for (int t = 0; t < tokens; t++) {
 		const __m512 d_act = _mm512_set1_ps(a[t]->d[b]);
@@ -91,6 +101,54 @@ KERN_INLINE void block_add(enum kern_type type, __m512 acc[][TILE_TOKENS],
 	}
 }
 
+/* sums of halves times their scales; within 16 * 127 * 4, so 16 bits hold each */
+KERN_INLINE __m512i halves_times(__m512i first, __m512i second, __m512i pairs)
+{
+	const __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaa, first,
+						     _mm512_slli_epi32(second, 16));
+
+	return _mm512_dpwssd_epi32(_mm512_setzero_si512(), both, pairs);
+}
+
+/* minus the sums of both halves' activations, 16 bits each */
+KERN_INLINE __m512i act_halves(const struct act_plain *a, uint32_t b)
+{
+	int32_t v;
+
+	memcpy(&v, a->neg_halves[b], sizeof(v));
+	return _mm512_set1_epi32(v);
+}
+
+/* acc plus block @b, whose halves have whole scales */
+KERN_INLINE void block_add_halves(enum kern_type type, __m512 acc[][TILE_TOKENS],
+				  const struct tile_block w[], const struct act_plain *const a[],
+				  uint32_t b, int panels, int tokens)
+{
+	__m512i first[TILE_PANELS][TILE_TOKENS], second[TILE_PANELS][TILE_TOKENS];
+
+	block_sums(type, first, w, a, b, 1, panels, tokens);
+	block_sums(type, second, w, a, b, 2, panels, tokens);
+#pragma GCC unroll 8
+	for (int t = 0; t < tokens; t++) {
+		const __m512 d_act = _mm512_set1_ps(a[t]->d[b]);
+
+#pragma GCC unroll 2
+		for (int p = 0; p < panels; p++) {
+			acc[p][t] = _mm512_fmadd_ps(
+				_mm512_cvtepi32_ps(
+					halves_times(first[p][t], second[p][t], w[p].pairs)),
+				_mm512_mul_ps(w[p].d, d_act), acc[p][t]);
+			if (type != KERN_Q2_K)
+				continue;
+			acc[p][t] = _mm512_fmadd_ps(
+				_mm512_cvtepi32_ps(_mm512_dpwssd_epi32(_mm512_setzero_si512(),
+								       w[p].minima,
+								       act_halves(a[t], b))),
+				_mm512_mul_ps(w[p].m, d_act), acc[p][t]);
+		}
+	}
+}
+
 /* acc plus block @b of a chunk of activations, in the order of cpu.h */
 KERN_INLINE void block_apply(enum kern_type type, __m512 acc[][TILE_TOKENS],
 			     const struct tile_block w[], const struct act_plain *const a[],
@@ -99,6 +157,10 @@ KERN_INLINE void block_apply(enum kern_type type, __m512 acc[][TILE_TOKENS],
 	if (type == KERN_Q6_K) {
 		block_add(type, acc, w, a, b, 1, panels, tokens);
 		block_add(type, acc, w, a, b, 2, panels, tokens);
+		return;
+	}
+	if (type_has_halves(type)) {
+		block_add_halves(type, acc, w, a, b, panels, tokens);
 		return;
 	}
 	block_add(type, acc, w, a, b, 0, panels, tokens);
@@ -143,7 +205,13 @@ KERN_INLINE void few_chunk(enum kern_type type, __m512 acc[][1][TILE_TOKENS], co
 		if (b >= blocks)
 			break;
 		panel_quants(type, q, quants + b * panel_quant_bytes(type));
-		w = (struct tile_block){q, s.d[b], panel_has_m(type) ? s.m[b] : s.d[b]};
+		w = (struct tile_block){.q = q, .d = s.d[b]};
+		if (panel_has_m(type))
+			w.m = s.m[b];
+		if (type_has_halves(type)) {
+			w.pairs = s.pairs[b];
+			w.minima = type == KERN_Q2_K ? s.minima[b] : s.pairs[b];
+		}
 		block_apply(type, acc[b], &w, a, b, 1, tokens);
 	}
 }
@@ -185,21 +253,38 @@ KERN_INLINE void few_tokens(enum kern_type type, const uint8_t *panel, uint32_t 
 
 /* ---- many tokens ---- */
 
-/** struct unpacked - a block of a panel in memory; @m only where its type has it */
+/** struct unpacked - a block of a panel in memory; from @m on only what its type has */
 struct unpacked {
 	__m512i q[8];
 	__m512 d;
 	__m512 m;
+	__m512i pairs;
+	__m512i minima;
 };
 
 KERN_INLINE uint32_t unpacked_bytes(enum kern_type type)
 {
-	return panel_has_m(type) ? sizeof(struct unpacked) : offsetof(struct unpacked, m);
+	if (type_has_halves(type))
+		return sizeof(struct unpacked);
+	return panel_has_m(type) ? offsetof(struct unpacked, pairs) : offsetof(struct unpacked, m);
 }
 
 KERN_INLINE struct unpacked *unpacked_at(enum kern_type type, const void *blocks, size_t i)
 {
 	return (struct unpacked *)((uint8_t *)(uintptr_t)blocks + i * unpacked_bytes(type));
+}
+
+KERN_INLINE struct tile_block block_of(enum kern_type type, const struct unpacked *u)
+{
+	struct tile_block w = {.q = u->q, .d = u->d};
+
+	if (panel_has_m(type))
+		w.m = u->m;
+	if (type_has_halves(type))
+		w.pairs = u->pairs;
+	if (type == KERN_Q2_K)
+		w.minima = u->minima;
+	return w;
 }
 
 /* how many of so many blocks are the @lane-th of their chunk */
@@ -232,6 +317,10 @@ KERN_INLINE void unpack_panel(enum kern_type type, void *to, const uint8_t *pane
 			u->d = s.d[b];
 			if (panel_has_m(type))
 				u->m = s.m[b];
+			if (type_has_halves(type))
+				u->pairs = s.pairs[b];
+			if (type == KERN_Q2_K)
+				u->minima = s.minima[b];
 		}
 		panel += panel_chunk_bytes(type, n);
 	}
@@ -258,7 +347,7 @@ KERN_INLINE void tile_lane(enum kern_type type, __m512 acc[][TILE_TOKENS], const
 		for (int p = 0; p < panels; p++) {
 			const struct unpacked *u = unpacked_at(type, blocks, i + p * distance);
 
-			w[p] = (struct tile_block){u->q, u->d, panel_has_m(type) ? u->m : u->d};
+			w[p] = block_of(type, u);
 		}
 		block_apply(type, acc, w, a, lane, panels, tokens);
 	}

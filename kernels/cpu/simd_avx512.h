@@ -148,4 +148,14 @@ KERN_INLINE __m512 softcap_all_512(__m512 x, float cap)
 	return _mm512_mul_ps(c, tanh_all_512(_mm512_div_ps(x, c)));
 }
 
+/** exponents_to_floats() - 2^(e - 128), e 0 to 255; the least two are no normal numbers */
+KERN_INLINE __m512 exponents_to_floats(__m512i e)
+{
+	__m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+	__m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
+	__mmask16 is_tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+
+	return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, is_tiny, tiny));
+}
+
 #endif /* LLMOS_KERNELS_SIMD_AVX512_H */

@@ -337,6 +337,12 @@ static void test_kernels(void **state)
 	}
 }
 
+/* whether the halves of a block have scales of their own, and so tiles */
+static bool has_halves(enum kern_type type)
+{
+	return type == KERN_Q2_K || type == KERN_Q3_K || type == KERN_Q6_K;
+}
+
 /* whole tiles of tokens do, the rest is left to vectors; a superblock is eight blocks */
 static void test_panels(void **state)
 {
@@ -346,7 +352,7 @@ static void test_panels(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(kern_test_types); i++) {
 		enum kern_type type = kern_test_types[i];
-		unsigned long halves = type == KERN_Q6_K ? 2 : 1;
+		unsigned long halves = has_halves(type) ? 2 : 1;
 
 		for (uint32_t tokens = 15; tokens <= 33; tokens += 9) {
 			unsigned long dots = amx_emulator_dots();

@@ -9,7 +9,7 @@
 
 static const enum kern_type panel_types[] = {
 	KERN_Q8_0, KERN_Q4_0, KERN_Q4_1, KERN_Q5_0, KERN_Q5_1, KERN_Q4_K, KERN_Q5_K, KERN_Q6_K,
-	KERN_IQ4_NL,
+	KERN_IQ4_NL, KERN_Q2_K, KERN_Q3_K, KERN_IQ4_XS, KERN_MXFP4,
 };
 
 static uint64_t seed;
@@ -157,6 +157,9 @@ static void test_sizes(void **state)
 
 			assert_int_equal(kern_panel_bytes(type, cols) % KERN_ALIGN, 0);
 			assert_true(kern_panel_bytes(type, cols) >= rows);
+			/* an odd number of superblocks of Q3_K ends within a cache line */
+			if (type == KERN_Q3_K && cols % 512)
+				rows += KERN_ALIGN / 2;
 			assert_true(kern_panel_bytes(type, cols) - rows <= rows / 100);
 		}
 	}

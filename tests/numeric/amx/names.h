@@ -16,6 +16,10 @@
 #define kern_mul_panel_q5_k_amx		kern_mul_panel_q5_k_amx_emulated
 #define kern_mul_panel_q6_k_amx		kern_mul_panel_q6_k_amx_emulated
 #define kern_mul_panel_iq4_nl_amx	kern_mul_panel_iq4_nl_amx_emulated
+#define kern_mul_panel_q2_k_amx		kern_mul_panel_q2_k_amx_emulated
+#define kern_mul_panel_q3_k_amx		kern_mul_panel_q3_k_amx_emulated
+#define kern_mul_panel_iq4_xs_amx	kern_mul_panel_iq4_xs_amx_emulated
+#define kern_mul_panel_mxfp4_amx	kern_mul_panel_mxfp4_amx_emulated
 #define kern_ops_amx			kern_ops_amx_emulated
 
 #endif /* LLMOS_TESTS_NUMERIC_AMX_NAMES_H */

@@ -9,3 +9,4 @@
 #include "kernels/cpu/matmul_panel_q4_amx.c"
 #include "kernels/cpu/matmul_panel_q5_amx.c"
 #include "kernels/cpu/matmul_panel_q8_amx.c"
+#include "kernels/cpu/matmul_panel_table_amx.c"
