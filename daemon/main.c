@@ -542,6 +542,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 		.adapters = *config->adapters ? config->adapters : NULL,
 		.default_model = config->default_model,
 		.busy = notify_busy,
+		.load_beside = true,
 	};
 
 	sched_fill_config(&sched);

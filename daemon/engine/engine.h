@@ -81,6 +81,8 @@ size_t engine_memory_bytes(void);
 /**
  * engine_model_load() - map a GGUF file and make it ready to step
  *
+ * May be called by another thread while models of the engine are stepped; one model at a time.
+ *
  * Return: 0; -ENOENT ..., -EBADMSG broken file, -EOPNOTSUPP architecture, weight type or tokenizer
  * that is not supported (the text names it), -ENOMEM.
  */

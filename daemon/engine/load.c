@@ -181,9 +181,19 @@ static int load_scratch(struct engine_model *m, struct error *error)
 	return 0;
 }
 
-static void fill_pack(struct engine_model *m)
+/* by a team of its own: the engine's may be in the middle of a step */
+static int fill_pack(struct engine_model *m)
 {
-	pack_fill(&m->pack, m->engine->threads, m->gguf);
+	_cleanup_(threads_freep) struct threads *team = NULL;
+	int r;
+
+	r = threads_new(&team, engine_threads(m->engine));
+	if (r < 0)
+		r = threads_new(&team, 1);
+	if (r < 0)
+		return r;
+	pack_fill(&m->pack, team, m->gguf);
+	return 0;
 }
 
 /* keep_pack() - pack into a file, which is then what is mapped: 0, or why not */
@@ -195,9 +205,12 @@ static int keep_pack(struct engine_model *m, const struct pack_source *source)
 	r = pack_cache_begin(&cache, &m->pack, source, m->engine->pack_cache,
 			     m->engine->config.pack_cache_bytes, &m->pack_note);
 	if (r >= 0) {
-		fill_pack(m);
-		r = pack_cache_commit(&cache, &m->pack, source, &m->pack_note);
+		r = fill_pack(m);
+		if (r < 0)
+			pack_unmap(&m->pack);
 	}
+	if (r >= 0)
+		r = pack_cache_commit(&cache, &m->pack, source, &m->pack_note);
 	pack_cache_end(&cache);
 	return r;
 }
@@ -228,7 +241,10 @@ static bool memory_pack(struct engine_model *m)
 	if (m->pack.bytes / PACK_SHARE_PARTS > memory_limit() / PACK_SHARE_OF ||
 	    pack_alloc(&m->pack) < 0)
 		return false;
-	fill_pack(m);
+	if (fill_pack(m) < 0) {
+		pack_unmap(&m->pack);
+		return false;
+	}
 	m->packed = ENGINE_PACKED_MEMORY;
 	return true;
 }

@@ -291,19 +291,22 @@ bool batch_make_room(void *arg, const struct model *model)
 	return true;
 }
 
-/* Return: 0; -EAGAIN others are being stepped, and there is no memory beside them; else it failed */
+/*
+ * Return: 0; -EINPROGRESS it is being loaded, or another model is; -EAGAIN others are being stepped,
+ * and there is no memory beside them; else it failed
+ */
 static int batch_load(struct sched *sched, struct job *job)
 {
 	struct error error = { "" };
 	int r;
 
-	if (job->model->loaded)
-		r = shift_fit(job, &error);
-	else if (!(r = models_load(sched->models, job->model, &error)))
+	r = models_load(sched->models, job->model, &error);
+	/* what was read when it was not loaded */
+	if (!r && (job->shift.is_on || job->tokens.count == job->prompt_count))
 		r = job_check_size(job, &error);
 	if (!r)
 		r = adapt_bind(sched, job, &error);
-	if (r < 0 && r != -EAGAIN)
+	if (r < 0 && r != -EAGAIN && r != -EINPROGRESS)
 		job_fail(sched, job, r, &error);
 	return r;
 }
@@ -324,7 +327,7 @@ void batch_admit(struct sched *sched)
 		/* nobody younger gets in, so that those who are stepped come to an end */
 		if (r == -EAGAIN)
 			return;
-		if (r < 0)
+		if (r < 0)	/* others need not wait for his model */
 			continue;
 		r = batch_admit_one(sched, job);
 		if (r && job->state == JOB_WAITING)

@@ -99,7 +99,7 @@ static bool drafter_is_ready(struct sched *sched, struct model *model)
 		r = models_load(sched->models, draft, &error);
 	if (r < 0) {
 		sched->draft_turn = sched->turn + DRAFTER_RETRY_TURNS;
-		if (r != -EAGAIN)
+		if (r != -EAGAIN && r != -EINPROGRESS)
 			log_warning("draft model '%s': %s", sched->draft_name, error.text);
 		return false;
 	}

@@ -20,8 +20,8 @@ static struct guard_entry {
 	const char *volatile name;
 } guards[GUARD_MODELS];
 
-/* whose file is being opened: its pages are nobody's yet */
-static const char *volatile guard_opened;
+/* whose file this thread opens: its pages are nobody's yet */
+static __thread const char *volatile guard_opened;
 
 /* where a copy that this thread makes goes on if it meets a lost page; NULL: it makes none */
 static __thread sigjmp_buf *volatile guard_copying;

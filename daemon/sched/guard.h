@@ -17,7 +17,7 @@ struct engine_model;
 
 /** guard_install() - catch SIGBUS; 0 or -errno */
 int guard_install(void);
-/** guard_opening() - model @name's file is about to be opened and read; NULL: no longer */
+/** guard_opening() - this thread is about to open and read model @name's file; NULL: no longer */
 void guard_opening(const char *name);
 /** guard_add() - the pages of the files it maps belong to model @name; both until guard_remove() */
 void guard_add(const char *name, const struct engine_model *model);

@@ -240,7 +240,7 @@ static int job_prepare_model(struct sched *sched, struct job *job, const char *n
 	if (!r)
 		r = job_must_queue(sched) ? -EAGAIN : models_load(sched->models, model, error);
 	/* until there is room its prompt can be looked at; see batch_admit() */
-	if (r == -EAGAIN)
+	if (r == -EAGAIN || r == -EINPROGRESS)
 		r = models_open(sched->models, model, error);
 	if (!r)
 		job_set_model(job, model);

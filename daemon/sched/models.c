@@ -12,6 +12,7 @@
 #include "model/hub.h"
 #include "sched/adapters.h"
 #include "sched/guard.h"
+#include "sched/loader.h"
 #include "sched/model_place.h"
 
 #define MODELS_MAX	1024
@@ -28,6 +29,9 @@ struct models {
 	void *room_arg;
 	bool named_long;		/* a name that is too long was told of, once */
 	void (*busy)(const char *name);
+	struct loader *loader;		/* NULL: nothing is loaded beside what is computed */
+	struct model *loading;		/* by it; one of its users */
+	uint64_t loading_ns;		/* when that began */
 };
 
 /* ---- one model ---- */
@@ -52,6 +56,7 @@ static void model_close(struct model *model)
 	model->tokenizer = NULL;
 	model->piece_max = 0;
 	model->read_time.kib_ns = 0;
+	model->load_result = 0;
 	model->gguf = NULL;
 }
 
@@ -220,6 +225,7 @@ void models_free(struct models *models)
 {
 	if (!models)
 		return;
+	loader_free(models->loader);
 	while (!list_empty(&models->list))
 		model_free(models, list_first(&models->list, struct model, link));
 	free(models->directory);
@@ -374,14 +380,12 @@ int models_open(struct models *models, struct model *model, struct error *error)
 	return 0;
 }
 
-static int models_load_now(struct models *models, struct model *model, struct error *error)
+/* @loaded becomes the model's own, or is freed */
+static int models_take(struct models *models, struct model *model, struct engine_model *loaded,
+		       struct error *error)
 {
-	struct engine_model *loaded;
 	int r;
 
-	r = engine_model_load(models->engine, model->path, &loaded, error);
-	if (r < 0)
-		return r;
 	engine_model_info(loaded, &model->info);
 	if (!engine_model_tokenizer(loaded)) {
 		engine_model_free(loaded);
@@ -429,7 +433,7 @@ static uint64_t models_memory(const struct models *models)
 	uint64_t bytes = 0;
 
 	list_each(model, &models->list, link) {
-		if (!model->loaded)
+		if (!model->loaded && model != models->loading)
 			continue;
 		bytes += model->size_bytes + model->memory_bytes;
 		list_each(bound, &model->adapters, model_link)
@@ -538,45 +542,126 @@ static void log_packed(const struct model *model)
 			 (unsigned long long)model->info.packed_bytes, how[model->info.packed]);
 }
 
-int models_load(struct models *models, struct model *model, struct error *error)
+/* it was loaded, or could not be: @r */
+static int models_end_load(struct models *models, struct model *model, int r,
+			   struct engine_model *loaded, uint64_t start_ns, struct error *why)
 {
-	uint64_t start_ns = clock_ns();
-	struct error why = { "" };
-	int r;
-
-	if (model->loaded)
-		return 0;
-	if (model->error)
-		return models_broken(model, error);
-	r = models_check_same(models, model, error);
-	if (r < 0)
-		return r;
-	if (!models_get_room(models, model))
-		return -EAGAIN;
-	log_info("model '%s': loading '%s'", model->name, model->path);
-	if (models->busy)
-		models->busy(model->name);
-	guard_opening(model->name);
-	r = models_load_now(models, model, &why);
-	guard_opening(NULL);
-	if (models->busy)
-		models->busy(NULL);
+	if (!r)
+		r = models_take(models, model, loaded, why);
 	/* what it lacked is nothing that others could give up */
 	if (r == -EAGAIN)
 		r = -ENOMEM;
 	if (r < 0)
-		return models_failed(model, r, &why, error);
+		return r;
 	models_adopt(model);
 	model->memory_bytes = model->info.memory_bytes;
-	r = models_check_memory(models, model, &why);
+	r = models_check_memory(models, model, why);
 	if (r < 0)
-		return r == -EAGAIN ? r : models_failed(model, r, &why, error);
+		return r;
 	log_info("model '%s': loaded in %llu ms: arch=%s weights=%s context=%u kv_pages=%u",
 		 model->name, (unsigned long long)((clock_ns() - start_ns) / NS_PER_MS),
 		 model->info.arch, model->info.weights, model->info.context_used,
 		 model->info.kv_pages);
 	log_packed(model);
 	return 0;
+}
+
+/* Return: 1: it is loaded; 0: it can be loaded now; else as models_load() */
+static int models_may_load(struct models *models, struct model *model, struct error *error)
+{
+	int r;
+
+	if (model->loaded)
+		return 1;
+	if (model->error)
+		return models_broken(model, error);
+	if (models->loading)
+		return -EINPROGRESS;
+	if (model->load_result < 0) {
+		r = model->load_result;
+		model->load_result = 0;
+		return models_failed(model, r, &model->load_why, error);
+	}
+	r = models_check_same(models, model, error);
+	if (r < 0)
+		return r;
+	return models_get_room(models, model) ? 0 : -EAGAIN;
+}
+
+static int models_load_here(struct models *models, struct model *model, struct error *error)
+{
+	struct engine_model *loaded = NULL;
+	const uint64_t start_ns = clock_ns();
+	struct error why = { "" };
+	int r;
+
+	if (models->busy)
+		models->busy(model->name);
+	guard_opening(model->name);
+	r = engine_model_load(models->engine, model->path, &loaded, &why);
+	guard_opening(NULL);
+	if (models->busy)
+		models->busy(NULL);
+	r = models_end_load(models, model, r, loaded, start_ns, &why);
+	return r < 0 && r != -EAGAIN ? models_failed(model, r, &why, error) : r;
+}
+
+int models_load_now(struct models *models, struct model *model, struct error *error)
+{
+	int r = models_may_load(models, model, error);
+
+	if (r)
+		return MIN(r, 0);
+	log_info("model '%s': loading '%s'", model->name, model->path);
+	return models_load_here(models, model, error);
+}
+
+int models_load(struct models *models, struct model *model, struct error *error)
+{
+	int r;
+
+	if (!models->loader)
+		return models_load_now(models, model, error);
+	r = models_may_load(models, model, error);
+	if (r)
+		return MIN(r, 0);
+	log_info("model '%s': loading '%s'", model->name, model->path);
+	if (loader_begin(models->loader, model->name, model->path) < 0)
+		return models_load_here(models, model, error);
+	models->loading = model;
+	models->loading_ns = clock_ns();
+	model->users++;
+	return -EINPROGRESS;
+}
+
+int models_load_beside(struct models *models, int news_fd)
+{
+	return loader_new(&models->loader, models->engine, news_fd);
+}
+
+bool models_is_loading(const struct models *models)
+{
+	return models->loading;
+}
+
+void models_heard(struct models *models)
+{
+	struct engine_model *loaded;
+	struct error why = { "" };
+	struct model *model;
+	int r;
+
+	if (!models->loading || !loader_is_ended(models->loader))
+		return;
+	model = steal_ptr(models->loading);
+	r = loader_take(models->loader, &loaded, &why);
+	r = models_end_load(models, model, r, loaded, models->loading_ns, &why);
+	model->users--;
+	/* who waits for it asks again, and is told */
+	if (r < 0 && r != -EAGAIN) {
+		model->load_result = r;
+		model->load_why = why;
+	}
 }
 
 /* ---- facts ---- */

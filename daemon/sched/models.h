@@ -71,6 +71,8 @@ struct model {
 	uint64_t blocked;
 	uint64_t draft_checked_ns;
 	bool draft_fits;
+	int load_result;
+	struct error load_why;
 	struct pace pace;
 	struct read_time read_time;
 };
@@ -102,12 +104,27 @@ int models_open(struct models *models, struct model *model, struct error *error)
 /**
  * models_load() - ready to step
  *
- * Others are unloaded for it where that is needed, as models_set_memory() says.
+ * Others are unloaded for it where that is needed, as models_set_memory() says. Where it is loaded
+ * beside the others this only begins it; who asks again behind models_heard() hears how it ended.
  *
- * Return: 0; -EAGAIN there is no room beside those that can not be unloaded now, and nothing else is
+ * Return: 0; -EINPROGRESS it is being loaded, or another one is, and models_heard() will have news;
+ * -EAGAIN there is no room beside those that can not be unloaded now, and nothing else is
  * wrong; -ESTALE jobs point to it, and its file is another one by now; or why it can not be used.
  */
 int models_load(struct models *models, struct model *model, struct error *error);
+/** models_load_now() - the same, and wait for it: never -EINPROGRESS */
+int models_load_now(struct models *models, struct model *model, struct error *error);
+/**
+ * models_load_beside() - from now on models are loaded by a thread, one at a time
+ * @news_fd: an eventfd that is written to when models_heard() is to be called
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int models_load_beside(struct models *models, int news_fd);
+/** models_is_loading() - is one being loaded that models_heard() has not seen yet? */
+bool models_is_loading(const struct models *models);
+/** models_heard() - if one has been loaded, it serves from now on; else nothing */
+void models_heard(struct models *models);
 /**
  * models_unload() - its weights and its cache are given back
  * @model: nobody has a sequence of it; jobs may point to it and use its tokenizer, which stays

@@ -222,6 +222,8 @@ static void sched_want(struct sched *sched)
 /* is there something that sched_step() would do, without news? @changed: see batch_step() */
 static bool sched_has_work(const struct sched *sched, bool changed)
 {
+	/* until there is news of it no model is begun */
+	const bool loading = models_is_loading(sched->models);
 	bool held = false, waiting = false;
 	const struct job *job;
 
@@ -233,7 +235,7 @@ static bool sched_has_work(const struct sched *sched, bool changed)
 		held |= !job->paused;
 	}
 	list_each(job, &sched->jobs[JOB_WAITING], link)
-		waiting |= !job->paused;
+		waiting |= !job->paused && !(loading && !job->model->loaded);
 	/* who waits and is not admitted waits for one who is active, and has nothing new to try */
 	if (waiting && (changed || !held))
 		return true;
@@ -279,6 +281,7 @@ int sched_fd(const struct sched *sched)
 void sched_heard(struct sched *sched)
 {
 	constrainer_heard(sched->constrainer);
+	models_heard(sched->models);
 }
 
 int sched_preload(struct sched *sched, const char *name, struct error *error)
@@ -287,7 +290,7 @@ int sched_preload(struct sched *sched, const char *name, struct error *error)
 	int r;
 
 	r = models_find(sched->models, name, &model, error);
-	return r < 0 ? r : models_load(sched->models, model, error);
+	return r < 0 ? r : models_load_now(sched->models, model, error);
 }
 
 /* ---- how it is ---- */
@@ -368,6 +371,11 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	if (r < 0)
 		return r;
 	models_set_busy(sched->models, config->busy);
+	if (config->load_beside) {
+		r = models_load_beside(sched->models, constrainer_fd(sched->constrainer));
+		if (r < 0)
+			return error_set(error, r, "scheduler: %s", strerror(-r));
+	}
 	if (config->draft_model && *config->draft_model && sched->draft_tokens) {
 		r = drafter_open(sched, config->draft_model, error);
 		if (r < 0)

@@ -27,7 +27,8 @@ struct sched;
  * @model_memory: bytes that all loaded models and adapters may take, their files included; 0: three
  *	quarters of what there is, or more where one of them needs it
  * @default_model: "": the only one, else the first by name
- * @busy: told before a model is loaded, and after with NULL; may be NULL
+ * @busy: told before all wait for a model to be loaded, and after with NULL; may be NULL
+ * @load_beside: models are loaded while others answer, by a thread; sched_preload() waits for it
  */
 struct sched_config {
 	struct engine_config engine;
@@ -40,6 +41,7 @@ struct sched_config {
 	const char *adapters;
 	const char *default_model;
 	void (*busy)(const char *name);
+	bool load_beside;
 };
 
 /** sched_fill_config() - put the defaults where a configuration has 0, and bounds where it needs them */

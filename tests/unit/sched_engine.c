@@ -17,6 +17,7 @@
 
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
+void (*fake_on_load)(void);
 bool fake_forgets;
 uint64_t fake_token_ns;
 int fake_step_error;
@@ -399,8 +400,11 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 {
 	struct engine_model *model;
 	struct gguf *gguf;
-	int r = model_file_open(&gguf, path, error);
+	int r;
 
+	if (fake_on_load)
+		fake_on_load();
+	r = model_file_open(&gguf, path, error);
 	if (r < 0)
 		return r;
 	if (strstr(gguf->text, "unloadable")) {

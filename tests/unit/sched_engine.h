@@ -47,6 +47,8 @@ struct fake_counts {
 extern struct fake_counts fake_counts;
 /* called at the start of each step; NULL: nothing */
 extern void (*fake_on_step)(void);
+/* called when a model begins to be loaded, maybe by another thread; NULL: nothing */
+extern void (*fake_on_load)(void);
 /* logits depend on the last token alone: texts repeat themselves, and can be guessed */
 extern bool fake_forgets;
 /* how long each token of a step takes; 0: nothing */

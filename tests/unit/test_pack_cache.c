@@ -6,9 +6,11 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <cmocka.h>
 
@@ -331,6 +333,73 @@ static void test_bound(void **state)
 	assert_string_equal(part, kept);
 }
 
+/* @t's logits are those of the truth, in a sequence that is new, and free afterwards */
+static void compare_with_truth(struct engine_test *t)
+{
+	struct engine_seq *seq = engine_test_seq(t, TOKENS);
+	const size_t bytes = (size_t)TOKENS * t->info.vocab * sizeof(float);
+	uint32_t tokens[TOKENS];
+	float *logits = malloc(bytes);
+
+	assert_non_null(logits);
+	for (uint32_t i = 0; i < TOKENS; i++)
+		tokens[i] = (i * 37 + 5) % t->info.vocab;
+	engine_test_feed(t, seq, tokens, TOKENS, 5, logits);
+	assert_memory_equal(logits, truth, bytes);
+	free(logits);
+	engine_seq_free(seq);
+}
+
+struct beside {
+	struct engine *engine;
+	struct engine_model *model;
+	atomic_bool is_ended;
+	struct error error;
+};
+
+static void *load_beside(void *arg)
+{
+	struct beside *b = arg;
+
+	if (engine_model_load(b->engine, other_path, &b->model, &b->error) < 0)
+		b->model = NULL;
+	b->is_ended = true;
+	return NULL;
+}
+
+/* one model is packed while another one is stepped: both compute what they do alone */
+static void test_beside(void **state)
+{
+	const struct engine_config config = {
+		.threads = 2, .max_seqs = 2, .logits_rows = TOKENS, .context = 64,
+	};
+	struct engine_test t;
+	unsigned int steps = 0;
+
+	(void)state;
+	copy_file(model_path, other_path);
+	engine_test_open(&t, model_path, &config);
+	for (unsigned int i = 0; i < 10; i++) {
+		struct beside b = { .engine = t.engine };
+		struct engine_test other = t;
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, load_beside, &b), 0);
+		do {
+			compare_with_truth(&t);
+			steps++;
+		} while (!b.is_ended);
+		pthread_join(thread, NULL);
+		if (!b.model)
+			fail_msg("%s", b.error.text);
+		other.model = b.model;
+		compare_with_truth(&other);
+		engine_model_free(b.model);
+	}
+	fprintf(stderr, "# %u texts computed beside ten models that were packed\n", steps);
+	engine_test_close(&t);
+}
+
 static int set_up(void **state)
 {
 	struct engine_test t;
@@ -385,7 +454,7 @@ int main(void)
 		TEST(test_second_start), TEST(test_sizes),     TEST(test_truncated),
 		TEST(test_header),	 TEST(test_source_replaced), TEST(test_not_ours),
 		TEST(test_no_room),	 TEST(test_bad_folder), TEST(test_locked),
-		TEST(test_bound),
+		TEST(test_bound),	 TEST(test_beside),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* A thread that loads a model; see loader.h. */
+#include "sched/loader.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sched/guard.h"
+
+#define LOADER_NICE	10	/* a step has barriers: who takes a processor from one takes it from all */
+
+/**
+ * struct loader - the thread and its one model
+ * @is_begun: there is a thread to be joined
+ * @is_ended: it has written what follows, and is about to end
+ */
+struct loader {
+	struct engine *engine;
+	int news_fd;
+	pthread_t thread;
+	bool is_begun;
+	atomic_bool is_ended;
+	char *name;
+	char *path;
+	struct engine_model *loaded;
+	int result;
+	struct error why;
+};
+
+static void *loader_main(void *arg)
+{
+	struct loader *loader = arg;
+
+	/* a thread's own, in Linux; without it the load disturbs the others more */
+	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE);
+	guard_opening(loader->name);
+	loader->result = engine_model_load(loader->engine, loader->path, &loader->loaded,
+					   &loader->why);
+	guard_opening(NULL);
+	atomic_store_explicit(&loader->is_ended, true, memory_order_release);
+	eventfd_write(loader->news_fd, 1);
+	return NULL;
+}
+
+static int start_thread(struct loader *loader)
+{
+	sigset_t all, before;
+	int r;
+
+	/* signals are the loop's */
+	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&loader->thread, NULL, loader_main, loader);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r)
+		return -r;
+	pthread_setname_np(loader->thread, "llmos-load");
+	return 0;
+}
+
+static void clear(struct loader *loader)
+{
+	free(loader->name);
+	free(loader->path);
+	loader->name = NULL;
+	loader->path = NULL;
+	loader->loaded = NULL;
+	loader->is_begun = false;
+}
+
+int loader_begin(struct loader *loader, const char *name, const char *path)
+{
+	int r;
+
+	loader->name = strdup(name);
+	loader->path = strdup(path);
+	loader->why = (struct error){ "" };
+	atomic_store_explicit(&loader->is_ended, false, memory_order_relaxed);
+	r = loader->name && loader->path ? start_thread(loader) : -ENOMEM;
+	if (r < 0)
+		clear(loader);
+	else
+		loader->is_begun = true;
+	return r;
+}
+
+bool loader_is_ended(const struct loader *loader)
+{
+	return loader->is_begun &&
+	       atomic_load_explicit(&loader->is_ended, memory_order_acquire);
+}
+
+int loader_take(struct loader *loader, struct engine_model **ret, struct error *error)
+{
+	int r;
+
+	pthread_join(loader->thread, NULL);
+	r = loader->result;
+	*ret = r < 0 ? NULL : loader->loaded;
+	*error = loader->why;
+	clear(loader);
+	return r;
+}
+
+int loader_new(struct loader **ret, struct engine *engine, int news_fd)
+{
+	struct loader *loader = calloc(1, sizeof(*loader));
+
+	if (!loader)
+		return -ENOMEM;
+	loader->engine = engine;
+	loader->news_fd = news_fd;
+	*ret = loader;
+	return 0;
+}
+
+void loader_free(struct loader *loader)
+{
+	struct engine_model *loaded;
+	struct error why;
+
+	if (!loader)
+		return;
+	if (loader->is_begun && loader_take(loader, &loaded, &why) >= 0)
+		engine_model_free(loaded);
+	free(loader);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model that is read, checked and packed while others answer: by a thread of its own, at a lower
+ * priority than those that compute, one model at a time. Called by the scheduler's thread.
+ */
+#ifndef LLMOS_SCHED_LOADER_H
+#define LLMOS_SCHED_LOADER_H
+
+#include <stdbool.h>
+
+#include "base/util.h"
+#include "engine/engine.h"
+
+struct loader;
+
+/**
+ * loader_new() - without a thread before the first model
+ * @news_fd: an eventfd that is written to when a model has been loaded, or could not be
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int loader_new(struct loader **ret, struct engine *engine, int news_fd);
+/** loader_free() - waits for what it is loading */
+void loader_free(struct loader *loader);
+
+/**
+ * loader_begin() - load another one; there must be none that was begun and not taken
+ * @name: of the model, for messages
+ *
+ * Return: 0; -ENOMEM, -EAGAIN no thread can be had.
+ */
+int loader_begin(struct loader *loader, const char *name, const char *path);
+/** loader_is_ended() - can what was begun be taken? */
+bool loader_is_ended(const struct loader *loader);
+/** loader_take() - what engine_model_load() returned; it may wait */
+int loader_take(struct loader *loader, struct engine_model **ret, struct error *error);
+
+#endif /* LLMOS_SCHED_LOADER_H */

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model that is loaded while others answer: that these go on, who waits, and that it comes to an
+ * end whatever happens to its file, its requests and the scheduler meanwhile.
+ */
+#include <poll.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "sched_broker.h"
+#include "sched_engine.h"
+
+#define TEXT	"FAKE context=200 page=4 pages=64"
+#define ONE	(6400 + 100)
+
+static const char *folder;
+static struct test_broker broker;
+static struct sched_config config;
+static sem_t gate;
+
+/* models are loaded when the test says so */
+static void wait_at_gate(void)
+{
+	sem_wait(&gate);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	folder = fake_folder();
+	memset(&fake_counts, 0, sizeof(fake_counts));
+	config = (struct sched_config){
+		.models = folder, .default_model = "a", .load_beside = true,
+	};
+	fake_model(folder, "a.gguf", TEXT);
+	fake_model(folder, "b.gguf", TEXT);
+	fake_model(folder, "c.gguf", TEXT);
+	sem_init(&gate, 0, 0);
+	fake_on_load = wait_at_gate;
+	test_broker_init(&broker);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	/* a test that failed may have left it there */
+	for (int i = 0; i < 8; i++)
+		sem_post(&gate);
+	test_broker_free(&broker);
+	fake_on_load = NULL;
+	sem_destroy(&gate);
+	fake_folder_remove();
+	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
+	       fake_counts.kept ? -1 : 0;
+}
+
+static struct test_request *ask(const char *model, const char *text, unsigned int tokens)
+{
+	struct test_request *request = test_ask(&broker, text);
+
+	snprintf(request->event.model, sizeof(request->event.model), "%s", model);
+	request->event.max_tokens = tokens;
+	request->event.flags |= LLM_SUBMIT_IGNORE_EOS;
+	return request;
+}
+
+static void answered(const struct test_request *request)
+{
+	assert_true(request->ended);
+	assert_int_equal(request->status, 0);
+	assert_int_equal(request->event.output_tokens, request->event.max_tokens);
+}
+
+/* all that can be done without a model that is being loaded; it must not be done meanwhile */
+static void turns(void)
+{
+	while (test_turn(&broker))
+		;
+}
+
+/* the thread is let go on, and the loop hears of it */
+static void load(void)
+{
+	struct pollfd news = { .fd = sched_fd(broker.sched), .events = POLLIN };
+
+	sem_post(&gate);
+	assert_int_equal(poll(&news, 1, 60000), 1);
+	sched_heard(broker.sched);
+}
+
+static unsigned int loaded(void)
+{
+	struct llm_status status;
+
+	sched_fill_status(broker.sched, &status);
+	return status.models_loaded;
+}
+
+/* a serves; the first request for a model begins to load it */
+static void serve_a(void)
+{
+	struct test_request *request;
+
+	test_broker_serve(&broker, &config);
+	request = ask("a", "x", 2);
+	turns();
+	assert_false(request->ended);
+	load();
+	turns();
+	answered(request);
+}
+
+static void test_others_go_on(void **state)
+{
+	struct test_request *waiting, *running, *later;
+
+	(void)state;
+	serve_a();
+	waiting = ask("b", "for another one", 5);
+	running = ask("a", "for this one", 20);
+	turns();
+	answered(running);
+	/* who comes later, and is younger than who waits, too */
+	later = ask("a", "and again", 7);
+	turns();
+	answered(later);
+	assert_false(waiting->ended);
+	assert_int_equal(waiting->event.output_tokens, 0);
+	assert_int_equal(loaded(), 1);
+	load();
+	turns();
+	answered(waiting);
+	assert_int_equal(loaded(), 2);
+	assert_int_equal(fake_counts.loads, 2);
+}
+
+/* one after the other, each once however many wait for it */
+static void test_one_at_a_time(void **state)
+{
+	struct test_request *b[3], *c[3];
+
+	(void)state;
+	serve_a();
+	for (size_t i = 0; i < 3; i++) {
+		b[i] = ask("b", "x", 3);
+		c[i] = ask("c", "y", 3);
+	}
+	turns();
+	load();
+	turns();
+	for (size_t i = 0; i < 3; i++) {
+		answered(b[i]);
+		assert_false(c[i]->ended);
+	}
+	load();
+	turns();
+	for (size_t i = 0; i < 3; i++)
+		answered(c[i]);
+	assert_int_equal(fake_counts.loads, 3);
+}
+
+static void failed(const struct test_request *request, int status)
+{
+	assert_true(request->ended);
+	assert_int_equal(request->status, status);
+}
+
+static void test_failure(void **state)
+{
+	struct test_request *first, *second, *fine;
+
+	(void)state;
+	serve_a();
+	fake_model(folder, "b.gguf", TEXT " unloadable");
+	first = ask("b", "x", 3);
+	second = ask("b", "y", 3);
+	turns();
+	load();
+	fine = ask("a", "z", 3);
+	turns();
+	failed(first, -EOPNOTSUPP);
+	failed(second, -EOPNOTSUPP);
+	answered(fine);
+	assert_int_equal(loaded(), 1);
+	/* it is another one by now */
+	fake_model(folder, "b.gguf", TEXT " context=196");
+	first = ask("b", "x", 3);
+	turns();
+	assert_false(first->ended);
+	load();
+	turns();
+	answered(first);
+}
+
+/* a prompt that was read before its model was there is measured against what there is */
+static void test_too_long(void **state)
+{
+	char text[300];
+	struct test_request *request, *other;
+
+	(void)state;
+	serve_a();
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	request = ask("b", text, 3);
+	other = ask("b", text, 3);
+	turns();
+	load();
+	turns();
+	failed(request, -E2BIG);
+	failed(other, -E2BIG);
+}
+
+/* nobody wants it any more; it serves the next one */
+static void test_cancelled(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	serve_a();
+	request = ask("b", "x", 3);
+	turns();
+	request->cancelled = true;
+	broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, request->event.id, 1);
+	turns();
+	assert_true(request->ended);
+	load();
+	turns();
+	assert_int_equal(loaded(), 2);
+	request = ask("b", "x", 3);
+	turns();
+	answered(request);
+	assert_int_equal(fake_counts.loads, 2);
+}
+
+static void test_vanished(void **state)
+{
+	char path[4096];
+	struct test_request *request, *other;
+
+	(void)state;
+	serve_a();
+	request = ask("b", "x", 3);
+	turns();
+	snprintf(path, sizeof(path), "%s/b.gguf", folder);
+	assert_int_equal(unlink(path), 0);
+	/* it is looked for; what is being loaded stays */
+	other = ask("nothing", "x", 3);
+	turns();
+	failed(other, -ENOENT);
+	load();
+	turns();
+	failed(request, -ENOENT);
+	other = ask("b", "x", 3);
+	turns();
+	failed(other, -ENOENT);
+	other = ask("a", "x", 3);
+	turns();
+	answered(other);
+}
+
+/* what is being loaded has its room already */
+static void test_memory(void **state)
+{
+	struct test_request *a, *b, *c;
+
+	(void)state;
+	config.model_memory = 2 * ONE;
+	serve_a();
+	b = ask("b", "x", 3);
+	turns();
+	a = ask("a", "x", 30);
+	c = ask("c", "x", 3);
+	turns();
+	answered(a);
+	load();
+	turns();
+	answered(b);
+	/* what c takes is not known before; then a makes way, which was idle longest */
+	assert_false(c->ended);
+	load();
+	turns();
+	answered(c);
+	assert_int_equal(loaded(), 2);
+	b = ask("b", "x", 3);
+	turns();
+	answered(b);
+	/* it is known of a */
+	a = ask("a", "x", 3);
+	turns();
+	assert_false(a->ended);
+	assert_int_equal(loaded(), 1);
+	load();
+	turns();
+	answered(a);
+}
+
+/* the server ends in the middle of it */
+static void test_end(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	serve_a();
+	request = ask("b", "x", 3);
+	turns();
+	sem_post(&gate);
+	test_broker_kill(&broker);
+	assert_false(request->ended);
+	/* the next one answers */
+	test_broker_serve(&broker, &config);
+	turns();
+	load();
+	turns();
+	answered(request);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_others_go_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_long, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_vanished, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("sched_loading", tests, NULL, NULL);
+}
