@@ -2,8 +2,8 @@
 /*
  * Each operation is made again and again in a world of its own: each time another thing in the
  * kernel fails, the first, the second, until nothing is left that could. Whatever fails, the caller
- * is told so and all is as it was: no request, nobody served, nothing charged, no quota. What was
- * allocated and forgotten is found by who runs this in a machine with kmemleak.
+ * is told so and all is as it was: no request, no session, no server, nothing charged, no quota.
+ * What was allocated and forgotten is found by who runs this in a machine with kmemleak.
  */
 #include "tests/uapi/uapi.h"
 #include "tests/uapi/uapi_fault.h"
@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #define MOST	500U	/* things that can fail in one operation */
 #define BYTES	9000U	/* more than a chunk of a prompt or an answer */
@@ -28,6 +29,7 @@ static char *page, big[BYTES], answer[2 * BYTES];
 static struct event event;
 /* of the world that an operation is made in */
 static int client, server, other;
+static int chat = -1, fork_of = -1;	/* sessions */
 
 /* One call in which the nth thing fails. Its result, or -errno; what comes after goes well. */
 #define armed(call)									\
@@ -356,6 +358,204 @@ static long do_setup(void)
 	return armed(ioctl(server, LLM_IOC_SETUP, &arg));
 }
 
+/* ---- sessions ---- */
+
+static int session(uint32_t flags, int of, struct llm_session_cmd *ret_info)
+{
+	*ret_info = (struct llm_session_cmd){ .size = sizeof(*ret_info), .flags = flags,
+					      .fd = of };
+	return ioctl(client, LLM_IOC_SESSION, ret_info);
+}
+
+static void have_session(void)
+{
+	struct llm_session_cmd arg;
+
+	must(!session(0, -1, &arg), "SESSION");
+	chat = arg.fd;
+}
+
+static int session_submit(uint64_t *ret_id)
+{
+	struct llm_submit arg = submit_init("next", 4);
+	int r;
+
+	arg.flags = LLM_SUBMIT_SESSION;
+	arg.session = chat;
+	r = ioctl(client, LLM_IOC_SUBMIT, &arg);
+	*ret_id = arg.id;
+	return r;
+}
+
+/* A request of the session, which the server has, with all that was said before or part of that. */
+static uint64_t have_turn(void)
+{
+	uint64_t id;
+
+	must(!session_submit(&id) && fetch(server, LLM_FETCH_REQUEST, &event) > 0, "a turn");
+	return id;
+}
+
+/* The last COMMIT of a turn, which adds more than a chunk to the past. */
+static struct llm_commit turn_end(uint64_t id)
+{
+	struct llm_commit arg = commit_init(id, "answer", 6);
+
+	arg.flags = LLM_COMMIT_END;
+	arg.session = (uintptr_t)big;
+	arg.session_len = BYTES;
+	arg.session_tokens = event.head.session_len / 4 + BYTES / 4;
+	return arg;
+}
+
+static void have_past(void)
+{
+	struct llm_commit arg;
+
+	have_session();
+	arg = turn_end(have_turn());
+	must(!ioctl(server, LLM_IOC_COMMIT, &arg), "a past");
+}
+
+static long do_session(void)
+{
+	struct llm_session_cmd arg;
+	const long r = armed(session(0, -1, &arg));
+
+	chat = r < 0 ? -1 : arg.fd;
+	return r;
+}
+
+static long do_session_fork(void)
+{
+	struct llm_session_cmd arg;
+	long r;
+
+	have_past();
+	r = armed(session(LLM_SESSION_FORK, chat, &arg));
+	fork_of = r < 0 ? -1 : arg.fd;
+	must(r < 0 || arg.bytes == BYTES, "a fork has the past");
+	return r;
+}
+
+/* What fails leaves it as it was: not sealed. */
+static long do_session_seal(void)
+{
+	struct llm_session_cmd arg;
+	long r;
+
+	have_past();
+	r = armed(session(LLM_SESSION_SEAL, chat, &arg));
+	/* it may be sealed where only the caller could not be told */
+	must(!session(LLM_SESSION_INFO, chat, &arg), "INFO");
+	must(r == -EFAULT || !(arg.out_flags & LLM_SESSION_SEALED) == (r < 0), "sealed, or not");
+	return r;
+}
+
+static long do_session_submit(void)
+{
+	struct llm_session_cmd arg;
+	uint64_t id;
+	long r;
+
+	have_past();
+	r = armed(session_submit(&id));
+	must(!session(LLM_SESSION_INFO, chat, &arg), "INFO");
+	/* who could not be told has no request: it is gone at once, and others may ask */
+	must(!(arg.out_flags & LLM_SESSION_BUSY) == (r < 0), "busy, or not");
+	return r;
+}
+
+static long do_fetch_past(void)
+{
+	struct llm_fetch arg = fetch_init(LLM_FETCH_REQUEST | LLM_FETCH_NONBLOCK, &event,
+					  sizeof(event));
+	uint64_t id;
+
+	have_past();
+	must(!session_submit(&id), "SUBMIT");
+	return armed(ioctl(server, LLM_IOC_FETCH, &arg));
+}
+
+static long do_pull_past(void)
+{
+	struct llm_pull arg = { .size = sizeof(arg), .buf = (uintptr_t)answer, .buf_len = BYTES };
+	long r;
+
+	have_past();
+	arg.id = have_turn();
+	/* behind the payload */
+	arg.offset = event.head.payload_len;
+	r = armed(ioctl(server, LLM_IOC_PULL, &arg));
+	must(r < 0 || !memcmp(answer, big, BYTES), "the past");
+	return r;
+}
+
+/* A turn is part of the past as a whole or not at all, and what failed can be made again. */
+static long commit_turn(uint64_t bytes)
+{
+	struct llm_commit arg = turn_end(have_turn());
+	struct llm_session_cmd info;
+	const long r = armed(ioctl(server, LLM_IOC_COMMIT, &arg));
+
+	must(!session(LLM_SESSION_INFO, chat, &info), "INFO");
+	if (r < 0) {
+		must(info.bytes == bytes && info.out_flags == LLM_SESSION_BUSY, "as it was");
+		must(!ioctl(server, LLM_IOC_COMMIT, &arg), "the same COMMIT");
+		must(!session(LLM_SESSION_INFO, chat, &info), "INFO");
+	}
+	must(info.bytes == bytes + BYTES && !info.out_flags, "a turn more");
+	return r;
+}
+
+static long do_first_turn(void)
+{
+	have_session();
+	return commit_turn(0);
+}
+
+static long do_second_turn(void)
+{
+	have_past();
+	return commit_turn(BYTES);
+}
+
+/* Over a socket: who gets it has the same session. */
+static long do_session_pass(void)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec part = { "x", 1 };
+	struct msghdr msg = {
+		.msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+	int pair[2];
+	long r;
+
+	have_past();
+	must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+	*head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+				  .cmsg_len = CMSG_LEN(sizeof(int)) };
+	memcpy(CMSG_DATA(head), &chat, sizeof(chat));
+	r = armed(sendmsg(pair[0], &msg, 0));
+	/* it is in flight, or nowhere: it ends with the socket either way */
+	close(pair[0]);
+	close(pair[1]);
+	return r < 0 ? r : 0;
+}
+
+static long do_session_close(void)
+{
+	long r;
+
+	have_past();
+	have_turn();
+	r = armed(close(chat));
+	chat = -1;
+	return r;
+}
+
 /* ---- io_uring ---- */
 
 static long ring_submit(struct io_uring *ring, int fd, unsigned int cmd, void *arg)
@@ -514,6 +714,16 @@ static const struct operation {
 	{ "CHARGE", do_charge, false },
 	{ "CHARGE to keep", do_keep, false },
 	{ "SETUP", do_setup, false },
+	{ "SESSION", do_session, true },
+	{ "SESSION, forked", do_session_fork, true },
+	{ "SESSION, sealed", do_session_seal, false },
+	{ "SUBMIT in a session", do_session_submit, true },
+	{ "FETCH of a past", do_fetch_past, false },
+	{ "PULL of a past", do_pull_past, false },
+	{ "COMMIT of the first turn", do_first_turn, true },
+	{ "COMMIT of another turn", do_second_turn, true },
+	{ "a session in a message", do_session_pass, false },
+	{ "close of a session", do_session_close, false },
 	{ "SUBMIT by io_uring", do_ring_submit, true },
 	{ "FETCH by io_uring", do_ring_park, true },
 	{ "a quota", do_quota_set, true },
@@ -538,7 +748,7 @@ static bool nothing_left(void)
 
 	must(nl >= 0, "netlink");
 	all = features(fd);
-	good = !all.requests && !all.server_pid && !all.memory_host &&
+	good = !all.requests && !all.sessions && !all.server_pid && !all.memory_host &&
 	       all.submitted == all.ended && !nl_group_get(nl, cgroup_id_of(""), &root) &&
 	       !root.usage[LLM_NL_A_USAGE_QUEUED] && !root.usage[LLM_NL_A_USAGE_IN_FLIGHT];
 	close(nl);
@@ -571,6 +781,8 @@ static long make_once(const struct operation *operation)
 	other = -1;
 	r = operation->make();
 	close_if(&other);
+	close_if(&fork_of);
+	close_if(&chat);
 	close_if(&client);
 	close_if(&server);
 	nl = nl_open();
