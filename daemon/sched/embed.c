@@ -202,7 +202,8 @@ static int embed_make_room(struct embed *embed)
 }
 
 /*
- * embed_fill() - texts for a step that has @budget tokens left: as many as it takes whole, or one
+ * embed_fill() - texts for a step that has @budget tokens left: as many as it takes whole, or one;
+ * none where all of the budget went to such as were answered already
  *
  * Return: 0, or why a text can't be read.
  */
@@ -228,8 +229,10 @@ static int embed_fill(struct job *job, size_t budget, bool is_first, struct erro
 		if (r < 0)
 			return r;
 		len = text.end - text.begin;
+		/* to read it takes time as well: others are not to wait for all of them at once */
 		if (cursor.index < embed->answered) {
 			embed->tokens += len;
+			used += len;
 			embed->first = embed->next;
 			embed_clear(job);
 			continue;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "sched_broker.h"
 #include "sched_engine.h"
 
@@ -317,6 +318,57 @@ static void test_recover(void **state)
 				    whole->output.len);
 		assert_int_equal(request->event.prompt_tokens, whole->event.prompt_tokens);
 	}
+}
+
+enum { ALIKE_BYTES = 30, ALIKE_COUNT = 60 };
+
+static struct test_request *submit_alike(void)
+{
+	char text[ALIKE_BYTES + 1] = "";
+
+	memset(text, 'x', ALIKE_BYTES);
+	for (unsigned int i = 0; i < ALIKE_COUNT; i++)
+		add_text(text);
+	return submit(LLM_OP_EMBED, LLM_PAYLOAD_BATCH, false);
+}
+
+/* texts that another server has answered are not read all at once: others would wait for that */
+static void test_recover_in_turns(void **state)
+{
+	enum { BUDGET = 64 };
+	struct test_request *whole, *request;
+	size_t before, most = 0;
+	bool more;
+
+	(void)state;
+	config.engine.batch_tokens = BUDGET;
+	serve("FAKE context=256 pages=128");
+	whole = submit_alike();
+	test_run(&broker);
+	broker.die_at = broker.commits * 2 - 2;
+	request = submit_alike();
+	test_run(&broker);
+	assert_true(broker.dead);
+	assert_true(request->output.len > whole->output.len * 3 / 4);
+	test_broker_kill(&broker);
+	test_broker_serve(&broker, &config);
+	/* somebody else is first: then the model is there, and how fast it reads is known */
+	request->ended = true;
+	submit_text("abc");
+	test_run(&broker);
+	request->ended = false;
+	do {
+		before = fake_counts.encoded_bytes;
+		more = test_turn(&broker);
+		most = MAX(most, fake_counts.encoded_bytes - before);
+	} while (more);
+	assert_int_equal(request->status, 0);
+	assert_int_equal(request->output.len, whole->output.len);
+	assert_memory_equal(bytes_data(&request->output), bytes_data(&whole->output),
+			    whole->output.len);
+	assert_int_equal(request->event.prompt_tokens, whole->event.prompt_tokens);
+	/* a step's worth, the one that goes beyond it, and one that has no room */
+	assert_in_range(most, BUDGET / 2, BUDGET + 2 * ALIKE_BYTES);
 }
 
 /* ---- options ---- */
@@ -663,6 +715,7 @@ int main(void)
 		TEST(test_batch_encoder),
 		TEST(test_crowd),
 		TEST(test_recover),
+		TEST(test_recover_in_turns),
 		TEST(test_dims),
 		TEST(test_bad_options),
 		TEST(test_truncate),
