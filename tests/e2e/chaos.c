@@ -24,11 +24,13 @@
 #include <linux/llm.h>
 
 #include "lib/cases.h"
+#include "lib/stuck.h"
 #include "lib/tap.h"
 #include "lib/worker.h"
 
 #define WORKERS		6
 #define STALL_S		60
+#define STUCK_S		50	/* before that ends the test */
 #define WRONG_SHOWN	10
 
 struct slot {
@@ -63,6 +65,7 @@ static void slot_kill(unsigned int i)
 {
 	if (slots[i].ended || slots[i].pid <= 0)
 		return;
+	stuck_beat("the end of a client that was killed");
 	kill(slots[i].pid, SIGKILL);
 	waitpid(slots[i].pid, NULL, 0);
 	worker_kills++;
@@ -84,6 +87,7 @@ static void daemon_check(void)
 static void daemon_kill(void)
 {
 	daemon_check();
+	stuck_beat("the end of a daemon that was killed");
 	e2e_daemon_end(daemon_pid, SIGKILL);
 	daemon_pid = e2e_daemon_spawn();
 	daemon_kills++;
@@ -92,6 +96,7 @@ static void daemon_kill(void)
 		struct timespec nap = { .tv_nsec = e2e_below(&dice, 20 * 1000 * 1000) };
 
 		nanosleep(&nap, NULL);
+		stuck_beat("the end of a daemon that was killed as it began");
 		e2e_daemon_end(daemon_pid, SIGKILL);
 		daemon_pid = e2e_daemon_spawn();
 		daemon_kills++;
@@ -139,11 +144,15 @@ static bool all_ended(void)
 static void stall(void)
 {
 	struct llmos_status status;
-	int r = e2e_status(&status);
+	int r;
 
-	tap_note("status: %d, %u requests, %u slots busy", r, status.requests, status.slots_busy);
-	tap_bail("nothing happened for %u s, seed %llu", STALL_S * e2e_scale(),
+	tap_note("nothing happened for %u s, seed %llu", STALL_S * e2e_scale(),
 		 (unsigned long long)seed);
+	/* a daemon that hangs never answers */
+	alarm(STALL_S * e2e_scale());
+	r = e2e_status(&status);
+	tap_note("status: %d, %u requests, %u slots busy", r, status.requests, status.slots_busy);
+	tap_bail("nothing happened for too long");
 }
 
 /* a worker that ended without a word has crashed */
@@ -174,6 +183,7 @@ static void run(void)
 		struct pollfd fd = { reports[0], POLLIN, 0 };
 		struct report report;
 
+		stuck_beat("a report of a client");
 		if (poll(&fd, 1, STALL_S * 1000 * e2e_scale()) == 0)
 			stall();
 		if (read(reports[0], &report, sizeof(report)) != sizeof(report))
@@ -217,6 +227,7 @@ static void try_fresh(void)
 	pid_t pid = 0;
 	int end;
 
+	stuck_beat("a fresh daemon");
 	if (e2e_daemon_start(&pid) < 0)
 		tap_bail("no fresh daemon");
 	chaos_record(&again);
@@ -267,7 +278,9 @@ static void aftermath(void)
 	int end;
 
 	daemon_check();
+	stuck_beat("the last daemon's begin");
 	e2e_daemon_wait(daemon_pid);
+	stuck_beat("what is left");
 	tap_ok(e2e_settled(&status), "nothing is left: %u requests, %u slots, %u pages",
 	       status.requests, status.slots_busy, status.kv_pages_used);
 	if (e2e_device())
@@ -278,6 +291,7 @@ static void aftermath(void)
 	back = e2e_wait(10, fds_are_back, NULL);
 	tap_ok(back, "the daemon has %d descriptors, the first one %d", e2e_fd_count(daemon_pid),
 	       fds_at_first);
+	stuck_beat("the last daemon's end");
 	end = e2e_daemon_end(daemon_pid, SIGTERM);
 	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "the daemon ends well (%#x)", end);
 	if (e2e_device())
@@ -292,6 +306,7 @@ int main(void)
 	seed = e2e_number("LLMOS_SEED", e2e_now_ns() & 0xffffffff);
 	tap_note("LLMOS_SEED=%llu LLMOS_CHAOS_ROUNDS=%u", (unsigned long long)seed, rounds);
 	dice.state = seed;
+	stuck_watch(STUCK_S * e2e_scale());
 	if (pipe2(reports, O_CLOEXEC) < 0)
 		tap_bail("pipe: %s", strerror(errno));
 	if (e2e_daemon_start(&daemon_pid) < 0)
@@ -314,5 +329,6 @@ int main(void)
 		tap_ok(lost == 0, "nobody saw a daemon die");
 	aftermath();
 	chaos_forget(&truth);
+	stuck_end();
 	return tap_done();
 }

@@ -5,4 +5,5 @@
 
 # shellcheck source=tests/vm/guest/lib.sh
 . /repo/tests/vm/guest/lib.sh
-tap_run test_chaos 300 sh "$LLMOS_TREE/tests/e2e/test_chaos.sh"
+# longer than the suite waits for its program: or what that says of where it hangs would be lost
+tap_run test_chaos 360 sh "$LLMOS_TREE/tests/e2e/test_chaos.sh"

@@ -6,4 +6,5 @@
 
 # shellcheck source=tests/vm/guest/lib.sh
 . /repo/tests/vm/guest/lib.sh
-tap_all "$LLMOS_TREE/tests/e2e" 300 chaos
+# longer than a suite waits for a program: or what that said would be lost
+tap_all "$LLMOS_TREE/tests/e2e" 360 chaos
