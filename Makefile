@@ -9,6 +9,7 @@
 #   make fuzz              libFuzzer targets (clang)
 #   make bench             speed, side by side with its peers
 #   make bench-serve       the daemon under load, beside its peer
+#   make bench-perplexity  of a text, by type of weights, beside its peer
 #   make install           DESTDIR and PREFIX as usual
 #
 #   O=DIR  where to build    SAN=1  ASan and UBSan    V=1  show commands

@@ -91,7 +91,7 @@ class Report:
         """Whether there is no time for a row any more."""
         if time.monotonic() < args.until:
             return False
-        self.left_out.append(what)
+        self.left_out.append(what + ", for which there was no time")
         return True
 
     def line(self, text):
@@ -109,7 +109,7 @@ class Report:
         for text in self.missed:
             self.line(f"missed: {text}")
         for text in self.left_out:
-            self.line(f"not measured, there was no time: {text}")
+            self.line(f"not measured: {text}")
         if not self.missed:
             self.line("no bound is missed")
 

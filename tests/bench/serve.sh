@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # serve.sh BUILD [bench_serve.py OPTION...]: llmosd under load beside llama.cpp's server, on SmolLM2-135M.
+# LLAMA_SERVER names a server that there is; else it is built, and where that fails, or LLAMA_SERVER is
+# "no", llmosd is measured alone.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,6 +22,7 @@ shift
 
 model_get
 peer_get
-peer_server_get
+PEER_SERVER=
+[[ ${LLAMA_SERVER:-} == no ]] || peer_server_get || PEER_SERVER=
 "$PEER_PYTHON" "$here/bench_serve.py" --build "$build" --peer-server "$PEER_SERVER" "$@" \
 	"$MODEL_DIR/$MODEL_FILE"
