@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """requantize.py SOURCE TARGET TYPE: a Llama's GGUF file with all its matrices as TYPE, rounded by llama.cpp's
-own functions; norms and tokens are copied. The rounding of the source stays in it: what is compared
+own functions; norms and tokens are copied. Where TYPE has two or three bits, the embedding has six, as
+llama.cpp's quantiser has it; two bits for the rest still leave little of a small model, and of such a row
+only the rms of the logits means something. The rounding of the source stays in it: what is compared
 on such files is how two programs compute, and not what a type loses.
 
 Types with blocks of 256 do not divide the rows of small models. For these the model is widened to the
@@ -21,6 +23,7 @@ FILE_TYPES = {
     "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 12,
     "q4_k": 15, "q5_k": 17, "q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32, "mxfp4": 38,
 }  # fmt: skip
+EMBEDDINGS = {"q2_k": "q6_k", "q3_k": "q6_k"}
 
 
 class Wider:
@@ -84,10 +87,13 @@ def make(source, target, type_name):
             entry = gguf_file.Tensor([cols], ggml.NUMBERS["f32"], norm)
         else:
 
-            def matrix(tensor=tensor, shape=(rows, cols)):
-                return ggml.quantize(number, wider.widen(values_of(tensor), shape))
+            is_embedding = name in ("token_embd.weight", "output.weight")
+            kind = ggml.NUMBERS[EMBEDDINGS.get(type_name, type_name) if is_embedding else type_name]
 
-            entry = gguf_file.Tensor([cols, rows], number, matrix)
+            def matrix(tensor=tensor, shape=(rows, cols), kind=kind):
+                return ggml.quantize(kind, wider.widen(values_of(tensor), shape))
+
+            entry = gguf_file.Tensor([cols, rows], kind, matrix)
         tensors.append((name, entry, entry.rows * ggml.row_bytes(entry.kind, cols)))
     gguf_file.write(target, file.keys, tensors)
 
