@@ -201,6 +201,7 @@ def compare_speed(args, report, model, packs):
 def compare_memory(args, report, model, packs):
     """The most memory that is in use once a token was computed, from the start on."""
     peaks = []
+    ours(args, model.path, args.threads, packs).close()  # from here on they are packed
     for program in (
         ours(args, model.path, args.threads), ours(args, model.path, args.threads, packs),
         peer(model.path, args.threads),

@@ -46,6 +46,8 @@ LIBRARY = open_library()
 
 
 def traits(number):
+    if number not in NAMES:
+        raise SystemExit(f"ggml: weights of type {number} are not known")
     t = LIBRARY.ggml_get_type_traits(number).contents
     if t.name.decode().lower() != NAMES[number]:
         raise SystemExit(f"ggml: type {number} is called '{t.name.decode()}', not '{NAMES[number]}'")

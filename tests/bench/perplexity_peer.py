@@ -195,7 +195,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-t", dest="threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("-c", dest="window", type=int, default=512)
-    parser.add_argument("-n", dest="windows", type=int, default=40)
+    parser.add_argument("-n", dest="windows", type=int, default=16)
     parser.add_argument("--kv", type=lambda text: text.split(","), default=["f16"])
     parser.add_argument("--truth", action="store_true")
     parser.add_argument("program")
