@@ -6,7 +6,9 @@
  * order of every sum, and with it every bit, is that of the other tables.
  *
  * Few tokens: all eight vectors of each are at hand and weights are used as they come from memory.
- * More: a panel is unpacked once, sorted by b % 8; tiles of tokens go over it with one sum each.
+ * Some, as many as there are streams: these vectors are in the first-level cache, and a block is
+ * unpacked into registers for all of them. Many: a panel is unpacked into memory, sorted by b % 8,
+ * and tiles of tokens go over it with one sum each.
  */
 #ifndef LLMOS_KERNELS_MUL_PANEL_AVX512VNNI_H
 #define LLMOS_KERNELS_MUL_PANEL_AVX512VNNI_H
@@ -16,6 +18,9 @@
 #define FEW_TOKENS	2
 #define TILE_TOKENS	8	/* of one panel, half as many of two */
 #define TILE_PANELS	2
+#define SOME_TOKENS	16	/* whose sums of a panel are kept at once */
+#define SOME_MOST	(2 * SOME_TOKENS)
+#define SOME_AHEAD	2048	/* bytes of a panel, asked for while a block is multiplied */
 #define UNPACKED_BYTES	(640 * 512)	/* of stack: 16384 columns, of Q2_K and Q3_K 13632 */
 
 /* ---- a block ---- */
@@ -187,6 +192,20 @@ KERN_INLINE void acts_at(const struct act_plain *a[], const uint8_t *act, size_t
 
 /* ---- few tokens ---- */
 
+KERN_INLINE struct tile_block block_with(enum kern_type type, const __m512i *q,
+					 const struct panel_scales *s, uint32_t b)
+{
+	struct tile_block w = {.q = q, .d = s->d[b]};
+
+	if (panel_has_m(type))
+		w.m = s->m[b];
+	if (type_has_halves(type))
+		w.pairs = s->pairs[b];
+	if (type == KERN_Q2_K)
+		w.minima = s->minima[b];
+	return w;
+}
+
 /* @blocks of a chunk: a constant, or fewer than it has; @acc: by block, one panel */
 KERN_INLINE void few_chunk(enum kern_type type, __m512 acc[][1][TILE_TOKENS], const uint8_t *panel,
 			   uint32_t blocks, const uint8_t *act, size_t stride, int tokens)
@@ -205,26 +224,28 @@ KERN_INLINE void few_chunk(enum kern_type type, __m512 acc[][1][TILE_TOKENS], co
 		if (b >= blocks)
 			break;
 		panel_quants(type, q, quants + b * panel_quant_bytes(type));
-		w = (struct tile_block){.q = q, .d = s.d[b]};
-		if (panel_has_m(type))
-			w.m = s.m[b];
-		if (type_has_halves(type)) {
-			w.pairs = s.pairs[b];
-			w.minima = type == KERN_Q2_K ? s.minima[b] : s.pairs[b];
-		}
+		w = block_with(type, q, &s, b);
 		block_apply(type, acc[b], &w, a, b, 1, tokens);
 	}
 }
 
-/* the lanes of token @t, added as in cpu.h */
-KERN_INLINE __m512 few_reduce(__m512 acc[][1][TILE_TOKENS], int t)
+/* lanes, one for each block of a chunk, added as in cpu.h */
+KERN_INLINE __m512 add_lanes(const __m512 l[PANEL_BLOCKS])
 {
-	__m512 a = _mm512_add_ps(acc[0][0][t], acc[4][0][t]);
-	__m512 b = _mm512_add_ps(acc[2][0][t], acc[6][0][t]);
-	__m512 c = _mm512_add_ps(acc[1][0][t], acc[5][0][t]);
-	__m512 d = _mm512_add_ps(acc[3][0][t], acc[7][0][t]);
+	__m512 a = _mm512_add_ps(l[0], l[4]), b = _mm512_add_ps(l[2], l[6]);
+	__m512 c = _mm512_add_ps(l[1], l[5]), d = _mm512_add_ps(l[3], l[7]);
 
 	return _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
+}
+
+KERN_INLINE __m512 few_reduce(__m512 acc[][1][TILE_TOKENS], int t)
+{
+	const __m512 lanes[PANEL_BLOCKS] = {
+		acc[0][0][t], acc[1][0][t], acc[2][0][t], acc[3][0][t],
+		acc[4][0][t], acc[5][0][t], acc[6][0][t], acc[7][0][t],
+	};
+
+	return add_lanes(lanes);
 }
 
 /* one panel; @y: of its first row; @tokens: a constant */
@@ -249,6 +270,88 @@ KERN_INLINE void few_tokens(enum kern_type type, const uint8_t *panel, uint32_t 
 #pragma GCC unroll 8
 	for (int t = 0; t < tokens; t++)
 		_mm512_mask_storeu_ps(y + (size_t)t * y_stride, rows, few_reduce(acc, t));
+}
+
+/* ---- some tokens ---- */
+
+/* acc plus a block, for @count tokens, a constant */
+KERN_INLINE void some_add(enum kern_type type, __m512 acc[], const struct tile_block *w,
+			  const uint8_t *act, size_t stride, uint32_t b, int count)
+{
+	const struct act_plain *a[TILE_TOKENS];
+	__m512 sums[1][TILE_TOKENS];
+
+	acts_at(a, act, stride, 0, count);
+#pragma GCC unroll 8
+	for (int t = 0; t < count; t++)
+		sums[0][t] = acc[t];
+	block_apply(type, sums, w, a, b, 1, count);
+#pragma GCC unroll 8
+	for (int t = 0; t < count; t++)
+		acc[t] = sums[0][t];
+}
+
+/* @blocks of a chunk of one panel; @acc: by block */
+KERN_INLINE void some_chunk(enum kern_type type, __m512 acc[][SOME_TOKENS], const uint8_t *panel,
+			    uint32_t blocks, const uint8_t *act, size_t stride, uint32_t tokens)
+{
+	const uint8_t *quants = panel + panel_scale_bytes(type, blocks);
+	struct panel_scales s;
+
+	panel_scales_load(type, &s, panel, blocks);
+	for (uint32_t b = 0; b < blocks; b++) {
+		struct tile_block w;
+		__m512i q[8];
+		uint32_t t = 0;
+
+		kern_prefetch_at((uintptr_t)quants + b * panel_quant_bytes(type) + SOME_AHEAD,
+				 panel_quant_bytes(type));
+		panel_quants(type, q, quants + b * panel_quant_bytes(type));
+		w = block_with(type, q, &s, b);
+		for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS)
+			some_add(type, acc[b] + t, &w, act + t * stride, stride, b, TILE_TOKENS);
+		if (tokens & 4) {
+			some_add(type, acc[b] + t, &w, act + t * stride, stride, b, 4);
+			t += 4;
+		}
+		if (tokens & 2) {
+			some_add(type, acc[b] + t, &w, act + t * stride, stride, b, 2);
+			t += 2;
+		}
+		if (tokens & 1)
+			some_add(type, acc[b] + t, &w, act + t * stride, stride, b, 1);
+	}
+}
+
+KERN_INLINE __m512 some_reduce(__m512 acc[][SOME_TOKENS], uint32_t t)
+{
+	const __m512 lanes[PANEL_BLOCKS] = {
+		acc[0][t], acc[1][t], acc[2][t], acc[3][t],
+		acc[4][t], acc[5][t], acc[6][t], acc[7][t],
+	};
+
+	return add_lanes(lanes);
+}
+
+/* one panel and up to SOME_TOKENS tokens; @y: of its first row */
+KERN_INLINE void some_tokens(enum kern_type type, const uint8_t *panel, uint32_t blocks,
+			     const uint8_t *act, size_t stride, uint32_t tokens, float *y,
+			     size_t y_stride, __mmask16 rows)
+{
+	__m512 acc[PANEL_BLOCKS][SOME_TOKENS];
+
+	for (int b = 0; b < PANEL_BLOCKS; b++)
+		for (uint32_t t = 0; t < tokens; t++)
+			acc[b][t] = _mm512_setzero_ps();
+	for (; blocks >= PANEL_BLOCKS; blocks -= PANEL_BLOCKS) {
+		some_chunk(type, acc, panel, PANEL_BLOCKS, act, stride, tokens);
+		panel += panel_chunk_bytes(type, PANEL_BLOCKS);
+		act += sizeof(struct act_plain);
+	}
+	if (blocks && !type_is_super(type))
+		some_chunk(type, acc, panel, blocks, act, stride, tokens);
+	for (uint32_t t = 0; t < tokens; t++)
+		_mm512_mask_storeu_ps(y + (size_t)t * y_stride, rows, some_reduce(acc, t));
 }
 
 /* ---- many tokens ---- */
@@ -415,6 +518,7 @@ KERN_INLINE const uint8_t *panel_at(const struct kern_weights *w, uint32_t row)
 	return (const uint8_t *)w->data + row * w->row_bytes;
 }
 
+/* @tokens: FEW_TOKENS, which are two, or one */
 KERN_INLINE void mul_few(enum kern_type type, const struct kern_weights *w, uint32_t begin,
 			 uint32_t end, const uint8_t *act, size_t stride, uint32_t tokens,
 			 float *y, size_t y_stride)
@@ -423,14 +527,27 @@ KERN_INLINE void mul_few(enum kern_type type, const struct kern_weights *w, uint
 
 	for (uint32_t row = begin / 16 * 16; row < end; row += 16) {
 		const __mmask16 rows = panel_rows(row, begin, end);
-		uint32_t t = 0;
 
-		for (; t + FEW_TOKENS <= tokens; t += FEW_TOKENS)
-			few_tokens(type, panel_at(w, row), blocks, act + t * stride, stride,
-				   FEW_TOKENS, y + t * y_stride + row, y_stride, rows);
-		for (; t < tokens; t++)
-			few_tokens(type, panel_at(w, row), blocks, act + t * stride, stride, 1,
-				   y + t * y_stride + row, y_stride, rows);
+		if (tokens == FEW_TOKENS)
+			few_tokens(type, panel_at(w, row), blocks, act, stride, FEW_TOKENS,
+				   y + row, y_stride, rows);
+		else if (tokens)
+			few_tokens(type, panel_at(w, row), blocks, act, stride, 1, y + row,
+				   y_stride, rows);
+	}
+}
+
+KERN_INLINE void mul_some(enum kern_type type, const struct kern_weights *w, uint32_t begin,
+			  uint32_t end, const uint8_t *act, size_t stride, uint32_t tokens,
+			  float *y, size_t y_stride)
+{
+	for (uint32_t row = begin / 16 * 16; row < end; row += 16) {
+		const __mmask16 rows = panel_rows(row, begin, end);
+
+		for (uint32_t t = 0; t < tokens; t += SOME_TOKENS)
+			some_tokens(type, panel_at(w, row), w->cols / 32, act + t * stride, stride,
+				    tokens - t < SOME_TOKENS ? tokens - t : SOME_TOKENS,
+				    y + t * y_stride + row, y_stride, rows);
 	}
 }
 
@@ -464,11 +581,14 @@ KERN_INLINE void mul_panels(enum kern_type type, const struct kern_weights *w, u
 			    uint32_t end, const uint8_t *act, size_t stride, uint32_t tokens,
 			    float *y, size_t y_stride)
 {
-	if (tokens > FEW_TOKENS &&
-	    (size_t)(w->cols / 32) * unpacked_bytes(type) <= UNPACKED_BYTES)
-		mul_many(type, w, begin, end, act, stride, tokens, y, y_stride);
-	else
+	const bool fits = (size_t)(w->cols / 32) * unpacked_bytes(type) <= UNPACKED_BYTES;
+
+	if (tokens <= FEW_TOKENS)
 		mul_few(type, w, begin, end, act, stride, tokens, y, y_stride);
+	else if (tokens <= SOME_MOST || !fits)
+		mul_some(type, w, begin, end, act, stride, tokens, y, y_stride);
+	else
+		mul_many(type, w, begin, end, act, stride, tokens, y, y_stride);
 }
 
 #define KERN_DEFINE_MUL_PANEL(lower, upper)                                                        \
