@@ -10,7 +10,8 @@
 #include "request.h"
 #include "texts.h"
 
-#define MILLION	1e6
+#define MILLION		1e6
+#define LABELS_MAX	4096U	/* bounds what a broken server can make us hold */
 
 /**
  * struct label_table - what a struct llmos_labels is the first member of
@@ -107,7 +108,7 @@ static int labels_sink(struct llmos_request *request, unsigned int type, const u
 	if (len < sizeof(label))
 		return -EPROTO;
 	memcpy(&label, body, sizeof(label));
-	if (label.name_len != len - sizeof(label))
+	if (label.name_len != len - sizeof(label) || label.label >= LABELS_MAX)
 		return -EPROTO;
 	if (!label.label)
 		r = table_begin_text(table, &label);

@@ -175,6 +175,20 @@ static void test_hostile(void **state)
 	}
 }
 
+/* labels without end */
+static void test_endless(void **state)
+{
+	struct fixture *f = *state;
+	struct llmos_labels *labels = NULL;
+
+	for (uint32_t i = 0; i <= 4096; i++)
+		add_label(0, i, 0, "");
+	connect_to(f);
+	f->fake->chunk = 0;
+	assert_int_equal(llmos_classify(f->llmos, &labels, texts, NULL, 1, NULL), -EPROTO);
+	assert_null(labels);
+}
+
 /* a name that is longer, or shorter, than its record */
 static void test_cut(void **state)
 {
@@ -245,6 +259,7 @@ int main(void)
 		TEST(test_one_text),
 		TEST(test_refused),
 		TEST(test_hostile),
+		TEST(test_endless),
 		TEST(test_cut),
 		TEST(test_rerank),
 		TEST(test_rerank_labels),
