@@ -90,6 +90,7 @@ static void broker_leave_session(struct broker *broker, struct broker_request *r
 {
 	struct broker_session *session = steal_ptr(request->session);
 
+	broker_past_drop(&broker->sessions, &request->past);
 	if (!session)
 		return;
 	if (request->appends)
@@ -165,12 +166,10 @@ static void broker_fill_event(struct llm_event *event, const struct llm_submit *
 }
 
 /* the scheduler wants the stop strings first */
-static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t *data,
-				 const struct broker_session *session)
+static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t *data)
 {
 	size_t len = (size_t)submit->payload_len + submit->stop_len;
-	size_t past_len = session ? broker_session_bytes(session) : 0;
-	uint8_t *copy = malloc(MAX(len + past_len, (size_t)1));
+	uint8_t *copy = malloc(MAX(len, (size_t)1));
 
 	if (!copy)
 		return NULL;
@@ -178,8 +177,6 @@ static uint8_t *broker_copy_data(const struct llm_submit *submit, const uint8_t 
 		memcpy(copy, data + submit->payload_len, submit->stop_len);
 	if (submit->payload_len)
 		memcpy(copy + submit->stop_len, data, submit->payload_len);
-	if (past_len)
-		broker_session_copy(session, copy + len);
 	return copy;
 }
 
@@ -205,8 +202,7 @@ static int broker_place(struct broker *broker, struct broker_request *request)
 
 static struct broker_request *broker_request_new(struct broker *broker, struct broker_file *file,
 						 const struct llm_submit *submit,
-						 const uint8_t *data,
-						 const struct broker_session *session)
+						 const uint8_t *data)
 {
 	struct broker_request *request = calloc(1, sizeof(*request));
 
@@ -214,9 +210,7 @@ static struct broker_request *broker_request_new(struct broker *broker, struct b
 		return NULL;
 	request->file = file;
 	broker_fill_event(&request->event, submit, file, broker->last_id + 1);
-	request->data = broker_copy_data(submit, data, session);
-	if (session)
-		request->event.data_len += broker_session_bytes(session);
+	request->data = broker_copy_data(submit, data);
 	if (!request->data || broker_place(broker, request) < 0) {
 		free(request->data);
 		free(request);
@@ -235,10 +229,35 @@ static struct broker_request *broker_request_new(struct broker *broker, struct b
 
 /* ---- towards the scheduler ---- */
 
+/* what was said before goes with it: until now it was not worth a copy. Return: 0, -ENOMEM */
+static int broker_add_past(struct broker_request *request)
+{
+	const size_t len = (size_t)request->event.stop_len + request->event.payload_len;
+	const size_t past_len = broker_past_bytes(&request->past);
+	uint8_t *data;
+
+	if (!past_len)
+		return 0;
+	data = realloc(request->data, len + past_len);
+	if (!data)
+		return -ENOMEM;
+	broker_past_copy(&request->past, data + len);
+	request->data = data;
+	return 0;
+}
+
+static void broker_end(struct broker *broker, struct broker_request *request);
+
 static void broker_hand_out(struct broker *broker, struct broker_request *request)
 {
-	uint8_t *data = steal_ptr(request->data);
+	uint8_t *data;
 
+	if (broker_add_past(request) < 0) {
+		request->status = -ENOMEM;
+		broker_end(broker, request);
+		return;
+	}
+	data = steal_ptr(request->data);
 	request->event.attempts++;
 	request->dispatch_ns = clock_ns();
 	broker_move(broker, request, LLM_STATE_RUNNING);
@@ -634,7 +653,9 @@ static void broker_join(struct broker_request *request, struct broker_session *s
 {
 	request->appends = appends;
 	request->session = broker_session_get(session);
+	request->past = broker_past_take(session);
 	broker_session_fill_event(session, &request->event);
+	request->event.data_len += request->event.session_len;
 }
 
 int broker_submit(struct broker *broker, struct broker_file *file,
@@ -659,7 +680,7 @@ int broker_submit(struct broker *broker, struct broker_file *file,
 		broker_user_put(user);
 		return r;
 	}
-	request = broker_request_new(broker, file, submit, data, session);
+	request = broker_request_new(broker, file, submit, data);
 	if (!request) {
 		if (appends)
 			session->is_busy = false;

@@ -55,6 +55,7 @@ struct broker_file {
  * @reads: READs that wait for it, oldest first; the connection's
  * @event: what the scheduler gets, and its numbers so far
  * @data: stop strings and payload, until they are handed out
+ * @past: what is behind them then; it has its name while the scheduler may have the request
  * @state: enum llm_state
  * @session: that it belongs to, while the scheduler may have it; NULL: none
  * @appends: it is the one that appends to it
@@ -79,6 +80,7 @@ struct broker_request {
 	struct list reads;
 	struct llm_event event;
 	uint8_t *data;
+	struct broker_past past;
 	enum llm_state state;
 	struct broker_session *session;
 	bool appends;

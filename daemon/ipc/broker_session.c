@@ -9,7 +9,7 @@
  * @link: in the list of all
  * @id: of the session
  * @uid: who made the session
- * @refs: the session, and those whose past was made in it
+ * @refs: the session, and those whose past was made in it, also of requests
  * @is_heard: the scheduler has been told of it
  */
 struct broker_maker {
@@ -23,7 +23,7 @@ struct broker_maker {
 /**
  * struct broker_part - what one turn has appended; never changes
  * @before: the part before it; NULL: it is the first
- * @refs: sessions that end with it, and parts behind it
+ * @refs: sessions and requests that have all up to it, and parts behind it
  * @end: bytes of the past up to its end
  * @len: bytes of its own
  */
@@ -221,11 +221,33 @@ size_t broker_session_bytes(const struct broker_session *session)
 	return session->past ? session->past->end : 0;
 }
 
-void broker_session_copy(const struct broker_session *session, uint8_t *to)
+struct broker_past broker_past_take(const struct broker_session *session)
+{
+	return (struct broker_past){
+		.maker = maker_get(session->past_maker),
+		.part = part_get(session->past),
+	};
+}
+
+void broker_past_drop(struct broker_sessions *sessions, struct broker_past *past)
+{
+	const struct broker_past old = *past;
+
+	*past = (struct broker_past){ 0 };
+	part_put(old.part);
+	maker_put(sessions, old.maker);
+}
+
+size_t broker_past_bytes(const struct broker_past *past)
+{
+	return past->part ? past->part->end : 0;
+}
+
+void broker_past_copy(const struct broker_past *past, uint8_t *to)
 {
 	const struct broker_part *part;
 
-	for (part = session->past; part; part = part->before)
+	for (part = past->part; part; part = part->before)
 		memcpy(to + part->end - part->len, part->data, part->len);
 }
 

@@ -57,6 +57,15 @@ struct broker_session {
 	bool is_busy;
 };
 
+/**
+ * struct broker_past - a past as it was when it was taken, whatever is appended since
+ * @maker: the session that made it; @part: the last part of it; both NULL: it is empty
+ */
+struct broker_past {
+	struct broker_maker *maker;
+	struct broker_part *part;
+};
+
 void broker_sessions_init(struct broker_sessions *sessions, struct ipc *ipc);
 /**
  * broker_session_new() - one that is empty, or has the past of another
@@ -87,8 +96,14 @@ int broker_session_seal(struct broker_session *session);
 
 /** broker_session_bytes() - of the past */
 size_t broker_session_bytes(const struct broker_session *session);
-/** broker_session_copy() - the past, all of it, to @to */
-void broker_session_copy(const struct broker_session *session, uint8_t *to);
+/** broker_past_take() - it as it is now; nothing is copied */
+struct broker_past broker_past_take(const struct broker_session *session);
+/** broker_past_drop() - one less needs it, which is empty then; may tell the end of a session */
+void broker_past_drop(struct broker_sessions *sessions, struct broker_past *past);
+size_t broker_past_bytes(const struct broker_past *past);
+/** broker_past_copy() - all of it, to @to */
+void broker_past_copy(const struct broker_past *past, uint8_t *to);
+
 /** broker_session_fill_event() - what a request of it tells the scheduler, but for its data */
 void broker_session_fill_event(const struct broker_session *session, struct llm_event *event);
 /** broker_session_fill_info() - the outputs of LLM_IOC_SESSION, but for the descriptor */

@@ -391,6 +391,44 @@ static void test_busy(void **state)
 	assert_int_equal(ended_count, 1);
 }
 
+/* who waits has the past as it was when he asked, and what names it does not end before him */
+static void test_waiting(void **state)
+{
+	uint64_t id, waits, root_id;
+	int root, fork;
+
+	(void)state;
+	client = client_connect();
+	ipc->ops->want(ipc, 9);
+	root = session_new(client, &root_id);
+	assert_int_equal(turn(client, root, LLM_OP_GENERATE, &id), 0);
+	assert_int_equal(commit_turn(id, "root ", 1, 0), LLM_VERDICT_CONTINUE);
+	fork = session_fork(client, root);
+	assert_int_equal(turn(client, fork, LLM_OP_GENERATE, &id), 0);
+	ipc->ops->want(ipc, 0);
+	assert_int_equal(turn(client, fork, LLM_OP_SCORE, &waits), 0);
+	assert_int_equal(last_held()->event.id, id);
+	assert_int_equal(commit_turn(id, "fork ", 2, 0), LLM_VERDICT_CONTINUE);
+	close(root);
+	client_turn();
+	assert_int_equal(ended_count, 0);
+	ipc->ops->want(ipc, 1);
+	assert_int_equal(last_held()->event.id, waits);
+	assert_past(last_held(), "root ");
+	assert_int_equal(last_held()->event.past_session, root_id);
+	assert_int_equal(ended_count, 0);
+	assert_int_equal(commit_turn(waits, NULL, 0, 0), LLM_VERDICT_CONTINUE);
+	assert_int_equal(ended_count, 1);
+	/* one that is never told leaves nothing, either */
+	assert_int_equal(turn(client, fork, LLM_OP_SCORE, &waits), 0);
+	close(fork);
+	close(client);
+	client = -1;
+	client_turn();
+	client_turn();
+	assert_int_equal(ended_count, 2);
+}
+
 /* what the scheduler must not do */
 static void test_commits(void **state)
 {
@@ -589,6 +627,7 @@ int main(void)
 		TEST(test_who_has_none),
 		TEST(test_forks),
 		TEST(test_busy),
+		TEST(test_waiting),
 		TEST(test_commits),
 		TEST(test_limit),
 		TEST(test_malformed),
