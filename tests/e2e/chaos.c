@@ -255,20 +255,33 @@ static uint64_t page_bytes(void)
 	return bytes;
 }
 
-/* what llm.ko counts for the daemon, against what that has kept: for requests, it holds nothing */
-static void ledger_check(uint64_t pages)
+static struct llm_features broker_features(void)
 {
 	struct llm_features features = { .size = sizeof(features) };
-	const uint64_t bytes = pages ? pages * page_bytes() : 0;
 	int fd = open("/dev/llm", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 || ioctl(fd, LLM_IOC_GET_FEATURES, &features) < 0)
 		tap_bail("/dev/llm: %s", strerror(errno));
+	close(fd);
+	return features;
+}
+
+static bool server_has_left(void *arg)
+{
+	(void)arg;
+	return !broker_features().server_pid;
+}
+
+/* what llm.ko counts for the daemon, against what that has kept: for requests, it holds nothing */
+static void ledger_check(uint64_t pages)
+{
+	const uint64_t bytes = pages ? pages * page_bytes() : 0;
+	const struct llm_features features = broker_features();
+
 	tap_ok(features.memory_host == bytes && !features.memory_device,
 	       "%llu bytes are charged, %llu pages kept",
 	       (unsigned long long)(features.memory_host + features.memory_device),
 	       (unsigned long long)pages);
-	close(fd);
 }
 
 static void aftermath(void)
@@ -294,8 +307,11 @@ static void aftermath(void)
 	stuck_beat("the last daemon's end");
 	end = e2e_daemon_end(daemon_pid, SIGTERM);
 	tap_ok(WIFEXITED(end) && WEXITSTATUS(end) == 0, "the daemon ends well (%#x)", end);
-	if (e2e_device())
+	/* it has closed its file, but the kernel takes back what it had parked there in its own time */
+	if (e2e_device()) {
+		tap_ok(e2e_wait(10, server_has_left, NULL), "it serves no more");
 		ledger_check(0);
+	}
 	try_fresh();
 }
 
