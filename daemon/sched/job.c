@@ -418,6 +418,16 @@ static int job_journal_token(struct job *job, uint32_t id)
 	return journal_add(&job->journal, id);
 }
 
+/* tokens that a text may have; while its model is being loaded, as it will be */
+static size_t job_context(const struct sched *sched, const struct job *job)
+{
+	const struct engine_model_info *info = &job->model->info;
+
+	if (info->context_used)
+		return info->context_used;
+	return sched->config.context ? MIN(sched->config.context, info->context) : info->context;
+}
+
 /* the answer's next token: spell it, and see whether that is the end */
 static void job_push(struct sched *sched, struct job *job, const struct sample_token *token,
 		     const struct sample_token *top)
@@ -444,7 +454,7 @@ static void job_push(struct sched *sched, struct job *job, const struct sample_t
 	else if (job->pushed == job->event.max_tokens)
 		job_finish(sched, job, LLM_FINISH_LENGTH);
 	else if (!job->shift.is_on &&
-		 job->prompt_count + job->pushed > job->model->info.context_used)
+		 job->prompt_count + job->pushed > job_context(sched, job))
 		job_finish(sched, job, LLM_FINISH_CONTEXT);
 	else if (job->constraint && constraint_say(job->constraint, token->id) < 0)
 		job_fail(sched, job, -ENOMEM, NULL);

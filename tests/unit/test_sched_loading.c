@@ -321,6 +321,47 @@ static void test_end(void **state)
 	answered(request);
 }
 
+/* an answer goes on with the next server, which has yet to load its model: none of it is lost */
+static void test_recovered(void **state)
+{
+	static const uint32_t limits[] = { 0, 50 };
+	struct test_request *whole, *request;
+	unsigned int i, at;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		config.engine.context = limits[i];
+		test_broker_serve(&broker, &config);
+		/* the second one ends where the context does */
+		whole = ask("a", "how does it go on?", i ? 0 : 60);
+		turns();
+		load();
+		turns();
+		assert_int_equal(whole->status, 0);
+		assert_int_equal(whole->finish, i ? LLM_FINISH_CONTEXT : LLM_FINISH_LENGTH);
+		for (at = 1; at < 30; at += 7) {
+			request = ask("a", "how does it go on?", i ? 0 : 60);
+			broker.die_at = broker.commits + at;
+			turns();
+			assert_true(broker.dead && request->journal.len && !request->ended);
+			test_broker_kill(&broker);
+			broker.die_at = 0;
+			test_broker_serve(&broker, &config);
+			turns();
+			assert_false(request->ended);
+			load();
+			turns();
+			assert_true(request->ended);
+			assert_int_equal(request->status, 0);
+			assert_int_equal(request->finish, whole->finish);
+			assert_int_equal(request->output.len, whole->output.len);
+			assert_memory_equal(bytes_data(&request->output),
+					    bytes_data(&whole->output), whole->output.len);
+		}
+		test_broker_kill(&broker);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +373,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_vanished, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_recovered, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
