@@ -134,7 +134,7 @@ static int load_heads(struct hub_config *c)
 	return r < 0 ? r : hub_add_u32(c, "attention.value_length", c->head_dim);
 }
 
-/* what a text may have: fewer tokens than positions that are stored, or that it was trained for */
+/* tokens that a text may have: fewer than there are positions, where some are for padding */
 static int load_context(struct hub_config *c)
 {
 	uint32_t padding = 0;
@@ -147,8 +147,6 @@ static int load_context(struct hub_config *c)
 		c->first_position = padding + 1;
 		c->context -= c->first_position;
 	}
-	if (r >= 0 && c->context_max)
-		c->context = MIN(c->context, c->context_max);
 	return r;
 }
 
@@ -171,7 +169,9 @@ static int load_sizes(struct hub_config *c)
 	if (r >= 0)
 		r = hub_add_u32(c, "block_count", c->layers);
 	if (r >= 0)
-		r = hub_add_u32(c, "context_length", c->context);
+		/* a rope is scaled by what the model was made for, not by what a text is held to */
+		r = hub_add_u32(c, "context_length", c->context_max ?
+				MIN(c->context, c->context_max) : c->context);
 	if (r >= 0)
 		r = hub_add_u32(c, "feed_forward_length", c->ff_width);
 	if (r >= 0)

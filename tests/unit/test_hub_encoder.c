@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "hub_test.h"
 #include "kernels/kernels.h"
+#include "model/hub_internal.h"
 #include "model/hub_modules.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
@@ -227,6 +228,54 @@ static void test_context(void **state)
 	hub_copy_set(&copy, "tokenizer_config.json", "model_max_length", "40");
 	assert_int_equal(key_of(&copy, key), 64);
 	hub_copy_free(&copy);
+}
+
+/* a shorter text changes no frequency, also where these depend on what the model was made for */
+static void test_context_rope(void **state)
+{
+	static const char modules[] = "[{\"path\":\"\",\"type\":\"Transformer\"}]";
+	static const char sentence[] = "{\"max_seq_length\":16}";
+	static const char original[] = "llama.rope.scaling.original_context_length";
+	struct hub_copy copy;
+
+	(void)state;
+	hub_copy_new(&copy, "llama");
+	hub_copy_set(&copy, HUB_CONFIG, "rope_parameters",
+		     "{\"rope_type\":\"yarn\",\"factor\":4,\"rope_theta\":10000}");
+	assert_int_equal(key_of(&copy, "llama.context_length"), 128);
+	assert_int_equal(key_of(&copy, original), 128);
+	hub_copy_write(&copy, HUB_MODULES, modules, strlen(modules));
+	hub_copy_write(&copy, "sentence_bert_config.json", sentence, strlen(sentence));
+	assert_int_equal(key_of(&copy, "llama.context_length"), 16);
+	assert_int_equal(key_of(&copy, original), 128);
+	hub_copy_free(&copy);
+}
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *from, *to;
+	} names[] = {
+		{ "bert.embeddings.LayerNorm.gamma", "token_embd_norm.weight" },
+		{ "embeddings.LayerNorm.beta", "token_embd_norm.bias" },
+		{ "encoder.layer.11.output.LayerNorm.weight", "blk.11.layer_output_norm.weight" },
+		{ "bert.encoder.layer.0.attention.self.value.bias", "blk.0.attn_v.bias" },
+		{ "bert.embeddings.position_ids", NULL },
+		{ "cls.predictions.transform.LayerNorm.gamma", NULL },
+		{ "cls.predictions.bias", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		enum hub_change change = HUB_AS_IS;
+		char to[64] = "";
+
+		assert_int_equal(hub_name_map(hub_arch_find("bert"), names[i].from, to, sizeof(to),
+					      &change), 0);
+		if (names[i].to)
+			assert_string_equal(to, names[i].to);
+		assert_int_equal(change == HUB_IGNORE, !names[i].to);
+	}
 }
 
 static json_t *parse(const char *text)
@@ -459,6 +508,8 @@ int main(void)
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_reranker),
 		cmocka_unit_test(test_context),
+		cmocka_unit_test(test_context_rope),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_pooling),
 		cmocka_unit_test(test_modules),
 		cmocka_unit_test(test_refused),
