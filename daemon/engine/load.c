@@ -259,7 +259,7 @@ static int load_pack(struct engine_model *m, const char *path, struct error *err
 		return error_set(error, -ENOMEM, "model: can't take memory for its weights: %s",
 				 strerror(-r));
 	if (m->pack.bytes && ((m->engine->pack_cache && kept_pack(m, path)) || memory_pack(m)))
-		pack_apply(&m->pack, m->model);
+		pack_apply(&m->pack, m->model, m->gguf);
 	return 0;
 }
 

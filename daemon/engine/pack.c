@@ -170,7 +170,7 @@ void pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gg
 	threads_run(threads, threads_count(threads), fill_member, &f);
 }
 
-void pack_apply(struct pack *pack, struct model *model)
+void pack_apply(struct pack *pack, struct model *model, const struct gguf *gguf)
 {
 	const bool is_tied = model->embedding.w.data == model->output.w.data;
 
@@ -178,6 +178,7 @@ void pack_apply(struct pack *pack, struct model *model)
 		const struct pack_item *item = &pack->items[i];
 		struct model_matrix *m = item->matrix;
 
+		gguf_drop(gguf, m->w.data, (size_t)m->w.rows * m->w.row_bytes);
 		m->w.data = pack->base + item->offset;
 		m->w.row_bytes = kern_panel_bytes(m->type, m->w.cols) / KERN_PANEL_ROWS;
 		m->is_packed = true;

@@ -52,8 +52,11 @@ int pack_alloc(struct pack *pack);
  * @gguf: whose tensors they are
  */
 void pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf);
-/** pack_apply() - @model multiplies by the panels in @base from now on; it must not outlive them */
-void pack_apply(struct pack *pack, struct model *model);
+/**
+ * pack_apply() - @model multiplies by the panels in @base from now on; it must not outlive them
+ * @gguf: of the model: what the panels stand in for need not stay mapped
+ */
+void pack_apply(struct pack *pack, struct model *model, const struct gguf *gguf);
 /** pack_unmap() - without panels again; before pack_apply() */
 void pack_unmap(struct pack *pack);
 void pack_close(struct pack *pack);

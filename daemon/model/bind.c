@@ -94,7 +94,8 @@ int bind_vector(struct binder *b, const char *name, uint32_t elems, bool is_opti
 		r = tensor_check_shape(b, name, t, elems, 1, 1);
 	if (r < 0)
 		return r;
-	*ret = t->type == KERN_F32 ? t->data : copy_vector(b, t, elems);
+	/* F32 too: each that is read from the file keeps up to 2 MiB of matrices around it mapped */
+	*ret = copy_vector(b, t, elems);
 	if (!*ret)
 		return error_set(b->error, -ENOMEM, "model: %s", strerror(ENOMEM));
 	if (mark_bound(b, t))

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A model as a GGUF file describes it: what its architecture computes, as data, its sizes, and its
- * weights bound by name, every shape checked against them. Weights stay in the file's mapping; only
- * vectors that are not float32 there (some norms and biases) are copies, until whoever loads it
- * puts packed ones in their place. A struct model is immutable from then on and must not outlive
- * its file.
+ * weights bound by name, every shape checked against them. Vectors (norms and biases) are copies in
+ * float32; matrices stay in the file's mapping, until whoever loads it puts packed ones in their
+ * place. A struct model is immutable from then on and must not outlive its file.
  */
 #ifndef LLMOS_MODEL_MODEL_H
 #define LLMOS_MODEL_MODEL_H
