@@ -52,6 +52,7 @@ struct daemon {
 	uint64_t watchdog_ns;		/* how often to show life, 0: nobody looks */
 	int ending;			/* the signal that said so */
 	char pack_cache[PATH_MAX];	/* that "auto" found */
+	char swap_folder[PATH_MAX];
 };
 
 /* ---- the command line ---- */
@@ -81,6 +82,8 @@ static const char usage[] =
 	"  --prefix-memory=SIZE of each cache, kept at most for that: bytes, or 50%\n"
 	"  --pack-cache=DIR     folder that keeps packed weights for the next start; auto, no\n"
 	"  --pack-cache-size=BYTES  they may take there (a quarter of the file system)\n"
+	"  --swap-size=BYTES    of each cache, written to the disk rather than lost (0)\n"
+	"  --swap-folder=DIR    where\n"
 	"  --isa=NAME           instruction set to use at most\n"
 	"  --user=NAME          become this user once everything is open\n"
 	"  --log-level=LEVEL    error, warning, notice, info, debug\n"
@@ -113,6 +116,8 @@ static const struct option options[] = {
 	{ "prefix-memory", required_argument, NULL, OPTION_KEY },
 	{ "pack-cache", required_argument, NULL, OPTION_KEY },
 	{ "pack-cache-size", required_argument, NULL, OPTION_KEY },
+	{ "swap-size", required_argument, NULL, OPTION_KEY },
+	{ "swap-folder", required_argument, NULL, OPTION_KEY },
 	{ "isa", required_argument, NULL, OPTION_KEY },
 	{ "user", required_argument, NULL, OPTION_KEY },
 	{ "log-level", required_argument, NULL, OPTION_KEY },
@@ -490,20 +495,20 @@ static int start_sched(struct daemon *daemon, const struct sched_config *sched_c
 }
 
 /*
- * pack_cache() - the folder for packed weights, NULL: none
+ * cache_folder() - the folder for packed weights, or for the swap; NULL: none
  *
  * What the service manager gives, or the user's own; a system daemon that was given none has none.
  */
-static const char *pack_cache(const struct config *config, char *buf, size_t size)
+static const char *cache_folder(const char *name, char *buf, size_t size)
 {
 	const char *given = secure_getenv("CACHE_DIRECTORY"), *home = secure_getenv("HOME");
 	const char *user = secure_getenv("XDG_CACHE_HOME");
 	int len = -1;
 
-	if (!strcmp(config->pack_cache, "no") || !*config->pack_cache)
+	if (!strcmp(name, "no") || !*name)
 		return NULL;
-	if (strcmp(config->pack_cache, "auto"))
-		return config->pack_cache;
+	if (strcmp(name, "auto"))
+		return name;
 	if (given && *given == '/')
 		len = snprintf(buf, size, "%.*s", (int)strcspn(given, ":"), given);
 	else if (geteuid() && user && *user == '/')
@@ -527,9 +532,12 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 			.batch_tokens = config->batch_tokens,
 			.prefix_bytes = config->prefix_cache ? config->prefix_memory : 0,
 			.prefix_percent = config->prefix_cache ? config->prefix_percent : 0,
-			.pack_cache = pack_cache(config, daemon->pack_cache,
-						 sizeof(daemon->pack_cache)),
+			.pack_cache = cache_folder(config->pack_cache, daemon->pack_cache,
+						   sizeof(daemon->pack_cache)),
 			.pack_cache_bytes = config->pack_cache_size,
+			.swap_folder = cache_folder(config->swap_folder, daemon->swap_folder,
+						    sizeof(daemon->swap_folder)),
+			.swap_bytes = config->swap_size,
 			.progress = watchdog_progress,
 			.progress_arg = daemon,
 		},

@@ -65,6 +65,9 @@ static const struct config_key {
 	{ .name = "pack_cache", .offset = offsetof(struct config, pack_cache) },
 	{ .name = "pack_cache_size", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
 	  .offset = offsetof(struct config, pack_cache_size) },
+	{ .name = "swap_size", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
+	  .offset = offsetof(struct config, swap_size) },
+	{ .name = "swap_folder", .offset = offsetof(struct config, swap_folder) },
 	{ .name = "preload", .type = CONFIG_BOOL, .offset = offsetof(struct config, preload) },
 };
 
@@ -76,6 +79,7 @@ void config_init(struct config *config)
 		.isa = "auto",
 		.kv_type = "auto",
 		.pack_cache = "auto",
+		.swap_folder = "auto",
 		.order = "fair",
 		.log_level = LOG_INFO,
 		.slots = 16,

@@ -39,6 +39,8 @@
  * @prefix_percent: of that cache; both 0: none
  * @pack_cache: folder in which packed weights are kept; "auto", "no"
  * @pack_cache_size: bytes that they may take there, 0: a quarter of the file system
+ * @swap_size: bytes of one model's cache that are written to the disk rather than lost, 0: none
+ * @swap_folder: where; "auto"
  * @preload: load the default model at start
  */
 struct config {
@@ -67,6 +69,8 @@ struct config {
 	uint64_t prefix_percent;
 	char pack_cache[CONFIG_STRING_MAX];
 	uint64_t pack_cache_size;
+	char swap_folder[CONFIG_STRING_MAX];
+	uint64_t swap_size;
 	bool prefix_cache;
 	bool preload;
 };

@@ -71,7 +71,12 @@ int engine_new(struct engine **ret, const struct engine_config *config, struct e
 	if (!e)
 		return error_set(error, -ENOMEM, "engine: %s", strerror(ENOMEM));
 	e->config = *config;
-	e->config.isa = e->config.kv_type = e->config.pack_cache = NULL;
+	e->config.isa = e->config.kv_type = e->config.pack_cache = e->config.swap_folder = NULL;
+	if (config->swap_folder && config->swap_bytes) {
+		e->swap_folder = strdup(config->swap_folder);
+		if (!e->swap_folder)
+			return error_set(error, -ENOMEM, "engine: %s", strerror(ENOMEM));
+	}
 	if (config->pack_cache) {
 		e->pack_cache = strdup(config->pack_cache);
 		if (!e->pack_cache)
@@ -101,6 +106,7 @@ void engine_free(struct engine *engine)
 		return;
 	threads_free(engine->threads);
 	free(engine->pack_cache);
+	free(engine->swap_folder);
 	free(engine);
 }
 

@@ -43,6 +43,10 @@ struct gguf;
  * @prefix_dropped: told of what is kept no longer, however that came; NULL: nobody wants to know.
  *	It must not call the engine
  * @prefix_arg: its argument
+ * @swap_folder: where pages of the cache go that make way, in a file without a name; NULL: nowhere
+ * @swap_bytes: of one model's cache, kept there at most; 0: none
+ * @swap_ready: called by another thread when engine_seq_fetch() has something new to say; NULL: nobody
+ *	waits. @swap_arg: its argument
  * @pack_cache: folder in which packed weights are kept for the next start, NULL: none
  * @pack_cache_bytes: that they may take there; 0: a quarter of the file system
  * @progress: called by the thread that steps, once for each layer of a step, or NULL: a step of a
@@ -63,6 +67,10 @@ struct engine_config {
 	unsigned int prefix_percent;
 	void (*prefix_dropped)(void *arg, const struct engine_payer *payer, size_t bytes);
 	void *prefix_arg;
+	const char *swap_folder;
+	uint64_t swap_bytes;
+	void (*swap_ready)(void *arg);
+	void *swap_arg;
 	const char *pack_cache;
 	uint64_t pack_cache_bytes;
 	void (*progress)(void *arg);
@@ -126,6 +134,8 @@ struct engine_model_info {
 	uint32_t kv_pages;
 	uint32_t kv_pages_used;		/* by sequences; the others can be had */
 	uint32_t kv_pages_kept;		/* of the others, for sequences to come */
+	uint32_t kv_pages_swapped;	/* beside them, on the disk */
+	int swap_error;			/* why there is no place for them, -errno */
 	uint32_t page_tokens;
 	uint32_t step_tokens;		/* of a step at most, 0 unless loaded */
 	uint32_t labels;		/* 0: it has none */
@@ -258,6 +268,28 @@ struct engine_payer {
 unsigned int engine_prefix_find(const struct engine_model *model,
 				const struct engine_domain *domain, const uint32_t *tokens,
 				unsigned int count);
+/**
+ * engine_seq_swap() - copy its full pages to the swap, before it gives them back
+ * @tokens: its own (length)
+ * @from: token at which the first of them begins, or before that
+ *
+ * Waits for nothing, and keeps what it can; without a swap, nothing.
+ */
+void engine_seq_swap(const struct engine_seq *seq, const struct engine_domain *domain,
+		     const uint32_t *tokens, unsigned int from);
+/**
+ * engine_seq_fetch() - go on with what the swap has of a text
+ * @seq: has pages for it, of which only whole ones are filled
+ * @tokens: the text (count)
+ *
+ * To be called until it says that it is over, with the same text, before the sequence is stepped;
+ * its length grows as pages come. What does not come is to be computed. Return: 1: more may come,
+ * config.swap_ready() is called then; 0: it is over.
+ */
+int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
+		     const uint32_t *tokens, unsigned int count);
+/** engine_swap_pace() - to compute a token takes that long now: what takes longer to read is not */
+void engine_swap_pace(struct engine_model *model, uint64_t token_ns);
 /**
  * engine_prefix_drop() - give up kept pages that no sequence uses
  * @payer: who is charged for them

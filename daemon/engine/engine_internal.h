@@ -16,11 +16,13 @@
 #include "model/model.h"
 
 #define ENGINE_KV_AUTO	KERN_TYPE_COUNT		/* what suits the weights */
+#define SEQ_READS	8	/* pages of a sequence on their way from the swap at once */
 
 /** struct engine - immutable after engine_new(), except for what its threads do, and numbers */
 struct engine {
 	struct engine_config config;	/* with defaults filled in; no strings */
 	char *pack_cache;
+	char *swap_folder;
 	uint32_t kv_type;		/* enum kern_type, or ENGINE_KV_AUTO */
 	const struct kern_ops *ops;
 	struct threads *threads;
@@ -36,6 +38,9 @@ struct engine {
  * @kept_count: of these, the first ones that the prefix store keeps: they are not written
  * @length: tokens in its cache, page_count * KV_PAGE_TOKENS at most
  * @tentative: guesses behind those, in the pages that it has
+ * @reads: pages that were asked of the swap, in their order (read_count), the next of which is
+ *	page @length / KV_PAGE_TOKENS
+ * @read_next: page to ask for next; @read_chain: the tokens before it. Both count while @is_reading
  * @is_used: not on the list
  * @in_step: an item of the step being checked names it
  */
@@ -47,6 +52,11 @@ struct engine_seq {
 	uint32_t kept_count;
 	uint32_t length;
 	uint32_t tentative;
+	uint32_t reads[SEQ_READS];
+	unsigned int read_count;
+	uint32_t read_next;
+	struct swap_chain read_chain;
+	bool is_reading;
 	bool is_used;
 	bool in_step;
 };
@@ -67,6 +77,8 @@ struct engine_model {
 	uint64_t token_work;		/* multiplications a token takes, its attention left out */
 	struct kv kv;
 	struct prefix prefix;
+	struct swap *swap;		/* NULL: there is none */
+	int swap_error;			/* why not */
 	struct engine_seq *seqs;	/* (config.max_seqs) */
 	struct engine_seq *free_seqs;
 	uint32_t *seq_pages;		/* behind seqs[].pages */
@@ -77,6 +89,9 @@ struct engine_model {
 /** seq_pool_open() - make the sequences of a model: 0, -ENOMEM */
 int seq_pool_open(struct engine_model *model);
 void seq_pool_close(struct engine_model *model);
+
+/** seq_swap_cancel() - what was asked of the swap for it is not wanted any more */
+void seq_swap_cancel(struct engine_seq *seq);
 
 /** memory_limit() - bytes this process may use: what there is, and what its cgroups allow */
 size_t memory_limit(void);

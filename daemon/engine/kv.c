@@ -81,5 +81,5 @@ uint32_t kv_give(struct kv *kv, uint32_t page)
 
 void kv_copy(struct kv *kv, uint32_t to, uint32_t from)
 {
-	memcpy(kv->base + to * kv->page_bytes, kv->base + from * kv->page_bytes, kv->page_bytes);
+	memcpy(kv_page(kv, to), kv_page(kv, from), kv->page_bytes);
 }

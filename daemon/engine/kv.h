@@ -68,11 +68,16 @@ uint32_t kv_give(struct kv *kv, uint32_t page);
 /** kv_copy() - what @from holds is in @to as well */
 void kv_copy(struct kv *kv, uint32_t to, uint32_t from);
 
+/** kv_page() - all of a page (page_bytes) */
+static inline char *kv_page(const struct kv *kv, uint32_t page)
+{
+	return kv->base + page * kv->page_bytes;
+}
+
 /** kv_keys() - the plane of one head's keys in one page; that of the values follows */
 static inline char *kv_keys(const struct kv *kv, uint32_t page, uint32_t layer, uint32_t head)
 {
-	return kv->base + page * kv->page_bytes + layer * kv->layer_bytes +
-	       head * 2 * kv->plane_bytes;
+	return kv_page(kv, page) + layer * kv->layer_bytes + head * 2 * kv->plane_bytes;
 }
 
 static inline char *kv_values(const struct kv *kv, uint32_t page, uint32_t layer, uint32_t head)

@@ -118,6 +118,16 @@ static uint32_t size_prefix(const struct engine_model *m)
 	return pages * MIN(c->prefix_percent, 100U) / 100;
 }
 
+/* a cache that has nowhere to go when it makes way is as good, but slower: why is told */
+static void open_swap(struct engine_model *m)
+{
+	const struct engine_config *c = &m->engine->config;
+
+	if (m->engine->swap_folder && !m->model->hparams.is_encoder)
+		m->swap_error = swap_open(&m->swap, m->engine->swap_folder, c->swap_bytes,
+					  m->kv.page_bytes, c->swap_ready, c->swap_arg);
+}
+
 static int load_cache(struct engine_model *m, struct error *error)
 {
 	const struct model_hparams *p = &m->model->hparams;
@@ -134,6 +144,9 @@ static int load_cache(struct engine_model *m, struct error *error)
 	r = kv_open(&m->kv, pages, p->layers, p->kv_heads, &form);
 	if (r >= 0)
 		r = prefix_open(&m->prefix, &m->kv, size_prefix(m));
+	if (r >= 0)
+		open_swap(m);
+	m->prefix.swap = m->swap;
 	m->prefix.dropped = m->engine->config.prefix_dropped;
 	m->prefix.dropped_arg = m->engine->config.prefix_arg;
 	if (r >= 0)
@@ -307,6 +320,7 @@ void engine_model_free(struct engine_model *m)
 	rope_close(&m->ropes[1]);
 	seq_pool_close(m);
 	prefix_close(&m->prefix);
+	swap_close(m->swap);
 	kv_close(&m->kv);
 	tok_free(m->tokenizer);
 	model_free(m->model);
@@ -351,10 +365,12 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;
+	ret->kv_pages_swapped = m->swap ? swap_stats(m->swap).pages : 0;
+	ret->swap_error = m->swap_error;
 	/* panels stand in for pages of the file: what counts is by how much they are more */
 	ret->memory_bytes = (m->pack.base ? m->pack.bytes - m->pack.source_bytes : 0) +
 		m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes +
-		prefix_bytes(&m->prefix) +
+		prefix_bytes(&m->prefix) + (m->swap ? swap_stats(m->swap).memory_bytes : 0) +
 		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +
 		m->engine->config.max_seqs *
 			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));

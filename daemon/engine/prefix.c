@@ -211,6 +211,17 @@ static void page_unlink(struct prefix *prefix, struct prefix_page *page)
 		domain_release(prefix, domain);
 }
 
+/* its bytes may be wanted again */
+static void page_swap(struct prefix *prefix, const struct prefix_page *page)
+{
+	const uint32_t number = page_number(prefix, page);
+	struct engine_domain key = page->domain->key;
+
+	memcpy(key.adapters, page->adapters, sizeof(key.adapters));
+	swap_put(prefix->swap, &key, &page->text, page_tokens(prefix, number),
+		 kv_page(prefix->kv, number));
+}
+
 /* an idle one with nothing behind it; frees it */
 static void page_drop(struct prefix *prefix, struct prefix_page *page)
 {
@@ -236,6 +247,8 @@ static size_t page_drop_with_children(struct prefix *prefix, struct prefix_page 
 		if (page->payer.source == payer->source && page->payer.group == payer->group)
 			bytes += prefix->kv->page_bytes;
 		parent = page->parent;
+		if (prefix->swap)
+			page_swap(prefix, page);
 		page_drop(prefix, page);
 		if (page == top)
 			return bytes;
@@ -308,7 +321,11 @@ static struct prefix_domain *domain_to_shrink(const struct prefix *prefix,
 
 static void domain_shrink(struct prefix *prefix, struct prefix_domain *domain)
 {
-	page_drop(prefix, list_first(&domain->idle, struct prefix_page, idle));
+	struct prefix_page *page = list_first(&domain->idle, struct prefix_page, idle);
+
+	if (prefix->swap)
+		page_swap(prefix, page);
+	page_drop(prefix, page);
 }
 
 bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
@@ -336,6 +353,9 @@ bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
 	kept->payer = *payer;
 	memcpy(kept->adapters, domain->adapters, sizeof(kept->adapters));
 	memcpy(page_tokens(prefix, page), tokens, KV_PAGE_TOKENS * sizeof(*tokens));
+	if (prefix->swap)
+		kept->text = swap_extend(prefix->swap, kept->parent ? kept->parent->text :
+							(struct swap_chain){ 0 }, tokens);
 	list_append(kept->parent ? &kept->parent->children : &where->children, &kept->sibling);
 	list_append(page_bucket(prefix, where, domain, parent, tokens), &kept->chain);
 	where->count++;
@@ -385,7 +405,7 @@ void prefix_forget(struct prefix *prefix, const struct engine_domain *domain)
 
 	/* with its last page the domain is gone, so look each time */
 	while ((where = domain_find(prefix, domain)) && !list_empty(&where->idle))
-		domain_shrink(prefix, where);
+		page_drop(prefix, list_first(&where->idle, struct prefix_page, idle));
 }
 
 /* ---- checking ---- */

@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
+#include "engine/swap.h"
 
 struct prefix_domain;
 
@@ -36,6 +37,7 @@ struct prefix_domain;
  * @idle: in the domain's list; in none while a sequence uses it
  * @payer: who is charged for it
  * @adapters: of a first page, what it was computed with; those behind it were, too
+ * @text: the tokens up to its end, with @swap
  */
 struct prefix_page {
 	struct prefix_domain *domain;
@@ -46,6 +48,7 @@ struct prefix_page {
 	struct list idle;
 	struct engine_payer payer;
 	struct engine_adapter_key adapters[ENGINE_ADAPTERS_MAX];
+	struct swap_chain text;
 };
 
 /**
@@ -61,6 +64,7 @@ struct prefix_page {
  * @limit: pages it may keep
  * @count: pages it keeps
  * @idle_count: of these, idle
+ * @swap: where pages go that make way; NULL: they are lost
  * @dropped: told of each page that it keeps no longer, with its payer; NULL: nobody is
  */
 struct prefix {
@@ -77,6 +81,7 @@ struct prefix {
 	uint32_t limit;
 	uint32_t count;
 	uint32_t idle_count;
+	struct swap *swap;
 	void (*dropped)(void *arg, const struct engine_payer *payer, size_t bytes);
 	void *dropped_arg;
 };

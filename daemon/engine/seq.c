@@ -138,6 +138,7 @@ void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 	const uint32_t keep = pages_for(MIN(tokens, seq->length));
 	struct engine_model *model = seq->model;
 
+	seq_swap_cancel(seq);
 	seq->length = MIN(seq->length, tokens);
 	seq->tentative = 0;
 	/* the last one first, as the store wants it */
@@ -187,12 +188,17 @@ size_t engine_prefix_drop(struct engine_model *model, const struct engine_payer 
 void engine_prefix_forget(struct engine_model *model, const struct engine_domain *domain)
 {
 	prefix_forget(&model->prefix, domain);
+	if (model->swap)
+		swap_forget(model->swap, domain);
 }
 
 void engine_prefix_clear(struct engine_model *model)
 {
+	struct swap *swap = steal_ptr(model->prefix.swap);
+
 	while (model->prefix.idle_count && prefix_evict(&model->prefix))
 		;
+	model->prefix.swap = swap;
 }
 
 /* the page before the next one that may be kept */

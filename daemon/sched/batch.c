@@ -24,7 +24,7 @@ static bool batch_is_going(const struct job *job)
 
 static bool batch_is_stepped(const struct job *job)
 {
-	return batch_is_going(job) && !job->has_row;
+	return batch_is_going(job) && !job->has_row && !job->is_fetching;
 }
 
 /* ---- sequences and pages ---- */
@@ -67,6 +67,13 @@ void batch_put_back(struct sched *sched, struct job *job)
 	job_move(sched, job, JOB_WAITING);
 }
 
+/* somebody else needs its pages: it may have them back, or computes them again */
+static void batch_give_way(struct sched *sched, struct job *job)
+{
+	reuse_swap(job, 0);
+	batch_put_back(sched, job);
+}
+
 /* a sequence of somebody who is paused */
 static bool batch_evict_paused(struct sched *sched, const struct model *model)
 {
@@ -92,9 +99,10 @@ static bool batch_shrink_paused(struct sched *sched, const struct model *model)
 	if (length)
 		length = (length - 1) / batch_page_tokens(model) * batch_page_tokens(model);
 	if (!length) {
-		batch_put_back(sched, job);
+		batch_give_way(sched, job);
 		return true;
 	}
+	reuse_swap(job, length);
 	engine_seq_truncate(job->seq, length);
 	charge_settle(job);
 	return true;
@@ -139,14 +147,14 @@ static int batch_reserve(struct sched *sched, struct job *job, unsigned int toke
 			continue;
 		victim = batch_youngest(sched, job->model);
 		if (r == -ENOSPC && victim != job) {
-			batch_put_back(sched, victim);
+			batch_give_way(sched, victim);
 			continue;
 		}
 		/* alone, or at the end of the context: all there is is its own already */
 		if (r != -ENOSPC || batch_active(sched, job->model) == 1)
 			job_finish(sched, job, LLM_FINISH_CONTEXT);
 		else
-			batch_put_back(sched, job);
+			batch_give_way(sched, job);
 		return -ENOSPC;
 	}
 }
@@ -238,6 +246,7 @@ static int batch_admit_one(struct sched *sched, struct job *job)
 	}
 	charge_settle(job);
 	job_move(sched, job, JOB_ACTIVE);
+	job->is_fetching = !embed_is(job);
 	return 0;
 }
 
@@ -618,6 +627,18 @@ static bool batch_take_held(struct sched *sched)
 	return taken;
 }
 
+/* pages from the swap; has anybody who waited for such something to do now? */
+static bool batch_fetch(struct sched *sched)
+{
+	bool over = false;
+	struct job *job;
+
+	list_each(job, &sched->jobs[JOB_ACTIVE], link)
+		if (job->is_fetching)
+			over |= reuse_fetch(sched, job);
+	return over;
+}
+
 bool batch_step(struct sched *sched)
 {
 	size_t tokens = sched->config.batch_tokens, rows = sched->config.logits_rows, total = 0;
@@ -628,6 +649,7 @@ bool batch_step(struct sched *sched)
 	int r;
 
 	taken = batch_take_held(sched);
+	taken |= batch_fetch(sched);
 	model = batch_choose_model(sched);
 	if (!model)
 		return taken;
@@ -652,6 +674,7 @@ bool batch_step(struct sched *sched)
 	step_ns = clock_ns() - start_ns;
 	batch_count(sched, step_ns);
 	pace_learn(&model->pace, total, step_ns);
+	engine_swap_pace(model->loaded, model->pace.token_ns);
 	if (r < 0) {
 		batch_failed(sched, count, r);
 		return true;

@@ -176,6 +176,11 @@ void constrainer_free(struct constrainer *owner)
 	free(owner);
 }
 
+void constrainer_wake(struct constrainer *owner)
+{
+	eventfd_write(owner->fd, 1);
+}
+
 int constrainer_fd(const struct constrainer *owner)
 {
 	return owner->fd;

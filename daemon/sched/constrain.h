@@ -19,6 +19,8 @@ struct constraint;
 int constrainer_new(struct constrainer **ret);
 /** constrainer_free() - after its constraints */
 void constrainer_free(struct constrainer *constrainer);
+/** constrainer_wake() - make its descriptor readable; any thread may */
+void constrainer_wake(struct constrainer *constrainer);
 /** constrainer_fd() - readable when a constraint has become ready; constrainer_heard() clears it */
 int constrainer_fd(const struct constrainer *constrainer);
 void constrainer_heard(struct constrainer *constrainer);

@@ -124,6 +124,7 @@ static int control_status(struct sched *sched, struct job *job)
 	/* what is found tells of what others have asked */
 	if (job->event.uid && job->event.uid != geteuid()) {
 		status.kv_pages_kept = 0;
+		status.kv_pages_swapped = 0;
 		status.reused_tokens = 0;
 	}
 	r = control_append(job, &record, record_status(&record, &status));

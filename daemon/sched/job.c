@@ -106,6 +106,7 @@ void job_drop_seq(struct job *job)
 	job->seq = NULL;
 	/* they are computed again */
 	job->has_row = false;
+	job->is_fetching = false;
 }
 
 /* ---- pauses ---- */

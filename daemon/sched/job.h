@@ -97,6 +97,7 @@ struct job_shift {
  * @constraint: what the answer is held to, or NULL
  * @row: with a constraint: logits that were put aside (vocab)
  * @has_row: there are such: it is not stepped until the constraint is ready
+ * @is_fetching: pages of it may come from the swap: it is not stepped until that is over
  * @embed: EMBED, CLASSIFY: its texts; @tokens are those of the next step then. Else NULL
  * @planned: tokens it takes part with in the step that is being formed
  * @stepped: tokens that its last step computed
@@ -169,6 +170,7 @@ struct job {
 	struct constraint *constraint;
 	float *row;
 	bool has_row;
+	bool is_fetching;
 	struct embed *embed;
 	unsigned int planned;
 	unsigned int stepped;
@@ -376,6 +378,10 @@ void reuse_gather(struct sched *sched, const struct job *job);
 void reuse_begin_late(struct sched *sched, struct job *job);
 /** reuse_keep() - the full pages of its sequence, if it has one, outlive it */
 void reuse_keep(struct job *job);
+/** reuse_swap() - full pages of its sequence, from token @from on, go to the swap before they go */
+void reuse_swap(struct job *job, unsigned int from);
+/** reuse_fetch() - go on with what comes from there; true: it was over */
+bool reuse_fetch(struct sched *sched, struct job *job);
 /** reuse_dropped() - for struct engine_config: pages are kept no longer, and not charged */
 void reuse_dropped(void *arg, const struct engine_payer *payer, size_t bytes);
 /** reuse_reclaim() - give up pages that are charged to a cgroup, @bytes of them */

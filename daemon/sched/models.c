@@ -526,7 +526,7 @@ static int models_check_memory(struct models *models, struct model *model, struc
 			 (unsigned long long)own, (unsigned long long)models->memory_max);
 }
 
-static void log_packed(const struct model *model)
+static void log_notes(const struct model *model)
 {
 	static const char *const how[] = {
 		[ENGINE_PACKED_MEMORY] = "in memory",
@@ -537,6 +537,9 @@ static void log_packed(const struct model *model)
 
 	if (*note)
 		log_notice("model '%s': packed weights: %s", model->name, note);
+	if (model->info.swap_error)
+		log_warning("model '%s': no swap: %s", model->name,
+			    strerror(-model->info.swap_error));
 	if (model->info.packed)
 		log_info("model '%s': %llu bytes of packed weights, %s", model->name,
 			 (unsigned long long)model->info.packed_bytes, how[model->info.packed]);
@@ -562,7 +565,7 @@ static int models_end_load(struct models *models, struct model *model, int r,
 		 model->name, (unsigned long long)((clock_ns() - start_ns) / NS_PER_MS),
 		 model->info.arch, model->info.weights, model->info.context_used,
 		 model->info.kv_pages);
-	log_packed(model);
+	log_notes(model);
 	return 0;
 }
 

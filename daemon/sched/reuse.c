@@ -85,6 +85,36 @@ void reuse_begin(struct sched *sched, struct job *job)
 	sched->totals.reused_tokens += MIN(found, shift_prompt(job));
 }
 
+/* ---- what had to make way ---- */
+
+void reuse_swap(struct job *job, unsigned int from)
+{
+	struct engine_domain domain;
+
+	if (!job->seq || job->reuses_nothing || !reuse_domain(job, &domain))
+		return;
+	job->reach = MAX(job->reach, (size_t)engine_seq_length(job->seq));
+	engine_seq_swap(job->seq, &domain, job->tokens.ids, from);
+}
+
+/* what comes from there counts as found, and does so once */
+bool reuse_fetch(struct sched *sched, struct job *job)
+{
+	const size_t before = engine_seq_length(job->seq);
+	struct engine_domain domain;
+	size_t after;
+	int r = 0;
+
+	if (!job->reuses_nothing && reuse_domain(job, &domain))
+		r = engine_seq_fetch(job->seq, &domain, job->tokens.ids, reuse_max(job));
+	after = MIN((size_t)engine_seq_length(job->seq), shift_prompt(job));
+	after -= MIN(before, after);
+	sched->totals.prompt_tokens += after;
+	sched->totals.reused_tokens += after;
+	job->is_fetching = r;
+	return !r;
+}
+
 /* ---- what others are computing ---- */
 
 static bool reuse_same_domain(const struct job *a, const struct job *b)

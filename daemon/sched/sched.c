@@ -102,10 +102,12 @@ static void sched_reclaim(struct ipc_sink *sink, struct ipc *ipc, uint64_t id)
 
 	if (!job)
 		return;
-	if (job->state == JOB_ACTIVE)
+	if (job->state == JOB_ACTIVE) {
+		reuse_swap(job, 0);
 		batch_put_back(sched, job);
-	else
+	} else {
 		charge_settle(job);
+	}
 }
 
 static void sched_reclaim_kept(struct ipc_sink *sink, struct ipc *ipc, uint64_t cgroup_id,
@@ -230,7 +232,7 @@ static bool sched_has_work(const struct sched *sched, bool changed)
 	if (sched->cancels || !list_empty(&sched->jobs[JOB_ARRIVED]))
 		return true;
 	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
-		if (!job->paused && !job_is_held(job))
+		if (!job->paused && !job_is_held(job) && !job->is_fetching)
 			return true;
 		held |= !job->paused;
 	}
@@ -311,6 +313,7 @@ void sched_fill_status(struct sched *sched, struct llm_status *status)
 		status->kv_pages += info.kv_pages;
 		status->kv_pages_used += info.kv_pages_used;
 		status->kv_pages_kept += info.kv_pages_kept;
+		status->kv_pages_swapped += info.kv_pages_swapped;
 	}
 }
 
@@ -348,6 +351,12 @@ void sched_fill_config(struct sched_config *config)
 		engine->logits_rows = config->slots + 32;
 }
 
+/* by another thread */
+static void sched_news(void *arg)
+{
+	constrainer_wake(arg);
+}
+
 static int sched_init(struct sched *sched, const struct sched_config *config,
 		      struct error *error)
 {
@@ -360,6 +369,8 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	r = constrainer_new(&sched->constrainer);
 	if (r < 0)
 		return error_set(error, r, "scheduler: %s", strerror(-r));
+	sched->config.swap_ready = sched_news;
+	sched->config.swap_arg = sched->constrainer;
 	r = engine_new(&sched->engine, &sched->config, error);
 	if (r < 0)
 		return r;
@@ -436,11 +447,12 @@ void sched_free(struct sched *sched)
 	for (state = 0; state < JOB_STATES; state++)
 		while (!list_empty(&sched->jobs[state]))
 			job_free(list_first(&sched->jobs[state], struct job, link));
-	constrainer_free(sched->constrainer);
 	sessions_free(&sched->sessions);
 	adapters_free(sched->adapters);
 	models_free(sched->models);
 	engine_free(sched->engine);
+	/* it is told of what the swaps of models have read */
+	constrainer_free(sched->constrainer);
 	free(sched->items);
 	free(sched->members);
 	free(sched);

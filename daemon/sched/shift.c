@@ -37,6 +37,14 @@ static size_t shift_step(const struct job *job)
 	return (shift_context(job) - job->shift.head) / 2;
 }
 
+/* of the head, whole pages: what was computed for them is still right, and may be shared */
+static size_t shift_pages(const struct job *job)
+{
+	const size_t page = MAX(job->model->info.page_tokens, 1U);
+
+	return job->shift.head / page * page;
+}
+
 /* tokens of the text behind which the model stands; job->tokens may know more of it */
 static size_t shift_text(const struct job *job)
 {
@@ -75,7 +83,7 @@ int shift_tell(struct job *job, size_t end)
 
 /* ---- shifts ---- */
 
-/* @count tokens behind the head go: what was computed for the head is still right */
+/* @count tokens behind the head go */
 static int shift_drop(struct job *job, size_t count)
 {
 	struct job_shift *shift = &job->shift;
@@ -95,7 +103,7 @@ static int shift_drop(struct job *job, size_t count)
 	job->draft.count = 0;
 	if (!job->seq)
 		return 0;
-	engine_seq_truncate(job->seq, (unsigned int)shift->head);
+	engine_seq_truncate(job->seq, (unsigned int)shift_pages(job));
 	charge_settle(job);
 	return 0;
 }
@@ -163,7 +171,7 @@ uint64_t shift_prompt_tokens(const struct job *job, size_t fed)
 
 	if (!rounds)
 		return MIN((uint64_t)fed, first);
-	again = shift_left(job) - job->shift.head;
-	fed -= MIN(fed, job->shift.head);
+	again = shift_left(job) - shift_pages(job);
+	fed -= MIN(fed, shift_pages(job));
 	return first + (rounds - 1) * again + MIN((uint64_t)fed, again);
 }

@@ -850,6 +850,7 @@ struct llmos_status {
 	uint32_t models_loaded;
 	uint32_t kv_pages_kept;
 	uint64_t reused_tokens;
+	uint32_t kv_pages_swapped;
 };
 
 /**

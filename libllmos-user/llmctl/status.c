@@ -49,6 +49,7 @@ static int status_print_json(const struct llmos *llmos, const struct llmos_statu
 	json_number(&json, "threads", status->threads);
 	json_number(&json, "models_loaded", status->models_loaded);
 	json_number(&json, "kv_pages_kept", status->kv_pages_kept);
+	json_number(&json, "kv_pages_swapped", status->kv_pages_swapped);
 	json_number(&json, "reused_tokens", status->reused_tokens);
 	json_end_object(&json);
 	return json_done(&json);
@@ -76,6 +77,8 @@ static void status_print_server(const struct llmos_status *status)
 	if (status->reused_tokens || status->kv_pages_kept)
 		printf("prefixes  %u cache pages kept, %llu tokens found\n", status->kv_pages_kept,
 		       (unsigned long long)status->reused_tokens);
+	if (status->kv_pages_swapped)
+		printf("swap      %u cache pages on the disk\n", status->kv_pages_swapped);
 	printf("steps     %llu, %.3f ms each, %.3f ms at most\n",
 	       (unsigned long long)status->steps, step_ms, (double)status->step_max_ns / 1e6);
 	printf("answers   %llu: %llu failed, %llu cancelled, %llu taken over\n",

@@ -97,6 +97,7 @@ static void status_fill_server(struct llmos_status *status, const struct llm_sta
 	status->models_loaded = server->models_loaded;
 	status->kv_pages_kept = server->kv_pages_kept;
 	status->reused_tokens = server->reused_tokens;
+	status->kv_pages_swapped = server->kv_pages_swapped;
 }
 
 int llmos_get_status(struct llmos *llmos, struct llmos_status *status)

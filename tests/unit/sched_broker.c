@@ -614,7 +614,7 @@ static bool is_waiting(const struct test_broker *broker)
 	return false;
 }
 
-/* some answer waits for its grammar: as the daemon's loop does, until the scheduler has news */
+/* some answer waits for its grammar, or its pages: as the daemon's loop does, until the scheduler has news */
 static bool is_held(const struct test_broker *broker)
 {
 	struct pollfd news = { .fd = sched_fd(broker->sched), .events = POLLIN };
@@ -622,7 +622,7 @@ static bool is_held(const struct test_broker *broker)
 	bool held = false;
 
 	list_each(job, &broker->sched->jobs[JOB_ACTIVE], link)
-		held |= job->has_row && !job->paused;
+		held |= (job->has_row || job->is_fetching) && !job->paused;
 	if (!held)
 		return false;
 	assert_int_equal(poll(&news, 1, 60000), 1);

@@ -336,14 +336,27 @@ struct engine_seq {
 	unsigned int tentative;
 	unsigned int pages;		/* of its own */
 	unsigned int kept_count;
+	bool is_fetching;
 	struct fake_kept *kept[FAKE_KEPT];
 	uint64_t hash[4096];		/* of the tokens so far, by length */
+};
+
+#define FAKE_SWAPPED	32
+
+/* a text that had to make way */
+struct fake_swapped {
+	struct engine_domain domain;
+	unsigned int count;
+	uint32_t tokens[FAKE_TEXT];
+	uint64_t hash[FAKE_TEXT];
 };
 
 struct engine_model {
 	struct engine *engine;
 	struct gguf *gguf;
 	char name[64];
+	struct fake_swapped swapped[FAKE_SWAPPED];
+	unsigned int swapped_next;
 	struct engine_seq *seqs;
 	unsigned int pages_used;	/* by sequences, each for itself */
 	struct fake_kept kept[FAKE_KEPT];
@@ -668,11 +681,78 @@ size_t engine_seq_bytes_for(const struct engine_seq *seq, unsigned int tokens)
 	       FAKE_PAGE_BYTES;
 }
 
+/* ---- the swap: texts that had to make way ---- */
+
+void engine_seq_swap(const struct engine_seq *seq, const struct engine_domain *domain,
+		     const uint32_t *tokens, unsigned int from)
+{
+	const unsigned int page = seq->model->gguf->page, count = seq->length / page * page;
+	struct fake_swapped *to;
+
+	if (!seq->model->engine->config.swap_bytes || !count || count > FAKE_TEXT || count <= from)
+		return;
+	to = &seq->model->swapped[seq->model->swapped_next++ % FAKE_SWAPPED];
+	to->domain = *domain;
+	to->count = count;
+	memcpy(to->tokens, tokens, count * sizeof(*tokens));
+	memcpy(to->hash, seq->hash, count * sizeof(*to->hash));
+	fake_counts.swapped += count;
+}
+
+/* whole pages with which a text and one of these begin */
+static unsigned int swapped_common(const struct fake_swapped *with,
+				   const struct engine_domain *domain, const uint32_t *tokens,
+				   unsigned int count, unsigned int page)
+{
+	unsigned int i;
+
+	if (memcmp(&with->domain, domain, sizeof(*domain)))
+		return 0;
+	for (i = 0; i < MIN(count, with->count) && with->tokens[i] == tokens[i]; i++)
+		;
+	return i / page * page;
+}
+
+/* it takes a call to read them, in which nothing comes yet */
+int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
+		     const uint32_t *tokens, unsigned int count)
+{
+	struct engine_model *model = seq->model;
+	const unsigned int page = model->gguf->page, before = seq->length;
+	unsigned int i, common;
+
+	if (!model->engine->config.swap_bytes)
+		return 0;
+	if (!seq->is_fetching) {
+		seq->is_fetching = true;
+		model->engine->config.swap_ready(model->engine->config.swap_arg);
+		return 1;
+	}
+	seq->is_fetching = false;
+	count = MIN(count, (seq->pages + seq->kept_count) * page);
+	for (i = 0; i < FAKE_SWAPPED; i++) {
+		common = swapped_common(&model->swapped[i], domain, tokens, count, page);
+		if (common <= seq->length)
+			continue;
+		seq->length = common;
+		memcpy(seq->hash, model->swapped[i].hash, common * sizeof(*seq->hash));
+	}
+	fake_counts.fetched += seq->length - before;
+	return 0;
+}
+
+void engine_swap_pace(struct engine_model *model, uint64_t token_ns)
+{
+	(void)model;
+	(void)token_ns;
+}
+
 void engine_seq_truncate(struct engine_seq *seq, unsigned int tokens)
 {
 	unsigned int page = seq->model->gguf->page, keep;
 
 	fake_counts.truncates++;
+	seq->is_fetching = false;
 	/* the engine would copy a page that is kept and cut; no caller needs that */
 	fake_counts.broken_promises += tokens < seq->kept_count * page && tokens % page;
 	seq->length = tokens < seq->length ? tokens : seq->length;
@@ -1130,6 +1210,8 @@ int engine_step(struct engine_model *model, struct engine_item *items, unsigned 
 			hidden = step_texts(model, &items[i], hidden);
 			continue;
 		}
+		/* not before all that comes has come */
+		fake_counts.broken_promises += seq->is_fetching;
 		items[i].logits = logits;
 		for (n = 0; n < items[i].count; n++) {
 			uint64_t h = seq->length ? seq->hash[seq->length - 1] : 1;

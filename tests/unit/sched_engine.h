@@ -38,6 +38,8 @@ struct fake_counts {
 	unsigned int pages;		/* that are taken, by sequences or to be kept */
 	unsigned int kept;		/* of these, to be kept */
 	unsigned int reused;		/* tokens with which sequences began */
+	unsigned int swapped;		/* tokens, to make way */
+	unsigned int fetched;		/* of these, tokens that came back */
 	unsigned int adapters;		/* in memory */
 	unsigned int adapter_loads;
 	size_t encoded_bytes;		/* of texts that were made into tokens */

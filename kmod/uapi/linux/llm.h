@@ -1429,6 +1429,8 @@ struct llm_model_info {
  * @models_loaded: number of them
  * @kv_pages_kept: of the pages that are not taken, those that hold a prefix for requests to come;
  *	only the administrator is told
+ * @kv_pages_swapped: pages that had to make way and are on the disk; told as @kv_pages_kept
+ * @pad: 0
  * @reused_tokens: of @prompt_tokens, those that were found in such pages; only the administrator is
  *	told
  */
@@ -1456,6 +1458,8 @@ struct llm_status {
 	__u32 models_loaded;
 	__u32 kv_pages_kept;
 	__u64 reused_tokens;
+	__u32 kv_pages_swapped;
+	__u32 pad;
 };
 
 #endif /* _UAPI_LINUX_LLM_H */

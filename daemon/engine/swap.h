@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages of the key-value cache that had to make way, in a file: one that nobody else can open, since it
+ * never had a name, and that goes with the process. A page is found by who may have it, by its tokens
+ * and a hash of all before it, as the prefix store finds one by walking there; it holds the bytes that it
+ * had in the cache, so nobody can tell by an answer whether its pages were read back or computed.
+ *
+ * Nobody waits for the disk. A page on its way there is copied into a buffer first, and where none is
+ * free it is not kept; one on its way back is read into a buffer, and whoever wants it is told when it
+ * is there. A thread moves buffers, in the order in which that was asked for. What can not be
+ * written, or not be read, has to be computed again, as if there were no file; so has what would take longer
+ * to read than to compute.
+ *
+ * The calls belong to the thread that steps the model; they allocate nothing after swap_open().
+ */
+#ifndef LLMOS_ENGINE_SWAP_H
+#define LLMOS_ENGINE_SWAP_H
+
+#include "engine/engine.h"
+#include "engine/kv.h"
+
+#define SWAP_NONE	UINT32_MAX	/* no buffer */
+
+struct swap;
+
+/**
+ * struct swap_chain - all tokens up to the end of a page, hashed; all zero: none
+ * @hash: with two keys
+ * @pages: number of them
+ */
+struct swap_chain {
+	uint64_t hash[2];
+	uint32_t pages;
+};
+
+/**
+ * struct swap_stats - how it is
+ * @pages: in the file, or on their way there
+ * @memory_bytes: that it takes beside the file
+ * @written: so far, @read: and @failed: that could be written or read no more
+ */
+struct swap_stats {
+	uint32_t pages;
+	size_t memory_bytes;
+	uint64_t written;
+	uint64_t read;
+	uint64_t failed;
+};
+
+/**
+ * swap_open() - a file for pages of @page_bytes
+ * @folder: where
+ * @bytes: that it may take; less than a page: -EINVAL
+ * @ready: called by a thread of its own each time a page that was asked for has come, or will not;
+ *	NULL: nobody waits
+ *
+ * Return: 0; -ENOMEM, or why there can be no such file (-EOPNOTSUPP: the file system has none without
+ * names, ...).
+ */
+int swap_open(struct swap **ret, const char *folder, uint64_t bytes, size_t page_bytes,
+	      void (*ready)(void *arg), void *arg);
+/** swap_close() - what was asked for is not done any more; takes NULL */
+void swap_close(struct swap *swap);
+struct swap_stats swap_stats(const struct swap *swap);
+
+/** swap_extend() - @chain, and one page more; @tokens: (KV_PAGE_TOKENS) of it */
+struct swap_chain swap_extend(const struct swap *swap, struct swap_chain chain,
+			      const uint32_t *tokens);
+/** swap_pace() - computing a page takes that long now; 0: not known, swapping is worth it */
+void swap_pace(struct swap *swap, uint64_t page_ns);
+/**
+ * swap_put() - keep a page, if there is a buffer and it is worth it
+ * @chain: up to its end
+ * @page: (page_bytes), copied
+ */
+void swap_put(struct swap *swap, const struct engine_domain *domain,
+	      const struct swap_chain *chain, const uint32_t *tokens, const char *page);
+/**
+ * swap_get() - ask for a page
+ *
+ * Return: the buffer that it comes in, to be given to swap_take() or swap_cancel(); SWAP_NONE: it is
+ * not kept, or is not worth it; or there is no buffer now and *ret_busy is set.
+ */
+uint32_t swap_get(struct swap *swap, const struct engine_domain *domain,
+		  const struct swap_chain *chain, const uint32_t *tokens, bool *ret_busy);
+/**
+ * swap_take() - the page that was asked for
+ * @to: (page_bytes)
+ *
+ * Return: 1: it is there; 0: not yet; -EIO it will not come. The buffer is the swap's again if not 0.
+ */
+int swap_take(struct swap *swap, uint32_t buffer, char *to);
+/** swap_cancel() - it is not wanted any more */
+void swap_cancel(struct swap *swap, uint32_t buffer);
+/** swap_forget() - pages of a domain, whatever their adapters */
+void swap_forget(struct swap *swap, const struct engine_domain *domain);
+
+#endif /* LLMOS_ENGINE_SWAP_H */

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages on the disk: what comes back is what went there, for whom it was kept alone; what is old makes
+ * way; and a disk that is full, broken or slow costs pages and nothing else.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/swap.h"
+
+#define PAGE_BYTES	4096
+#define PLACES		8
+
+static const struct engine_domain one = { .source = &one, .group = 1, .user = 1000 };
+static char folder[] = "/var/tmp/llmos-swap.XXXXXX";
+static struct swap *swap;
+static int news = -1;
+
+static void ready(void *arg)
+{
+	eventfd_write(*(int *)arg, 1);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	news = eventfd(0, EFD_CLOEXEC);
+	return !mkdtemp(folder) || news < 0 ||
+	       swap_open(&swap, folder, PLACES * PAGE_BYTES, PAGE_BYTES, ready, &news) < 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	swap_close(swap);
+	swap = NULL;
+	close(news);
+	return rmdir(folder);
+}
+
+/* ---- pages ---- */
+
+static void fill_tokens(uint32_t *tokens, uint32_t number)
+{
+	for (uint32_t i = 0; i < KV_PAGE_TOKENS; i++)
+		tokens[i] = number * KV_PAGE_TOKENS + i;
+}
+
+static void fill_page(char *page, uint32_t number)
+{
+	for (size_t i = 0; i < PAGE_BYTES; i++)
+		page[i] = (char)(number * 37 + i * 11 + (i >> 8));
+}
+
+static struct swap_chain chain_of(uint32_t number)
+{
+	uint32_t tokens[KV_PAGE_TOKENS];
+
+	fill_tokens(tokens, number);
+	return swap_extend(swap, (struct swap_chain){ { 0 }, 0 }, tokens);
+}
+
+static void put(const struct engine_domain *domain, uint32_t number)
+{
+	const struct swap_chain chain = chain_of(number);
+	uint32_t tokens[KV_PAGE_TOKENS];
+	char page[PAGE_BYTES];
+
+	fill_tokens(tokens, number);
+	fill_page(page, number);
+	swap_put(swap, domain, &chain, tokens, page);
+}
+
+static uint32_t get(const struct engine_domain *domain, uint32_t number)
+{
+	const struct swap_chain chain = chain_of(number);
+	uint32_t tokens[KV_PAGE_TOKENS];
+	bool busy;
+
+	fill_tokens(tokens, number);
+	return swap_get(swap, domain, &chain, tokens, &busy);
+}
+
+/* waits for the word of the thread; Return: as swap_take() */
+static int take(uint32_t buffer, char *page)
+{
+	struct pollfd poll_fd = { .fd = news, .events = POLLIN };
+	eventfd_t count;
+	int r;
+
+	while (!(r = swap_take(swap, buffer, page))) {
+		assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+		eventfd_read(news, &count);
+	}
+	return r;
+}
+
+/* Return: it came back, as it was */
+static bool has(const struct engine_domain *domain, uint32_t number)
+{
+	char page[PAGE_BYTES], want[PAGE_BYTES];
+	const uint32_t buffer = get(domain, number);
+	int r;
+
+	if (buffer == SWAP_NONE)
+		return false;
+	memset(page, 0, sizeof(page));
+	r = take(buffer, page);
+	if (r < 0)
+		return false;
+	fill_page(want, number);
+	assert_memory_equal(page, want, sizeof(page));
+	return true;
+}
+
+/* the descriptor of the file, which has no name to open it by */
+static int swap_fd(void)
+{
+	char path[64], link[512];
+	int fd, found = -1;
+
+	for (fd = 0; fd < 64; fd++) {
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		len = readlink(path, link, sizeof(link) - 1);
+		if (len > 0 && !strncmp(link, folder, strlen(folder)))
+			found = fd;
+	}
+	return found;
+}
+
+/* ---- tests ---- */
+
+static void test_comes_back(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < PLACES; i++)
+		put(&one, i);
+	for (uint32_t i = PLACES; i-- > 0;)
+		assert_true(has(&one, i));
+	assert_true(has(&one, 3));
+	assert_int_equal(swap_stats(swap).pages, PLACES);
+	assert_int_equal(swap_stats(swap).written, PLACES);
+	assert_int_equal(swap_stats(swap).read, PLACES + 1);
+	assert_int_equal(swap_stats(swap).failed, 0);
+	/* what is there already is not written again */
+	put(&one, 3);
+	assert_true(has(&one, 3));
+	assert_int_equal(swap_stats(swap).written, PLACES);
+}
+
+static void test_whose(void **state)
+{
+	struct engine_domain others[4] = { one, one, one, one };
+	const struct swap_chain chain = chain_of(1);
+	struct swap_chain behind;
+	uint32_t tokens[KV_PAGE_TOKENS];
+	bool busy;
+
+	(void)state;
+	others[0].source = NULL;
+	others[1].group++;
+	others[2].user++;
+	others[3].adapters[0].id = 7;
+	put(&one, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_false(has(&others[i], 1));
+	assert_false(has(&one, 2));
+	/* the same page behind another one */
+	fill_tokens(tokens, 1);
+	behind = swap_extend(swap, chain, tokens);
+	assert_int_equal(swap_get(swap, &one, &behind, tokens, &busy), SWAP_NONE);
+	assert_true(has(&one, 1));
+	put(&others[3], 2);
+	put(&others[1], 3);
+	swap_forget(swap, &one);
+	assert_false(has(&one, 1));
+	assert_false(has(&others[3], 2));
+	assert_true(has(&others[1], 3));
+}
+
+static void test_oldest_goes(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < PLACES; i++) {
+		put(&one, i);
+		assert_true(has(&one, i));
+	}
+	/* one that was wanted, and one that had to make way again */
+	assert_true(has(&one, 0));
+	put(&one, 1);
+	put(&one, 20);
+	put(&one, 21);
+	assert_false(has(&one, 2));
+	assert_false(has(&one, 3));
+	for (uint32_t i = 4; i < PLACES; i++)
+		assert_true(has(&one, i));
+	assert_true(has(&one, 0));
+	assert_true(has(&one, 1));
+	assert_true(has(&one, 20));
+	assert_int_equal(swap_stats(swap).pages, PLACES);
+}
+
+static void test_has_no_name(void **state)
+{
+	const int fd = swap_fd();
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	dir = opendir(folder);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		assert_int_equal(entry->d_name[0], '.');
+	closedir(dir);
+}
+
+/* no room behind the second page: the others are lost, and it is not tried at once again */
+static void test_full_disk(void **state)
+{
+	struct rlimit before, limit;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 2 * PAGE_BYTES;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (uint32_t i = 0; i < 4; i++)
+		put(&one, i);
+	assert_true(has(&one, 0));
+	assert_true(has(&one, 1));
+	assert_false(has(&one, 2));
+	assert_false(has(&one, 3));
+	assert_true(swap_stats(swap).failed >= 2);
+	assert_int_equal(swap_stats(swap).pages, 2);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	put(&one, 5);
+	assert_false(has(&one, 5));
+	/* but later */
+	for (uint32_t i = 0; i < 2000; i++)
+		put(&one, 100 + i % 3);
+	assert_true(has(&one, 100));
+	assert_true(has(&one, 0));
+}
+
+/* what can not be read is not kept either */
+static void test_broken_disk(void **state)
+{
+	(void)state;
+	put(&one, 0);
+	put(&one, 1);
+	assert_true(has(&one, 1));
+	assert_int_equal(ftruncate(swap_fd(), PAGE_BYTES), 0);
+	assert_false(has(&one, 1));
+	assert_int_equal(swap_stats(swap).pages, 1);
+	assert_int_equal(swap_stats(swap).failed, 1);
+	assert_true(has(&one, 0));
+	put(&one, 1);
+	assert_true(has(&one, 1));
+}
+
+/* Return: it is not there; what is asked for is not waited for */
+static bool get_busy(uint32_t number)
+{
+	const uint32_t buffer = get(&one, number);
+
+	if (buffer != SWAP_NONE)
+		swap_cancel(swap, buffer);
+	return buffer == SWAP_NONE;
+}
+
+static void test_not_wanted(void **state)
+{
+	uint32_t buffers[300], count = 0;
+	char page[PAGE_BYTES];
+	uint32_t tokens[KV_PAGE_TOKENS];
+	const struct swap_chain chain = chain_of(0);
+	bool busy = false;
+
+	(void)state;
+	fill_tokens(tokens, 0);
+	put(&one, 0);
+	assert_true(has(&one, 0));
+	while (count < ARRAY_SIZE(buffers)) {
+		buffers[count] = swap_get(swap, &one, &chain, tokens, &busy);
+		if (buffers[count] == SWAP_NONE)
+			break;
+		count++;
+	}
+	/* all that there are; a page that makes way is lost then */
+	assert_true(count >= 4 && busy);
+	put(&one, 9);
+	assert_false(has(&one, 9));
+	assert_int_equal(take(buffers[0], page), 1);
+	for (uint32_t i = 1; i < count; i++)
+		swap_cancel(swap, buffers[i]);
+	/* there are some again as soon as the thread is through with them */
+	for (uint32_t i = 0; i < 100000 && get_busy(9); i++)
+		put(&one, 9);
+	assert_true(has(&one, 9));
+	assert_true(has(&one, 0));
+}
+
+/* where to compute takes no time, only one in so many is tried */
+static void test_not_worth_it(void **state)
+{
+	unsigned int found = 0;
+
+	(void)state;
+	put(&one, 0);
+	assert_true(has(&one, 0));
+	swap_pace(swap, 1);
+	for (uint32_t i = 0; i < 40; i++)
+		found += has(&one, 0);
+	assert_in_range(found, 0, 2);
+	put(&one, 1);
+	swap_pace(swap, UINT64_C(1000000000000));
+	assert_true(has(&one, 0));
+	assert_false(has(&one, 1));
+	swap_pace(swap, 0);
+	put(&one, 1);
+	assert_true(has(&one, 1));
+}
+
+static void test_refused(void **state)
+{
+	struct swap *other = NULL;
+
+	(void)state;
+	assert_int_equal(swap_open(&other, "/nonexistent", 1 << 20, PAGE_BYTES, NULL, NULL),
+			 -ENOENT);
+	assert_int_equal(swap_open(&other, folder, PAGE_BYTES - 1, PAGE_BYTES, NULL, NULL),
+			 -EINVAL);
+	assert_null(other);
+}
+
+/* closed with pages on their way */
+static void test_close(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++)
+		put(&one, i);
+	(void)get(&one, 99);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_comes_back), TEST(test_whose), TEST(test_oldest_goes),
+		TEST(test_has_no_name), TEST(test_full_disk), TEST(test_broken_disk),
+		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused),
+		TEST(test_close),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
