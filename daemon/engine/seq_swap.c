@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sequences and the swap: what one gives back goes there, and what one begins with comes from there.
- * Pages come in order and are the sequence's own, as if it had computed them.
+ * Sequences and the swap: what one gives back goes there, and what one begins with comes from
+ * there. Pages come in order and are the sequence's own, as if it had computed them.
  */
 #include "engine/engine_internal.h"
 

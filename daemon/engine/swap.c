@@ -18,7 +18,7 @@
 #define SWAP_BUFFERS_LEAST	4U
 #define SWAP_BUFFERS_MAX	256U
 #define SWAP_PAGES_MAX		(1U << 20)
-#define SWAP_BYTE_NS		5	/* of a disk that has not been tried yet: 200 MB a second */
+#define SWAP_BYTE_NS		5	/* of a disk that was not tried yet: 200 MB/s */
 #define SWAP_TRIES		64U	/* one in so many pages is tried though it was not worth it */
 #define SWAP_REST		1024U	/* pages that are not written after one that could not be */
 
@@ -68,8 +68,8 @@ struct swap_buffer {
 /**
  * struct swap - see swap.h
  * @lock: @queue, @stop and the state of buffers; @work: there is some
- * @pages: (page_count) places; @spare: those without a page, @used: the others, the one that was used
- *	longest ago first
+ * @pages: (page_count) places; @spare: those without a page, @used: the others, the one that was
+ *	used longest ago first
  * @buckets: (mask + 1) places by what they hold
  * @compute_ns: a page takes to be computed; @move_ns: to be read or written
  * @rest: pages that are not written yet, after one that could not be

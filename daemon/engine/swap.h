@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages of the key-value cache that had to make way, in a file: one that nobody else can open, since it
- * never had a name, and that goes with the process. A page is found by who may have it, by its tokens
- * and a hash of all before it, as the prefix store finds one by walking there; it holds the bytes that it
- * had in the cache, so nobody can tell by an answer whether its pages were read back or computed.
+ * Pages of the key-value cache that had to make way, in a file: one that nobody else can open,
+ * since it never had a name, and that goes with the process. A page is found by who may have it,
+ * by its tokens and a hash of all before it, as the prefix store finds one by walking there; it
+ * holds the bytes that it had in the cache, so nobody can tell by an answer whether its pages were
+ * read back or computed.
  *
- * Nobody waits for the disk. A page on its way there is copied into a buffer first, and where none is
- * free it is not kept; one on its way back is read into a buffer, and whoever wants it is told when it
- * is there. A thread moves buffers, in the order in which that was asked for. What can not be
- * written, or not be read, has to be computed again, as if there were no file; so has what would take longer
- * to read than to compute.
+ * Nobody waits for the disk. A page on its way there is copied into a buffer first, and where none
+ * is free it is not kept; one on its way back is read into a buffer, and whoever wants it is told
+ * when it is there. A thread moves buffers, in the order in which that was asked for. What can not
+ * be written, or not be read, has to be computed again, as if there were no file; so has what
+ * would take longer to read than to compute.
  *
  * The calls belong to the thread that steps the model; they allocate nothing after swap_open().
  */

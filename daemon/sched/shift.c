@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text that outgrows the context of its model. Its first tokens, the head, stay; of the others the
- * older half goes, and what is left is read anew, as any prompt is read. How much goes is a function
- * of context and head alone, so that which tokens the model sees at a place of the text follows from
- * the text: not from when it was read, in which steps, or how often its server has died.
+ * A text that outgrows the context of its model. Its first tokens, the head, stay; of the others
+ * the older half goes, and what is left is read anew, as any prompt is read. How much goes is a
+ * function of context and head alone, so that which tokens the model sees at a place of the text
+ * follows from the text: not from when it was read, in which steps, or how often its server has
+ * died.
  *
  * With C tokens of context and H of head a shift drops S = (C - H) / 2 tokens, and it is made as
  * soon as the text, without what has gone, has C + 1. So of a text of N tokens the multiple of S

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * Answers many times as long as the context, of a real model. What is left of the text after each
- * shift, scored as a text of its own, gives the tokens of the answer the probabilities that they were
- * chosen with; answers are the same in company, and over the device also when the daemon is killed
- * again and again around the shifts. Needs no running daemon: it starts its own, with LLMOS_CONTEXT
- * tokens of context.
+ * shift, scored as a text of its own, gives the tokens of the answer the probabilities that they
+ * were chosen with; answers are the same in company, and over the device also when the daemon is
+ * killed again and again around the shifts. Needs no running daemon: it starts its own, with
+ * LLMOS_CONTEXT tokens of context.
  */
 #include <errno.h>
 #include <signal.h>

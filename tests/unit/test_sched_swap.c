@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler over a small engine: requests whose pages had to make way get them back from the swap,
- * so that less is computed; who waits for them delays nobody, and no answer depends on it.
+ * The scheduler over a small engine: requests whose pages had to make way get them back from the
+ * swap, so that less is computed; who waits for them delays nobody, and no answer depends on it.
  */
 #include <stdarg.h>
 #include <stdio.h>

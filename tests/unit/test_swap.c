@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages on the disk: what comes back is what went there, for whom it was kept alone; what is old makes
- * way; and a disk that is full, broken or slow costs pages and nothing else.
+ * Pages on the disk: what comes back is what went there, for whom it was kept alone; what is old
+ * makes way; and a disk that is full, broken or slow costs pages and nothing else.
  */
 #include <stdarg.h>
 #include <stddef.h>
