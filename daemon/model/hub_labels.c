@@ -10,7 +10,7 @@
 #include "model/hub_internal.h"
 #include "model/model.h"
 
-#define LABEL_BYTES_MAX	256U
+#define LABEL_BYTES_MAX	256U		/* LLM_LABEL_NAME_MAX */
 
 static bool ends_with(const char *text, const char *end)
 {

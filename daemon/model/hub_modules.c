@@ -9,7 +9,7 @@
 
 #include "model/model.h"
 
-#define HUB_SENTENCE	"sentence_bert_config.json"
+#define HUB_SENTENCE	"sentence_bert_config.json"	/* whatever the model is, today */
 #define POOLING_CONFIG	"config.json"
 
 /* ---- modules.json ---- */
@@ -177,6 +177,11 @@ static int load_pooling(struct hub_modules *m, const char *folder, const char *n
 				 why.text) : 0;
 }
 
+/* and by the name of the architecture, before that */
+static const char *const sentence_files[] = {
+	HUB_SENTENCE, "sentence_roberta_config.json",
+};
+
 int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *error)
 {
 	_cleanup_json_ json_t *json = NULL, *sentence = NULL, *tokenizer = NULL;
@@ -190,8 +195,8 @@ int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *
 	r = hub_modules_read(json, &pooling, error);
 	if (r >= 0 && pooling)
 		r = load_pooling(ret, folder, pooling, error);
-	if (r >= 0)
-		r = read_optional(&sentence, folder, HUB_SENTENCE, error);
+	for (size_t i = 0; r >= 0 && !sentence && i < ARRAY_SIZE(sentence_files); i++)
+		r = read_optional(&sentence, folder, sentence_files[i], error);
 	if (r >= 0)
 		r = read_optional(&tokenizer, folder, "tokenizer_config.json", error);
 	return r < 0 ? r : hub_sentence_read(ret, sentence, tokenizer, error);

@@ -95,24 +95,6 @@ static int read_special(struct reader *r, const json_t *processor, const json_t 
 	return 0;
 }
 
-/* what a template has between two texts: once, or twice, what ends the first one */
-static bool is_apart(const json_t *processor)
-{
-	const json_t *pieces = json_object_get(processor, "pair");
-	unsigned int specials = 0;
-	bool had_text = false;
-
-	for (size_t i = 0; i < json_array_size(pieces); i++) {
-		const json_t *piece = json_array_get(pieces, i);
-
-		if (had_text && json_object_get(piece, "Sequence"))
-			return specials == 2;
-		had_text = had_text || json_object_get(piece, "Sequence");
-		specials += had_text && json_object_get(piece, "SpecialToken");
-	}
-	return false;
-}
-
 /* at most one token before the text, and one behind */
 static int read_template(struct reader *r, const json_t *processor, uint32_t *before,
 			 uint32_t *behind)
@@ -136,6 +118,53 @@ static int read_template(struct reader *r, const json_t *processor, uint32_t *be
 	return e < 0 || had_text ? e : refuse_around(r);
 }
 
+/* a piece of a template as a number: a token, or one of these */
+#define PIECE_A		((uint64_t)UINT32_MAX + 1)
+#define PIECE_B		((uint64_t)UINT32_MAX + 2)
+#define PIECE_OTHER	((uint64_t)UINT32_MAX + 3)
+#define PIECES_MAX	6U
+
+static uint64_t piece_of(const json_t *processor, const json_t *piece)
+{
+	const json_t *text = json_object_get(json_object_get(piece, "Sequence"), "id");
+	const json_t *special = json_object_get(piece, "SpecialToken");
+	const char *name = json_string_value(json_object_get(special, "id"));
+	const json_t *ids = json_object_get(
+		json_object_get(json_object_get(processor, "special_tokens"), name ? name : ""),
+		"ids");
+	uint32_t id;
+
+	if (text)
+		return json_is(text, "A") ? PIECE_A : json_is(text, "B") ? PIECE_B : PIECE_OTHER;
+	if (json_array_size(ids) != 1 || json_get_u32(json_array_get(ids, 0), &id) < 0)
+		return PIECE_OTHER;
+	return id;
+}
+
+/* two texts as one is: what is before it, one, what is behind it (@times), the other, and that again */
+static bool is_pair(const json_t *processor, uint32_t before, uint32_t behind, unsigned int times)
+{
+	const json_t *pieces = json_object_get(processor, "pair");
+	uint64_t wanted[PIECES_MAX];
+	size_t count = 0;
+
+	if (behind == TABLE_NONE)
+		return false;
+	if (before != TABLE_NONE)
+		wanted[count++] = before;
+	wanted[count++] = PIECE_A;
+	for (unsigned int i = 0; i < times; i++)
+		wanted[count++] = behind;
+	wanted[count++] = PIECE_B;
+	wanted[count++] = behind;
+	if (json_array_size(pieces) != count)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (piece_of(processor, json_array_get(pieces, i)) != wanted[i])
+			return false;
+	return true;
+}
+
 /* ["<s>", 0] */
 static int read_pair(struct reader *r, const json_t *pair, uint32_t *ret)
 {
@@ -157,8 +186,11 @@ static int read_processor(struct reader *r, const json_t *processor, uint32_t *b
 	if (json_is_none(processor) || json_is(type, "ByteLevel"))
 		return 0;
 	if (json_is(type, "TemplateProcessing")) {
-		r->is_pair_apart = is_apart(processor);
-		return read_template(r, processor, before, behind);
+		e = read_template(r, processor, before, behind);
+		r->is_pair_apart = e >= 0 && is_pair(processor, *before, *behind, 2);
+		r->has_no_pairs = !r->is_pair_apart &&
+				  (e < 0 || !is_pair(processor, *before, *behind, 1));
+		return e;
 	}
 	if (!json_is(type, "BertProcessing") && !json_is(type, "RobertaProcessing"))
 		return error_set(r->error, -EOPNOTSUPP,
@@ -258,6 +290,8 @@ static int add_keys(struct reader *r)
 		e = gguf_add_bool(r->gguf, "tokenizer.ggml.add_sep_token", r->add_sep);
 	if (e >= 0)
 		e = gguf_add_bool(r->gguf, "llmos.tokenizer.pair_apart", r->is_pair_apart);
+	if (e >= 0)
+		e = gguf_add_bool(r->gguf, "llmos.tokenizer.no_pairs", r->has_no_pairs);
 	return reader_added(r, e);
 }
 

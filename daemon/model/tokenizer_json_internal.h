@@ -23,6 +23,7 @@ struct reader {
 	uint32_t bos, eos, sep, unk;	/* TABLE_NONE: there is none */
 	bool add_bos, add_sep, add_eos;
 	bool is_pair_apart;		/* of two texts, the first one ends twice */
+	bool has_no_pairs;		/* what is put around two texts is not known */
 	struct error *error;
 };
 

@@ -5,11 +5,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "sched/job.h"
 #include "sched/journal.h"
 #include "sched/record.h"
 
-#define EMBED_NAME_MAX	256U		/* bytes of a label's name that are told */
 
 bool embed_is(const struct job *job)
 {
@@ -77,6 +77,10 @@ static int embed_check(const struct job *job, const struct options *options, str
 	if (options->query && !info->is_encoder)
 		return error_set(error, -EOPNOTSUPP,
 				 "model '%s' takes no pairs: write query and text as one", name);
+	if (options->query && tok_has_no_pairs(job->model->tokenizer))
+		return error_set(error, -EOPNOTSUPP,
+				 "model '%s': how its tokenizer puts two texts together is not supported",
+				 name);
 	return 0;
 }
 
@@ -84,6 +88,21 @@ static int embed_check(const struct job *job, const struct options *options, str
 static const struct gguf *embed_gguf(const struct job *job)
 {
 	return job->model->loaded ? engine_model_gguf(job->model->loaded) : job->model->gguf;
+}
+
+/* the name of a label, as much of it as is told, in whole characters; "" if it is no text */
+static const char *embed_label(const struct job *job, uint32_t index, size_t *ret_len)
+{
+	const char *name = engine_label(embed_gguf(job), index, ret_len);
+
+	if (!utf8_valid(name, *ret_len))
+		*ret_len = 0;
+	if (*ret_len > LLM_LABEL_NAME_MAX) {
+		*ret_len = LLM_LABEL_NAME_MAX;
+		while (*ret_len && ((unsigned char)name[*ret_len] & 0xc0) == 0x80)
+			(*ret_len)--;
+	}
+	return name;
 }
 
 /* bytes of the records that answer a text: the same for all of them */
@@ -96,9 +115,8 @@ static size_t embed_record_bytes(const struct job *job)
 		return sizeof(struct llm_record) + sizeof(struct llm_embedding) +
 			embed->value_count * sizeof(*embed->values);
 	for (uint32_t i = 0; i < embed->value_count; i++) {
-		engine_label(embed_gguf(job), i, &len);
-		bytes += sizeof(struct llm_record) + sizeof(struct llm_label) +
-			MIN(len, (size_t)EMBED_NAME_MAX);
+		embed_label(job, i, &len);
+		bytes += sizeof(struct llm_record) + sizeof(struct llm_label) + len;
 	}
 	return bytes;
 }
@@ -204,10 +222,12 @@ static int embed_make_room(struct embed *embed)
 /*
  * embed_fill() - texts for a step that has @budget tokens left: as many as it takes whole, or one;
  * none where all of the budget went to such as were answered already
+ * @ret_skipped: out, tokens of these
  *
  * Return: 0, or why a text can't be read.
  */
-static int embed_fill(struct job *job, size_t budget, bool is_first, struct error *error)
+static int embed_fill(struct job *job, size_t budget, bool is_first, size_t *ret_skipped,
+		      struct error *error)
 {
 	const bool is_whole = job->model->info.is_encoder;
 	const uint32_t room = embed_room(job);
@@ -233,6 +253,7 @@ static int embed_fill(struct job *job, size_t budget, bool is_first, struct erro
 		if (cursor.index < embed->answered) {
 			embed->tokens += len;
 			used += len;
+			*ret_skipped += len;
 			embed->first = embed->next;
 			embed_clear(job);
 			continue;
@@ -258,6 +279,7 @@ size_t embed_plan(struct sched *sched, struct job *job, size_t budget, bool is_f
 	struct embed *embed = job->embed;
 	struct error error = { "" };
 	struct engine_item item;
+	size_t skipped = 0;
 	int r;
 
 	job->planned = 0;
@@ -266,7 +288,7 @@ size_t embed_plan(struct sched *sched, struct job *job, size_t budget, bool is_f
 	if (!length) {
 		if (embed->text_count)
 			embed->next = embed->first;
-		r = embed_fill(job, budget, is_first, &error);
+		r = embed_fill(job, budget, is_first, &skipped, &error);
 		if (r < 0) {
 			job_fail(sched, job, r, &error);
 			return 0;
@@ -282,7 +304,7 @@ size_t embed_plan(struct sched *sched, struct job *job, size_t budget, bool is_f
 		job->planned = (unsigned int)MIN((size_t)job->planned, budget);
 	item = (struct engine_item){ .seq = job->seq, .count = job->planned };
 	embed_item(job, &item);
-	return embed_item_tokens(&item);
+	return skipped + embed_item_tokens(&item);
 }
 
 void embed_item(const struct job *job, struct engine_item *item)
@@ -347,7 +369,7 @@ static int embed_record_labels(const struct job *job, struct llm_embedding head,
 
 	for (uint32_t i = 0; i < embed->value_count && !r; i++) {
 		size_t len;
-		const char *name = engine_label(embed_gguf(job), i, &len);
+		const char *name = embed_label(job, i, &len);
 		const struct llm_label label = {
 			.index = head.index,
 			.flags = head.flags,
@@ -356,7 +378,7 @@ static int embed_record_labels(const struct job *job, struct llm_embedding head,
 			.probability = embed_millionths(
 				embed_probability(embed->values, embed->value_count, i,
 						  job->model->info.has_several_labels)),
-			.name_len = (uint32_t)MIN(len, (size_t)EMBED_NAME_MAX),
+			.name_len = (uint32_t)len,
 		};
 
 		r = record_label(record, &label, name);

@@ -163,6 +163,11 @@ bool tok_add_bos(const struct tokenizer *tok)
 	return tok->add_bos;
 }
 
+bool tok_has_no_pairs(const struct tokenizer *tok)
+{
+	return tok->no_pairs;
+}
+
 bool tok_pair_apart(const struct tokenizer *tok)
 {
 	return tok->pair_apart;

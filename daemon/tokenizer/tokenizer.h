@@ -52,6 +52,8 @@ uint32_t tok_eos(const struct tokenizer *tok);
 bool tok_add_bos(const struct tokenizer *tok);		/* the file asks for it */
 /** tok_pair_apart() - of two texts in one, what ends the first stands there twice */
 bool tok_pair_apart(const struct tokenizer *tok);
+/** tok_has_no_pairs() - the file puts two texts together in a way that is not known */
+bool tok_has_no_pairs(const struct tokenizer *tok);
 /** tok_is_end() - does this token end an answer (eos, end of turn, ...)? */
 bool tok_is_end(const struct tokenizer *tok, uint32_t id);
 bool tok_is_control(const struct tokenizer *tok, uint32_t id);

@@ -56,7 +56,7 @@ struct tokenizer {
 	size_t text_len_max;
 	uint32_t bos, eos, sep, unk;
 	uint32_t byte_ids[256];		/* the token of a single byte, or TOK_NONE */
-	bool add_bos, add_eos, add_sep, add_space_prefix, pair_apart;
+	bool add_bos, add_eos, add_sep, add_space_prefix, pair_apart, no_pairs;
 	bool ignore_merges;		/* BPE: a word that is a token is that token */
 	bool nfc;			/* BPE: texts are brought to Unicode's form C */
 	bool lowercase, strip_accents;	/* WordPiece */

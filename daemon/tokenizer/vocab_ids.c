@@ -242,7 +242,8 @@ int vocab_load_ids(struct tokenizer *tok, const struct gguf *gguf, struct error 
 	    (r = get_flag(gguf, "tokenizer.ggml.add_sep_token", &tok->add_sep, error)) < 0 ||
 	    (r = get_flag(gguf, "tokenizer.ggml.add_space_prefix", &tok->add_space_prefix,
 			  error)) < 0 ||
-	    (r = get_flag(gguf, "llmos.tokenizer.pair_apart", &tok->pair_apart, error)) < 0)
+	    (r = get_flag(gguf, "llmos.tokenizer.pair_apart", &tok->pair_apart, error)) < 0 ||
+	    (r = get_flag(gguf, "llmos.tokenizer.no_pairs", &tok->no_pairs, error)) < 0)
 		return r;
 	tok->add_bos &= tok->bos != TOK_NONE;
 	tok->add_eos &= tok->eos != TOK_NONE;

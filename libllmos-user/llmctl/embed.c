@@ -252,11 +252,14 @@ static int rank_by_vector(struct llmos *llmos, const struct options *options, co
 		if (vectors->dims != wanted->dims)
 			return fail(EX_PROTOCOL, "vectors of %u and %u elements", vectors->dims,
 				    wanted->dims);
-		for (i = 0; i < count; i++)
-			ranks[first + i] = (struct rank){
-				first + i, dot(wanted->values, vectors->values + i * vectors->dims,
-					       vectors->dims), NAN,
-			};
+		for (i = 0; i < count; i++) {
+			const double score = dot(wanted->values, vectors->values + i * vectors->dims,
+						 vectors->dims);
+
+			if (!isfinite(score))
+				return fail(EX_PROTOCOL, "a vector that is none");
+			ranks[first + i] = (struct rank){ first + i, score, NAN };
+		}
 	}
 	return EX_OK;
 }

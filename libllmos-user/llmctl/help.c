@@ -167,7 +167,7 @@ const char help_rank[] =
 "Put texts in order, by how well they answer a query: a line each, score and text\n"
 "with a tab between, the best first. Without TEXT, lines of standard input. The\n"
 "score is the logit of a model that was trained to rank, which has one label; of\n"
-"other models, the cosine between the vectors of query and text.\n"
+"models without labels, the cosine between the vectors of query and text.\n"
 "\n"
 "  -m, --model MODEL      ask this one, not the server's default\n"
 "  -c, --count N          only the N best\n"

@@ -108,7 +108,8 @@ static int labels_sink(struct llmos_request *request, unsigned int type, const u
 	if (len < sizeof(label))
 		return -EPROTO;
 	memcpy(&label, body, sizeof(label));
-	if (label.name_len != len - sizeof(label) || label.label >= LABELS_MAX)
+	if (label.name_len != len - sizeof(label) || label.name_len > LLM_LABEL_NAME_MAX ||
+	    label.label >= LABELS_MAX)
 		return -EPROTO;
 	if (!label.label)
 		r = table_begin_text(table, &label);
@@ -153,6 +154,9 @@ static int spec_options(struct llmos *llmos, struct llmos_spec *spec,
 
 	if (r < 0)
 		return r;
+	if (opts->query && opts->query_len > llmos->features.max_payload_bytes)
+		return llmos_fail(llmos, -E2BIG, "a query of '%zu' bytes, more than '%u'",
+				  opts->query_len, llmos->features.max_payload_bytes);
 	if (opts->query)
 		spec->options[spec->option_count++] = (struct llmos_option){
 			.type = LLM_OPTION_QUERY, .data = opts->query, .len = opts->query_len,

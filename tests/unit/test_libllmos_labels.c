@@ -130,6 +130,10 @@ static void test_refused(void **state)
 
 	connect_to(f);
 	assert_int_equal(llmos_classify(f->llmos, &labels, texts, NULL, 0, NULL), -EINVAL);
+	/* as after a read that failed */
+	assert_int_equal(llmos_classify(f->llmos, &labels, texts, NULL, 2,
+					LLMOS_OPTS(llmos_classify_opts, .query = "why?",
+						   .query_len = SIZE_MAX)), -E2BIG);
 	assert_int_equal(llmos_classify(f->llmos, &labels, texts, NULL, 2,
 					LLMOS_OPTS(llmos_classify_opts, .sched_class = 9)),
 			 -EINVAL);

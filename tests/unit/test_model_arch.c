@@ -320,6 +320,7 @@ static void test_views(void **state)
 	const struct arch_shape *s = arch_shape_find("gpt2");
 	struct gguf_build b = begin(s, NULL);
 	const struct model_layer *l;
+	const float *bias;
 	const char *qkv;
 	struct bound m;
 
@@ -330,7 +331,12 @@ static void test_views(void **state)
 	qkv = gguf_tensor_find(m.gguf, "blk.1.attn_qkv.weight")->data;
 	assert_ptr_equal(l->q.w.data, qkv);
 	assert_ptr_equal(l->v.w.data, qkv + 2 * 64 * 64 * sizeof(float));
-	assert_ptr_equal(l->v.bias, l->q.bias + 2 * 64);
+	/* vectors are copies */
+	bias = gguf_tensor_find(m.gguf, "blk.1.attn_qkv.bias")->data;
+	assert_ptr_not_equal(l->q.bias, bias);
+	assert_memory_equal(l->q.bias, bias, 64 * sizeof(float));
+	assert_memory_equal(l->v.bias, bias + 2 * 64, 64 * sizeof(float));
+	assert_memory_not_equal(l->v.bias, bias, 64 * sizeof(float));
 	assert_int_equal(l->ffn.gate.w.rows, 0);
 	unbind(&m);
 	s = arch_shape_find("qwen3moe");

@@ -213,6 +213,52 @@ static void test_refused(void **state)
 	}
 }
 
+/* two texts as one is put around, or it is said that it is not so */
+static void test_pairs(void **state)
+{
+	static const char two[] = "[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},"
+				  "{\"Sequence\":{\"id\":\"%s\",\"type_id\":0}},%s"
+				  "{\"Sequence\":{\"id\":\"%s\",\"type_id\":1}},"
+				  "{\"SpecialToken\":{\"id\":\"%s\",\"type_id\":1}}]";
+	static const char sep[] = "{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}},";
+	static const char cls[] = "{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},";
+	const struct {
+		const char *first, *between[2], *second, *end;
+		bool has_none, is_apart;
+	} cases[] = {
+		{ "A", { sep, "" }, "B", "[SEP]", false, false },
+		{ "A", { sep, sep }, "B", "[SEP]", false, true },
+		{ "A", { "", "" }, "B", "[SEP]", true, false },
+		{ "A", { sep, cls }, "B", "[SEP]", true, false },
+		{ "A", { cls, "" }, "B", "[SEP]", true, false },
+		{ "B", { sep, "" }, "A", "[SEP]", true, false },
+		{ "A", { sep, "" }, "B", "[CLS]", true, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char between[256], value[1024];
+		struct tokenizer_files files = { 0 };
+		struct tokenizer *tok;
+		struct hub_copy copy;
+
+		snprintf(between, sizeof(between), "%s%s", cases[i].between[0],
+			 cases[i].between[1]);
+		snprintf(value, sizeof(value), two, cases[i].first, between, cases[i].second,
+			 cases[i].end);
+		hub_copy_new(&copy, "wordpiece");
+		hub_copy_set(&copy, TOKENIZER_JSON, "post_processor/pair", value);
+		assert_int_equal(tokenizer_files_read(&files, copy.path, NULL, NULL), 0);
+		tok = open_tokenizer(&files, 400);
+		if (tok_has_no_pairs(tok) != cases[i].has_none ||
+		    tok_pair_apart(tok) != cases[i].is_apart)
+			fail_msg("%s", value);
+		tok_free(tok);
+		tokenizer_files_done(&files);
+		hub_copy_free(&copy);
+	}
+}
+
 /* a token that the embedding has no row for: added ones are left out, the model's own are not */
 static void test_rows(void **state)
 {
@@ -296,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_nfc),
 		cmocka_unit_test(test_nfc_marks),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_added_spaces),

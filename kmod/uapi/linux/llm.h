@@ -163,6 +163,7 @@
 
 #define LLM_MODEL_NAME_MAX	64	/* bytes, with the terminating NUL */
 #define LLM_STOP_BYTES_MAX	4096	/* all stop strings of a request, with their NULs */
+#define LLM_LABEL_NAME_MAX	256	/* bytes of a label's name */
 #define LLM_BUFFER_PAYLOAD_MAX	(128U << 20) /* bytes of a payload in a registered buffer */
 #define LLM_REGIONS_MAX		8	/* host memory, and devices */
 #define LLM_REGION_NAME_MAX	16	/* bytes, with the terminating NUL */
@@ -1335,7 +1336,7 @@ struct llm_embedding {
  * @logit: what the model says, in millionths, cut off where that has no room
  * @probability: millionths; of a single label, and of labels that don't exclude each other, the
  *	logistic function of its logit, else their softmax
- * @name_len: bytes of UTF-8 that follow, the model's name for it; may be 0
+ * @name_len: bytes of UTF-8 that follow, the model's name for it; 0 to LLM_LABEL_NAME_MAX
  */
 struct llm_label {
 	__u32 index;
