@@ -273,6 +273,11 @@ static bool batch_may_unload(const struct sched *sched, const struct model *mode
 	list_each(job, &sched->jobs[JOB_ACTIVE], link)
 		if (job->model == model && batch_is_going(job))
 			return false;
+	/* who it was loaded for has his turn first */
+	if (model->is_fresh)
+		list_each(job, &sched->jobs[JOB_WAITING], link)
+			if (job->model == model && !job->paused && !job->cancelled)
+				return false;
 	return model->loaded;
 }
 
@@ -300,6 +305,13 @@ bool batch_make_room(void *arg, const struct model *model)
 	return true;
 }
 
+/* is there no room for the token that would come next? */
+static bool batch_is_full(const struct job *job)
+{
+	return !embed_is(job) && !job->shift.is_on && job->tokens.count > job->prompt_count &&
+	       job_next_row(job) >= job->model->info.context_used;
+}
+
 /*
  * Return: 0; -EINPROGRESS it is being loaded, or another model is; -EAGAIN others are being stepped,
  * and there is no memory beside them; else it failed
@@ -310,6 +322,11 @@ static int batch_load(struct sched *sched, struct job *job)
 	int r;
 
 	r = models_load(sched->models, job->model, &error);
+	/* what an earlier server has said may be more than the model takes here */
+	if (!r && batch_is_full(job)) {
+		job_finish(sched, job, LLM_FINISH_CONTEXT);
+		return -E2BIG;
+	}
 	/* what was read when it was not loaded */
 	if (!r && (job->shift.is_on || job->tokens.count == job->prompt_count))
 		r = job_check_size(job, &error);
@@ -320,7 +337,7 @@ static int batch_load(struct sched *sched, struct job *job)
 	return r;
 }
 
-void batch_admit(struct sched *sched)
+static void batch_admit_all(struct sched *sched)
 {
 	unsigned int active = batch_active(sched, NULL);
 	struct job *job, *next;
@@ -333,6 +350,7 @@ void batch_admit(struct sched *sched)
 		if (job->paused || job->cancelled || job->model->blocked == sched->admissions)
 			continue;
 		r = batch_load(sched, job);
+		job->awaits_load = r == -EINPROGRESS;
 		/* nobody younger gets in, so that those who are stepped come to an end */
 		if (r == -EAGAIN)
 			return;
@@ -350,6 +368,15 @@ void batch_admit(struct sched *sched)
 			job->model->blocked = sched->admissions;
 		}
 	}
+}
+
+void batch_admit(struct sched *sched)
+{
+	struct model *model;
+
+	batch_admit_all(sched);
+	list_each(model, models_list(sched->models), link)
+		model->is_fresh = false;
 }
 
 /* ---- forming a step ---- */

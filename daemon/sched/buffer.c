@@ -29,7 +29,9 @@ static size_t buffer_payload_max(const struct job *job)
 
 	if (embed_is(job))
 		return EMBED_PAYLOAD_MAX;
-	if (job->event.payload_type == LLM_PAYLOAD_TOKENS)
+	/* with an option a prompt may be longer than the context, if not without bounds */
+	if (job->event.payload_type == LLM_PAYLOAD_TOKENS &&
+	    !(job->event.flags & LLM_SUBMIT_OPTIONS))
 		piece = sizeof(uint32_t);
 	if (!size_mul(&bytes, buffer_context(job->model), piece) ||
 	    bytes > LLM_BUFFER_PAYLOAD_MAX - BUFFER_MESSAGES_BYTES - 2 * OPTIONS_BYTES_MAX)

@@ -248,6 +248,15 @@ static int job_prepare_model(struct sched *sched, struct job *job, const char *n
 	return r;
 }
 
+static int job_check_empty(const struct job *job, struct error *error)
+{
+	if (job->tokens.count)
+		return 0;
+	return error_set(error, -EINVAL,
+			 "the prompt is empty, and model '%s' has no token to begin with",
+			 job->model->name);
+}
+
 int job_check_size(struct job *job, struct error *error)
 {
 	const struct engine_model_info *info = &job->model->info;
@@ -256,10 +265,6 @@ int job_check_size(struct job *job, struct error *error)
 	/* texts are looked at one by one, when it is their turn */
 	if (embed_is(job))
 		return 0;
-	if (!job->tokens.count)
-		return error_set(error, -EINVAL,
-				 "the prompt is empty, and model '%s' has no token to begin with",
-				 job->model->name);
 	if (job->shift.is_on)
 		return shift_fit(job, error);
 	if (job->tokens.count > info->context_used)
@@ -340,6 +345,9 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	if (!r && event.flags & LLM_SUBMIT_OPTIONS)
 		r = options_read(&event, payload, &options, &skip, error);
 	event.payload_len -= skip;
+	/* it need not fit into the context; its bytes are bounded all the same */
+	if (options.shifts)
+		event.flags &= ~LLM_SUBMIT_BUFFER;
 	if (!r)
 		r = adapt_find(sched, job, &options, error);
 	if (!r)
@@ -350,6 +358,8 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	if (!r)
 		r = job_prepare_empty(job);
 	job->prompt_count = job->tokens.count;
+	if (!r)
+		r = job_check_empty(job, error);
 	if (!r && options.shifts)
 		r = job_prepare_shift(job, &options);
 	if (!r && job->model->loaded)

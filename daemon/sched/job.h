@@ -47,6 +47,7 @@ enum job_state {
  * @keep: tokens at its beginning that stay, as asked for; 0: @system
  * @system: of these, those up to the first question
  * @head: those that stay
+ * @context: tokens of the model's context, as it was then
  * @unread: tokens of the prompt that had gone before it was read
  * @dropped: tokens behind the head that have gone, @unread among them
  * @told: the text up to there is in job->past, as far as it belongs there
@@ -57,6 +58,7 @@ struct job_shift {
 	uint32_t keep;
 	size_t system;
 	size_t head;
+	size_t context;
 	size_t unread;
 	size_t dropped;
 	size_t told;
@@ -171,6 +173,7 @@ struct job {
 	float *row;
 	bool has_row;
 	bool is_fetching;
+	bool awaits_load;
 	struct embed *embed;
 	unsigned int planned;
 	unsigned int stepped;

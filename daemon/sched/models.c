@@ -16,6 +16,7 @@
 #include "sched/model_place.h"
 
 #define MODELS_MAX	1024
+#define LOAD_FAILED_NS	NS_PER_S	/* so long those who waited are told of it */
 
 struct models {
 	struct engine *engine;
@@ -411,8 +412,8 @@ static void models_adopt(struct model *model)
 	model->own_tokenizer = NULL;
 	model->gguf = NULL;
 	model->tokenizer = engine_model_tokenizer(model->loaded);
-	if (!model->read_time.kib_ns)
-		read_time_measure(&model->read_time, model->tokenizer);
+	/* again: before, the thread that loaded it may have been in the way */
+	read_time_measure(&model->read_time, model->tokenizer);
 }
 
 /* ---- memory ---- */
@@ -452,6 +453,9 @@ int models_get_room_for(struct models *models, const struct model *model, uint64
 			return 0;
 		if (models->make_room(models->room_arg, model))
 			continue;
+		/* what is being loaded makes way for nobody, until it is known what it takes */
+		if (models->loading && models->loading != model)
+			return -EINPROGRESS;
 		/* others will end */
 		if (used > model->size_bytes + model->memory_bytes + held)
 			return -EAGAIN;
@@ -557,6 +561,7 @@ static int models_end_load(struct models *models, struct model *model, int r,
 	if (r < 0)
 		return r;
 	models_adopt(model);
+	model->is_fresh = true;
 	model->memory_bytes = model->info.memory_bytes;
 	r = models_check_memory(models, model, why);
 	if (r < 0)
@@ -580,11 +585,10 @@ static int models_may_load(struct models *models, struct model *model, struct er
 		return models_broken(model, error);
 	if (models->loading)
 		return -EINPROGRESS;
-	if (model->load_result < 0) {
-		r = model->load_result;
-		model->load_result = 0;
-		return models_failed(model, r, &model->load_why, error);
-	}
+	/* who has waited for it is told; who comes later has it tried again */
+	if (model->load_result < 0 && clock_ns() < model->load_failed_ns + LOAD_FAILED_NS)
+		return models_failed(model, model->load_result, &model->load_why, error);
+	model->load_result = 0;
 	r = models_check_same(models, model, error);
 	if (r < 0)
 		return r;
@@ -658,12 +662,18 @@ void models_heard(struct models *models)
 		return;
 	model = steal_ptr(models->loading);
 	r = loader_take(models->loader, &loaded, &why);
+	/* the thread opened what was there by then */
+	if (!r) {
+		r = models_check_same(models, model, &why);
+		if (r < 0)
+			engine_model_free(loaded);
+	}
 	r = models_end_load(models, model, r, loaded, models->loading_ns, &why);
 	model->users--;
-	/* who waits for it asks again, and is told */
 	if (r < 0 && r != -EAGAIN) {
 		model->load_result = r;
 		model->load_why = why;
+		model->load_failed_ns = clock_ns();
 	}
 }
 

@@ -71,6 +71,8 @@ struct model {
 	uint64_t blocked;
 	uint64_t draft_checked_ns;
 	bool draft_fits;
+	bool is_fresh;
+	uint64_t load_failed_ns;
 	int load_result;
 	struct error load_why;
 	struct pace pace;

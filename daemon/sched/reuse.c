@@ -157,7 +157,7 @@ bool reuse_is_coming(const struct sched *sched, const struct job *job)
 		const size_t length = common ? engine_seq_length(other->seq) : 0;
 
 		/* it takes no longer than to compute them; of those who have not begun, the oldest does */
-		if (common && !other->paused && !other->cancelled &&
+		if (common && !other->paused && !other->cancelled && !other->is_fetching &&
 		    length + job->model->info.page_tokens <= common &&
 		    (length || other->number < job->number))
 			return true;

@@ -195,16 +195,24 @@ static void sched_flush(struct sched *sched)
 	}
 }
 
-/* jobs that have a slot: those that compute, or will as soon as they can; of one transport, or all */
+/*
+ * Jobs that have a slot: those that compute, or will as soon as they can; of one transport, or all.
+ * As many as there are slots may wait for a model beside them, so that others are answered meanwhile.
+ */
 static unsigned int sched_slots_busy(const struct sched *sched, const struct ipc *ipc)
 {
-	unsigned int state, count = 0;
+	const bool loading = models_is_loading(sched->models);
+	unsigned int state, count = 0, idle = 0;
 	const struct job *job;
 
 	for (state = JOB_ARRIVED; state <= JOB_ACTIVE; state++)
-		list_each(job, &sched->jobs[state], link)
-			count += !job->paused && !job_is_control(job) && (!ipc || job->ipc == ipc);
-	return count;
+		list_each(job, &sched->jobs[state], link) {
+			if (job->paused || job_is_control(job) || (ipc && job->ipc != ipc))
+				continue;
+			count++;
+			idle += loading && state == JOB_WAITING && !job->model->loaded;
+		}
+	return count - MIN(idle, sched->slots);
 }
 
 static void sched_want(struct sched *sched)
@@ -237,7 +245,8 @@ static bool sched_has_work(const struct sched *sched, bool changed)
 		held |= !job->paused;
 	}
 	list_each(job, &sched->jobs[JOB_WAITING], link)
-		waiting |= !job->paused && !(loading && !job->model->loaded);
+		waiting |= !job->paused &&
+			   !(loading && (!job->model->loaded || job->awaits_load));
 	/* who waits and is not admitted waits for one who is active, and has nothing new to try */
 	if (waiting && (changed || !held))
 		return true;

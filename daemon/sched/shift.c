@@ -17,14 +17,20 @@
 #include "sched/job.h"
 #include "sched/past.h"
 
-size_t shift_context(const struct job *job)
+/* of the model as it is now */
+static size_t model_context(const struct job *job)
 {
 	const struct engine_model_info *info = &job->model->info;
 
-	if (!job->shift.is_on)
-		return info->context_used;
 	return (size_t)MIN((uint64_t)info->context_used,
 			   (uint64_t)info->kv_pages * info->page_tokens);
+}
+
+size_t shift_context(const struct job *job)
+{
+	if (!job->shift.is_on)
+		return job->model->info.context_used;
+	return job->shift.fits ? job->shift.context : model_context(job);
 }
 
 size_t shift_window(const struct job *job)
@@ -115,8 +121,14 @@ int shift_fit(struct job *job, struct error *error)
 	size_t context;
 	int r;
 
-	if (!shift->is_on || shift->fits)
+	if (!shift->is_on)
 		return 0;
+	/* what has gone from the text is a function of it */
+	if (shift->fits)
+		return model_context(job) >= shift->context ? 0 :
+		       error_set(error, -E2BIG,
+				 "model '%s' takes %zu tokens by now, and took %zu when the answer began",
+				 job->model->name, model_context(job), shift->context);
 	context = shift_context(job);
 	shift->head = shift->keep ? shift->keep : MIN(shift->system, context / 2);
 	shift->head = MAX(shift->head, (size_t)1);
@@ -124,6 +136,7 @@ int shift_fit(struct job *job, struct error *error)
 		return error_set(error, -E2BIG,
 				 "%zu tokens to keep are more than half of what model '%s' takes here: %zu",
 				 shift->head, job->model->name, context);
+	shift->context = context;
 	shift->fits = true;
 	r = shift_drop(job, shift_surplus(job, job->prompt_count));
 	shift->unread = shift->dropped;

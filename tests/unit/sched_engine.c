@@ -18,6 +18,7 @@
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
 void (*fake_on_load)(void);
+unsigned int fake_context_max;
 bool fake_forgets;
 uint64_t fake_token_ns;
 int fake_step_error;
@@ -176,6 +177,12 @@ uint32_t tok_bos(const struct tokenizer *tok)
 bool tok_add_bos(const struct tokenizer *tok)
 {
 	return tok->bos;
+}
+
+bool tok_has_no_pairs(const struct tokenizer *tok)
+{
+	(void)tok;
+	return false;
 }
 
 bool tok_pair_apart(const struct tokenizer *tok)
@@ -465,6 +472,8 @@ static unsigned int model_context(const struct engine_model *model)
 {
 	unsigned int context = model->engine->config.context;
 
+	if (fake_context_max && (!context || fake_context_max < context))
+		context = fake_context_max;
 	return context && context < model->gguf->context ? context : model->gguf->context;
 }
 

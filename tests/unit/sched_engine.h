@@ -51,6 +51,8 @@ extern struct fake_counts fake_counts;
 extern void (*fake_on_step)(void);
 /* called when a model begins to be loaded, maybe by another thread; NULL: nothing */
 extern void (*fake_on_load)(void);
+/* tokens of context that a loaded model has memory for; 0: for all */
+extern unsigned int fake_context_max;
 /* logits depend on the last token alone: texts repeat themselves, and can be guessed */
 extern bool fake_forgets;
 /* how long each token of a step takes; 0: nothing */

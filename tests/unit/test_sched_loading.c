@@ -362,6 +362,125 @@ static void test_recovered(void **state)
 	}
 }
 
+/* the model has room for less than has been said by now: that is where the answer ends */
+static void test_recovered_less(void **state)
+{
+	static const char prompt[] = "how does it go on?";
+	struct test_request *request;
+	size_t said;
+
+	(void)state;
+	test_broker_serve(&broker, &config);
+	request = ask("a", prompt, 60);
+	broker.die_at = 40;
+	turns();
+	load();
+	turns();
+	assert_true(broker.dead && !request->ended);
+	said = request->journal.len;
+	assert_true(said > 0);
+	test_broker_kill(&broker);
+	broker.die_at = 0;
+	fake_context_max = 30;
+	test_broker_serve(&broker, &config);
+	turns();
+	load();
+	turns();
+	fake_context_max = 0;
+	assert_true(request->ended);
+	assert_int_equal(request->status, 0);
+	assert_int_equal(request->finish, LLM_FINISH_CONTEXT);
+}
+
+/* a text without tokens is refused before there is anything to count them */
+static void test_empty(void **state)
+{
+	static const enum llm_op ops[] = { LLM_OP_SCORE, LLM_OP_GENERATE };
+	struct test_request *request;
+
+	(void)state;
+	serve_a();
+	for (size_t i = 0; i < 2; i++) {
+		request = test_submit(&broker, ops[i], LLM_PAYLOAD_TOKENS, "", 0);
+		snprintf(request->event.model, sizeof(request->event.model), "b");
+		request->event.flags |= LLM_SUBMIT_RECORDS;
+		turns();
+		failed(request, -EINVAL);
+	}
+	load();
+	turns();
+	assert_int_equal(loaded(), 2);
+}
+
+/* more wait for a model than there are slots: others are asked for all the same */
+static void test_slots(void **state)
+{
+	struct test_request *waiting[4], *running;
+
+	(void)state;
+	config.slots = 2;
+	serve_a();
+	for (size_t i = 0; i < 4; i++)
+		waiting[i] = ask("b", "x", 3);
+	turns();
+	running = ask("a", "x", 20);
+	turns();
+	/* two wait beside two slots, which two more have: a bound is needed somewhere */
+	assert_false(running->taken);
+	waiting[0]->cancelled = waiting[1]->cancelled = true;
+	for (size_t i = 0; i < 2; i++)
+		broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, waiting[i]->event.id, 1);
+	turns();
+	answered(running);
+	load();
+	turns();
+	answered(waiting[2]);
+	answered(waiting[3]);
+}
+
+/* who comes when a model has just been loaded does not take its room from whom it was loaded for */
+static void test_fresh(void **state)
+{
+	struct test_request *b, *c;
+
+	(void)state;
+	/* of two, not even the file of the second one fits in */
+	config.model_memory = 6400 + sizeof(TEXT) + 10;
+	serve_a();
+	b = ask("b", "x", 30);
+	turns();
+	load();
+	c = ask("c", "x", 3);
+	turns();
+	answered(b);
+	assert_false(c->ended);
+	assert_int_equal(fake_counts.loads, 2);
+	load();
+	turns();
+	answered(c);
+	assert_int_equal(fake_counts.loads, 3);
+}
+
+/* a file that is replaced while it is loaded: neither half of one and half of the other */
+static void test_replaced(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	serve_a();
+	request = ask("b", "x", 3);
+	turns();
+	fake_model(folder, "b.gguf", TEXT " context=100");
+	load();
+	turns();
+	failed(request, -ESTALE);
+	request = ask("b", "x", 3);
+	turns();
+	load();
+	turns();
+	answered(request);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +493,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recovered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_recovered_less, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
