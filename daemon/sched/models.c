@@ -33,6 +33,7 @@ struct models {
 	struct loader *loader;		/* NULL: nothing is loaded beside what is computed */
 	struct model *loading;		/* by it; one of its users */
 	uint64_t loading_ns;		/* when that began */
+	bool is_outdated;		/* what is being loaded is not the model's file any more */
 };
 
 /* ---- one model ---- */
@@ -152,11 +153,13 @@ static void models_look(struct models *models, const char *name)
 		model = model_new(models, name);
 	if (model)
 		model->present = true;
-	/* what is in use stays as it is */
-	if (!model || model->users || model_is_same(model, r, &place)) {
+	/* what is in use stays as it is; what is only being loaded, for nobody, is not */
+	if (!model || model->users > (model == models->loading) ||
+	    model_is_same(model, r, &place)) {
 		free(place.path);
 		return;
 	}
+	models->is_outdated |= model == models->loading;
 	model_forget(model);
 	model->memory_bytes = 0;
 	free(model->path);
@@ -662,6 +665,13 @@ void models_heard(struct models *models)
 		return;
 	model = steal_ptr(models->loading);
 	r = loader_take(models->loader, &loaded, &why);
+	if (models->is_outdated) {
+		if (r >= 0)
+			engine_model_free(loaded);
+		models->is_outdated = false;
+		model->users--;
+		return;
+	}
 	/* the thread opened what was there by then */
 	if (!r) {
 		r = models_check_same(models, model, &why);

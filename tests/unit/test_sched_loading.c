@@ -481,6 +481,30 @@ static void test_replaced(void **state)
 	answered(request);
 }
 
+/* what could not even be opened is mended before its load has ended, of which nobody hears */
+static void test_mended(void **state)
+{
+	struct test_request *request;
+
+	(void)state;
+	serve_a();
+	fake_model(folder, "b.gguf", "no model");
+	request = ask("b", "x", 3);
+	turns();
+	assert_true(request->ended);
+	assert_int_not_equal(request->status, 0);
+	fake_model(folder, "b.gguf", TEXT);
+	request = ask("b", "x", 3);
+	turns();
+	assert_false(request->ended);
+	load();
+	turns();
+	assert_false(request->ended);
+	load();
+	turns();
+	answered(request);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -498,6 +522,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mended, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
