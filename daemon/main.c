@@ -452,6 +452,8 @@ static int serve(struct daemon *daemon)
 		if (daemon->device)
 			device_settle(daemon->device);
 		watchdog_progress(daemon);
+		/* who asked for what there is does not wait for the step */
+		socket_server_flush(daemon->server);
 		more = sched_step(daemon->sched);
 		if (daemon->device)
 			device_park(daemon->device);
