@@ -23,6 +23,9 @@ static struct guard_entry {
 /* whose file this thread opens: its pages are nobody's yet */
 static __thread const char *volatile guard_opened;
 
+/* whose weights a team of threads is packing; one model at a time */
+static const char *volatile guard_loaded;
+
 /* where a copy that this thread makes goes on if it meets a lost page; NULL: it makes none */
 static __thread sigjmp_buf *volatile guard_copying;
 
@@ -39,7 +42,7 @@ static const char *guard_find(uintptr_t address)
 	for (i = 0; i < ARRAY_SIZE(guards); i++)
 		if (guards[i].name && engine_model_has(guards[i].model, address))
 			return guards[i].name;
-	return guard_opened;
+	return guard_opened ? guard_opened : guard_loaded;
 }
 
 static void guard_handle(int signal, siginfo_t *info, void *context)
@@ -84,6 +87,12 @@ int guard_copy(void *to, const void *from, size_t len)
 
 void guard_opening(const char *name)
 {
+	guard_opened = name;
+}
+
+void guard_loading(const char *name)
+{
+	guard_loaded = name;
 	guard_opened = name;
 }
 

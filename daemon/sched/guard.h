@@ -19,6 +19,8 @@ struct engine_model;
 int guard_install(void);
 /** guard_opening() - this thread is about to open and read model @name's file; NULL: no longer */
 void guard_opening(const char *name);
+/** guard_loading() - the same, with all threads that this one starts for it; one model at a time */
+void guard_loading(const char *name);
 /** guard_add() - the pages of the files it maps belong to model @name; both until guard_remove() */
 void guard_add(const char *name, const struct engine_model *model);
 void guard_remove(const char *name);

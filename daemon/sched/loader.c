@@ -40,10 +40,10 @@ static void *loader_main(void *arg)
 
 	/* a thread's own, in Linux; without it the load disturbs the others more */
 	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE);
-	guard_opening(loader->name);
+	guard_loading(loader->name);
 	loader->result = engine_model_load(loader->engine, loader->path, &loader->loaded,
 					   &loader->why);
-	guard_opening(NULL);
+	guard_loading(NULL);
 	atomic_store_explicit(&loader->is_ended, true, memory_order_release);
 	eventfd_write(loader->news_fd, 1);
 	return NULL;

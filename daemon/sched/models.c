@@ -486,6 +486,7 @@ static bool models_get_room(struct models *models, const struct model *model)
 
 void models_unload(struct model *model)
 {
+	const struct read_time read_time = model->read_time;
 	struct tokenizer *tokenizer = NULL;
 	struct gguf *gguf = NULL;
 
@@ -496,8 +497,7 @@ void models_unload(struct model *model)
 	model->gguf = gguf;
 	model->own_tokenizer = tokenizer;
 	model->tokenizer = tokenizer;
-	if (tokenizer)
-		read_time_measure(&model->read_time, tokenizer);
+	model->read_time = read_time;
 }
 
 /* those who point to it have looked at the file as it was */
@@ -607,9 +607,9 @@ static int models_load_here(struct models *models, struct model *model, struct e
 
 	if (models->busy)
 		models->busy(model->name);
-	guard_opening(model->name);
+	guard_loading(model->name);
 	r = engine_model_load(models->engine, model->path, &loaded, &why);
-	guard_opening(NULL);
+	guard_loading(NULL);
 	if (models->busy)
 		models->busy(NULL);
 	r = models_end_load(models, model, r, loaded, start_ns, &why);
