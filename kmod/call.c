@@ -161,7 +161,16 @@ static void llm_sleeper_wake(struct llm_waiter *waiter)
 	complete(&container_of(waiter, struct llm_sleeper, call.waiter)->woken);
 }
 
-static unsigned long llm_call_timeout(const struct llm_call *call)
+/**
+ * llm_call_timeout() - how long a call may wait from now
+ * @call: which
+ *
+ * Jiffies may be behind the clock, and what is reckoned in them may end early: who has waited asks
+ * again, until nothing is left.
+ *
+ * Return: jiffies, MAX_SCHEDULE_TIMEOUT without a deadline; 0: the deadline has passed.
+ */
+unsigned long llm_call_timeout(const struct llm_call *call)
 {
 	const u64 now = ktime_get_ns();
 	u64 wait;
@@ -169,17 +178,20 @@ static unsigned long llm_call_timeout(const struct llm_call *call)
 	if (!call->deadline_ns)
 		return MAX_SCHEDULE_TIMEOUT;
 	wait = call->deadline_ns > now ? nsecs_to_jiffies64(call->deadline_ns - now) + 1 : 0;
-	return min_t(u64, wait, MAX_SCHEDULE_TIMEOUT - 1);
+	return min_t(u64, wait, MAX_JIFFY_OFFSET);
 }
 
 /* Return: 0: the attempt is to be made again; ERESTARTSYS: a signal came first. */
 static int llm_sleeper_wait(struct llm_sleeper *sleeper)
 {
 	struct llm_waiter *waiter = &sleeper->call.waiter;
+	unsigned long timeout;
 	long left;
 
-	left = wait_for_completion_interruptible_timeout(&sleeper->woken,
-							 llm_call_timeout(&sleeper->call));
+	do {
+		timeout = llm_call_timeout(&sleeper->call);
+		left = wait_for_completion_interruptible_timeout(&sleeper->woken, timeout);
+	} while (!left && timeout);
 	if (left > 0)
 		return 0;
 	if (!left) {

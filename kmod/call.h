@@ -152,6 +152,7 @@ void llm_waiter_unpark(struct llm_waiter *waiter);
 void llm_waiter_wake(struct llm_waiter *waiter);
 void llm_waiters_wake(struct list_head *list);
 void llm_waiters_wake_ready(struct list_head *list, const struct llm_request *req);
+unsigned long llm_call_timeout(const struct llm_call *call);
 void llm_call_expire(struct llm_call *call);
 
 #endif /* LLM_CALL_H */

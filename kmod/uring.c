@@ -155,20 +155,20 @@ static void llm_uring_deadline(struct work_struct *work)
 {
 	struct llm_uring_call *ucall =
 		container_of(to_delayed_work(work), struct llm_uring_call, deadline);
+	const unsigned long timeout = llm_call_timeout(&ucall->call);
 
-	llm_call_expire(&ucall->call);
+	if (timeout)
+		schedule_delayed_work(&ucall->deadline, timeout);
+	else
+		llm_call_expire(&ucall->call);
 }
 
 static void llm_uring_start_deadline(struct llm_uring_call *ucall)
 {
-	const u64 now = ktime_get_ns(), deadline = ucall->call.deadline_ns;
-	u64 wait;
-
-	if (!deadline)
+	if (!ucall->call.deadline_ns)
 		return;
 	INIT_DELAYED_WORK(&ucall->deadline, llm_uring_deadline);
-	wait = deadline > now ? nsecs_to_jiffies64(deadline - now) + 1 : 0;
-	schedule_delayed_work(&ucall->deadline, min_t(u64, wait, MAX_JIFFY_OFFSET));
+	schedule_delayed_work(&ucall->deadline, llm_call_timeout(&ucall->call));
 }
 
 /* The address and the size of the struct; the entry may change while it is looked at. */

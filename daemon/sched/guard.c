@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -29,9 +31,20 @@ static const char *volatile guard_loaded;
 /* where a copy that this thread makes goes on if it meets a lost page; NULL: it makes none */
 static __thread sigjmp_buf *volatile guard_copying;
 
-static void guard_print(const char *text)
+/* in one piece: others write to the same place */
+static void guard_print(const char *name)
 {
-	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+	const char *const parts[] = {
+		log_is_journal() ? "<2>model '" : "llmosd: model '", name,
+		"': a page of its file can not be read any more (truncated, or a disk error); "
+		"ending to be restarted\n",
+	};
+	struct iovec iov[ARRAY_SIZE(parts)];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++)
+		iov[i] = (struct iovec){ (void *)(uintptr_t)parts[i], strlen(parts[i]) };
+	if (writev(STDERR_FILENO, iov, ARRAY_SIZE(iov)) < 0)
 		return;
 }
 
@@ -45,19 +58,20 @@ static const char *guard_find(uintptr_t address)
 	return guard_opened ? guard_opened : guard_loaded;
 }
 
+/* Threads that compute together meet lost pages together: the first one tells, for all. */
 static void guard_handle(int signal, siginfo_t *info, void *context)
 {
+	static atomic_flag is_told = ATOMIC_FLAG_INIT;
 	const char *name;
 
 	(void)signal;
 	(void)context;
 	if (guard_copying)
 		siglongjmp(*guard_copying, 1);
+	while (atomic_flag_test_and_set(&is_told))
+		pause();
 	name = guard_find((uintptr_t)info->si_addr);
-	guard_print(log_is_journal() ? "<2>model '" : "llmosd: model '");
 	guard_print(name ? name : "?");
-	guard_print("': a page of its file can not be read any more (truncated, or a disk "
-		    "error); ending to be restarted\n");
 	_exit(GUARD_STATUS);
 }
 

@@ -4,9 +4,9 @@
  * in fair order and by one in order of arrival, one after the other and again, and the medians are
  * compared: fair order has 97 % of the other's tokens at least. What is compared is the daemon's
  * own: tokens for its processor time, which on a machine with other things to do tells what tokens
- * a second can not, and tokens a step, which a slot left empty would lower. Without LLMOS_TIMED,
- * on a machine that others use, processor time has a bound that noise does not reach. Starts the
- * daemons, whose command line takes its order from LLMOS_ORDER.
+ * a second can not, and tokens a step, which a slot left empty would lower. On a machine that others
+ * use, processor time says who else was there: without LLMOS_TIMED it is told and not judged.
+ * Starts the daemons, whose command line takes its order from LLMOS_ORDER.
  *
  * cost [TOKENS [ROUNDS]]: of a run, and runs of each
  */
@@ -22,7 +22,6 @@
 #define ROUNDS		9
 #define ROUNDS_MAX	45
 #define LEAST		0.97
-#define LEAST_NOISY	0.75
 #define LIMIT_S		120
 #define TOKENS		6000
 
@@ -136,7 +135,9 @@ int main(int argc, char **argv)
 	report(costs, rounds, step, "tokens a step");
 	tap_ok(ratio(costs, rounds, step) >= LEAST, "steps are as full: %.1f %%",
 	       100 * ratio(costs, rounds, step));
-	tap_ok(ratio(costs, rounds, cpu) >= (timed ? LEAST : LEAST_NOISY),
-	       "a token takes as much of the processor: %.1f %%", 100 * ratio(costs, rounds, cpu));
+	if (timed)
+		tap_ok(ratio(costs, rounds, cpu) >= LEAST,
+		       "a token takes as much of the processor: %.1f %%",
+		       100 * ratio(costs, rounds, cpu));
 	return tap_done();
 }

@@ -626,6 +626,12 @@ static void test_sleep(void **state)
 	wait.deadline_ns = kshim_now_ns + 100000000;
 	assert_int_equal(make(LLM_IOC_WAIT, &wait, false), -ETIME);
 	assert_true(kshim_now_ns >= wait.deadline_ns);
+	/* Not less either where the tick is behind the clock. */
+	kshim_behind_ns = 50000000;
+	wait.deadline_ns = kshim_now_ns + 100000000;
+	assert_int_equal(make(LLM_IOC_WAIT, &wait, false), -ETIME);
+	assert_true(kshim_now_ns >= wait.deadline_ns);
+	assert_int_equal(kshim_behind_ns, 0);
 	wait.deadline_ns = 0;
 	kshim_idle = idle_cancel;
 	assert_int_equal(make(LLM_IOC_WAIT, &wait, false), 0);

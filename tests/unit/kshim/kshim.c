@@ -16,6 +16,7 @@ void (*kshim_copying)(void);
 uintptr_t kshim_user_min = 65536;
 u64 kshim_now_ns = 1;
 void (*kshim_idle)(void);
+u64 kshim_behind_ns;
 struct cgroup *kshim_cgroups;
 int kshim_cgroup_count;
 unsigned long kshim_told;
@@ -245,12 +246,22 @@ void llm_netlink_tell(const struct llm_report *report)
 	kshim_told++;
 }
 
+/* what a delay in jiffies takes by the clock */
+static u64 kshim_delay(unsigned long delay)
+{
+	const u64 ns = delay * (u64)(NSEC_PER_SEC / HZ);
+	const u64 early = min_t(u64, kshim_behind_ns, ns);
+
+	kshim_behind_ns = 0;
+	return ns - early;
+}
+
 void schedule_delayed_work(struct delayed_work *work, unsigned long delay)
 {
 	if (work->pending)
 		return;
 	work->pending = true;
-	work->due_ns = kshim_now_ns + delay * (u64)(NSEC_PER_SEC / HZ);
+	work->due_ns = kshim_now_ns + kshim_delay(delay);
 }
 
 bool cancel_delayed_work(struct delayed_work *work)
@@ -332,7 +343,7 @@ long wait_for_completion_interruptible_timeout(struct completion *completion,
 		return 1;
 	if (timeout == MAX_SCHEDULE_TIMEOUT)
 		return -ERESTARTSYS;
-	kshim_now_ns += timeout * (u64)(NSEC_PER_SEC / HZ);
+	kshim_now_ns += kshim_delay(timeout);
 	return 0;
 }
 

@@ -574,6 +574,7 @@ struct delayed_work {
 #define nsecs_to_jiffies(ns)	((unsigned long)((ns) / (NSEC_PER_SEC / HZ)))
 #define nsecs_to_jiffies64(ns)	((u64)nsecs_to_jiffies(ns))
 #define MAX_SCHEDULE_TIMEOUT	INT64_MAX
+#define MAX_JIFFY_OFFSET	((INT64_MAX >> 1) - 1)
 
 #define INIT_DELAYED_WORK(delayed, function)					\
 	(*(delayed) = (struct delayed_work) { .work.func = (function) })
@@ -617,6 +618,9 @@ struct completion {
 
 /* Called when a task would sleep. */
 extern void (*kshim_idle)(void);
+
+/* How far jiffies are behind the clock: the next delay ends as much too early. */
+extern u64 kshim_behind_ns;
 
 #define init_waitqueue_head(queue)	((queue)->wakeups = 0)
 #define waitqueue_active(queue)		((void)(queue), true)
