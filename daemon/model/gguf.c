@@ -12,6 +12,7 @@
 #include "model/gguf.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static int error_in_file(struct error *error, int r, const char *path, const str
 	return error_set(error, r, "'%s': %s", path, inner->text);
 }
 
-int gguf_open(struct gguf **ret, const char *path, struct error *error)
+int gguf_open_one(struct gguf **ret, const char *path, struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *gguf = calloc(1, sizeof(*gguf));
 	struct mapped file = { 0 };
@@ -64,9 +65,23 @@ int gguf_open(struct gguf **ret, const char *path, struct error *error)
 	return 0;
 }
 
+int gguf_open(struct gguf **ret, const char *path, struct error *error)
+{
+	_cleanup_(gguf_freep) struct gguf *gguf = NULL;
+	int r = gguf_open_one(&gguf, path, error);
+
+	if (r >= 0)
+		r = gguf_parts_open(gguf, path, error);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(gguf);
+	return 0;
+}
+
 int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *gguf = calloc(1, sizeof(*gguf));
+	uint32_t parts;
 	int r;
 
 	if (!gguf)
@@ -75,6 +90,10 @@ int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, str
 		return error_set(error, -EINVAL, "GGUF in memory: not aligned");
 	gguf->size_bytes = size_bytes;
 	r = gguf_parse(gguf, data, size_bytes, error);
+	if (r >= 0)
+		r = gguf_parts_count(gguf, &parts, error);
+	if (r >= 0 && parts > 1)
+		r = error_set(error, -EOPNOTSUPP, "one of %" PRIu32 " files", parts);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(gguf);
@@ -95,31 +114,45 @@ bool gguf_has(const struct gguf *gguf, uintptr_t address)
 }
 
 /* FNV-1a: values are kept on the disk, so without a key */
-static uint64_t head_hash(const char *data, size_t len)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+#define HASH_START	UINT64_C(0xcbf29ce484222325)
 
+static uint64_t hash_more(uint64_t hash, const void *data, size_t len)
+{
 	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3);
+		hash = (hash ^ ((const unsigned char *)data)[i]) * UINT64_C(0x100000001b3);
 	return hash;
+}
+
+/* what is before the first tensor's data */
+static size_t head_len(const struct gguf *gguf, const struct mapped *file)
+{
+	size_t len = file->size_bytes;
+
+	for (size_t i = 0; i < gguf->tensor_count; i++)
+		if (gguf->tensors[i].size_bytes &&
+		    mapped_has(file, (uintptr_t)gguf->tensors[i].data))
+			len = MIN(len, (size_t)((const char *)gguf->tensors[i].data - file->data));
+	return len;
 }
 
 int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret)
 {
 	const struct mapped *file = gguf->files;
-	size_t head;
+	uint64_t hash = HASH_START;
 
 	if (!gguf->is_file)
 		return -EOPNOTSUPP;
-	head = file->size_bytes;
-	for (size_t i = 0; i < gguf->tensor_count; i++)
-		head = MIN(head, (size_t)((const char *)gguf->tensors[i].data - file->data));
+	for (size_t i = 0; i < gguf->file_count; i++) {
+		hash = hash_more(hash, file[i].data, head_len(gguf, &file[i]));
+		if (i)
+			hash = hash_more(hash, &file[i].id, sizeof(file[i].id));
+	}
 	*ret = (struct gguf_identity){
-		.size_bytes = file->size_bytes,
+		.size_bytes = gguf->size_bytes,
 		.inode = file->id.inode,
 		.mtime_ns = file->id.mtime_ns,
 		.ctime_ns = file->id.ctime_ns,
-		.head = head_hash(file->data, head),
+		.head = hash,
 	};
 	return 0;
 }

@@ -45,10 +45,13 @@ struct gguf_tensor {
 struct gguf;
 
 /**
- * gguf_open() - map and check a file
+ * gguf_open() - map and check a file, or the files that it is the first of
+ *
+ * A model may be split: NAME-00001-of-00003.gguf is opened, and the others are found beside it.
  *
  * Return: 0; -ENOENT and what else open() gives, -EBADMSG not GGUF or broken (the text says where),
- * -EOPNOTSUPP a version or a split file that is not supported, -ENOMEM.
+ * -EOPNOTSUPP a version that is not supported, or one of several files that is not called as the
+ * first of them is, -ENOMEM.
  */
 int gguf_open(struct gguf **ret, const char *path, struct error *error);
 /**
@@ -56,6 +59,22 @@ int gguf_open(struct gguf **ret, const char *path, struct error *error);
  * @data: aligned as malloc() aligns, else -EINVAL
  */
 int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error);
+/**
+ * struct gguf_part - one of several files
+ * @len: of the name that they share
+ * @number: from 1 to @count
+ */
+struct gguf_part {
+	size_t len;
+	uint32_t number;
+	uint32_t count;
+};
+
+/** gguf_part_of() - is a file (or path) called so: NAME-00001-of-00003.gguf? */
+bool gguf_part_of(const char *name, struct gguf_part *ret);
+/** gguf_part_name() - the @number'th of @count; its first @len bytes are @name's; NULL: -ENOMEM */
+char *gguf_part_name(const char *name, size_t len, uint32_t number, uint32_t count);
+
 void gguf_free(struct gguf *gguf);
 DEFINE_CLEANUP(struct gguf *, gguf_free);
 
@@ -65,7 +84,8 @@ size_t gguf_size_bytes(const struct gguf *gguf);
 bool gguf_has(const struct gguf *gguf, uintptr_t address);
 /**
  * struct gguf_identity - what tells a file from another one, and from itself before it was changed
- * @head: hash of all that is before the first tensor's data: keys, names, types and shapes
+ * @head: hash of all that is before the first tensor's data: keys, names, types and shapes; where
+ *	there are several files, of what is before it in each, and of the others' inodes and times
  */
 struct gguf_identity {
 	uint64_t size_bytes;
@@ -74,7 +94,7 @@ struct gguf_identity {
 	uint64_t ctime_ns;
 	uint64_t head;
 };
-/** gguf_identify() - of the file it was opened from; -EOPNOTSUPP there is not one alone */
+/** gguf_identify() - of the file or files it was opened from; -EOPNOTSUPP they are not GGUF */
 int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret);
 /**
  * gguf_drop() - these bytes of a tensor will hardly be read again: their pages need not stay mapped

@@ -26,7 +26,7 @@ struct gguf {
 	size_t size_bytes;		/* of all files, or of the caller's memory */
 	struct mapped *files;		/* none where the bytes are the caller's */
 	size_t file_count;
-	bool is_file;			/* the only one of them is GGUF, and all there is */
+	bool is_file;			/* they are GGUF, and all there is */
 	struct gguf_block *blocks;	/* memory of a view that is built by hand */
 	struct gguf_key *keys;
 	size_t key_count;
@@ -43,6 +43,12 @@ int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, struct er
 /** gguf_parse_tensors() - the part of it from the tensor infos on */
 int gguf_parse_tensors(struct gguf *gguf, struct gguf_cursor *c, uint64_t count,
 		       uint32_t alignment);
+/** gguf_open_one() - a file, whether or not others belong to it */
+int gguf_open_one(struct gguf **ret, const char *path, struct error *error);
+/** gguf_parts_count() - of how many files it is one; -EBADMSG it does not say it well */
+int gguf_parts_count(const struct gguf *gguf, uint32_t *ret, struct error *error);
+/** gguf_parts_open() - add the other files' tensors to the first one's; as gguf_open() */
+int gguf_parts_open(struct gguf *gguf, const char *path, struct error *error);
 void gguf_free_blocks(struct gguf *gguf);
 const struct gguf_key *gguf_key_find(const struct gguf *gguf, const char *name);
 /** gguf_value_size() - bytes of a scalar value; 0 for strings, arrays and unknown types */

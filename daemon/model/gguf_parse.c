@@ -170,19 +170,6 @@ static int parse_keys(struct gguf *gguf, struct gguf_cursor *c, uint64_t count)
 
 /* ---- what the keys say about the file itself ---- */
 
-static int check_split(const struct gguf *gguf, struct gguf_cursor *c)
-{
-	uint32_t count;
-	int r = gguf_get_u32(gguf, "split.count", &count);
-
-	if (r == -ENOENT || (r >= 0 && count <= 1))
-		return 0;
-	if (r < 0)
-		return error_set(c->error, -EBADMSG, "key 'split.count' is not a count");
-	return error_set(c->error, -EOPNOTSUPP, "one of %" PRIu32 " split files: merge them first",
-			 count);
-}
-
 /* *ret is the default where the file has none */
 static int get_alignment(const struct gguf *gguf, struct gguf_cursor *c, uint32_t *ret)
 {
@@ -208,8 +195,7 @@ int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, struct er
 	if ((r = parse_magic(&c)) < 0 || (r = parse_version(&c)) < 0 ||
 	    (r = cursor_take_u64(&c, &tensor_count, "the number of tensors")) < 0 ||
 	    (r = cursor_take_u64(&c, &key_count, "the number of keys")) < 0 ||
-	    (r = parse_keys(gguf, &c, key_count)) < 0 || (r = check_split(gguf, &c)) < 0 ||
-	    (r = get_alignment(gguf, &c, &alignment)) < 0)
+	    (r = parse_keys(gguf, &c, key_count)) < 0 || (r = get_alignment(gguf, &c, &alignment)) < 0)
 		return r;
 	return gguf_parse_tensors(gguf, &c, tensor_count, alignment);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "model/gguf.h"
 
 #define FILE_SUFFIX	".gguf"
 
@@ -62,10 +63,13 @@ int model_place_name(const char *directory, const char *marker, const char *entr
 		     size_t size)
 {
 	size_t len = strlen(entry);
+	struct gguf_part part;
 
 	if (*entry == '.')
 		return -ENOENT;
-	if (has_suffix(entry, FILE_SUFFIX))
+	if (gguf_part_of(entry, &part))
+		len = part.len;
+	else if (has_suffix(entry, FILE_SUFFIX))
 		len -= strlen(FILE_SUFFIX);
 	else if (!is_hub_folder(directory, entry, marker))
 		return -ENOENT;
@@ -93,6 +97,57 @@ static int find_file(const char *directory, const char *file, struct model_place
 	if (!S_ISREG(st.st_mode))
 		return error_set(error, -EBADMSG, "'%s/%s' is not a file", directory, file);
 	ret->path = steal_ptr(real);
+	return 0;
+}
+
+/* ---- several files ---- */
+
+/* of how many files this model is made, by the name of its first one; 0: there is none */
+static uint32_t count_parts(const char *directory, const char *name)
+{
+	const struct dirent *entry;
+	struct gguf_part part;
+	DIR *dir = opendir(directory);
+	uint32_t count = 0;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir)))
+		if (gguf_part_of(entry->d_name, &part) && part.len == strlen(name) &&
+		    !memcmp(entry->d_name, name, part.len) &&
+		    (!count || part.count < count))
+			count = part.count;
+	closedir(dir);
+	return count;
+}
+
+/* What is at fault with one of them is so with the model: that it is not there, above all. */
+static int find_parts(const char *directory, const char *name, uint32_t count,
+		      struct model_place *ret, struct error *error)
+{
+	_cleanup_free_ char *first = gguf_part_name(name, strlen(name), 1, count);
+	_cleanup_free_ char *path = NULL;
+
+	for (uint32_t i = 1; i <= count; i++) {
+		_cleanup_free_ char *file = gguf_part_name(name, strlen(name), i, count);
+		struct model_place part = { 0 };
+		struct error inner;
+		int r = file ? find_file(directory, file, &part, &inner) : -ENOMEM;
+
+		free(part.path);
+		ret->size_bytes += part.size_bytes;
+		ret->changed_ns = MAX(ret->changed_ns, part.changed_ns);
+		if (!file)
+			return error_set(error, r, "%s", strerror(ENOMEM));
+		if (r < 0)
+			return error_set(error, r == -ENOENT ? -EBADMSG : r, "%s", inner.text);
+	}
+	/* the others are found by the name of the first one, not by that of what it may point at */
+	if (!first || asprintf(&path, "%s/%s", directory, first) < 0) {
+		path = NULL;
+		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
+	}
+	ret->path = steal_ptr(path);
 	return 0;
 }
 
@@ -189,6 +244,7 @@ int model_place_find(const char *directory, const char *marker, const char *name
 {
 	_cleanup_free_ char *file = NULL, *path = NULL;
 	struct stat st;
+	uint32_t parts;
 
 	*ret = (struct model_place){ 0 };
 	if (asprintf(&file, "%s" FILE_SUFFIX, name) < 0) {
@@ -199,7 +255,11 @@ int model_place_find(const char *directory, const char *marker, const char *name
 		path = NULL;
 		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
 	}
-	if (lstat(path, &st) < 0 && is_hub_folder(directory, name, marker))
+	if (!lstat(path, &st))
+		return find_file(directory, file, ret, error);
+	if (is_hub_folder(directory, name, marker))
 		return find_folder(directory, name, ret, error);
-	return find_file(directory, file, ret, error);
+	parts = count_parts(directory, name);
+	return parts ? find_parts(directory, name, parts, ret, error) :
+		       find_file(directory, file, ret, error);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where a model lies: a file NAME.gguf in the models folder, or else a folder NAME with what a hub
- * has about it. Either must lie inside the models folder after all links, and so must each file of a
- * folder. Adapters lie in a folder of their own in the same way. Used by the scheduler's models and
- * adapters alone.
+ * has about it, or else files NAME-00001-of-00003.gguf and so on. Each must lie inside the models
+ * folder after all links, and so must each file of a folder. Adapters lie in a folder of their own
+ * in the same way. Used by the scheduler's models and adapters alone.
  */
 #ifndef LLMOS_SCHED_MODEL_PLACE_H
 #define LLMOS_SCHED_MODEL_PLACE_H
@@ -12,7 +12,7 @@
 
 /**
  * struct model_place - what was found
- * @path: of the file or folder, resolved; owned. NULL: it can't be used
+ * @path: of the file, the first of the files, or the folder, resolved; owned. NULL: it can't be used
  * @size_bytes: of the weights' files
  * @changed_ns: when the last of its files changed, also by a change of its rights
  */
@@ -37,7 +37,7 @@ int model_place_name(const char *directory, const char *marker, const char *entr
  * @marker: as in model_place_name()
  *
  * Return: 0; -ENOENT nothing of this name, -EPERM it points out of the folder, -EBADMSG not a file,
- * -ENOMEM. What is known of it is in *ret all the same.
+ * or one of several is missing, -ENOMEM. What is known of it is in *ret all the same.
  */
 int model_place_find(const char *directory, const char *marker, const char *name,
 		     struct model_place *ret, struct error *error);

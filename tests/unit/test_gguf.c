@@ -367,7 +367,7 @@ static void test_alignment(void **state)
 	refuse(&w, -EBADMSG, "not a size");
 	gguf_write_header(&w, 3, 0, 1);
 	gguf_write_key_u32(&w, "split.count", 2);
-	refuse(&w, -EOPNOTSUPP, "split");
+	refuse(&w, -EOPNOTSUPP, "one of 2 files");
 }
 
 /* one tensor before 64 bytes of data */
