@@ -74,5 +74,10 @@ const struct hub_arch hub_encoders[] = {
 	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER },
 	{ .model_type = "roberta", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
 	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
+	{ .model_type = "xlm-roberta", .arch = "bert", .prefix = "roberta.",
+	  .names = names_roberta, .is_tied = true, .add_keys = keys_encoder,
+	  .kind = HUB_ENCODER_PADDED },
+	{ .model_type = "camembert", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
+	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
 	{ 0 },
 };

@@ -6,7 +6,7 @@
 #include "base/table.h"
 #include "model/tokenizer_json.h"
 
-enum tokenizer_kind { KIND_BYTES, KIND_SPM, KIND_WORDPIECE };
+enum tokenizer_kind { KIND_BYTES, KIND_SPM, KIND_WORDPIECE, KIND_UNIGRAM };
 
 /** struct reader - what is known of a tokenizer while it is being read */
 struct reader {
@@ -41,10 +41,25 @@ static inline bool json_is_none(const json_t *json)
 
 /** tokenizer_kind_find() - the kind, and its keys about pre-tokenizers and normalizers */
 int tokenizer_kind_find(struct reader *r);
+/** tokenizer_set_text() - token @id, which must be in range and not be there yet, has this text */
+int tokenizer_set_text(struct reader *r, uint32_t id, const char *text, size_t len);
 /** tokenizer_vocab_load() - tokens, their kinds, merges */
 int tokenizer_vocab_load(struct reader *r);
 /** tokenizer_ids_load() - begin, end, what is put around a text, the chat template */
 int tokenizer_ids_load(struct reader *r);
+
+/* tokenizer_json_unigram.c */
+
+/** tokenizer_map_load() - the normalizer that replaces strings by a map; it must be in base64 */
+int tokenizer_map_load(struct reader *r, const json_t *step);
+/**
+ * tokenizer_unigram_find() - the keys of a unigram vocabulary
+ * @normal: words of its normalizer, each with a ';' behind it
+ * @pre: of its pre-tokenizer
+ */
+int tokenizer_unigram_find(struct reader *r, const char *normal, const char *pre);
+/** tokenizer_unigram_load() - its tokens and their scores, and which one is unknown */
+int tokenizer_unigram_load(struct reader *r, const json_t *vocab);
 
 /** reader_added() - what an addition of a key brought, as an error */
 int reader_added(struct reader *r, int e);

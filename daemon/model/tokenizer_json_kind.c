@@ -122,6 +122,8 @@ static int add_pre_tokenizer(struct reader *r, struct words *words, const json_t
 		return add_metaspace(r, words, step);
 	if (json_is(type, "BertPreTokenizer"))
 		return add_word(r, words, "Bert");
+	if (json_is(type, "WhitespaceSplit"))
+		return add_word(r, words, "Words");
 	return unknown(r, "pre-tokenizer", step);
 }
 
@@ -168,6 +170,32 @@ static int add_bert(struct reader *r, struct words *words, const json_t *step)
 	return e < 0 ? reader_added(r, e) : add_word(r, words, "Bert");
 }
 
+static int add_replace(struct reader *r, struct words *words, const json_t *step)
+{
+	const json_t *pattern = json_object_get(step, "pattern");
+	const json_t *content = json_object_get(step, "content");
+
+	if (json_is(json_object_get(pattern, "String"), " ") && json_is(content, "\xe2\x96\x81"))
+		return add_word(r, words, "Replace");
+	if (json_is(json_object_get(pattern, "Regex"), " {2,}") && json_is(content, " "))
+		return add_word(r, words, "Collapse");
+	if (json_is(json_object_get(pattern, "Regex"), " {2,}") &&
+	    json_is(content, "\xe2\x96\x81"))
+		return add_word(r, words, "CollapseMark");
+	return unknown(r, "normalizer", step);
+}
+
+static int add_strip(struct reader *r, struct words *words, const json_t *step)
+{
+	int e = 0;
+
+	if (flag_is(step, "strip_left", true, true))
+		e = add_word(r, words, "StripLeft");
+	if (e >= 0 && flag_is(step, "strip_right", true, true))
+		e = add_word(r, words, "StripRight");
+	return e;
+}
+
 static int add_normalizer(struct reader *r, struct words *words, const json_t *step)
 {
 	const json_t *type = json_object_get(step, "type");
@@ -176,10 +204,15 @@ static int add_normalizer(struct reader *r, struct words *words, const json_t *s
 		return add_word(r, words, "NFC");
 	if (json_is(type, "Prepend") && json_is(json_object_get(step, "prepend"), "\xe2\x96\x81"))
 		return add_word(r, words, "Prepend");
-	if (json_is(type, "Replace") &&
-	    json_is(json_object_get(json_object_get(step, "pattern"), "String"), " ") &&
-	    json_is(json_object_get(step, "content"), "\xe2\x96\x81"))
-		return add_word(r, words, "Replace");
+	if (json_is(type, "Replace"))
+		return add_replace(r, words, step);
+	if (json_is(type, "Strip"))
+		return add_strip(r, words, step);
+	if (json_is(type, "Precompiled")) {
+		int e = tokenizer_map_load(r, step);
+
+		return e < 0 ? e : add_word(r, words, "Map");
+	}
 	if (json_is(type, "BertNormalizer"))
 		return add_bert(r, words, step);
 	return unknown(r, "normalizer", step);
@@ -331,6 +364,8 @@ static const char *type_of(const json_t *model)
 		return json_string_value(type);
 	if (json_object_get(model, "merges"))
 		return "BPE";
+	if (json_object_get(model, "unk_id"))
+		return "Unigram";
 	return json_object_get(model, "continuing_subword_prefix") ? "WordPiece" : "?";
 }
 
@@ -338,12 +373,13 @@ int tokenizer_kind_find(struct reader *r)
 {
 	static const char *const names[] = {
 		[KIND_BYTES] = "gpt2", [KIND_SPM] = "llama", [KIND_WORDPIECE] = "bert",
+		[KIND_UNIGRAM] = "t5",
 	};
 	struct words normal = { 0 }, pre = { 0 };
 	const char *type = type_of(r->model), *name;
 	int e;
 
-	if (strcmp(type, "BPE") && strcmp(type, "WordPiece"))
+	if (strcmp(type, "BPE") && strcmp(type, "WordPiece") && strcmp(type, "Unigram"))
 		return error_set(r->error, -EOPNOTSUPP,
 				 TOKENIZER_JSON ": model '%s' is not supported", show(type).text);
 	e = add_steps(r, &normal, json_object_get(r->files->tokenizer, "normalizer"), "normalizers",
@@ -351,7 +387,9 @@ int tokenizer_kind_find(struct reader *r)
 	if (e >= 0)
 		e = add_steps(r, &pre, json_object_get(r->files->tokenizer, "pre_tokenizer"),
 			      "pretokenizers", add_pre_tokenizer, 0);
-	if (e >= 0)
+	if (e >= 0 && *type == 'U')
+		e = tokenizer_unigram_find(r, normal.text, pre.text);
+	else if (e >= 0)
 		e = *type == 'B' ? find_bpe(r, &normal, &pre) : find_wordpiece(r, &normal, &pre);
 	if (e < 0)
 		return e;

@@ -46,7 +46,7 @@ static struct gguf_shown show(const char *text, size_t len)
 
 /* ---- tokens ---- */
 
-static int set_text(struct reader *r, uint32_t id, const char *text, size_t len)
+int tokenizer_set_text(struct reader *r, uint32_t id, const char *text, size_t len)
 {
 	if (id >= r->n_vocab)
 		return error_set(r->error, -EBADMSG,
@@ -100,7 +100,7 @@ static int load_tokens(struct reader *r, const json_t *vocab)
 		int e = read_id(r, value, text, len, &id);
 
 		if (e >= 0)
-			e = set_text(r, id, text, len);
+			e = tokenizer_set_text(r, id, text, len);
 		if (e < 0)
 			return e;
 		e = table_add(&r->ids, text, len, id);
@@ -140,7 +140,7 @@ static int load_added_one(struct reader *r, const json_t *json)
 		return error_set(r->error, -EBADMSG,
 				 TOKENIZER_JSON ": token '%s' is number %" PRIu32 " and %" PRIu32,
 				 show(text, len).text, known, id);
-	e = known == id ? 0 : set_text(r, id, text, len);
+	e = known == id ? 0 : tokenizer_set_text(r, id, text, len);
 	if (e >= 0 && known != id)
 		e = reader_added(r, table_add(&r->ids, text, len, id));
 	if (e < 0)
@@ -198,7 +198,8 @@ static int find_unknown(struct reader *r)
 {
 	const json_t *unk = json_object_get(r->model, "unk_token");
 
-	r->unk = reader_find(r, unk);
+	if (r->kind != KIND_UNIGRAM)
+		r->unk = reader_find(r, unk);
 	if (r->unk != TABLE_NONE) {
 		r->types[r->unk] = UNKNOWN;
 		return 0;
@@ -211,9 +212,12 @@ static int find_unknown(struct reader *r)
 
 static int find_bytes(struct reader *r)
 {
+	const bool wanted = r->kind == KIND_SPM ||
+			    (r->kind == KIND_UNIGRAM &&
+			     json_is_true(json_object_get(r->model, "byte_fallback")));
 	char text[8];
 
-	for (unsigned int byte = 0; r->kind == KIND_SPM && byte < 256; byte++) {
+	for (unsigned int byte = 0; wanted && byte < 256; byte++) {
 		static const char digits[] = "0123456789ABCDEF";
 		uint32_t id;
 
@@ -325,13 +329,19 @@ static int alloc_tokens(struct reader *r, size_t count)
 /* tokens that are added but are no part of the model's vocabulary */
 static size_t count_tokens(const json_t *vocab, const json_t *added)
 {
-	size_t count = json_object_size(vocab);
+	const bool is_list = json_is_array(vocab);
+	size_t count = is_list ? json_array_size(vocab) : json_object_size(vocab);
 
 	for (size_t i = 0; i < json_array_size(added); i++) {
-		const char *text = json_string_value(json_object_get(json_array_get(added, i),
-								     "content"));
+		const json_t *token = json_array_get(added, i);
+		const char *text = json_string_value(json_object_get(token, "content"));
+		uint32_t id = 0;
 
-		count += !text || !json_object_get(vocab, text);
+		if (is_list)
+			count += json_get_u32(json_object_get(token, "id"), &id) >= 0 &&
+				 id >= json_array_size(vocab);
+		else
+			count += !text || !json_object_get(vocab, text);
 	}
 	return count;
 }
@@ -353,14 +363,16 @@ int tokenizer_vocab_load(struct reader *r)
 {
 	const json_t *vocab = json_object_get(r->model, "vocab");
 	const json_t *added = json_object_get(r->files->tokenizer, "added_tokens");
+	const bool is_list = r->kind == KIND_UNIGRAM;
 	int e;
 
-	if (!json_is_object(vocab))
+	if (is_list ? !json_is_array(vocab) : !json_is_object(vocab))
 		return error_set(r->error, -EBADMSG, TOKENIZER_JSON ": 'vocab' is missing");
 	if ((e = alloc_tokens(r, count_tokens(vocab, added))) < 0 ||
-	    (e = load_tokens(r, vocab)) < 0 || (e = load_added(r, added)) < 0 ||
+	    (e = is_list ? tokenizer_unigram_load(r, vocab) : load_tokens(r, vocab)) < 0 ||
+	    (e = load_added(r, added)) < 0 ||
 	    (e = find_unknown(r)) < 0 || (e = find_bytes(r)) < 0 || (e = keep_texts(r)) < 0 ||
 	    (e = add_keys(r)) < 0)
 		return e;
-	return r->kind == KIND_WORDPIECE ? 0 : load_merges(r);
+	return r->kind == KIND_WORDPIECE || is_list ? 0 : load_merges(r);
 }

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SentencePiece BPE: spaces become U+2581, characters merge into the tokens with the best scores (or
- * in the order of a list, where the model came with one), and what is no token in the end is spelled in bytes. Control tokens and bytes can't be merged
- * from text, even where their names could.
- *
- * In most vocabularies U+2581 stands only at the beginning of a token, or all over it. Then nothing
- * merges across the beginning of a word, and each word (with the spaces before it) is merged by
- * itself: the same tokens, in a fraction of the memory.
+ * SentencePiece BPE: spaces become U+2581, characters merge into the tokens with the best scores, or
+ * in the order of a list, where the model came with one, and what is no token in the end is spelt in
+ * bytes. Control tokens and bytes can't be merged from text, even where their names could.
  */
 #include <string.h>
 
@@ -14,31 +10,7 @@
 #include "model/gguf.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/merge.h"
-
-static bool is_space(const char *text, size_t len)
-{
-	return len >= TOK_SPACE_LEN && !memcmp(text, TOK_SPACE, TOK_SPACE_LEN);
-}
-
-/* the next beginning of a word: a space behind something else */
-static size_t word_end(const char *text, size_t len)
-{
-	size_t pos = 0;
-
-	while (is_space(text + pos, len - pos))
-		pos += TOK_SPACE_LEN;
-	while (pos < len) {
-		const char *p = memchr(text + pos, TOK_SPACE[0], len - pos);
-
-		if (!p)
-			return len;
-		pos = (size_t)(p - text);
-		if (is_space(p, len - pos))
-			return pos;
-		pos++;
-	}
-	return len;
-}
+#include "tokenizer/words.h"
 
 static int load_merges(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
@@ -56,7 +28,7 @@ static int load_merges(struct tokenizer *tok, const struct gguf *gguf, struct er
 static int load_spaces(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	static const char key[] = "llmos.tokenizer.space_prefix";
-	static const char apart[] = "llmos.tokenizer.spaces_apart";
+	static const char apart[] = TOK_KEY_SPACES_APART;
 	struct gguf_string prefix = { .data = "always", .len = 6 };
 	int r = gguf_get_string(gguf, key, &prefix);
 
@@ -80,14 +52,7 @@ int spm_build(struct tokenizer *tok, const struct gguf *gguf, struct error *erro
 		r = load_merges(tok, gguf, error);
 	if (r < 0)
 		return r;
-	tok->words_apart = true;
-	for (uint32_t i = 0; i < tok->n_vocab && tok->words_apart; i++) {
-		size_t len;
-		const char *text = tok_text(&tok->texts, i, &len);
-
-		if (tok_is_text(tok, i))
-			tok->words_apart = word_end(text, len) == len;
-	}
+	tok->words_apart = words_are_apart(tok);
 	return 0;
 }
 
@@ -130,20 +95,6 @@ static bool spm_lookup(const struct tokenizer *tok, const char *word,
 	return true;
 }
 
-/* a character that is no token: its bytes, or where the vocabulary lacks one of them, unknown */
-static int push_bytes(struct tok_work *work, const char *text, size_t len)
-{
-	const struct tokenizer *tok = work->tok;
-	int r = 0;
-
-	for (size_t i = 0; i < len; i++)
-		if (tok->byte_ids[(unsigned char)text[i]] == TOK_NONE)
-			return tok->unk == TOK_NONE ? 0 : tok_push(work, tok->unk);
-	for (size_t i = 0; r >= 0 && i < len; i++)
-		r = tok_push(work, tok->byte_ids[(unsigned char)text[i]]);
-	return r;
-}
-
 static int encode_word(struct tok_work *work, const char *word, size_t len)
 {
 	const struct tokenizer *tok = work->tok;
@@ -165,7 +116,7 @@ static int encode_word(struct tok_work *work, const char *word, size_t len)
 		if (symbol->id != TOK_NONE)
 			r = tok_push(work, symbol->id);
 		else
-			r = push_bytes(work, word + symbol->at, symbol->len);
+			r = tok_push_bytes(work, word + symbol->at, symbol->len);
 	}
 	return r;
 }
@@ -174,7 +125,7 @@ static bool wants_prefix(const struct tokenizer *tok, const char *text, size_t l
 {
 	if (!tok->add_space_prefix || (tok->prefix == TOK_PREFIX_FIRST && !at_start))
 		return false;
-	return tok->prefix == TOK_PREFIX_ALWAYS || !(*text == ' ' || is_space(text, len));
+	return tok->prefix == TOK_PREFIX_ALWAYS || !(*text == ' ' || words_is_space(text, len));
 }
 
 /* the text with its spaces escaped, and one before it where the model wants that, in work->text */
@@ -208,15 +159,6 @@ static int escape(struct tok_work *work, const char *text, size_t len, bool at_s
 	return 0;
 }
 
-/* the next space but for one that the text begins with */
-static size_t space_end(const char *text, size_t len)
-{
-	for (size_t i = 1; i < len; i++)
-		if (text[i] == TOK_SPACE[0] && is_space(text + i, len - i))
-			return i;
-	return len;
-}
-
 int spm_encode(struct tok_work *work, const char *text, size_t len, bool at_start)
 {
 	size_t escaped, n;
@@ -227,9 +169,9 @@ int spm_encode(struct tok_work *work, const char *text, size_t len, bool at_star
 	for (size_t at = 0; r >= 0 && at < escaped; at += n) {
 		n = escaped - at;
 		if (work->tok->spaces_apart)
-			n = space_end(work->text + at, n);
+			n = words_next_space(work->text + at, n);
 		else if (work->tok->words_apart)
-			n = word_end(work->text + at, n);
+			n = words_end(work->text + at, n);
 		r = encode_word(work, work->text + at, n);
 	}
 	return r;

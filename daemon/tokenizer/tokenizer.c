@@ -15,6 +15,7 @@
 
 static const char *const kind_names[] = {
 	[TOK_SPM] = "spm", [TOK_BPE] = "bpe", [TOK_WORDPIECE] = "wordpiece",
+	[TOK_UNIGRAM] = "unigram",
 };
 
 void tok_free(struct tokenizer *tok)
@@ -24,6 +25,7 @@ void tok_free(struct tokenizer *tok)
 	table_free(&tok->by_text);
 	bpe_free(tok->bpe);
 	pretok_free(tok->pretok);
+	unigram_free(tok->unigram);
 	if (tok->chat)
 		chat_style_free(tok->chat);
 	free(tok->chat);
@@ -54,12 +56,15 @@ static int load_kind(struct tokenizer *tok, const struct gguf *gguf, struct erro
 		tok->kind = TOK_BPE;
 	else if (gguf_string_is(model, "bert"))
 		tok->kind = TOK_WORDPIECE;
+	else if (gguf_string_is(model, "t5"))
+		tok->kind = TOK_UNIGRAM;
 	else
 		return error_set(error, -EOPNOTSUPP, "tokenizer '%s' is not supported",
 				 gguf_show(model).text);
 	tok->add_bos = tok->kind != TOK_BPE;
 	tok->add_sep = tok->kind == TOK_WORDPIECE;
-	tok->add_space_prefix = tok->kind == TOK_SPM;
+	tok->add_eos = tok->kind == TOK_UNIGRAM;
+	tok->add_space_prefix = tok->kind == TOK_SPM || tok->kind == TOK_UNIGRAM;
 	return 0;
 }
 
@@ -100,6 +105,8 @@ static int build_kind(struct tokenizer *tok, const struct gguf *gguf, struct err
 		return spm_build(tok, gguf, error);
 	case TOK_BPE:
 		return bpe_build(tok, gguf, error);
+	case TOK_UNIGRAM:
+		return unigram_build(tok, gguf, error);
 	default:
 		return wordpiece_build(tok, gguf, error);
 	}
@@ -229,6 +236,8 @@ static int encode_fragment(struct tok_work *work, const char *text, size_t len, 
 		return spm_encode(work, text, len, at_start);
 	case TOK_BPE:
 		return bpe_encode(work, text, len);
+	case TOK_UNIGRAM:
+		return unigram_encode(work, text, len);
 	default:
 		return wordpiece_encode(work, text, len);
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Text to token ids and back, exactly as the model was trained with: SentencePiece-style SPM,
- * byte-level BPE (pre-tokenizers gpt-2, llama-bpe, qwen2, smollm) and WordPiece, built from the
- * keys of a GGUF file. A struct tokenizer is immutable after tok_new() and may be shared by
- * threads; the caller's text is hostile, and so was the file.
+ * byte-level BPE (pre-tokenizers gpt-2, llama-bpe, qwen2, smollm), WordPiece and unigram
+ * vocabularies, built from the keys of a GGUF file. A struct tokenizer is immutable after tok_new()
+ * and may be shared by threads; the caller's text is hostile, and so was the file.
  */
 #ifndef LLMOS_TOKENIZER_TOKENIZER_H
 #define LLMOS_TOKENIZER_TOKENIZER_H
@@ -18,7 +18,7 @@ struct tokenizer;
 /* bytes of a token that is spelled out in a text; bounds the work at each byte of one */
 #define TOK_SPECIAL_LEN_MAX	255
 
-enum tok_kind { TOK_SPM, TOK_BPE, TOK_WORDPIECE };
+enum tok_kind { TOK_SPM, TOK_BPE, TOK_WORDPIECE, TOK_UNIGRAM };
 
 /* tok_encode() flags */
 #define TOK_BOS		(1U << 0)	/* add begin (and for WordPiece or where the file says so,
@@ -45,7 +45,7 @@ void tok_free(struct tokenizer *tok);
 DEFINE_CLEANUP(struct tokenizer *, tok_free);
 
 enum tok_kind tok_kind(const struct tokenizer *tok);
-const char *tok_kind_name(const struct tokenizer *tok);	/* "spm", "bpe", "wordpiece" */
+const char *tok_kind_name(const struct tokenizer *tok);	/* as enum tok_kind */
 uint32_t tok_vocab(const struct tokenizer *tok);
 uint32_t tok_bos(const struct tokenizer *tok);		/* TOK_NONE if there is none */
 uint32_t tok_eos(const struct tokenizer *tok);

@@ -113,6 +113,33 @@ static int load_types(struct tokenizer *tok, const struct gguf *gguf, struct err
 	return 0;
 }
 
+/* float32, as GGUF has them, or as precise as tokenizer.json does */
+int vocab_load_scores(struct tokenizer *tok, const struct gguf *gguf, double *scores,
+		      struct error *error)
+{
+	static const char key[] = "tokenizer.ggml.scores";
+	struct gguf_array precise, array = { 0 };
+	float score;
+	int r = get_parallel(tok, gguf, TOK_KEY_SCORES, GGUF_F64, &precise, error);
+
+	if (r >= 0 && !precise.count)
+		r = get_parallel(tok, gguf, key, GGUF_F32, &array, error);
+	if (r < 0)
+		return r;
+	if (!precise.count && !array.count)
+		return error_set(error, -EBADMSG, "tokenizer: key '%s' is missing", key);
+	if (precise.count)
+		memcpy(scores, precise.data, tok->n_vocab * sizeof(*scores));
+	for (uint64_t i = 0; i < array.count; i++) {
+		memcpy(&score, (const char *)array.data + i * sizeof(score), sizeof(score));
+		scores[i] = (double)score;
+	}
+	for (uint32_t i = 0; i < tok->n_vocab; i++)
+		if (isnan(scores[i]))
+			scores[i] = -INFINITY;
+	return 0;
+}
+
 static int load_scores(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	struct gguf_array array;

@@ -12,6 +12,7 @@
 struct gguf;
 struct pretok;
 struct bpe;
+struct unigram;
 struct chat_style;
 
 /* what SentencePiece and GGUF write for a space */
@@ -60,14 +61,15 @@ struct tokenizer {
 	bool ignore_merges;		/* BPE: a word that is a token is that token */
 	bool nfc;			/* BPE: texts are brought to Unicode's form C */
 	bool lowercase, strip_accents;	/* WordPiece */
-	bool words_apart;		/* SPM: no token spans two words */
-	bool spaces_apart;		/* SPM: each space begins a word */
+	bool words_apart;		/* SPM, unigram: no token spans two words */
+	bool spaces_apart;		/* SPM, unigram: each space begins a word */
 	enum tok_prefix prefix;		/* SPM */
 	uint32_t *specials;		/* sorted by text */
 	size_t special_count;
 	uint64_t special_first[4];	/* set of their first bytes */
 	struct bpe *bpe;		/* BPE; SPM that merges in a given order, not by scores */
 	struct pretok *pretok;
+	struct unigram *unigram;
 	struct chat_style *chat;	/* of the file's chat template */
 };
 
@@ -88,6 +90,9 @@ static inline bool tok_is_text(const struct tokenizer *tok, uint32_t id)
 int vocab_load(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 /** vocab_byte() - the byte that a text like "<0x0A>" names, -1 if it names none */
 int vocab_byte(const char *text, size_t len);
+/** vocab_load_scores() - (n_vocab), never NaN; of kinds that vocab_load() loads none for */
+int vocab_load_scores(struct tokenizer *tok, const struct gguf *gguf, double *scores,
+		      struct error *error);
 /* vocab_ids.c: the tokens with a meaning, and which of them to add to a text */
 int vocab_load_ids(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 
@@ -126,6 +131,13 @@ int tok_encode_parts(const struct tokenizer *tok, const struct tok_part *parts, 
 /* merges of SPM, in the place of scores: tokenizer.json has them, GGUF does not */
 #define TOK_KEY_SPM_MERGES	"llmos.tokenizer.merges"
 
+/* of unigram vocabularies: what is done to a text, see unigram.h; without, it is as GGUF has it */
+#define TOK_KEY_STEPS		"llmos.tokenizer.steps"
+#define TOK_KEY_WHITE_APART	"llmos.tokenizer.white_apart"
+#define TOK_KEY_SPACES_APART	"llmos.tokenizer.spaces_apart"
+/* (n_vocab) F64, in the place of scores in float32 */
+#define TOK_KEY_SCORES		"llmos.tokenizer.scores"
+
 struct tok_work;
 
 /* one per kind: build what it needs; encode a fragment that contains no special tokens */
@@ -137,5 +149,8 @@ int bpe_encode(struct tok_work *work, const char *text, size_t len);
 void bpe_free(struct bpe *bpe);
 int wordpiece_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 int wordpiece_encode(struct tok_work *work, const char *text, size_t len);
+int unigram_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
+int unigram_encode(struct tok_work *work, const char *text, size_t len);
+void unigram_free(struct unigram *unigram);
 
 #endif /* LLMOS_TOKENIZER_VOCAB_H */

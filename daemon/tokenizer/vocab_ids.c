@@ -85,10 +85,11 @@ static int load_ids(struct tokenizer *tok, const struct gguf *gguf, struct error
 static void default_ids(struct tokenizer *tok)
 {
 	tok->bos = tok->eos = tok->sep = tok->unk = TOK_NONE;
-	if (tok->kind == TOK_SPM) {
+	if (tok->kind == TOK_SPM || tok->kind == TOK_UNIGRAM) {
 		tok->bos = tok_find(tok, "<s>");
 		tok->eos = tok_find(tok, "</s>");
 		tok->unk = tok_find(tok, "<unk>");
+		tok->sep = tok->kind == TOK_UNIGRAM ? tok->eos : TOK_NONE;
 	} else if (tok->kind == TOK_WORDPIECE) {
 		tok->bos = tok_find(tok, "[CLS]");
 		tok->sep = tok_find(tok, "[SEP]");
@@ -231,6 +232,29 @@ static void mark_strips(struct tokenizer *tok, const struct gguf *gguf)
 	}
 }
 
+/*
+ * GGUF's "add_sep" is about two texts: the first one ends with eos and then with sep. A text by
+ * itself has sep at its end in WordPiece alone, which has no other end.
+ */
+static void settle_ends(struct tokenizer *tok, const struct gguf *gguf)
+{
+	bool is_said = false;
+
+	if (gguf_get_bool(gguf, "llmos.tokenizer.pair_apart", &is_said) != -ENOENT ||
+	    !tok->add_eos)
+		return;
+	if (tok->kind == TOK_WORDPIECE) {
+		tok->add_eos = !tok->add_sep;
+		return;
+	}
+	tok->pair_apart = tok->add_sep;
+	/* writers before that key put nothing else in models of this kind */
+	if (tok->kind == TOK_UNIGRAM &&
+	    gguf_get_bool(gguf, "tokenizer.ggml.add_sep_token", &is_said) == -ENOENT)
+		tok->pair_apart = true;
+	tok->add_sep = false;
+}
+
 int vocab_load_ids(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	int r;
@@ -248,6 +272,7 @@ int vocab_load_ids(struct tokenizer *tok, const struct gguf *gguf, struct error 
 	tok->add_bos &= tok->bos != TOK_NONE;
 	tok->add_eos &= tok->eos != TOK_NONE;
 	tok->add_sep &= tok->sep != TOK_NONE;
+	settle_ends(tok, gguf);
 	mark_strips(tok, gguf);
 	return 0;
 }

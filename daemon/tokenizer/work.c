@@ -10,6 +10,7 @@ void tok_work_free(struct tok_work *work)
 	free(work->heap);
 	free(work->text);
 	pretok_work_free(work->pretok);
+	unigram_work_done(&work->unigram);
 }
 
 int tok_grow(void *array, size_t *capacity, size_t count, size_t size)
@@ -44,4 +45,17 @@ int tok_push(struct tok_work *work, uint32_t id)
 		return r;
 	ids->ids[ids->count++] = id;
 	return 0;
+}
+
+int tok_push_bytes(struct tok_work *work, const char *text, size_t len)
+{
+	const struct tokenizer *tok = work->tok;
+	int r = 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (tok->byte_ids[(unsigned char)text[i]] == TOK_NONE)
+			return tok->unk == TOK_NONE ? 0 : tok_push(work, tok->unk);
+	for (size_t i = 0; r >= 0 && i < len; i++)
+		r = tok_push(work, tok->byte_ids[(unsigned char)text[i]]);
+	return r;
 }

@@ -6,7 +6,7 @@
 #ifndef LLMOS_TOKENIZER_WORK_H
 #define LLMOS_TOKENIZER_WORK_H
 
-#include "tokenizer/vocab.h"
+#include "tokenizer/unigram.h"
 
 struct merge_symbol;
 struct merge_pair;
@@ -24,11 +24,14 @@ struct tok_work {
 	char *text;			/* the fragment as the kind spells it */
 	size_t text_capacity;
 	struct pretok_work *pretok;
+	struct unigram_work unigram;
 };
 
 void tok_work_free(struct tok_work *work);
 /** tok_push() - append an id; -E2BIG, -ENOMEM */
 int tok_push(struct tok_work *work, uint32_t id);
+/** tok_push_bytes() - a text by the tokens of its bytes, or as unknown where one is missing */
+int tok_push_bytes(struct tok_work *work, const char *text, size_t len);
 /** tok_grow() - make room for @count elements of @size bytes in *(void **)@array; -ENOMEM */
 int tok_grow(void *array, size_t *capacity, size_t count, size_t size);
 

@@ -4,6 +4,7 @@
 
 What a fuzzer finds is kept beside them under another name. Run from the root of the sources.
 """
+import base64
 import json
 import pathlib
 import random
@@ -186,6 +187,24 @@ def seeds_hub_modules():
         yield name, b"\0".join(json.dumps(part).encode() for part in parts)
 
 
+def charsmap():
+    """Two strings, one of which begins with the other: a double array as SentencePiece has it, and texts."""
+    units = [0] * 16
+    units[0] = 1 << 10                      # children of the root are units 1 ^ byte
+    units[1 ^ 0x0c] = 0x0c | 1 << 8 | (13 ^ 4) << 10    # a leaf in unit 4, children in units 4 ^ byte
+    units[4] = 1 << 31                      # the first text
+    units[4 ^ 0x0a] = 0x0a | 1 << 8 | (14 ^ 2) << 10
+    units[2] = 1 << 31 | 3                  # the second
+    return struct.pack("<I16I", 64, *units) + "\u00e9\0x\0".encode()
+
+
+def seeds_charsmap():
+    for text in (b"\x0c", b"\x0c\x0aa", b"a\x0c\x0c\x0a"):
+        yield "text-%d" % len(text), bytes([len(text)]) + charsmap() + text
+    yield "cut", b"\x02" + charsmap()[:40] + b"\x0c\x0a"
+    yield "long", b"\x01" + charsmap() + b"x" * 100 + b"\x0c"
+
+
 def seeds_tokenizer_json():
     settings = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "add_bos_token": True,
                 "model_max_length": 10**30, "chat_template": PROGRAMS["chatml"]}
@@ -218,6 +237,15 @@ def seeds_tokenizer_json():
                             {"type": "BertProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0]})
     yield "ids", tokenizer(bpe | {"vocab": {"a": 4000000000, "b": -1}}, level)
     yield "unigram", tokenizer({"type": "Unigram", "vocab": [["a", -1.5]]})
+    pieces = ["<s>", "</s>", "<unk>", "\u2581", "\u2581the", "a", "aa", "th", "e", "1", "\u00e9"]
+    unigram = {"type": "Unigram", "unk_id": 2, "vocab": [[p, -1.5 * i] for i, p in enumerate(pieces)]}
+    metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}
+    mapped = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap()).decode()}
+    yield "unigram-map", tokenizer(unigram, metaspace, {"type": "Sequence", "normalizers": [
+        mapped, {"type": "Strip", "strip_left": True, "strip_right": True},
+        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}]})
+    yield "unigram-words", tokenizer(unigram, {"type": "Sequence", "pretokenizers": [
+        {"type": "WhitespaceSplit"}, metaspace | {"prepend_scheme": "never", "split": False}]})
 
 
 def attr(kind, data):
@@ -394,6 +422,7 @@ def seeds_schema():
 def main():
     corpora = {"gbnf": seeds_gbnf(), "schema": seeds_schema(), "options": seeds_options(), "gguf": seeds_gguf(), "tok_spm": seeds_texts([0, 2, 1]), "chat": seeds_chat(),
                "tok_bpe": seeds_texts([0, 4, 10, 12, 16, 22]), "tok_wordpiece": seeds_texts([0, 3]),
+               "tok_unigram": seeds_texts([0, 3]), "charsmap": seeds_charsmap(),
                "safetensors": seeds_safetensors(), "hub_config": seeds_hub_config(),
                "hub_modules": seeds_hub_modules(),
                "tokenizer_json": seeds_tokenizer_json(),

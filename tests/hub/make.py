@@ -44,7 +44,7 @@ def write_json(path, value):
 
 
 def save_ids(folder, tokenizer):
-    texts = hub.NASTY + SENTENCES[:4]
+    texts = hub.NASTY + SENTENCES[:4] + (hub.MAPPED if folder.name == "unigram" else [])
     encoded = tokenizer.encode_batch(texts)
     write_json(folder / "ids.json", [[t, e.ids] for t, e in zip(texts, encoded)])
 
@@ -153,9 +153,30 @@ def save_encoders():
                {"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>"}}, lambda answer: answer.logits[0])
 
 
+def make_unigram(which):
+    hub.corpus = lambda _: SENTENCES
+    return hub.make_unigram(ARGUMENTS, which, 120, hub.RULES)
+
+
+def save_multilingual():
+    """XLM-RoBERTa: the architecture of RoBERTa, another tokenizer, and type ids that are all the same."""
+    import torch
+    import transformers
+    torch.manual_seed(12)
+    pieces = make_unigram("xlmr")
+    config = transformers.XLMRobertaConfig(
+        vocab_size=pieces.get_vocab_size(), hidden_size=32, intermediate_size=48, num_attention_heads=2,
+        num_hidden_layers=1, max_position_embeddings=66, type_vocab_size=1, layer_norm_eps=1e-5, bos_token_id=0,
+        pad_token_id=1, eos_token_id=2, num_labels=1)
+    save_facts(HERE / "multilingual", randomise(transformers.XLMRobertaForSequenceClassification(config)), pieces,
+               {"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>"}}, lambda answer: answer.logits[0])
+
+
 def main():
     save_model()
     save_encoders()
+    save_multilingual()
+    save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))
     save_tokenizer("spm-first", train_small(hub.make_spm, "first-split", 340))

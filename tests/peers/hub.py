@@ -155,6 +155,17 @@ NASTY = ["", " ", "  ", "a", " a", "a ", "\n", "\n\n a", "\t", "\r\n", "hello wo
          "\uf900\u2f800", "\U0002b81d\U0002b820\U0002ceb0"]
 
 
+# what maps of characters replace, join or drop
+MAPPED = ["\uff28\uff45\uff4c\uff4c\uff4f\u3000\uff37", "\ufb01n \ufb03", "\u2460\u2461 \u3314 \u33a1", "x\u00adx\u200dx", "a\u0085b",
+          "e\u0301t\u00e9", "a\u030a\u0301 o\u0328", "\u0e33 \u0e01\u0e33", "\u0958\u0915\u093c", "\u1100\u1161 \u1100\u1161\u11a8x",
+          "\uff1cb\uff1e x", "\ufdfa\ufdfb", "\u2026\u2025", "1\u2044\u00bd", "\r\n a \r\n\r\nb", "\t\tx\x0by\x0cz", "\u00a0\u00a0 a",
+          "a  b   c    ", "  \u2581  ", "a\u2581\u2581b", " \u2581a", "\u2581", "\u2581 ", "\U0001f3f3\ufe0f\u200d\U0001f308",
+          "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7", "\u2122\u2120", "\u01c4\u01c5", "\u3099\u304b\u3099", "\uff76\uff9e\uff8a\uff9f",
+          "\ufeffa\ufffd", "\x01\x02a\x1f", "\u200e\u200fa\u2028b\u2029c", "\u0344a\u0344", "\u0f73x", "\u2adc \u0338",
+          "\u4e00\u2581\u4e8c", "zzzz\U0001f600\U0001f601zz \U0001f602", "\u0600a", "\u0d4ea\u0301", "\u0915\u094d\u200d\u0937",
+          "a\u0301\u0301\u0301", "fi\ufb01\ufb01\u0301", "\u212b\u0301", "\u00e9\u0301", "\u1e9b\u0323\u0323"]
+
+
 def texts(arguments):
     corpora = pathlib.Path(arguments.data) / "corpora"
     out = list(NASTY)
@@ -169,7 +180,7 @@ def texts(arguments):
 
 def compare_ids(arguments, name, folder, tokenizer):
     from tokenizers import __version__
-    given = texts(arguments)
+    given = texts(arguments) + (MAPPED if name.startswith("unigram") else [])
     tokenizer.no_truncation()
     tokenizer.no_padding()
     want = [e.ids for e in tokenizer.encode_batch(given)]
@@ -284,10 +295,70 @@ def make_wordpiece(arguments, which):
     return tok
 
 
+# a map of our own that is small, but has what real ones have: strings of several characters, empty ones
+RULES = [("fi", "\ufb01"), (" ", "\t"), (" ", "\n"), (" ", "\r"), (" ", "\u00a0"), (" ", "\u3000"), ("", "\u00ad"),
+         ("", "\u200b"), ("\u00e9", "e\u0301"), ("\u00c5", "\u212b"), ("\u00c5", "A\u030a"), ("1", "\u2460"), ("A", "\uff21"),
+         ("<", "\uff1c"), ("\u304c", "\u304b\u3099"), ("\u30ac", "\uff76\uff9e"), ("\u30ab", "\uff76"), ("...", "\u2026"),
+         ("\u0635\u0644\u0649 \u0627\u0644\u0644\u0647", "\ufdfa"), ("e", "\u0117"), ("x", "e\u0301\u0323")]
+
+
+def train_unigram(arguments, vocab_size, rules):
+    """The pieces, their scores and the map of characters of a model that sentencepiece trained."""
+    import io
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+    model, settings = io.BytesIO(), {"normalization_rule_name": "nmt_nfkc"}
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as tsv:
+        if rules:
+            for to, source in rules:
+                print(*(" ".join("%X" % ord(c) for c in text) for text in (source, to)), sep="\t", file=tsv)
+            tsv.flush()
+            settings = {"normalization_rule_tsv": tsv.name}
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(t for t in corpus(arguments) if t.strip()), model_writer=model,
+            model_type="unigram", vocab_size=vocab_size, minloglevel=2, hard_vocab_limit=False, **settings)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    return [(p.piece, p.score) for p in proto.pieces], proto.normalizer_spec.precompiled_charsmap
+
+
+def make_unigram(arguments, which, vocab_size=3000, rules=None):
+    import base64
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+    pieces, charsmap = train_unigram(arguments, vocab_size, rules)
+    space = "\u2581"
+    # as converters of XLM-RoBERTa put them: what was <unk> <s> </s>, and a token of its own at the end
+    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] + pieces[3:] + [("<mask>", 0.0)]
+    tok = Tokenizer(models.Unigram(vocab, unk_id=3, byte_fallback=False))
+    state = json.loads(tok.to_str())
+    mapped = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()}
+    squeeze = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": space if which == "later" else " "}
+    strip = {"type": "Strip", "strip_left": which == "strip", "strip_right": True}
+    metaspace = json.loads(Tokenizer.from_str(json.dumps(state | {"pre_tokenizer": {
+        "type": "Metaspace", "replacement": space, "prepend_scheme": "never" if which == "never" else "always",
+        "split": which != "whole"}})).to_str())["pre_tokenizer"]
+    if which in ("later", "strip"):
+        state["normalizer"] = {"type": "Sequence", "normalizers": [mapped, strip, squeeze]}
+        state["pre_tokenizer"] = metaspace
+    elif which in ("whole", "never"):
+        state["normalizer"] = {"type": "Sequence", "normalizers": [mapped, squeeze]}
+        state["pre_tokenizer"] = metaspace
+    else:
+        state["normalizer"] = None if which == "plain" else mapped
+        state["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]}
+    tok = Tokenizer.from_str(json.dumps(state))
+    tok.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tok.add_special_tokens([AddedToken(t, special=True, normalized=False, lstrip=t == "<mask>")
+                            for t in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")])
+    return tok
+
+
 TOKENIZERS = {"bytes-" + w: (make_bytes, w) for w in ("gpt2", "smollm", "llama3", "qwen2", "tekken")}
 TOKENIZERS |= {"spm-" + w: (make_spm, w) for w in ("llama2", "gemma", "first-nosplit", "first-split",
                                                   "always-nosplit", "always-split", "never-nosplit", "never-split")}
 TOKENIZERS |= {"wordpiece-" + w: (make_wordpiece, w) for w in ("uncased", "cased")}
+TOKENIZERS |= {"unigram-" + w: (make_unigram, w) for w in ("xlmr", "later", "strip", "whole", "never", "plain")}
 
 
 def compare_given(arguments, folder, where):

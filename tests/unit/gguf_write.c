@@ -107,7 +107,7 @@ void gguf_write_vocab(struct gguf_write *w, const struct vocab_token *tokens, si
 		gguf_write_u32(w, tokens[i].type ? (uint32_t)tokens[i].type : 1);
 }
 
-/* ---- three vocabularies ---- */
+/* ---- small vocabularies ---- */
 
 struct vocab {
 	struct vocab_token tokens[1024];
@@ -232,4 +232,106 @@ void gguf_write_wordpiece(struct gguf_write *w)
 	gguf_write_header(w, 3, 0, 4);
 	gguf_write_key_string(w, "tokenizer.ggml.model", "bert");
 	gguf_write_vocab(w, v.tokens, v.count);
+}
+
+/* ---- a map of characters ---- */
+
+#define MAP_BLOCK	256U		/* units of a node's children, one for each byte */
+
+/** struct charsmap_write - a double array whose nodes share no units: large, and simply right */
+struct charsmap_write {
+	uint32_t units[CHARSMAP_MAX / 4];
+	uint32_t unit_count;
+	char texts[256];
+	uint32_t text_bytes;
+};
+
+/* the children of @unit: in the next free block, unless it has one already */
+static uint32_t block_of(struct charsmap_write *map, uint32_t unit)
+{
+	const uint32_t old = map->units[unit];
+
+	if (old >> 10)
+		return unit ^ old >> 10 << (old & 1U << 9 ? 8 : 0);
+	map->units[unit] |= (unit ^ map->unit_count) << 10;
+	map->unit_count += MAP_BLOCK;
+	return map->unit_count - MAP_BLOCK;
+}
+
+static void charsmap_add(struct charsmap_write *map, const char *from, const char *to)
+{
+	uint32_t unit = 0;
+
+	for (const char *p = from; *p; p++) {
+		const uint32_t byte = (unsigned char)*p;
+
+		unit = block_of(map, unit) ^ byte;
+		map->units[unit] |= byte;
+	}
+	map->units[block_of(map, unit)] = 1U << 31 | map->text_bytes;
+	map->units[unit] |= 1U << 8;
+	memcpy(map->texts + map->text_bytes, to, strlen(to) + 1);
+	map->text_bytes += (uint32_t)strlen(to) + 1;
+}
+
+size_t gguf_write_charsmap(uint8_t *to)
+{
+	static const char *const pairs[][2] = {
+		{ "\xef\xac\x81", "fi" }, { "\xc2\xad", "" }, { "\t", " " }, { "\xc2\xa0", " " },
+		{ "e\xcc\x81", "\xc3\xa9" }, { "o\xcc\x88", "\xc3\xb6" },
+		{ "o\xcc\x88\xcc\x84", "\xc8\xab" }, { "\xef\xbc\x9c", "<" },
+		{ "\xef\xbc\x9e", ">" },
+	};
+	/* the root's unit has no label; its block is the first */
+	struct charsmap_write *map = calloc(1, sizeof(*map));
+	uint32_t bytes;
+
+	if (!map)
+		abort();
+	map->unit_count = MAP_BLOCK;
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+		charsmap_add(map, pairs[i][0], pairs[i][1]);
+	bytes = map->unit_count * (uint32_t)sizeof(*map->units);
+	memcpy(to, &bytes, sizeof(bytes));
+	memcpy(to + sizeof(bytes), map->units, bytes);
+	memcpy(to + sizeof(bytes) + bytes, map->texts, map->text_bytes);
+	bytes += (uint32_t)sizeof(bytes) + map->text_bytes;
+	free(map);
+	return bytes;
+}
+
+void gguf_write_unigram(struct gguf_write *w)
+{
+	static const struct {
+		const char *text;
+		float score;
+	} pieces[] = {
+		{ SPACE, -3 }, { SPACE "the", -2 }, { SPACE "t", -4 }, { "he", -4 }, { "t", -5 },
+		{ "h", -6 }, { "e", -5 }, { "fi", -5 }, { SPACE "fish", -5 }, { "sh", -5 },
+		{ "s", -6 }, { "i", -6 }, { "f", -7 }, { "\xc3\xa9", -6 }, { "\xc3\xb6", -7 },
+		{ "\xc8\xab", -7 }, { "a", -5 }, { "aa", -9 }, { "aaa", -12 }, { "<", -8 },
+		{ ">", -8 }, { "u", -8 }, { "\xe6\x97\xa5", -7 }, { SPACE "<ud", -7 },
+	};
+	static uint8_t charsmap[CHARSMAP_MAX];
+	const size_t bytes = gguf_write_charsmap(charsmap);
+	struct vocab v = { 0 };
+
+	add(&v, "<s>", 0, 3);
+	add(&v, "<pad>", 0, 3);
+	add(&v, "</s>", 0, 3);
+	add(&v, "<unk>", 0, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++)
+		add(&v, pieces[i].text, pieces[i].score, 1);
+	add(&v, "<ud>", -1, 4);
+	add(&v, SPACE "these", -1, 5);
+	gguf_write_header(w, 3, 0, 10);
+	gguf_write_key_string(w, "tokenizer.ggml.model", "t5");
+	gguf_write_vocab(w, v.tokens, v.count);
+	gguf_write_key_array(w, "tokenizer.ggml.precompiled_charsmap", GGUF_U8, bytes);
+	gguf_write_bytes(w, charsmap, bytes);
+	gguf_write_key_bool(w, "tokenizer.ggml.remove_extra_whitespaces", 1);
+	gguf_write_key_bool(w, "tokenizer.ggml.add_space_prefix", 1);
+	gguf_write_key_bool(w, "tokenizer.ggml.add_bos_token", 1);
+	gguf_write_key_bool(w, "tokenizer.ggml.add_eos_token", 1);
+	gguf_write_key_bool(w, "tokenizer.ggml.add_sep_token", 1);
 }

@@ -51,5 +51,18 @@ void gguf_write_vocab(struct gguf_write *w, const struct vocab_token *tokens, si
 void gguf_write_spm(struct gguf_write *w, const char *template);
 void gguf_write_bpe(struct gguf_write *w, const char *pre, const char *template);
 void gguf_write_wordpiece(struct gguf_write *w);
+/** gguf_write_unigram() - with a map of characters: see gguf_write_charsmap() */
+void gguf_write_unigram(struct gguf_write *w);
+
+#define CHARSMAP_MAX	65536U		/* bytes of a map */
+/**
+ * gguf_write_charsmap() - a map of characters as SentencePiece writes it
+ * @to: CHARSMAP_MAX bytes
+ *
+ * The ligature fi becomes two letters, a soft hyphen nothing, a tab and U+00A0 a space, an e and a
+ * combining acute one character; of "o" with a diaeresis and a macron behind it, the shorter string
+ * and the longer one both have something else in their place. Return: its bytes.
+ */
+size_t gguf_write_charsmap(uint8_t *to);
 
 #endif /* LLMOS_TESTS_UNIT_GGUF_WRITE_H */

@@ -183,6 +183,18 @@ static void test_reranker(void **state)
 	engine_close(&e);
 }
 
+/* the same with a unigram vocabulary; all tokens are of one type */
+static void test_multilingual(void **state)
+{
+	struct hub_engine e = { 0 };
+
+	(void)state;
+	check_facts("multilingual", 1);
+	engine_open(&e, hub_test_path("multilingual"));
+	assert_int_equal(e.info.context, 64);
+	engine_close(&e);
+}
+
 /* ---- what differs between writers ---- */
 
 static struct gguf *open_copy(const struct hub_copy *copy)
@@ -393,7 +405,7 @@ static void test_refused(void **state)
 		  -EOPNOTSUPP, "'architectures'" },
 		{ "encoder", HUB_CONFIG, "architectures", "[\"BertForSequenceClassification\"]",
 		  -EBADMSG, "labels is missing" },
-		{ "encoder", HUB_CONFIG, "model_type", "\"xlm-roberta\"", -EOPNOTSUPP,
+		{ "encoder", HUB_CONFIG, "model_type", "\"deberta-v2\"", -EOPNOTSUPP,
 		  "'model_type'" },
 		{ "encoder", HUB_MODULES, "2/type", "\"a.Dense\"", -EOPNOTSUPP, "a.Dense" },
 		{ "encoder", HUB_MODULES, "1/path", "\"nothing\"", -ENOENT, "nothing/config.json" },
@@ -507,6 +519,7 @@ int main(void)
 		cmocka_unit_test(test_encoder),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_reranker),
+		cmocka_unit_test(test_multilingual),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_context_rope),
 		cmocka_unit_test(test_names),

@@ -34,7 +34,7 @@ static void write_bpe(struct gguf_write *w)
 static void test_measure(void **state)
 {
 	void (*const kinds[])(struct gguf_write *w) = {
-		write_spm, write_bpe, gguf_write_wordpiece,
+		write_spm, write_bpe, gguf_write_wordpiece, gguf_write_unigram,
 	};
 
 	(void)state;

@@ -39,6 +39,14 @@ static struct tokenizer *wordpiece(void)
 	return tok_of(&w, 0, NULL);
 }
 
+static struct tokenizer *unigram(void)
+{
+	struct gguf_write w = { 0 };
+
+	gguf_write_unigram(&w);
+	return tok_of(&w, 0, NULL);
+}
+
 static void test_spm(void **state)
 {
 	struct tokenizer *tok = spm();
@@ -267,7 +275,7 @@ static void test_bad_text(void **state)
 	static const char *const invalid[] = {
 		"\xff", "a\xc3", "\xed\xa0\x80", "\xc0\x80", "\xf8",
 	};
-	struct tokenizer *toks[] = { spm(), bpe("gpt-2"), wordpiece() };
+	struct tokenizer *toks[] = { spm(), bpe("gpt-2"), wordpiece(), unigram() };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(toks); i++) {
@@ -322,7 +330,8 @@ static void test_long_text(void **state)
 	};
 	enum { BIG = 1 << 20 };
 	struct tokenizer *toks[] = { spm(), bpe("gpt-2"), bpe("llama-bpe"), bpe("smollm"),
-				     bpe("tekken"), bpe("default"), wordpiece() };
+				     bpe("tekken"), bpe("default"), wordpiece(),
+				     unigram() };
 	char *text = malloc(BIG);
 
 	(void)state;
@@ -439,8 +448,8 @@ static void test_bad_vocab(void **state)
 	gguf_write_header(&w, 3, 0, 0);
 	tok_of(&w, -EBADMSG, "'tokenizer.ggml.model' is missing");
 	gguf_write_header(&w, 3, 0, 1);
-	gguf_write_key_string(&w, "tokenizer.ggml.model", "t5");
-	tok_of(&w, -EOPNOTSUPP, "tokenizer 't5'");
+	gguf_write_key_string(&w, "tokenizer.ggml.model", "rwkv");
+	tok_of(&w, -EOPNOTSUPP, "tokenizer 'rwkv'");
 	gguf_write_header(&w, 3, 0, 1);
 	gguf_write_key_u32(&w, "tokenizer.ggml.model", 1);
 	tok_of(&w, -EBADMSG, "no string");
@@ -596,18 +605,20 @@ static void test_changed_vocab(void **state)
 
 	(void)state;
 	print_message("# seed %llu\n", (unsigned long long)seed);
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < 800; i++) {
 		struct gguf_write w = { 0 };
 		struct tokenizer *tok = NULL;
 		struct tok_ids ids = { 0 };
 		struct gguf *gguf = NULL;
 
-		if (i % 3 == 0)
+		if (i % 4 == 0)
 			gguf_write_spm(&w, NULL);
-		else if (i % 3 == 1)
+		else if (i % 4 == 1)
 			gguf_write_bpe(&w, "smollm", NULL);
-		else
+		else if (i % 4 == 2)
 			gguf_write_wordpiece(&w);
+		else
+			gguf_write_unigram(&w);
 		for (uint64_t n = next_random(&rng) % 4 + 1; n; n--)
 			w.data[next_random(&rng) % w.size] = (char)next_random(&rng);
 		if (gguf_open_memory(&gguf, w.data, w.size, NULL) >= 0 &&
@@ -622,8 +633,8 @@ static void test_changed_vocab(void **state)
 		gguf_free(gguf);
 		free(w.data);
 	}
-	print_message("# %zu of 600 built\n", built);
-	assert_true(built > 30 && built < 600);
+	print_message("# %zu of 800 built\n", built);
+	assert_true(built > 30 && built < 800);
 }
 
 int main(void)

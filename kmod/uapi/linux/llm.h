@@ -1379,7 +1379,7 @@ struct llm_meta {
  * @name: what a request calls it
  * @arch: as the file says, "llama"; of an adapter, that of its models, "" where that is not known
  * @weights: type of most weights, "Q4_1"
- * @tokenizer: "spm", "bpe", "wordpiece"
+ * @tokenizer: "spm", "bpe", "wordpiece", "unigram"
  * @chat: name of the chat template recognised, "" if the file has none, "unknown"
  * @error: why it can not be used
  */
