@@ -143,8 +143,11 @@ $(O)/examples/%: $(O)/libllmos-user/examples/%.o $(O)/libllmos.so.0
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIB_LINK) -luring
 
-# A test may name more objects to link, one a line, relative to $(O), in NAME.deps beside it.
-deps		= $(addprefix $(O)/,$(shell cat $(wildcard tests/$(1)/$(notdir $(2)).deps) /dev/null))
+# A test may name more objects to link, one a line, relative to $(O), in NAME.deps beside it;
+# @FILE stands for those that FILE names.
+deps		= $(call deps_read,$(wildcard tests/$(1)/$(notdir $(2)).deps))
+deps_read	= $(foreach line,$(shell cat $(1) /dev/null),$(if $(filter @%,$(line)),\
+			$(call deps_read,$(line:@%=%)),$(O)/$(line)))
 # One that links tests/numeric/amx/get.o has its kern_ops_get().
 wrap		= $(if $(filter %/amx/get.o,$^),-Wl$(comma)--wrap=kern_ops_get)
 comma		:= ,

@@ -405,7 +405,10 @@ void test_broker_free(struct test_broker *broker)
 	}
 	for (i = 0; i < broker->session_count; i++)
 		bytes_free(&broker->sessions[i].past);
-	close(broker->memfd);
+	broker->count = broker->session_count = 0;
+	if (broker->memfd >= 0)
+		close(broker->memfd);
+	broker->memfd = -1;
 }
 
 void test_broker_serve(struct test_broker *broker, const struct sched_config *config)

@@ -62,6 +62,9 @@ extern int fake_step_error;
 /* no logit of this step is a number, counted as fake_counts.steps; 0: never */
 extern unsigned int fake_nan_step;
 
+/** fake_reset() - all of these but the counts are as at first */
+void fake_reset(void);
+
 /**
  * fake_model() - write a model file into a folder
  * @text: "context=64 page=4 pages=32 chat=none bos=1 encoder=0 labels=0 wrong=0 other=0 blank=0",

@@ -3,48 +3,14 @@
  * The scheduler over a small engine and a strict broker: how answers end, what is in them, who
  * takes part in a step, who waits, and what is said when something is wrong.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include "base/list.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
-
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
+#include "sched_fixture.h"
 
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	fake_on_step = NULL;
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	test_broker_init(&broker);
+	fixture_begin("");
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	if (fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages) {
-		fprintf(stderr, "# broken promises %u, sequences left %u, pages left %u\n",
-			fake_counts.broken_promises, fake_counts.seqs, fake_counts.pages);
-		return -1;
-	}
-	return 0;
-}
-
-static void serve(const char *model)
-{
-	fake_model(folder, "a.gguf", model);
-	test_broker_serve(&broker, &config);
 }
 
 static struct llm_status status_now(void)
@@ -56,63 +22,6 @@ static struct llm_status status_now(void)
 }
 
 /* ---- records ---- */
-
-/* the record at @at: its head, and whether it is whole */
-static struct llm_record record_head(const struct test_request *request, size_t at)
-{
-	struct llm_record head;
-
-	assert_true(request->output.len - at >= sizeof(head));
-	memcpy(&head, bytes_data(&request->output) + at, sizeof(head));
-	assert_true(head.len <= request->output.len - at - sizeof(head) && !head.pad &&
-		    head.len <= LLM_RECORD_BYTES_MAX);
-	return head;
-}
-
-/* the index'th record of that type: its body and length, NULL if there is none */
-static const uint8_t *record_at(const struct test_request *request, unsigned int type,
-				size_t index, size_t *ret_len)
-{
-	struct llm_record head;
-	size_t at;
-
-	for (at = 0; at < request->output.len; at += sizeof(head) + head.len) {
-		head = record_head(request, at);
-		if (head.type == type && !index--) {
-			*ret_len = head.len;
-			return bytes_data(&request->output) + at + sizeof(head);
-		}
-	}
-	return NULL;
-}
-
-static size_t record_count(const struct test_request *request, unsigned int type)
-{
-	struct llm_record head;
-	size_t at, count = 0;
-
-	for (at = 0; at < request->output.len; at += sizeof(head) + head.len) {
-		head = record_head(request, at);
-		count += head.type == type;
-	}
-	return count;
-}
-
-static void assert_error(const struct test_request *request, int status, const char *part)
-{
-	char text[512] = "";
-	const uint8_t *body;
-	size_t len = 0;
-
-	assert_true(request->ended);
-	assert_int_equal(request->status, status);
-	body = record_at(request, LLM_RECORD_ERROR, 0, &len);
-	assert_non_null(body);
-	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)body);
-	if (!strstr(text, part))
-		fail_msg("'%s' is not in '%s'", part, text);
-	assert_null(strchr(text, '\n'));
-}
 
 static void text_of(const struct test_request *request, char *text, size_t size)
 {
@@ -429,7 +338,7 @@ static void test_control(void **state)
 	assert_int_equal(fake_counts.loads, 0);
 }
 
-static struct test_request *ask_model(const char *name)
+static struct test_request *ask_named(const char *name)
 {
 	struct test_request *request = control(LLM_OP_GENERATE, LLM_PAYLOAD_RAW, "x", 1);
 
@@ -452,20 +361,20 @@ static void test_broken_file(void **state)
 	for (i = 0; i < 3; i++) {
 		control(LLM_OP_MODELS, LLM_PAYLOAD_TEXT, NULL, 0);
 		test_run(&broker);
-		request = ask_model("broken");
+		request = ask_named("broken");
 		assert_int_equal(request->status, -EBADMSG);
 		assert_int_equal(fake_counts.opens, 2);
 	}
 	fake_model(folder, "broken.gguf", "FAKE context=33");
-	request = ask_model("broken");
+	request = ask_named("broken");
 	assert_int_equal(request->status, 0);
 	assert_int_equal(request->event.output_tokens, 1);
 	fake_model(folder, "late.gguf", "nonsense");
-	request = ask_model("late");
+	request = ask_named("late");
 	assert_int_equal(request->status, -EBADMSG);
 	snprintf(path, sizeof(path), "%s/late.gguf", folder);
 	unlink(path);
-	request = ask_model("late");
+	request = ask_named("late");
 	assert_error(request, -ENOENT, "no model 'late'");
 }
 
@@ -542,6 +451,8 @@ static void test_prompt_beside_decode(void **state)
 	assert_in_range(stream->event.output_tokens - before, 15, 18);
 	assert_int_equal(fake_counts.step_tokens_max, 64);
 	assert_int_equal(prompt->commits, 16);
+	test_run(&broker);
+	answered(stream);
 }
 
 static void test_slots(void **state)
@@ -1143,7 +1054,7 @@ static void test_seed(void **state)
 			   other->output.len));
 }
 
-#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, fixture_end)
 
 int main(void)
 {

@@ -4,54 +4,28 @@
  * what others name, that nothing is reused with other adapters than it was computed with, what is in
  * memory, and that an answer goes on with its adapters after any death of the server.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include "base/util.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define MODEL		"FAKE context=200 page=4 pages=64"
 #define MODEL_BYTES	(6400 + sizeof(MODEL) - 1)
 #define PROMPT		"0123456789abcdefghij"
 #define ONE		1000000
 
-static const char *folder;
-static struct sched_config config;
-static struct test_broker broker;
-
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	config.engine.batch_tokens = 20;
+	fixture_small("");
 	config.engine.prefix_percent = 50;
-	config.slots = 4;
 	fake_model(folder, "a.gguf", MODEL);
 	fake_adapter(folder, "one.gguf", "ADAPTER seed=1 bytes=500");
 	fake_adapter(folder, "two.gguf", "ADAPTER seed=2 bytes=500");
 	fake_adapter(folder, "three.gguf", "ADAPTER seed=3 bytes=500");
 	fake_adapter(folder, "broken.gguf", "something else");
-	test_broker_init(&broker);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	uint64_t held = test_held(&broker);
-
-	(void)state;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
-	       fake_counts.adapters ? -1 : 0;
 }
 
 /** struct named - an adapter in a request; @name: NULL ends a list */
@@ -59,15 +33,6 @@ struct named {
 	const char *name;
 	int32_t scale;
 };
-
-static size_t add_option(uint8_t *payload, size_t at, uint32_t type, const void *data, size_t len)
-{
-	const struct llm_option head = { .type = type, .len = (uint32_t)len };
-
-	memcpy(payload + at, &head, sizeof(head));
-	memcpy(payload + at + sizeof(head), data, len);
-	return at + sizeof(head) + len;
-}
 
 static struct test_request *submit(enum llm_op op, const struct named *named, const char *prompt)
 {
@@ -80,10 +45,10 @@ static struct test_request *submit(enum llm_op op, const struct named *named, co
 
 		memcpy(option, &adapter, sizeof(adapter));
 		memcpy(option + sizeof(adapter), named->name, strlen(named->name));
-		len = add_option(payload, len, LLM_OPTION_ADAPTER, option,
+		len = put_option(payload, len, LLM_OPTION_ADAPTER, option,
 				 sizeof(adapter) + strlen(named->name));
 	}
-	len = add_option(payload, len, LLM_OPTION_END, "", 0);
+	len = put_option(payload, len, LLM_OPTION_END, "", 0);
 	memcpy(payload + len, prompt, strlen(prompt));
 	request = test_submit(&broker, op, LLM_PAYLOAD_RAW, payload, len + strlen(prompt));
 	request->event.flags = LLM_SUBMIT_OPTIONS | LLM_SUBMIT_IGNORE_EOS;
@@ -96,13 +61,6 @@ static struct test_request *submit(enum llm_op op, const struct named *named, co
 static struct test_request *ask(const struct named *named)
 {
 	return submit(LLM_OP_GENERATE, named, PROMPT);
-}
-
-static void answered(const struct test_request *request)
-{
-	assert_true(request->ended);
-	assert_int_equal(request->status, 0);
-	assert_int_equal(request->event.output_tokens, 12);
 }
 
 static bool is_same(const struct bytes *a, const struct bytes *b)
@@ -563,7 +521,7 @@ static void test_listed(void **state)
 	assert_int_equal(nobody->status, -ENOENT);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 
 int main(void)
 {

@@ -4,46 +4,18 @@
  * beside them; batches that lie about their lengths; a server that dies in the middle of one.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "base/util.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define TEXTS_MAX	64
-
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
 
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	test_broker_init(&broker);
+	fixture_begin("");
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_nan_step = 0;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
-}
-
-static void serve(const char *model)
-{
-	fake_model(folder, "a.gguf", model);
-	test_broker_serve(&broker, &config);
 }
 
 /* ---- payloads ---- */
@@ -707,7 +679,7 @@ static void test_buffer_answer(void **state)
 
 int main(void)
 {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pooling),
 		TEST(test_encoder),

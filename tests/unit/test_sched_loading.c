@@ -5,22 +5,13 @@
  */
 #include <poll.h>
 #include <semaphore.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define TEXT	"FAKE context=200 page=4 pages=64"
 #define ONE	(6400 + 100)
 
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
 static sem_t gate;
 
 /* models are loaded when the test says so */
@@ -32,49 +23,26 @@ static void wait_at_gate(void)
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){
-		.models = folder, .default_model = "a", .load_beside = true,
-	};
+	fixture_begin("a");
+	config.load_beside = true;
 	fake_model(folder, "a.gguf", TEXT);
 	fake_model(folder, "b.gguf", TEXT);
 	fake_model(folder, "c.gguf", TEXT);
 	sem_init(&gate, 0, 0);
 	fake_on_load = wait_at_gate;
-	test_broker_init(&broker);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	(void)state;
+	int r;
+
 	/* a test that failed may have left it there */
 	for (int i = 0; i < 8; i++)
 		sem_post(&gate);
-	test_broker_free(&broker);
-	fake_on_load = NULL;
+	r = fixture_end(state);
 	sem_destroy(&gate);
-	fake_folder_remove();
-	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
-	       fake_counts.kept ? -1 : 0;
-}
-
-static struct test_request *ask(const char *model, const char *text, unsigned int tokens)
-{
-	struct test_request *request = test_ask(&broker, text);
-
-	snprintf(request->event.model, sizeof(request->event.model), "%s", model);
-	request->event.max_tokens = tokens;
-	request->event.flags |= LLM_SUBMIT_IGNORE_EOS;
-	return request;
-}
-
-static void answered(const struct test_request *request)
-{
-	assert_true(request->ended);
-	assert_int_equal(request->status, 0);
-	assert_int_equal(request->event.output_tokens, request->event.max_tokens);
+	return r;
 }
 
 /* all that can be done without a model that is being loaded; it must not be done meanwhile */
@@ -94,21 +62,13 @@ static void load(void)
 	sched_heard(broker.sched);
 }
 
-static unsigned int loaded(void)
-{
-	struct llm_status status;
-
-	sched_fill_status(broker.sched, &status);
-	return status.models_loaded;
-}
-
 /* a serves; the first request for a model begins to load it */
 static void serve_a(void)
 {
 	struct test_request *request;
 
 	test_broker_serve(&broker, &config);
-	request = ask("a", "x", 2);
+	request = ask_model("a", "x", 2);
 	turns();
 	assert_false(request->ended);
 	load();
@@ -122,21 +82,21 @@ static void test_others_go_on(void **state)
 
 	(void)state;
 	serve_a();
-	waiting = ask("b", "for another one", 5);
-	running = ask("a", "for this one", 20);
+	waiting = ask_model("b", "for another one", 5);
+	running = ask_model("a", "for this one", 20);
 	turns();
 	answered(running);
 	/* who comes later, and is younger than who waits, too */
-	later = ask("a", "and again", 7);
+	later = ask_model("a", "and again", 7);
 	turns();
 	answered(later);
 	assert_false(waiting->ended);
 	assert_int_equal(waiting->event.output_tokens, 0);
-	assert_int_equal(loaded(), 1);
+	assert_int_equal(fixture_loaded(), 1);
 	load();
 	turns();
 	answered(waiting);
-	assert_int_equal(loaded(), 2);
+	assert_int_equal(fixture_loaded(), 2);
 	assert_int_equal(fake_counts.loads, 2);
 }
 
@@ -148,8 +108,8 @@ static void test_one_at_a_time(void **state)
 	(void)state;
 	serve_a();
 	for (size_t i = 0; i < 3; i++) {
-		b[i] = ask("b", "x", 3);
-		c[i] = ask("c", "y", 3);
+		b[i] = ask_model("b", "x", 3);
+		c[i] = ask_model("c", "y", 3);
 	}
 	turns();
 	load();
@@ -178,19 +138,19 @@ static void test_failure(void **state)
 	(void)state;
 	serve_a();
 	fake_model(folder, "b.gguf", TEXT " unloadable");
-	first = ask("b", "x", 3);
-	second = ask("b", "y", 3);
+	first = ask_model("b", "x", 3);
+	second = ask_model("b", "y", 3);
 	turns();
 	load();
-	fine = ask("a", "z", 3);
+	fine = ask_model("a", "z", 3);
 	turns();
 	failed(first, -EOPNOTSUPP);
 	failed(second, -EOPNOTSUPP);
 	answered(fine);
-	assert_int_equal(loaded(), 1);
+	assert_int_equal(fixture_loaded(), 1);
 	/* it is another one by now */
 	fake_model(folder, "b.gguf", TEXT " context=196");
-	first = ask("b", "x", 3);
+	first = ask_model("b", "x", 3);
 	turns();
 	assert_false(first->ended);
 	load();
@@ -208,8 +168,8 @@ static void test_too_long(void **state)
 	serve_a();
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	request = ask("b", text, 3);
-	other = ask("b", text, 3);
+	request = ask_model("b", text, 3);
+	other = ask_model("b", text, 3);
 	turns();
 	load();
 	turns();
@@ -224,7 +184,7 @@ static void test_cancelled(void **state)
 
 	(void)state;
 	serve_a();
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	request->cancelled = true;
 	broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, request->event.id, 1);
@@ -232,8 +192,8 @@ static void test_cancelled(void **state)
 	assert_true(request->ended);
 	load();
 	turns();
-	assert_int_equal(loaded(), 2);
-	request = ask("b", "x", 3);
+	assert_int_equal(fixture_loaded(), 2);
+	request = ask_model("b", "x", 3);
 	turns();
 	answered(request);
 	assert_int_equal(fake_counts.loads, 2);
@@ -246,21 +206,21 @@ static void test_vanished(void **state)
 
 	(void)state;
 	serve_a();
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	snprintf(path, sizeof(path), "%s/b.gguf", folder);
 	assert_int_equal(unlink(path), 0);
 	/* it is looked for; what is being loaded stays */
-	other = ask("nothing", "x", 3);
+	other = ask_model("nothing", "x", 3);
 	turns();
 	failed(other, -ENOENT);
 	load();
 	turns();
 	failed(request, -ENOENT);
-	other = ask("b", "x", 3);
+	other = ask_model("b", "x", 3);
 	turns();
 	failed(other, -ENOENT);
-	other = ask("a", "x", 3);
+	other = ask_model("a", "x", 3);
 	turns();
 	answered(other);
 }
@@ -273,10 +233,10 @@ static void test_memory(void **state)
 	(void)state;
 	config.model_memory = 2 * ONE;
 	serve_a();
-	b = ask("b", "x", 3);
+	b = ask_model("b", "x", 3);
 	turns();
-	a = ask("a", "x", 30);
-	c = ask("c", "x", 3);
+	a = ask_model("a", "x", 30);
+	c = ask_model("c", "x", 3);
 	turns();
 	answered(a);
 	load();
@@ -287,15 +247,15 @@ static void test_memory(void **state)
 	load();
 	turns();
 	answered(c);
-	assert_int_equal(loaded(), 2);
-	b = ask("b", "x", 3);
+	assert_int_equal(fixture_loaded(), 2);
+	b = ask_model("b", "x", 3);
 	turns();
 	answered(b);
 	/* it is known of a */
-	a = ask("a", "x", 3);
+	a = ask_model("a", "x", 3);
 	turns();
 	assert_false(a->ended);
-	assert_int_equal(loaded(), 1);
+	assert_int_equal(fixture_loaded(), 1);
 	load();
 	turns();
 	answered(a);
@@ -308,7 +268,7 @@ static void test_end(void **state)
 
 	(void)state;
 	serve_a();
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	sem_post(&gate);
 	test_broker_kill(&broker);
@@ -333,14 +293,14 @@ static void test_recovered(void **state)
 		config.engine.context = limits[i];
 		test_broker_serve(&broker, &config);
 		/* the second one ends where the context does */
-		whole = ask("a", "how does it go on?", i ? 0 : 60);
+		whole = ask_model("a", "how does it go on?", i ? 0 : 60);
 		turns();
 		load();
 		turns();
 		assert_int_equal(whole->status, 0);
 		assert_int_equal(whole->finish, i ? LLM_FINISH_CONTEXT : LLM_FINISH_LENGTH);
 		for (at = 1; at < 30; at += 7) {
-			request = ask("a", "how does it go on?", i ? 0 : 60);
+			request = ask_model("a", "how does it go on?", i ? 0 : 60);
 			broker.die_at = broker.commits + at;
 			turns();
 			assert_true(broker.dead && request->journal.len && !request->ended);
@@ -371,7 +331,7 @@ static void test_recovered_less(void **state)
 
 	(void)state;
 	test_broker_serve(&broker, &config);
-	request = ask("a", prompt, 60);
+	request = ask_model("a", prompt, 60);
 	broker.die_at = 40;
 	turns();
 	load();
@@ -409,7 +369,7 @@ static void test_empty(void **state)
 	}
 	load();
 	turns();
-	assert_int_equal(loaded(), 2);
+	assert_int_equal(fixture_loaded(), 2);
 }
 
 /* more wait for a model than there are slots: others are asked for all the same */
@@ -421,9 +381,9 @@ static void test_slots(void **state)
 	config.slots = 2;
 	serve_a();
 	for (size_t i = 0; i < 4; i++)
-		waiting[i] = ask("b", "x", 3);
+		waiting[i] = ask_model("b", "x", 3);
 	turns();
-	running = ask("a", "x", 20);
+	running = ask_model("a", "x", 20);
 	turns();
 	/* two wait beside two slots, which two more have: a bound is needed somewhere */
 	assert_false(running->taken);
@@ -447,10 +407,10 @@ static void test_fresh(void **state)
 	/* of two, not even the file of the second one fits in */
 	config.model_memory = 6400 + sizeof(TEXT) + 10;
 	serve_a();
-	b = ask("b", "x", 30);
+	b = ask_model("b", "x", 30);
 	turns();
 	load();
-	c = ask("c", "x", 3);
+	c = ask_model("c", "x", 3);
 	turns();
 	answered(b);
 	assert_false(c->ended);
@@ -468,13 +428,13 @@ static void test_replaced(void **state)
 
 	(void)state;
 	serve_a();
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	fake_model(folder, "b.gguf", TEXT " context=100");
 	load();
 	turns();
 	failed(request, -ESTALE);
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	load();
 	turns();
@@ -489,12 +449,12 @@ static void test_mended(void **state)
 	(void)state;
 	serve_a();
 	fake_model(folder, "b.gguf", "no model");
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	assert_true(request->ended);
 	assert_int_not_equal(request->status, 0);
 	fake_model(folder, "b.gguf", TEXT);
-	request = ask("b", "x", 3);
+	request = ask_model("b", "x", 3);
 	turns();
 	assert_false(request->ended);
 	load();

@@ -4,36 +4,21 @@
  * charged is what it holds, whoever pauses, is reclaimed, refused, cancelled or killed meanwhile, and
  * the answers stay the same; payloads are read from buffers, and log-probabilities written there.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include "base/util.h"
 #include "sched/guard.h"
 #include "sched/job.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define CROWD	12
 #define SEEDS	25
 
-static const char *folder;
-static struct sched_config config;
-static struct test_broker broker;
-
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	config.engine.batch_tokens = 20;
-	config.slots = 4;
+	fixture_small("");
 	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=60");
-	test_broker_init(&broker);
 	return 0;
 }
 
@@ -42,46 +27,8 @@ static int setup_guessed(void **state)
 {
 	const int r = setup(state);
 
-	fake_forgets = true;
-	config.draft_tokens = 8;
+	fixture_guess();
 	return r;
-}
-
-static int teardown(void **state)
-{
-	uint64_t held = test_held(&broker);
-
-	(void)state;
-	fake_forgets = false;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
-}
-
-static void error_text(const struct test_request *request, char *text, size_t size)
-{
-	const struct bytes *output = &request->output;
-	struct llm_record head;
-	size_t at;
-
-	*text = '\0';
-	for (at = 0; at + sizeof(head) <= output->len; at += sizeof(head) + head.len) {
-		memcpy(&head, bytes_data(output) + at, sizeof(head));
-		if (head.type == LLM_RECORD_ERROR)
-			snprintf(text, size, "%.*s", (int)head.len,
-				 (const char *)bytes_data(output) + at + sizeof(head));
-	}
-}
-
-static void assert_failed(const struct test_request *request, int status, const char *part)
-{
-	char text[512];
-
-	assert_true(request->ended);
-	assert_int_equal(request->status, status);
-	error_text(request, text, sizeof(text));
-	if (!strstr(text, part))
-		fail_msg("'%s' is not in '%s'", part, text);
 }
 
 /* ---- a client who has no memory for his answer ---- */
@@ -347,9 +294,9 @@ static void test_never(void **state)
 	prompt->event.flags = LLM_SUBMIT_RECORDS;
 	answer->event.flags = LLM_SUBMIT_RECORDS | LLM_SUBMIT_IGNORE_EOS;
 	test_run(&broker);
-	assert_failed(prompt, -EDQUOT, "1600 bytes for 61 tokens are more than a quota");
+	assert_error(prompt, -EDQUOT, "1600 bytes for 61 tokens are more than a quota");
 	assert_int_equal(prompt->event.prompt_tokens, 0);
-	assert_failed(answer, -EDQUOT, "900 bytes for 33 tokens are more than a quota");
+	assert_error(answer, -EDQUOT, "900 bytes for 33 tokens are more than a quota");
 	assert_int_equal(answer->event.output_tokens, 32 - 11 + 1);
 }
 
@@ -519,7 +466,7 @@ static void long_payload(enum llm_payload type, uint32_t len, const char *part)
 	request->event.payload_len = len;
 	request->event.buffer_len = len;
 	test_run(&broker);
-	assert_failed(request, -E2BIG, part);
+	assert_error(request, -E2BIG, part);
 }
 
 static void test_long_payloads(void **state)
@@ -552,8 +499,8 @@ static void test_lost_payload(void **state)
 	good = test_ask(&broker, "x");
 	good->event.max_tokens = 3;
 	test_run(&broker);
-	assert_failed(lost, -EFAULT, "can not be read");
-	assert_failed(outside, -EPROTO, "can not be read");
+	assert_error(lost, -EFAULT, "can not be read");
+	assert_error(outside, -EPROTO, "can not be read");
 	assert_int_equal(good->status, 0);
 }
 
@@ -672,14 +619,14 @@ static void test_bad_score_buffers(void **state)
 	lost = score("four", 0, 20, true);
 	outside = score("four", UINT64_MAX - 8, 20, true);
 	test_run(&broker);
-	assert_failed(small, -E2BIG, "has 19 bytes for log-probabilities, 5 tokens need 20");
+	assert_error(small, -E2BIG, "has 19 bytes for log-probabilities, 5 tokens need 20");
 	assert_int_equal(none->status, -EINVAL);
-	assert_failed(lost, -EFAULT, "can not be written");
-	assert_failed(outside, -EPROTO, "malformed");
+	assert_error(lost, -EFAULT, "can not be written");
+	assert_error(outside, -EPROTO, "malformed");
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, teardown, NULL }
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_end)
+#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, fixture_end, NULL }
 
 int main(void)
 {

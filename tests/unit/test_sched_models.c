@@ -3,82 +3,35 @@
  * Several models and less memory than they want: who is unloaded, who waits for whom, and that no
  * answer is another one for it.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 /* a model takes 64 pages of 100 bytes, and its file */
 #define TEXT	"FAKE context=200 page=4 pages=64"
 #define ONE	(6400 + 100)
 
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
-
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
+	fixture_begin("");
 	fake_model(folder, "a.gguf", TEXT);
 	fake_model(folder, "b.gguf", TEXT);
 	fake_model(folder, "c.gguf", TEXT);
-	test_broker_init(&broker);
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
-	       fake_counts.kept ? -1 : 0;
-}
-
-static void serve(unsigned int models)
+static void serve_models(unsigned int models)
 {
 	config.model_memory = models * ONE;
 	test_broker_serve(&broker, &config);
-}
-
-static struct test_request *ask(const char *model, const char *text, unsigned int tokens)
-{
-	struct test_request *request = test_ask(&broker, text);
-
-	snprintf(request->event.model, sizeof(request->event.model), "%s", model);
-	request->event.max_tokens = tokens;
-	request->event.flags |= LLM_SUBMIT_IGNORE_EOS;
-	return request;
-}
-
-static void answered(const struct test_request *request)
-{
-	assert_true(request->ended);
-	assert_int_equal(request->status, 0);
-	assert_int_equal(request->event.output_tokens, request->event.max_tokens);
-}
-
-static unsigned int loaded(void)
-{
-	struct llm_status status;
-
-	sched_fill_status(broker.sched, &status);
-	return status.models_loaded;
 }
 
 /* one request, and how many models were loaded for it */
 static unsigned int loads_for(const char *model)
 {
 	const unsigned int before = fake_counts.loads;
-	struct test_request *request = ask(model, "x", 3);
+	struct test_request *request = ask_model(model, "x", 3);
 
 	test_run(&broker);
 	answered(request);
@@ -88,13 +41,13 @@ static unsigned int loads_for(const char *model)
 static void test_least_recently_used(void **state)
 {
 	(void)state;
-	serve(2);
+	serve_models(2);
 	assert_int_equal(loads_for("a"), 1);
 	assert_int_equal(loads_for("b"), 1);
 	assert_int_equal(loads_for("a"), 0);
-	assert_int_equal(loaded(), 2);
+	assert_int_equal(fixture_loaded(), 2);
 	assert_int_equal(loads_for("c"), 1);
-	assert_int_equal(loaded(), 2);
+	assert_int_equal(fixture_loaded(), 2);
 	/* b had to go: its last step was before a's */
 	assert_int_equal(loads_for("a"), 0);
 	assert_int_equal(loads_for("b"), 1);
@@ -105,12 +58,12 @@ static void test_least_recently_used(void **state)
 static void test_room_for_all(void **state)
 {
 	(void)state;
-	serve(3);
+	serve_models(3);
 	for (int i = 0; i < 2; i++)
 		for (const char *name = "a\0b\0c\0"; *name; name += 2)
 			loads_for(name);
 	assert_int_equal(fake_counts.loads, 3);
-	assert_int_equal(loaded(), 3);
+	assert_int_equal(fixture_loaded(), 3);
 }
 
 /* who is being answered is not disturbed, and who came later does not keep the other waiting */
@@ -119,17 +72,17 @@ static void test_waits_for_answers(void **state)
 	struct test_request *first, *other, *later;
 
 	(void)state;
-	serve(1);
-	first = ask("a", "first", 40);
+	serve_models(1);
+	first = ask_model("a", "first", 40);
 	while (first->event.output_tokens < 5)
 		assert_true(test_turn(&broker));
-	other = ask("b", "other", 10);
-	later = ask("a", "later", 100);
+	other = ask_model("b", "other", 10);
+	later = ask_model("a", "later", 100);
 	while (!first->ended) {
 		assert_true(test_turn(&broker));
 		assert_int_equal(other->event.output_tokens, 0);
 		assert_int_equal(later->event.output_tokens, 0);
-		assert_int_equal(loaded(), 1);
+		assert_int_equal(fixture_loaded(), 1);
 	}
 	while (!other->ended) {
 		assert_true(test_turn(&broker) || other->ended);
@@ -150,13 +103,13 @@ static void test_paused_makes_way(void **state)
 	struct bytes want = { 0 };
 
 	(void)state;
-	serve(1);
-	request = ask("a", "a story", 60);
+	serve_models(1);
+	request = ask_model("a", "a story", 60);
 	test_run(&broker);
 	answered(request);
 	bytes_swap(&want, &request->output);
 	broker.unread_max = 30;
-	request = ask("a", "a story", 60);
+	request = ask_model("a", "a story", 60);
 	test_run(&broker);
 	assert_false(request->ended);
 	broker.unread_max = 0;
@@ -177,8 +130,8 @@ static void test_kept_goes(void **state)
 {
 	(void)state;
 	config.engine.prefix_percent = 50;
-	serve(1);
-	ask("a", "a prompt of several pages", 3)->event.domain_cgroup = 1;
+	serve_models(1);
+	ask_model("a", "a prompt of several pages", 3)->event.domain_cgroup = 1;
 	test_run(&broker);
 	assert_true(test_kept(&broker) > 0);
 	assert_int_equal(loads_for("b"), 1);
@@ -192,15 +145,15 @@ static void test_too_large(void **state)
 
 	(void)state;
 	fake_model(folder, "d.gguf", "FAKE context=200 page=4 pages=200");
-	serve(2);
+	serve_models(2);
 	assert_int_equal(loads_for("a"), 1);
-	request = ask("d", "x", 3);
+	request = ask_model("d", "x", 3);
 	test_run(&broker);
 	assert_true(request->ended);
 	assert_int_equal(request->status, -ENOMEM);
 	/* no reason to take it for broken, nor to disturb who needs less */
 	assert_int_equal(loads_for("b") + loads_for("a"), 2);
-	request = ask("d", "x", 3);
+	request = ask_model("d", "x", 3);
 	test_run(&broker);
 	assert_int_equal(request->status, -ENOMEM);
 }
@@ -212,8 +165,8 @@ static void test_long_prompt(void **state)
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	serve(1);
-	ask("a", "first", 20);
+	serve_models(1);
+	ask_model("a", "first", 20);
 	test_turn(&broker);
 	/* its model is not there when its prompt is counted */
 	request = test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_RAW, text, sizeof(text));
@@ -229,19 +182,19 @@ static void test_replaced(void **state)
 	struct test_request *first, *second;
 
 	(void)state;
-	serve(3);
-	first = ask("a", "first", 40);
+	serve_models(3);
+	first = ask_model("a", "first", 40);
 	while (first->event.output_tokens < 5)
 		assert_true(test_turn(&broker));
 	fake_model(folder, "a.gguf", TEXT " anew");
-	second = ask("a", "second", 5);
+	second = ask_model("a", "second", 5);
 	test_run(&broker);
 	answered(first);
 	answered(second);
 	assert_int_equal(fake_counts.loads, 1);
 	assert_int_equal(loads_for("a"), 1);
 	assert_int_equal(loads_for("a"), 0);
-	assert_int_equal(loaded(), 1);
+	assert_int_equal(fixture_loaded(), 1);
 }
 
 /* it was unloaded, and whoever waits for it has looked at the file that was there */
@@ -250,9 +203,9 @@ static void test_replaced_meanwhile(void **state)
 	struct test_request *request;
 
 	(void)state;
-	serve(1);
+	serve_models(1);
 	broker.unread_max = 30;
-	request = ask("a", "a story", 60);
+	request = ask_model("a", "a story", 60);
 	test_run(&broker);
 	assert_false(request->ended);
 	broker.unread_max = 0;
@@ -272,9 +225,9 @@ static void test_gone_meanwhile(void **state)
 	char path[300];
 
 	(void)state;
-	serve(1);
+	serve_models(1);
 	broker.unread_max = 30;
-	request = ask("a", "a story", 60);
+	request = ask_model("a", "a story", 60);
 	test_run(&broker);
 	broker.unread_max = 0;
 	snprintf(path, sizeof(path), "%s/a.gguf", folder);
@@ -294,7 +247,7 @@ static void test_tokens_of_too_large(void **state)
 
 	(void)state;
 	fake_model(folder, "d.gguf", "FAKE context=200 page=4 pages=200");
-	serve(2);
+	serve_models(2);
 	broker.unread_max = 30;
 	memset(text, 'x', sizeof(text));
 	reader = test_submit(&broker, LLM_OP_TOKENIZE, LLM_PAYLOAD_TEXT, text, sizeof(text));
@@ -303,7 +256,7 @@ static void test_tokens_of_too_large(void **state)
 	test_run(&broker);
 	assert_false(reader->ended);
 	broker.unread_max = 0;
-	request = ask("d", "x", 3);
+	request = ask_model("d", "x", 3);
 	test_run(&broker);
 	assert_int_equal(request->status, -ENOMEM);
 	broker.ipc.sink->resume(broker.ipc.sink, &broker.ipc, reader->event.id);
@@ -320,17 +273,17 @@ static void test_crowd(void **state)
 
 	(void)state;
 	config.slots = 4;
-	serve(1);
+	serve_models(1);
 	broker.pause_in = 10;
 	for (i = 0; i < ARRAY_SIZE(requests); i++)
-		requests[i] = ask(i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", "a prompt", 3 + i);
+		requests[i] = ask_model(i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", "a prompt", 3 + i);
 	test_run_all(&broker, &config);
 	for (i = 0; i < ARRAY_SIZE(requests); i++)
 		answered(requests[i]);
 	assert_true(fake_counts.loads >= 3);
 }
 
-#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, fixture_end)
 
 int main(void)
 {

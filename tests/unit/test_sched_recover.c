@@ -4,34 +4,21 @@
  * and again; the next one goes on. Whatever was asked for, the answer is the bytes of an undisturbed
  * one, ended once.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include "sched/journal.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define CASES_MAX	16
 
-static const char *folder;
-static struct sched_config config;
-static struct test_broker broker;
 /* how often undisturbed answers ended which way */
 static unsigned int finishes[LLM_FINISH_CONTEXT + 1];
 
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
+	fixture_small("");
 	memset(finishes, 0, sizeof(finishes));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	config.engine.batch_tokens = 20;
-	config.slots = 4;
 	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=60");
 	return 0;
 }
@@ -41,17 +28,8 @@ static int setup_guessed(void **state)
 {
 	const int r = setup(state);
 
-	fake_forgets = true;
-	config.draft_tokens = 8;
+	fixture_guess();
 	return r;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_forgets = false;
-	fake_folder_remove();
-	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
 }
 
 /** struct outcome - what an undisturbed server answers */
@@ -626,8 +604,8 @@ static void test_wild_ids(void **state)
 	test_broker_free(&broker);
 }
 
-#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, teardown, NULL }
+#define TEST(f)	cmocka_unit_test_setup_teardown(f, setup, fixture_end)
+#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, fixture_end, NULL }
 
 int main(void)
 {

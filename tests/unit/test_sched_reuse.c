@@ -4,36 +4,21 @@
  * whom, who is charged, that a cgroup which is asked to gives them back even while they are used,
  * and that no answer and no figure that others may read depends on what was found.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include "base/util.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define CROWD	12
 #define SEEDS	25
 #define PROMPT	"0123456789abcdefghij"	/* and a first token: five pages and one more */
 
-static const char *folder;
-static struct sched_config config;
-static struct test_broker broker;
-
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	config.engine.batch_tokens = 20;
+	fixture_small("");
 	config.engine.prefix_percent = 50;
-	config.slots = 4;
 	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=60");
-	test_broker_init(&broker);
 	return 0;
 }
 
@@ -42,21 +27,8 @@ static int setup_guessed(void **state)
 {
 	const int r = setup(state);
 
-	fake_forgets = true;
-	config.draft_tokens = 8;
+	fixture_guess();
 	return r;
-}
-
-static int teardown(void **state)
-{
-	uint64_t held = test_held(&broker);
-
-	(void)state;
-	fake_forgets = false;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
-	       fake_counts.kept ? -1 : 0;
 }
 
 /* a request of that user from that cgroup, which is its domain's, too */
@@ -82,13 +54,6 @@ static unsigned int reused_by(struct test_request *request)
 	assert_true(request->ended);
 	assert_int_equal(request->status, 0);
 	return fake_counts.reused - before;
-}
-
-static void assert_same_output(const struct test_request *a, const struct test_request *b)
-{
-	assert_true(a->output.len > 0);
-	assert_int_equal(a->output.len, b->output.len);
-	assert_memory_equal(bytes_data(&a->output), bytes_data(&b->output), a->output.len);
 }
 
 /* ---- who shares ---- */
@@ -659,8 +624,8 @@ static void test_first_goes(void **state)
 	}
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define GUESSED(name)	{ #name "_guessed", name, setup_guessed, teardown, NULL }
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
+#define GUESSED(name)	{ #name "_guessed", name, setup_guessed, fixture_end, NULL }
 
 int main(void)
 {

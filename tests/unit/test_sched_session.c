@@ -5,37 +5,21 @@
  * what the other one asked; what ends badly leaves nothing behind; whenever the server dies, the
  * conversation is the same. And who else has what is kept for it: nobody.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include "base/util.h"
 #include "sched/job.h"
 #include "sched/past.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define PAGE	4
 #define FIRST	"0123456789abcdefghij"
 #define SECOND	" and then?"
 
-static const char *folder;
-static struct sched_config config;
-static struct test_broker broker;
-
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "a" };
-	config.engine.batch_tokens = 20;
+	fixture_small("a");
 	config.engine.prefix_percent = 50;
-	config.slots = 4;
 	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=90");
-	test_broker_init(&broker);
 	return 0;
 }
 
@@ -44,21 +28,8 @@ static int setup_guessed(void **state)
 {
 	const int r = setup(state);
 
-	fake_forgets = true;
-	config.draft_tokens = 8;
+	fixture_guess();
 	return r;
-}
-
-static int teardown(void **state)
-{
-	uint64_t held = test_held(&broker);
-
-	(void)state;
-	fake_forgets = false;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ||
-	       fake_counts.kept ? -1 : 0;
 }
 
 static struct test_request *ask(struct test_session *session, const char *text)
@@ -82,13 +53,6 @@ static unsigned int run(struct test_request *request, int status)
 	assert_true(request->ended);
 	assert_int_equal(request->status, status);
 	return fake_counts.reused - before;
-}
-
-static void assert_same_output(const struct test_request *a, const struct test_request *b)
-{
-	assert_true(a->output.len > 0);
-	assert_int_equal(a->output.len, b->output.len);
-	assert_memory_equal(bytes_data(&a->output), bytes_data(&b->output), a->output.len);
 }
 
 static void assert_same_past(const struct test_session *a, const struct test_session *b)
@@ -641,8 +605,8 @@ static void test_dies(void **state)
 
 int main(void)
 {
-#define TEST(f)		cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, teardown, NULL }
+#define TEST(f)		cmocka_unit_test_setup_teardown(f, setup, fixture_end)
+#define GUESSED(f)	{ #f "_guessed", f, setup_guessed, fixture_end, NULL }
 	const struct CMUnitTest tests[] = {
 		TEST(test_goes_on),
 		GUESSED(test_goes_on),

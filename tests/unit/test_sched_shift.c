@@ -5,15 +5,8 @@
  * and in company, guessed ahead or not, whenever the server dies; and what is counted, charged and
  * told to a session.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include "sched/past.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define CONTEXT		24
 #define PAGE		4
@@ -21,45 +14,15 @@
 #define TOKENS		90
 #define TEXT_MAX	512
 
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
-
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "a" };
-	config.engine.batch_tokens = 20;
-	config.slots = 4;
+	fixture_small("a");
 	fake_model(folder, "a.gguf", MODEL);
-	test_broker_init(&broker);
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	uint64_t held = test_held(&broker);
-
-	(void)state;
-	fake_forgets = false;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
-}
-
 /* ---- what is asked ---- */
-
-static size_t add_option(uint8_t *payload, size_t at, uint32_t type, const void *data, size_t len)
-{
-	const struct llm_option head = { .type = type, .len = (uint32_t)len };
-
-	memcpy(payload + at, &head, sizeof(head));
-	if (len)
-		memcpy(payload + at + sizeof(head), data, len);
-	return at + sizeof(head) + len;
-}
 
 /* @keep: SIZE_MAX: not said */
 static struct test_request *submit(enum llm_op op, enum llm_payload type, const void *text,
@@ -70,9 +33,9 @@ static struct test_request *submit(enum llm_op op, enum llm_payload type, const 
 	uint8_t payload[4096];
 	size_t at;
 
-	at = add_option(payload, 0, LLM_OPTION_CONTEXT_SHIFT, &number,
+	at = put_option(payload, 0, LLM_OPTION_CONTEXT_SHIFT, &number,
 			keep == SIZE_MAX ? 0 : sizeof(number));
-	at = add_option(payload, at, LLM_OPTION_END, NULL, 0);
+	at = put_option(payload, at, LLM_OPTION_END, NULL, 0);
 	assert_true(at + len <= sizeof(payload));
 	memcpy(payload + at, text, len);
 	request = test_submit(&broker, op, type, payload, at + len);
@@ -178,7 +141,7 @@ static size_t spell(uint32_t *ids, const char *text)
 	return i + 1;
 }
 
-static void answered(const struct test_request *request)
+static void answered_long(const struct test_request *request)
 {
 	assert_true(request->ended);
 	assert_int_equal(request->status, 0);
@@ -207,7 +170,7 @@ static void as_fresh(const char *text, size_t keep, size_t head)
 	test_broker_serve(&broker, &config);
 	request = ask(text, keep);
 	test_run(&broker);
-	answered(request);
+	answered_long(request);
 	assert_int_equal(request->event.prompt_tokens, read_tokens(count, head));
 	sched_fill_status(broker.sched, &status);
 	assert_int_equal(status.prompt_tokens, read_tokens(count, head));
@@ -282,7 +245,7 @@ static void test_keeps_system(void **state)
 	test_broker_serve(&broker, &config);
 	request = submit(LLM_OP_GENERATE, LLM_PAYLOAD_CHAT, payload, len, SIZE_MAX);
 	test_run(&broker);
-	answered(request);
+	answered_long(request);
 	assert_as_fresh(request, prompt, count, 7);
 }
 
@@ -344,7 +307,7 @@ static void crowd_alone(struct bytes *alone)
 	submit_crowd();
 	test_run_all(&broker, &config);
 	for (i = 0; i < CROWD; i++) {
-		answered(&broker.requests[i]);
+		answered_long(&broker.requests[i]);
 		alone[i] = broker.requests[i].output;
 		broker.requests[i].output = (struct bytes){ 0 };
 	}
@@ -359,7 +322,7 @@ static void crowd_same(const struct bytes *alone, unsigned int at)
 	for (i = 0; i < CROWD; i++) {
 		const struct test_request *request = &broker.requests[i];
 
-		answered(request);
+		answered_long(request);
 		if (request->output.len != alone[i].len ||
 		    memcmp(bytes_data(&request->output), bytes_data(&alone[i]), alone[i].len))
 			fail_msg("request %u, case %u: another answer", i, at);
@@ -453,7 +416,7 @@ static void test_session_past(void **state)
 	for (turn = 0; turn < 3; turn++) {
 		request = test_in(session, ask(turn ? "more" : "Once upon", 4));
 		test_run(&broker);
-		answered(request);
+		answered_long(request);
 		/* a question is a text of its own, as the past has no end of a turn here */
 		i = spell(ids, turn ? "more" : "Once upon");
 		memcpy(text + count, turn ? ids + 1 : ids, (i - !!turn) * sizeof(*ids));
@@ -473,7 +436,7 @@ static void test_session_past(void **state)
 	assert_as_fresh(&broker.requests[2], text, count - TOKENS, 4);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fixture_end)
 
 int main(void)
 {

@@ -3,46 +3,16 @@
  * What a step takes: how many tokens of prompts beside those who are in the middle of an answer, and
  * how many that are guessed.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include "base/clock.h"
 #include "sched/job.h"
 #include "sched/pace.h"
-#include "sched_broker.h"
-#include "sched_engine.h"
-
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
+#include "sched_fixture.h"
 
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "" };
-	test_broker_init(&broker);
+	fixture_begin("");
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fake_token_ns = 0;
-	fake_forgets = false;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
-}
-
-static void serve(const char *model)
-{
-	fake_model(folder, "a.gguf", model);
-	test_broker_serve(&broker, &config);
 }
 
 static struct test_request *ask(const char *text, unsigned int tokens)
@@ -494,16 +464,16 @@ static void test_draft_model_cancelled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_held_is_idle, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unbounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_guesses, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_guesses_of_a_crowd, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_draft_model, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_such_draft_model, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_draft_model_of_a_crowd, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_draft_model_uncharged, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_draft_model_cancelled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held_is_idle, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_bounded, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_unbounded, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_guesses, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_guesses_of_a_crowd, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_draft_model, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(no_such_draft_model, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_draft_model_of_a_crowd, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_draft_model_uncharged, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_draft_model_cancelled, setup, fixture_end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -3,41 +3,15 @@
  * The scheduler over a small engine: requests whose pages had to make way get them back from the
  * swap, so that less is computed; who waits for them delays nobody, and no answer depends on it.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include "sched_broker.h"
-#include "sched_engine.h"
+#include "sched_fixture.h"
 
 #define CROWD	6
-
-static const char *folder;
-static struct test_broker broker;
-static struct sched_config config;
 
 static int setup(void **state)
 {
 	(void)state;
-	folder = fake_folder();
-	memset(&fake_counts, 0, sizeof(fake_counts));
-	config = (struct sched_config){ .models = folder, .default_model = "a" };
-	config.engine.batch_tokens = 20;
-	config.slots = 4;
-	test_broker_init(&broker);
+	fixture_small("a");
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	uint64_t held = test_held(&broker);
-
-	(void)state;
-	test_broker_free(&broker);
-	fake_folder_remove();
-	return held || fake_counts.broken_promises || fake_counts.seqs || fake_counts.pages ? -1 : 0;
 }
 
 static void submit_crowd(void)
@@ -141,7 +115,7 @@ static void test_in_all_ways(void **state)
 		bytes_free(&alone[at]);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fixture_end)
 
 int main(void)
 {
