@@ -118,6 +118,16 @@ enum engine_packed {
 	ENGINE_PACKED_FOUND,		/* as they were kept */
 };
 
+/**
+ * struct engine_swapped - pages that went to the disk so far
+ * @out: were written; @in: came back, as often as they did; @failed: could not, or not in time
+ */
+struct engine_swapped {
+	uint64_t out;
+	uint64_t in;
+	uint64_t failed;
+};
+
 /** struct engine_model_info - facts about a model; see struct llm_model_info for the units */
 struct engine_model_info {
 	uint64_t parameters;
@@ -135,6 +145,8 @@ struct engine_model_info {
 	uint32_t kv_pages_used;		/* by sequences; the others can be had */
 	uint32_t kv_pages_kept;		/* of the others, for sequences to come */
 	uint32_t kv_pages_swapped;	/* beside them, on the disk */
+	uint64_t swap_bytes;		/* of these */
+	struct engine_swapped swapped;
 	int swap_error;			/* why there is no place for them, -errno */
 	uint32_t page_tokens;
 	uint32_t step_tokens;		/* of a step at most, 0 unless loaded */
@@ -288,6 +300,14 @@ void engine_seq_swap(const struct engine_seq *seq, const struct engine_domain *d
  */
 int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 		     const uint32_t *tokens, unsigned int count);
+/**
+ * engine_seq_fetch_stop() - it has waited for long enough: what has not come is to be computed
+ *
+ * Until the disk does something again, no other sequence waits for it either.
+ */
+void engine_seq_fetch_stop(struct engine_seq *seq);
+/** engine_swapped() - of models that were freed, together */
+struct engine_swapped engine_swapped(const struct engine *engine);
 /** engine_swap_pace() - to compute a token takes that long now: what takes longer to read is not */
 void engine_swap_pace(struct engine_model *model, uint64_t token_ns);
 /**

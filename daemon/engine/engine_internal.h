@@ -23,6 +23,7 @@ struct engine {
 	struct engine_config config;	/* with defaults filled in; no strings */
 	char *pack_cache;
 	char *swap_folder;
+	struct engine_swapped swapped;	/* of models that were freed */
 	uint32_t kv_type;		/* enum kern_type, or ENGINE_KV_AUTO */
 	const struct kern_ops *ops;
 	struct threads *threads;

@@ -310,6 +310,28 @@ void engine_model_detach(struct engine_model *m, struct gguf **ret_gguf,
 	*ret_tokenizer = steal_ptr(m->tokenizer);
 }
 
+static struct engine_swapped swapped_of(const struct engine_model *m)
+{
+	const struct swap_stats stats = swap_stats(m->swap);
+
+	return (struct engine_swapped){ stats.written, stats.read, stats.failed };
+}
+
+/* one that was never served may be freed by another thread, and has nothing to add */
+static void swapped_add(struct engine_swapped *sum, struct engine_swapped more)
+{
+	if (!more.out && !more.in && !more.failed)
+		return;
+	sum->out += more.out;
+	sum->in += more.in;
+	sum->failed += more.failed;
+}
+
+struct engine_swapped engine_swapped(const struct engine *engine)
+{
+	return engine->swapped;
+}
+
 void engine_model_free(struct engine_model *m)
 {
 	if (!m)
@@ -320,6 +342,8 @@ void engine_model_free(struct engine_model *m)
 	rope_close(&m->ropes[1]);
 	seq_pool_close(m);
 	prefix_close(&m->prefix);
+	if (m->swap)
+		swapped_add(&m->engine->swapped, swapped_of(m));
 	swap_close(m->swap);
 	kv_close(&m->kv);
 	tok_free(m->tokenizer);
@@ -365,7 +389,11 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;
-	ret->kv_pages_swapped = m->swap ? swap_stats(m->swap).pages : 0;
+	if (m->swap) {
+		ret->kv_pages_swapped = swap_stats(m->swap).pages;
+		ret->swap_bytes = swap_stats(m->swap).bytes;
+		ret->swapped = swapped_of(m);
+	}
 	ret->swap_error = m->swap_error;
 	/* panels stand in for pages of the file: what counts is by how much they are more */
 	ret->memory_bytes = (m->pack.base ? m->pack.bytes - m->pack.source_bytes : 0) +

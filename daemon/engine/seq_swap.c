@@ -95,15 +95,35 @@ static bool fetch_ask(struct engine_seq *seq, const struct engine_domain *domain
 	return is_busy && seq->read_count;
 }
 
+/* the next one has come already: nobody will say so again */
+static bool fetch_is_there(const struct engine_seq *seq)
+{
+	return seq->read_count && swap_is_there(seq->model->swap, seq->reads[0]);
+}
+
 int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 		     const uint32_t *tokens, unsigned int count)
 {
 	if (!fetch_begin(seq, tokens))
 		return 0;
-	if (fetch_take(seq) && (fetch_ask(seq, domain, tokens, count) || seq->read_count))
-		return 1;
+	do {
+		const bool goes_on = fetch_take(seq) && (fetch_ask(seq, domain, tokens, count) ||
+							 seq->read_count);
+
+		/* what is on its way may never come */
+		if (!goes_on || (!fetch_is_there(seq) && swap_is_stuck(seq->model->swap))) {
+			seq_swap_cancel(seq);
+			return 0;
+		}
+	} while (fetch_is_there(seq));
+	return 1;
+}
+
+void engine_seq_fetch_stop(struct engine_seq *seq)
+{
+	if (seq->read_count)
+		swap_give_up(seq->model->swap);
 	seq_swap_cancel(seq);
-	return 0;
 }
 
 void engine_swap_pace(struct engine_model *model, uint64_t token_ns)

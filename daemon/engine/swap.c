@@ -2,21 +2,14 @@
 /* Pages in a file; see swap.h. */
 #include "engine/swap.h"
 
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/util.h"
+#include "engine/swap_io.h"
 
-#define SWAP_BUFFER_BYTES	(UINT64_C(64) << 20)	/* of all buffers together, about */
-#define SWAP_BUFFERS_LEAST	4U
-#define SWAP_BUFFERS_MAX	256U
 #define SWAP_PAGES_MAX		(1U << 20)
 #define SWAP_BYTE_NS		5	/* of a disk that was not tried yet: 200 MB/s */
 #define SWAP_TRIES		64U	/* one in so many pages is tried though it was not worth it */
@@ -39,53 +32,18 @@ struct swap_page {
 	bool is_written;
 };
 
-enum buffer_state {
-	BUFFER_FREE,
-	BUFFER_ASKED,		/* the thread's */
-	BUFFER_DONE,
-};
-
-/**
- * struct swap_buffer - a page on its way
- * @link: while it is the thread's: in the queue
- * @state: under the lock
- * @result: 0 or -errno, when done; @took_ns: the time that was
- * @place: in the file; @generation: of that
- * @is_orphan: nobody waits for it
- */
-struct swap_buffer {
-	struct list link;
-	enum buffer_state state;
-	int result;
-	uint64_t took_ns;
-	uint32_t place;
-	uint32_t generation;
-	bool is_write;
-	bool is_orphan;
-	char *data;
-};
-
 /**
  * struct swap - see swap.h
- * @lock: @queue, @stop and the state of buffers; @work: there is some
  * @pages: (page_count) places; @spare: those without a page, @used: the others, the one that was
  *	used longest ago first
  * @buckets: (mask + 1) places by what they hold
  * @compute_ns: a page takes to be computed; @move_ns: to be read or written
  * @rest: pages that are not written yet, after one that could not be
+ * @is_stuck: the disk is doing nothing but what it did when it had done @stuck_moves
  */
 struct swap {
-	int fd;
+	struct swap_io *io;
 	size_t page_bytes;
-	void (*ready)(void *arg);
-	void *arg;
-	pthread_t thread;
-	bool has_thread;
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	struct list queue;
-	bool stop;
-
 	struct swap_page *pages;
 	uint32_t page_count;
 	struct list spare;
@@ -93,107 +51,14 @@ struct swap {
 	struct list *buckets;
 	size_t mask;
 	struct hash_key keys[2];
-	struct swap_buffer *buffers;
-	unsigned int buffer_count;
-	char *memory;
-	size_t memory_bytes;
 	uint64_t compute_ns;
 	uint64_t move_ns;
 	unsigned int tries;
 	unsigned int rest;
+	bool is_stuck;
+	uint64_t stuck_moves;
 	struct swap_stats stats;
 };
-
-/* ---- the thread ---- */
-
-/* all of a page, however often a signal or a quota of the disk cuts in */
-static int swap_move(const struct swap *swap, const struct swap_buffer *buffer)
-{
-	const off_t at = (off_t)buffer->place * (off_t)swap->page_bytes;
-	size_t done = 0;
-	ssize_t n;
-
-	while (done < swap->page_bytes) {
-		char *data = buffer->data + done;
-		const size_t left = swap->page_bytes - done;
-
-		n = buffer->is_write ? pwrite(swap->fd, data, left, at + (off_t)done) :
-				       pread(swap->fd, data, left, at + (off_t)done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-static void *swap_run(void *arg)
-{
-	struct swap *swap = arg;
-
-	pthread_mutex_lock(&swap->lock);
-	for (;;) {
-		struct swap_buffer *buffer;
-		uint64_t start_ns;
-		bool is_read;
-		int r;
-
-		while (!swap->stop && list_empty(&swap->queue))
-			pthread_cond_wait(&swap->work, &swap->lock);
-		if (swap->stop)
-			break;
-		buffer = list_first(&swap->queue, struct swap_buffer, link);
-		list_remove(&buffer->link);
-		is_read = !buffer->is_write;
-		pthread_mutex_unlock(&swap->lock);
-		start_ns = clock_ns();
-		r = swap_move(swap, buffer);
-		pthread_mutex_lock(&swap->lock);
-		buffer->took_ns = clock_ns() - start_ns;
-		buffer->result = r;
-		buffer->state = BUFFER_DONE;
-		if (is_read && swap->ready)
-			swap->ready(swap->arg);
-	}
-	pthread_mutex_unlock(&swap->lock);
-	return NULL;
-}
-
-/* no signal of the daemon is the thread's */
-static int swap_start(struct swap *swap)
-{
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&swap->thread, NULL, swap_run, swap);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	swap->has_thread = !r;
-	if (!r)
-		pthread_setname_np(swap->thread, "llmos-swap");
-	return -r;
-}
-
-static void swap_ask(struct swap *swap, struct swap_buffer *buffer)
-{
-	pthread_mutex_lock(&swap->lock);
-	buffer->state = BUFFER_ASKED;
-	list_append(&swap->queue, &buffer->link);
-	pthread_cond_signal(&swap->work);
-	pthread_mutex_unlock(&swap->lock);
-}
-
-static enum buffer_state buffer_state(struct swap *swap, const struct swap_buffer *buffer)
-{
-	enum buffer_state state;
-
-	pthread_mutex_lock(&swap->lock);
-	state = buffer->state;
-	pthread_mutex_unlock(&swap->lock);
-	return state;
-}
 
 /* ---- opening ---- */
 
@@ -205,20 +70,9 @@ static int swap_allocate(struct swap *swap)
 	while (swap->mask + 1 < swap->page_count)
 		swap->mask = 2 * swap->mask + 1;
 	swap->buckets = calloc(swap->mask + 1, sizeof(*swap->buckets));
-	swap->buffer_count = (unsigned int)MIN(SWAP_BUFFER_BYTES / swap->page_bytes,
-					       (uint64_t)SWAP_BUFFERS_MAX);
-	swap->buffer_count = MAX(swap->buffer_count, SWAP_BUFFERS_LEAST);
-	swap->buffers = calloc(swap->buffer_count, sizeof(*swap->buffers));
-	if (!swap->pages || !swap->buckets || !swap->buffers ||
-	    !size_mul(&swap->memory_bytes, swap->page_bytes, swap->buffer_count))
+	if (!swap->pages || !swap->buckets)
 		return -ENOMEM;
-	swap->memory = mmap(NULL, swap->memory_bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (swap->memory == MAP_FAILED) {
-		swap->memory = NULL;
-		return -ENOMEM;
-	}
-	swap->stats.memory_bytes = swap->memory_bytes +
+	swap->stats.memory_bytes = swap_io_bytes(swap->io) +
 				   swap->page_count * sizeof(*swap->pages) +
 				   (swap->mask + 1) * sizeof(*swap->buckets);
 	for (i = 0; i <= swap->mask; i++)
@@ -226,10 +80,6 @@ static int swap_allocate(struct swap *swap)
 	for (i = 0; i < swap->page_count; i++) {
 		list_init(&swap->pages[i].chain_link);
 		list_append(&swap->spare, &swap->pages[i].age);
-	}
-	for (i = 0; i < swap->buffer_count; i++) {
-		list_init(&swap->buffers[i].link);
-		swap->buffers[i].data = swap->memory + (size_t)i * swap->page_bytes;
 	}
 	return 0;
 }
@@ -248,19 +98,13 @@ int swap_open(struct swap **ret, const char *folder, uint64_t bytes, size_t page
 	swap->page_bytes = page_bytes;
 	swap->page_count = (uint32_t)MIN(bytes / page_bytes, (uint64_t)SWAP_PAGES_MAX);
 	swap->move_ns = page_bytes * SWAP_BYTE_NS;
-	swap->ready = ready;
-	swap->arg = arg;
-	pthread_mutex_init(&swap->lock, NULL);
-	pthread_cond_init(&swap->work, NULL);
-	list_init(&swap->queue);
 	list_init(&swap->spare);
 	list_init(&swap->used);
 	hash_key_init(&swap->keys[0]);
 	hash_key_init(&swap->keys[1]);
-	swap->fd = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-	r = swap->fd < 0 ? -errno : swap_allocate(swap);
+	r = swap_io_open(&swap->io, folder, page_bytes, ready, arg);
 	if (!r)
-		r = swap_start(swap);
+		r = swap_allocate(swap);
 	if (r < 0) {
 		swap_close(swap);
 		return r;
@@ -273,28 +117,24 @@ void swap_close(struct swap *swap)
 {
 	if (!swap)
 		return;
-	if (swap->has_thread) {
-		pthread_mutex_lock(&swap->lock);
-		swap->stop = true;
-		pthread_cond_signal(&swap->work);
-		pthread_mutex_unlock(&swap->lock);
-		pthread_join(swap->thread, NULL);
-	}
-	if (swap->fd >= 0)
-		close(swap->fd);
-	if (swap->memory)
-		munmap(swap->memory, swap->memory_bytes);
-	pthread_cond_destroy(&swap->work);
-	pthread_mutex_destroy(&swap->lock);
+	swap_io_close(swap->io);
 	free(swap->pages);
 	free(swap->buckets);
-	free(swap->buffers);
 	free(swap);
 }
 
 struct swap_stats swap_stats(const struct swap *swap)
 {
-	return swap->stats;
+	struct swap_stats stats = swap->stats;
+
+	stats.bytes = (uint64_t)stats.pages * swap->page_bytes;
+	for (unsigned int i = 0; i < swap_io_count(swap->io); i++) {
+		const struct swap_buffer *buffer = swap_io_at(swap->io, i);
+
+		stats.writing += buffer->is_write &&
+				 swap_io_state(swap->io, buffer) != SWAP_BUFFER_FREE;
+	}
+	return stats;
 }
 
 /* ---- places ---- */
@@ -324,8 +164,28 @@ static struct swap_page *page_find(const struct swap *swap, const struct engine_
 	return NULL;
 }
 
+/* what is on its way to a place, as long as it is; NULL: nothing is */
+static struct swap_buffer *page_write(const struct swap *swap, const struct swap_page *page)
+{
+	const uint32_t place = (uint32_t)(page - swap->pages);
+
+	for (unsigned int i = 0; i < swap_io_count(swap->io); i++) {
+		struct swap_buffer *buffer = swap_io_at(swap->io, i);
+
+		if (buffer->is_write && buffer->place == place &&
+		    buffer->generation == page->generation &&
+		    swap_io_state(swap->io, buffer) != SWAP_BUFFER_FREE)
+			return buffer;
+	}
+	return NULL;
+}
+
 static void page_free(struct swap *swap, struct swap_page *page)
 {
+	struct swap_buffer *write = page->is_written ? NULL : page_write(swap, page);
+
+	if (write)
+		swap_io_drop(swap->io, write);
 	list_remove(&page->chain_link);
 	list_move(&swap->spare, &page->age);
 	page->is_used = false;
@@ -384,38 +244,24 @@ static void swap_written(struct swap *swap, const struct swap_buffer *buffer)
 /* those that are done and nobody waits for */
 static void swap_reap(struct swap *swap)
 {
-	unsigned int i;
+	for (unsigned int i = 0; i < swap_io_count(swap->io); i++) {
+		struct swap_buffer *buffer = swap_io_at(swap->io, i);
 
-	for (i = 0; i < swap->buffer_count; i++) {
-		struct swap_buffer *buffer = &swap->buffers[i];
-
-		if (!buffer->is_write && !buffer->is_orphan)
-			continue;
-		if (buffer_state(swap, buffer) != BUFFER_DONE)
+		if (swap_io_state(swap->io, buffer) != SWAP_BUFFER_DONE ||
+		    (!buffer->is_write && !buffer->is_orphan))
 			continue;
 		if (buffer->is_write)
 			swap_written(swap, buffer);
-		buffer->is_write = buffer->is_orphan = false;
-		buffer->state = BUFFER_FREE;
+		swap_io_free(swap->io, buffer);
 	}
 }
 
-static struct swap_buffer *buffer_new(struct swap *swap, const struct swap_page *page)
+static void buffer_set(const struct swap *swap, struct swap_buffer *buffer,
+		       const struct swap_page *page)
 {
-	unsigned int i;
-
-	for (i = 0; i < swap->buffer_count; i++) {
-		struct swap_buffer *buffer = &swap->buffers[i];
-
-		if (buffer_state(swap, buffer) != BUFFER_FREE)
-			continue;
-		if (page) {
-			buffer->place = (uint32_t)(page - swap->pages);
-			buffer->generation = page->generation;
-		}
-		return buffer;
-	}
-	return NULL;
+	buffer->place = (uint32_t)(page - swap->pages);
+	buffer->generation = page->generation;
+	buffer->is_orphan = false;
 }
 
 /* ---- pages ---- */
@@ -444,6 +290,24 @@ static bool swap_is_worth(struct swap *swap)
 	       !(++swap->tries % SWAP_TRIES);
 }
 
+bool swap_is_stuck(struct swap *swap)
+{
+	bool busy;
+
+	if (swap->is_stuck)
+		swap->is_stuck = swap_io_moves(swap->io, &busy) == swap->stuck_moves && busy;
+	return swap->is_stuck;
+}
+
+void swap_give_up(struct swap *swap)
+{
+	bool busy;
+
+	swap->stuck_moves = swap_io_moves(swap->io, &busy);
+	swap->is_stuck = busy;
+	swap->stats.failed += busy;
+}
+
 void swap_put(struct swap *swap, const struct engine_domain *domain,
 	      const struct swap_chain *chain, const uint32_t *tokens, const char *data)
 {
@@ -460,66 +324,86 @@ void swap_put(struct swap *swap, const struct engine_domain *domain,
 		swap->rest--;
 		return;
 	}
-	if (!swap_is_worth(swap) || !buffer_new(swap, NULL))
+	if (swap_is_stuck(swap) || !swap_is_worth(swap))
+		return;
+	/* before a page loses its place for it */
+	buffer = swap_io_take(swap->io, true);
+	if (!buffer)
 		return;
 	page = page_new(swap, domain, chain, tokens);
-	buffer = buffer_new(swap, page);
-	buffer->is_write = true;
+	buffer_set(swap, buffer, page);
 	memcpy(buffer->data, data, swap->page_bytes);
-	swap_ask(swap, buffer);
+	swap_io_ask(swap->io, buffer);
 }
 
 uint32_t swap_get(struct swap *swap, const struct engine_domain *domain,
 		  const struct swap_chain *chain, const uint32_t *tokens, bool *ret_busy)
 {
+	const struct swap_buffer *write = NULL;
 	struct swap_buffer *buffer;
 	struct swap_page *page;
 
 	*ret_busy = false;
 	swap_reap(swap);
 	page = page_find(swap, domain, chain, tokens);
-	if (!page || !swap_is_worth(swap))
+	if (!page)
 		return SWAP_NONE;
-	buffer = buffer_new(swap, page);
+	/* what is on its way there need not come back from there */
+	if (!page->is_written)
+		write = page_write(swap, page);
+	if (!write && (!page->is_written || swap_is_stuck(swap) || !swap_is_worth(swap)))
+		return SWAP_NONE;
+	buffer = swap_io_take(swap->io, false);
 	if (!buffer) {
 		*ret_busy = true;
 		return SWAP_NONE;
 	}
 	list_move(&swap->used, &page->age);
-	/* one that is on its way there is written before it is read */
-	swap_ask(swap, buffer);
-	return (uint32_t)(buffer - swap->buffers);
+	buffer_set(swap, buffer, page);
+	if (write) {
+		memcpy(buffer->data, write->data, swap->page_bytes);
+		swap_io_fill(swap->io, buffer);
+	} else {
+		swap_io_ask(swap->io, buffer);
+	}
+	return swap_io_index(swap->io, buffer);
 }
 
 int swap_take(struct swap *swap, uint32_t number, char *to)
 {
-	struct swap_buffer *buffer = &swap->buffers[number];
-	const struct swap_page *page = &swap->pages[buffer->place];
+	struct swap_buffer *buffer = swap_io_at(swap->io, number);
+	struct swap_page *page = &swap->pages[buffer->place];
+	const bool is_same = page->is_used && page->generation == buffer->generation;
 	int r;
 
-	if (buffer_state(swap, buffer) != BUFFER_DONE)
+	if (swap_io_state(swap->io, buffer) != SWAP_BUFFER_DONE)
 		return 0;
-	/* whether it was written at all is known before that it was read */
-	swap_reap(swap);
-	r = buffer->result;
-	if (!r && (!page->is_written || page->generation != buffer->generation))
-		r = -EIO;
-	buffer->state = BUFFER_FREE;
-	if (r < 0) {
+	/* another one may have its place, and have been written there before this one was read */
+	r = !buffer->result && buffer->took_ns && !is_same ? -EIO : buffer->result;
+	if (!r) {
+		swap->stats.read++;
+		if (buffer->took_ns)
+			swap_learn(swap, buffer->took_ns);
+		memcpy(to, buffer->data, swap->page_bytes);
+	} else {
 		swap->stats.failed++;
-		if (page->is_used && page->generation == buffer->generation)
-			page_free(swap, &swap->pages[buffer->place]);
-		return -EIO;
+		if (is_same)
+			page_free(swap, page);
 	}
-	swap->stats.read++;
-	swap_learn(swap, buffer->took_ns);
-	memcpy(to, buffer->data, swap->page_bytes);
-	return 1;
+	swap_io_free(swap->io, buffer);
+	return r ? -EIO : 1;
+}
+
+bool swap_is_there(struct swap *swap, uint32_t number)
+{
+	return swap_io_state(swap->io, swap_io_at(swap->io, number)) == SWAP_BUFFER_DONE;
 }
 
 void swap_cancel(struct swap *swap, uint32_t number)
 {
-	swap->buffers[number].is_orphan = true;
+	struct swap_buffer *buffer = swap_io_at(swap->io, number);
+
+	buffer->is_orphan = !swap_io_drop(swap->io, buffer);
 	swap_reap(swap);
 }
 

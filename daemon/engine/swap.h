@@ -8,9 +8,9 @@
  *
  * Nobody waits for the disk. A page on its way there is copied into a buffer first, and where none
  * is free it is not kept; one on its way back is read into a buffer, and whoever wants it is told
- * when it is there. A thread moves buffers, in the order in which that was asked for. What can not
- * be written, or not be read, has to be computed again, as if there were no file; so has what
- * would take longer to read than to compute.
+ * when it is there. A thread moves buffers (swap_io.h); what has not been written yet is not read but
+ * copied. What can not be written, or not be read, has to be computed again, as if there were no
+ * file; so has what would take longer to read than to compute, and what does not come at all.
  *
  * The calls belong to the thread that steps the model; they allocate nothing after swap_open().
  */
@@ -36,12 +36,15 @@ struct swap_chain {
 
 /**
  * struct swap_stats - how it is
- * @pages: in the file, or on their way there
+ * @pages: in the file, or on their way there; @bytes: of these; @writing: buffers on their way there
  * @memory_bytes: that it takes beside the file
- * @written: so far, @read: and @failed: that could be written or read no more
+ * @written: so far, @read: that came back, and @failed: that could not be written or read, or not
+ *	in time
  */
 struct swap_stats {
 	uint32_t pages;
+	uint32_t writing;
+	uint64_t bytes;
 	size_t memory_bytes;
 	uint64_t written;
 	uint64_t read;
@@ -52,15 +55,15 @@ struct swap_stats {
  * swap_open() - a file for pages of @page_bytes
  * @folder: where
  * @bytes: that it may take; less than a page: -EINVAL
- * @ready: called by a thread of its own each time a page that was asked for has come, or will not;
- *	NULL: nobody waits
+ * @ready: called by a thread of its own each time a page that was asked for has come, or will not,
+ *	but not after swap_close(); it must not call the swap. NULL: nobody waits
  *
  * Return: 0; -ENOMEM, or why there can be no such file (-EOPNOTSUPP: the file system has none without
  * names, ...).
  */
 int swap_open(struct swap **ret, const char *folder, uint64_t bytes, size_t page_bytes,
 	      void (*ready)(void *arg), void *arg);
-/** swap_close() - what was asked for is not done any more; takes NULL */
+/** swap_close() - what was asked for is not done any more; waits for nothing; takes NULL */
 void swap_close(struct swap *swap);
 struct swap_stats swap_stats(const struct swap *swap);
 
@@ -91,8 +94,18 @@ uint32_t swap_get(struct swap *swap, const struct engine_domain *domain,
  * Return: 1: it is there; 0: not yet; -EIO it will not come. The buffer is the swap's again if not 0.
  */
 int swap_take(struct swap *swap, uint32_t buffer, char *to);
+/** swap_is_there() - swap_take() would not return 0 */
+bool swap_is_there(struct swap *swap, uint32_t buffer);
 /** swap_cancel() - it is not wanted any more */
 void swap_cancel(struct swap *swap, uint32_t buffer);
+/**
+ * swap_give_up() - a page that was asked for did not come in time
+ *
+ * Nothing is asked of the disk any more until it is through with what it is doing.
+ */
+void swap_give_up(struct swap *swap);
+/** swap_is_stuck() - that is how it is: what was asked for is not worth waiting for */
+bool swap_is_stuck(struct swap *swap);
 /** swap_forget() - pages of a domain, whatever their adapters */
 void swap_forget(struct swap *swap, const struct engine_domain *domain);
 

@@ -246,7 +246,7 @@ static int batch_admit_one(struct sched *sched, struct job *job)
 	}
 	charge_settle(job);
 	job_move(sched, job, JOB_ACTIVE);
-	job->is_fetching = !embed_is(job);
+	reuse_fetch_begin(job);
 	return 0;
 }
 

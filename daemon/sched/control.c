@@ -125,6 +125,10 @@ static int control_status(struct sched *sched, struct job *job)
 	if (job->event.uid && job->event.uid != geteuid()) {
 		status.kv_pages_kept = 0;
 		status.kv_pages_swapped = 0;
+		status.swap_bytes = 0;
+		status.swapped_out = 0;
+		status.swapped_in = 0;
+		status.swap_failed = 0;
 		status.reused_tokens = 0;
 	}
 	r = control_append(job, &record, record_status(&record, &status));

@@ -20,6 +20,7 @@
 
 #define SCHED_TABLE_SIZE	256	/* a power of two */
 #define SCHED_IPCS_MAX		4
+#define SCHED_FETCH_NS		NS_PER_S	/* without a page from the swap, which is computed then */
 #define SCHED_RETRY_NS		UINT64_C(20000000)
 #define SCHED_TURN_TRIES	50	/* commits without memory: one second */
 #define SCHED_COMMIT_TRIES	250	/* five seconds */
@@ -99,7 +100,8 @@ struct job_shift {
  * @constraint: what the answer is held to, or NULL
  * @row: with a constraint: logits that were put aside (vocab)
  * @has_row: there are such: it is not stepped until the constraint is ready
- * @is_fetching: pages of it may come from the swap: it is not stepped until that is over
+ * @is_fetching: pages of it may come from the swap: it is not stepped until that is over, or none
+ *	has come until @fetch_until_ns
  * @embed: EMBED, CLASSIFY: its texts; @tokens are those of the next step then. Else NULL
  * @planned: tokens it takes part with in the step that is being formed
  * @stepped: tokens that its last step computed
@@ -173,6 +175,7 @@ struct job {
 	float *row;
 	bool has_row;
 	bool is_fetching;
+	uint64_t fetch_until_ns;
 	bool awaits_load;
 	struct embed *embed;
 	unsigned int planned;
@@ -383,6 +386,8 @@ void reuse_begin_late(struct sched *sched, struct job *job);
 void reuse_keep(struct job *job);
 /** reuse_swap() - full pages of its sequence, from token @from on, go to the swap before they go */
 void reuse_swap(struct job *job, unsigned int from);
+/** reuse_fetch_begin() - the swap is asked for its pages from the next turn on */
+void reuse_fetch_begin(struct job *job);
 /** reuse_fetch() - go on with what comes from there; true: it was over */
 bool reuse_fetch(struct sched *sched, struct job *job);
 /** reuse_dropped() - for struct engine_config: pages are kept no longer, and not charged */

@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "sched/job.h"
 
@@ -97,6 +98,21 @@ void reuse_swap(struct job *job, unsigned int from)
 	engine_seq_swap(job->seq, &domain, job->tokens.ids, from);
 }
 
+void reuse_fetch_begin(struct job *job)
+{
+	job->is_fetching = !embed_is(job);
+	job->fetch_until_ns = clock_ns() + SCHED_FETCH_NS;
+}
+
+/* pages of its own that come no more: it is computed, as it would be without a swap */
+static void reuse_give_up(const struct job *job)
+{
+	log_warning("request %llu: nothing came from the swap for %llu ms, the rest is computed",
+		    (unsigned long long)job->event.id,
+		    (unsigned long long)(SCHED_FETCH_NS / NS_PER_MS));
+	engine_seq_fetch_stop(job->seq);
+}
+
 /* what comes from there counts as found, and does so once */
 bool reuse_fetch(struct sched *sched, struct job *job)
 {
@@ -107,6 +123,12 @@ bool reuse_fetch(struct sched *sched, struct job *job)
 
 	if (!job->reuses_nothing && reuse_domain(job, &domain))
 		r = engine_seq_fetch(job->seq, &domain, job->tokens.ids, reuse_max(job));
+	if (r && engine_seq_length(job->seq) > before)
+		job->fetch_until_ns = clock_ns() + SCHED_FETCH_NS;
+	if (r && clock_ns() >= job->fetch_until_ns) {
+		reuse_give_up(job);
+		r = 0;
+	}
 	after = MIN((size_t)engine_seq_length(job->seq), shift_prompt(job));
 	after -= MIN(before, after);
 	sched->totals.prompt_tokens += after;

@@ -271,6 +271,11 @@ bool sched_step(struct sched *sched)
 	return sched_has_work(sched, changed);
 }
 
+static uint64_t sched_sooner(uint64_t first_ns, bool is_due, uint64_t ns)
+{
+	return is_due && (!first_ns || ns < first_ns) ? ns : first_ns;
+}
+
 uint64_t sched_retry_ns(const struct sched *sched)
 {
 	const struct job *job;
@@ -278,9 +283,11 @@ uint64_t sched_retry_ns(const struct sched *sched)
 	int state;
 
 	for (state = JOB_ACTIVE; state < JOB_STATES; state++)
-		list_each(job, &sched->jobs[state], link)
-			if (job->retry && (!first_ns || job->retry_ns < first_ns))
-				first_ns = job->retry_ns;
+		list_each(job, &sched->jobs[state], link) {
+			first_ns = sched_sooner(first_ns, job->retry, job->retry_ns);
+			first_ns = sched_sooner(first_ns, state == JOB_ACTIVE && job->is_fetching,
+						job->fetch_until_ns);
+		}
 	return first_ns;
 }
 
@@ -306,6 +313,13 @@ int sched_preload(struct sched *sched, const char *name, struct error *error)
 
 /* ---- how it is ---- */
 
+static void sched_add_swapped(struct llm_status *status, struct engine_swapped more)
+{
+	status->swapped_out += more.out;
+	status->swapped_in += more.in;
+	status->swap_failed += more.failed;
+}
+
 void sched_fill_status(struct sched *sched, struct llm_status *status)
 {
 	struct model *model;
@@ -313,6 +327,7 @@ void sched_fill_status(struct sched *sched, struct llm_status *status)
 	*status = sched->totals;
 	status->slots_busy = sched_slots_busy(sched, NULL);
 	status->models_loaded = models_loaded(sched->models);
+	sched_add_swapped(status, engine_swapped(sched->engine));
 	list_each(model, models_list(sched->models), link) {
 		struct engine_model_info info;
 
@@ -323,6 +338,8 @@ void sched_fill_status(struct sched *sched, struct llm_status *status)
 		status->kv_pages_used += info.kv_pages_used;
 		status->kv_pages_kept += info.kv_pages_kept;
 		status->kv_pages_swapped += info.kv_pages_swapped;
+		status->swap_bytes += info.swap_bytes;
+		sched_add_swapped(status, info.swapped);
 	}
 }
 

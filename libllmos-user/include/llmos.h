@@ -851,6 +851,11 @@ struct llmos_status {
 	uint32_t kv_pages_kept;
 	uint64_t reused_tokens;
 	uint32_t kv_pages_swapped;
+	uint32_t pad;
+	uint64_t swap_bytes;
+	uint64_t swapped_out;
+	uint64_t swapped_in;
+	uint64_t swap_failed;
 };
 
 /**

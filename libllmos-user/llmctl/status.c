@@ -51,8 +51,22 @@ static int status_print_json(const struct llmos *llmos, const struct llmos_statu
 	json_number(&json, "kv_pages_kept", status->kv_pages_kept);
 	json_number(&json, "kv_pages_swapped", status->kv_pages_swapped);
 	json_number(&json, "reused_tokens", status->reused_tokens);
+	json_number(&json, "swap_bytes", status->swap_bytes);
+	json_number(&json, "swapped_out", status->swapped_out);
+	json_number(&json, "swapped_in", status->swapped_in);
+	json_number(&json, "swap_failed", status->swap_failed);
 	json_end_object(&json);
 	return json_done(&json);
+}
+
+static void status_print_swap(const struct llmos_status *status)
+{
+	char bytes[16];
+
+	format_units(bytes, status->swap_bytes, 1024);
+	printf("swap      %u cache pages on the disk (%s), %llu out, %llu in, %llu failed\n",
+	       status->kv_pages_swapped, bytes, (unsigned long long)status->swapped_out,
+	       (unsigned long long)status->swapped_in, (unsigned long long)status->swap_failed);
 }
 
 static void status_print_server(const struct llmos_status *status)
@@ -77,8 +91,8 @@ static void status_print_server(const struct llmos_status *status)
 	if (status->reused_tokens || status->kv_pages_kept)
 		printf("prefixes  %u cache pages kept, %llu tokens found\n", status->kv_pages_kept,
 		       (unsigned long long)status->reused_tokens);
-	if (status->kv_pages_swapped)
-		printf("swap      %u cache pages on the disk\n", status->kv_pages_swapped);
+	if (status->kv_pages_swapped || status->swapped_out || status->swap_failed)
+		status_print_swap(status);
 	printf("steps     %llu, %.3f ms each, %.3f ms at most\n",
 	       (unsigned long long)status->steps, step_ms, (double)status->step_max_ns / 1e6);
 	printf("answers   %llu: %llu failed, %llu cancelled, %llu taken over\n",

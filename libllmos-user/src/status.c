@@ -98,6 +98,10 @@ static void status_fill_server(struct llmos_status *status, const struct llm_sta
 	status->kv_pages_kept = server->kv_pages_kept;
 	status->reused_tokens = server->reused_tokens;
 	status->kv_pages_swapped = server->kv_pages_swapped;
+	status->swap_bytes = server->swap_bytes;
+	status->swapped_out = server->swapped_out;
+	status->swapped_in = server->swapped_in;
+	status->swap_failed = server->swap_failed;
 }
 
 int llmos_get_status(struct llmos *llmos, struct llmos_status *status)

@@ -10,6 +10,7 @@ void (*fake_on_step)(void);
 void (*fake_on_load)(void);
 unsigned int fake_context_max;
 bool fake_forgets;
+bool fake_swap_hangs;
 uint64_t fake_token_ns;
 int fake_step_error;
 unsigned int fake_nan_step;
@@ -18,7 +19,7 @@ void fake_reset(void)
 {
 	fake_on_step = fake_on_load = NULL;
 	fake_context_max = fake_nan_step = 0;
-	fake_forgets = false;
+	fake_forgets = fake_swap_hangs = false;
 	fake_token_ns = 0;
 	fake_step_error = 0;
 }

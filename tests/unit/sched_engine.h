@@ -40,6 +40,7 @@ struct fake_counts {
 	unsigned int reused;		/* tokens with which sequences began */
 	unsigned int swapped;		/* tokens, to make way */
 	unsigned int fetched;		/* of these, tokens that came back */
+	unsigned int fetches_stopped;
 	unsigned int adapters;		/* in memory */
 	unsigned int adapter_loads;
 	size_t encoded_bytes;		/* of texts that were made into tokens */
@@ -55,6 +56,8 @@ extern void (*fake_on_load)(void);
 extern unsigned int fake_context_max;
 /* logits depend on the last token alone: texts repeat themselves, and can be guessed */
 extern bool fake_forgets;
+/* nothing comes back from the swap */
+extern bool fake_swap_hangs;
 /* how long each token of a step takes; 0: nothing */
 extern uint64_t fake_token_ns;
 /* what the next engine_step() returns, once */

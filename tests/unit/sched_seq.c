@@ -131,6 +131,8 @@ int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 		model->engine->config.swap_ready(model->engine->config.swap_arg);
 		return 1;
 	}
+	if (fake_swap_hangs)
+		return 1;
 	seq->is_fetching = false;
 	count = MIN(count, (seq->pages + seq->kept_count) * page);
 	for (i = 0; i < FAKE_SWAPPED; i++) {
@@ -142,6 +144,19 @@ int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 	}
 	fake_counts.fetched += seq->length - before;
 	return 0;
+}
+
+struct engine_swapped engine_swapped(const struct engine *engine)
+{
+	(void)engine;
+	return (struct engine_swapped){ 0 };
+}
+
+void engine_seq_fetch_stop(struct engine_seq *seq)
+{
+	fake_counts.broken_promises += !seq->is_fetching;
+	fake_counts.fetches_stopped++;
+	seq->is_fetching = false;
 }
 
 void engine_swap_pace(struct engine_model *model, uint64_t token_ns)

@@ -115,12 +115,31 @@ static void test_in_all_ways(void **state)
 		bytes_free(&alone[at]);
 }
 
+/* a disk that does not answer: whoever waits for it is computed, once his time is over */
+static void test_hangs(void **state)
+{
+	struct bytes alone[CROWD];
+	unsigned int i;
+
+	(void)state;
+	crowd_alone(alone);
+	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=40");
+	config.engine.swap_bytes = 1 << 20;
+	fake_swap_hangs = true;
+	assert_true(crowd_same(alone) > 0);
+	assert_true(fake_counts.swapped > 0);
+	assert_true(fake_counts.fetches_stopped >= CROWD);
+	assert_int_equal(fake_counts.fetched, 0);
+	for (i = 0; i < CROWD; i++)
+		bytes_free(&alone[i]);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fixture_end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_less_is_computed), TEST(test_in_all_ways),
+		TEST(test_less_is_computed), TEST(test_in_all_ways), TEST(test_hangs),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1434,6 +1434,10 @@ struct llm_model_info {
  * @pad: 0
  * @reused_tokens: of @prompt_tokens, those that were found in such pages; only the administrator is
  *	told
+ * @swap_bytes: that those on the disk take there; this and what follows is told as @kv_pages_kept
+ * @swapped_out: pages that were written to the disk since the start
+ * @swapped_in: pages that came back from there
+ * @swap_failed: pages that could not, or not in time, and were computed again
  */
 struct llm_status {
 	__u32 size;
@@ -1461,6 +1465,10 @@ struct llm_status {
 	__u64 reused_tokens;
 	__u32 kv_pages_swapped;
 	__u32 pad;
+	__u64 swap_bytes;
+	__u64 swapped_out;
+	__u64 swapped_in;
+	__u64 swap_failed;
 };
 
 #endif /* _UAPI_LINUX_LLM_H */
