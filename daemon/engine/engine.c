@@ -199,6 +199,9 @@ static int64_t check_item(const struct engine_model *model, const struct engine_
 	if (item->logits_from > item->count || item->tentative > item->count ||
 	    item->count - item->logits_from > rows)
 		return -EINVAL;
+	/* nor is there memory for them */
+	if (!model->model->hparams.has_output && item->logits_from < item->count)
+		return -EINVAL;
 	if (adapting_check(model, item) < 0)
 		return -EINVAL;
 	if (item->count > seq->page_count * (uint64_t)KV_PAGE_TOKENS - seq->length ||

@@ -31,7 +31,7 @@ void engine_classify(struct engine_model *model, const float *x, float *ret)
 	if (head->dense.w.rows) {
 		multiply(model, &head->dense, x, y);
 		for (uint32_t i = 0; i < head->dense.w.rows; i++)
-			y[i] = tanhf(y[i]);
+			y[i] = head->act == MODEL_HEAD_RELU ? fmaxf(y[i], 0) : tanhf(y[i]);
 		x = y;
 	}
 	multiply(model, &head->labels, x, ret);

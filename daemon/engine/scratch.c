@@ -172,7 +172,7 @@ static void lay_out(struct scratch *s, const struct scratch_config *c, struct ca
 	}
 	if (p->experts.count)
 		lay_out_experts(s, c, carver);
-	s->logits = carve_floats(carver, p->is_encoder ? 0 : c->logits_rows, p->vocab);
+	s->logits = carve_floats(carver, p->has_output ? c->logits_rows : 0, p->vocab);
 	for (uint32_t form = 0; form < ACT_FORMS; form++)
 		s->act.form[form] = carve(carver, 1, need.shared);
 	lay_out_split(s, c, carver);

@@ -99,21 +99,41 @@ int hub_add_string(const struct hub_config *c, const char *to, const char *value
 	return added(c, to, gguf_add_string(c->gguf, full_key(c, to).text, value, strlen(value)));
 }
 
+int hub_add_head(const struct hub_config *c, const char *activation)
+{
+	static const char key[] = "llmos.classifier.activation";
+
+	return added(c, key, gguf_add_string(c->gguf, key, activation, strlen(activation)));
+}
+
 /* ---- what all models have ---- */
 
-/* @old: what GPT-2 calls it, who came before the names were settled */
-static int size_key(const struct hub_config *c, const char *from, const char *old,
-		    uint32_t fallback, uint32_t *ret)
-{
-	const bool is_old = old && !json_object_get(c->json, from) && json_object_get(c->json, old);
+/* a size by one of its names: GPT-2 and DistilBERT came before they were settled */
+enum size { KEY_WIDTH, KEY_LAYERS, KEY_HEADS, KEY_CONTEXT, KEY_FF };
 
-	return hub_key_u32(c, is_old ? old : from, fallback, ret);
+static int size_key(const struct hub_config *c, enum size size, uint32_t fallback, uint32_t *ret)
+{
+	static const char *const names[][3] = {
+		[KEY_WIDTH] = { "hidden_size", "n_embd", "dim" },
+		[KEY_LAYERS] = { "num_hidden_layers", "n_layer", "n_layers" },
+		[KEY_HEADS] = { "num_attention_heads", "n_head", "n_heads" },
+		[KEY_CONTEXT] = { "max_position_embeddings", "n_positions" },
+		[KEY_FF] = { "intermediate_size", "n_inner", "hidden_dim" },
+	};
+	const char *from = names[size][0];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names[size]) && names[size][i]; i++)
+		if (json_object_get(c->json, names[size][i])) {
+			from = names[size][i];
+			break;
+		}
+	return hub_key_u32(c, from, fallback, ret);
 }
 
 static int load_heads(struct hub_config *c)
 {
 	uint32_t kv_heads = 0, of_width;
-	int r = size_key(c, "num_attention_heads", "n_head", 0, &c->heads);
+	int r = size_key(c, KEY_HEADS, 0, &c->heads);
 
 	if (r >= 0)
 		r = hub_key_u32(c, "num_key_value_heads", c->heads, &kv_heads);
@@ -138,7 +158,7 @@ static int load_heads(struct hub_config *c)
 static int load_context(struct hub_config *c)
 {
 	uint32_t padding = 0;
-	int r = size_key(c, "max_position_embeddings", "n_positions", 0, &c->context);
+	int r = size_key(c, KEY_CONTEXT, 0, &c->context);
 
 	if (r >= 0 && c->arch->kind == HUB_ENCODER_PADDED) {
 		r = hub_key_u32(c, "pad_token_id", 1, &padding);
@@ -153,15 +173,15 @@ static int load_context(struct hub_config *c)
 static int load_sizes(struct hub_config *c)
 {
 	uint32_t vocab = 0;
-	int r = size_key(c, "hidden_size", "n_embd", 0, &c->width);
+	int r = size_key(c, KEY_WIDTH, 0, &c->width);
 
 	if (r >= 0)
-		r = size_key(c, "num_hidden_layers", "n_layer", 0, &c->layers);
+		r = size_key(c, KEY_LAYERS, 0, &c->layers);
 	if (r >= 0)
 		r = load_context(c);
 	if (r >= 0)
-		r = size_key(c, "intermediate_size", "n_inner", c->width <= UINT32_MAX / 4 ?
-			     4 * c->width : 0, &c->ff_width);
+		r = size_key(c, KEY_FF, c->width <= UINT32_MAX / 4 ? 4 * c->width : 0,
+			     &c->ff_width);
 	if (r >= 0)
 		r = hub_key_u32(c, "vocab_size", 0, &vocab);
 	if (r >= 0)

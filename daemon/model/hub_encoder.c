@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BERT and RoBERTa as hubs have them. Both are one architecture in GGUF: RoBERTa counts positions
- * from behind the number of its padding token, so the first rows of that matrix are left out. What
+ * BERT, RoBERTa and DistilBERT as hubs have them. They are one architecture in GGUF: RoBERTa counts
+ * positions from behind the number of its padding token, so the first rows of that matrix are left
+ * out; DistilBERT has no types of tokens, and other names. What
  * was only there for training (the head that guesses masked words) is ignored, and so is the pooler
  * but for models that label texts.
  */
@@ -50,6 +51,27 @@ static const struct hub_name names_roberta[] = {
 	{ 0 },
 };
 
+/* the classifier has no pooler before it, but a matrix of its own */
+static const struct hub_name names_distilbert[] = {
+	{ "embeddings.word_embeddings", "token_embd", HUB_AS_IS },
+	{ "embeddings.position_embeddings", "position_embd", HUB_AS_IS },
+	{ "embeddings.LayerNorm", "token_embd_norm", HUB_AS_IS },
+	{ "transformer.layer.#.attention.q_lin", "blk.#.attn_q", HUB_AS_IS },
+	{ "transformer.layer.#.attention.k_lin", "blk.#.attn_k", HUB_AS_IS },
+	{ "transformer.layer.#.attention.v_lin", "blk.#.attn_v", HUB_AS_IS },
+	{ "transformer.layer.#.attention.out_lin", "blk.#.attn_output", HUB_AS_IS },
+	{ "transformer.layer.#.sa_layer_norm", "blk.#.attn_output_norm", HUB_AS_IS },
+	{ "transformer.layer.#.ffn.lin1", "blk.#.ffn_up", HUB_AS_IS },
+	{ "transformer.layer.#.ffn.lin2", "blk.#.ffn_down", HUB_AS_IS },
+	{ "transformer.layer.#.output_layer_norm", "blk.#.layer_output_norm", HUB_AS_IS },
+	{ "pre_classifier", "cls", HUB_HEAD },
+	{ "classifier", "cls.output", HUB_HEAD },
+	{ "vocab_transform", "", HUB_IGNORE },
+	{ "vocab_layer_norm", "", HUB_IGNORE },
+	{ "vocab_projector", "", HUB_IGNORE },
+	{ 0 },
+};
+
 static int keys_encoder(const struct hub_config *c)
 {
 	static const char *const activations[] = { "gelu", NULL };
@@ -69,9 +91,22 @@ static int keys_encoder(const struct hub_config *c)
 	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_epsilon", eps);
 }
 
+static int keys_distilbert(const struct hub_config *c)
+{
+	static const char *const activations[] = { "gelu", NULL };
+	int r = hub_activation(c, "activation", activations);
+
+	if (r >= 0)
+		r = hub_add_head(c, "relu");
+	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_epsilon", 1e-12f);
+}
+
 const struct hub_arch hub_encoders[] = {
 	{ .model_type = "bert", .arch = "bert", .prefix = "bert.", .names = names_bert,
 	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER },
+	{ .model_type = "distilbert", .arch = "bert", .prefix = "distilbert.",
+	  .names = names_distilbert, .is_tied = true, .add_keys = keys_distilbert,
+	  .kind = HUB_ENCODER },
 	{ .model_type = "roberta", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
 	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
 	{ .model_type = "xlm-roberta", .arch = "bert", .prefix = "roberta.",

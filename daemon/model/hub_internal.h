@@ -116,6 +116,8 @@ int hub_add_u32(const struct hub_config *c, const char *to, uint32_t value);
 int hub_add_f32(const struct hub_config *c, const char *to, float value);
 int hub_add_bool(const struct hub_config *c, const char *to, bool value);
 int hub_add_string(const struct hub_config *c, const char *to, const char *value);
+/** hub_add_head() - what is between the two matrices of its labels, where that is no tanh */
+int hub_add_head(const struct hub_config *c, const char *activation);
 /** hub_refuse() - -EOPNOTSUPP: this key has a value that is not supported */
 int hub_refuse(const struct hub_config *c, const char *key);
 

@@ -99,6 +99,19 @@ static int bind_types(struct binder *b)
 	return r < 0 ? r : bind_norm(b, "token_embd_norm", &m->embedding_norm);
 }
 
+static int read_head_act(struct binder *b, struct model_head *head)
+{
+	static const char key[] = "llmos.classifier.activation";
+	struct gguf_string act = { .data = "tanh", .len = 4 };
+	const int r = gguf_get_string(b->gguf, key, &act);
+
+	if (gguf_string_is(act, "relu"))
+		head->act = MODEL_HEAD_RELU;
+	else if (r == -EINVAL || !gguf_string_is(act, "tanh"))
+		return error_set(b->error, -EBADMSG, "model: key '%s' is no activation", key);
+	return 0;
+}
+
 /* bind_head() - which labels a pooled vector, where there is one */
 static int bind_head(struct binder *b)
 {
@@ -112,6 +125,8 @@ static int bind_head(struct binder *b)
 		r = bind_matrix(b, "cls.weight", width, width, &head->dense);
 		if (r >= 0)
 			r = bind_vector(b, "cls.bias", width, true, &head->dense.bias);
+		if (r >= 0)
+			r = read_head_act(b, head);
 	}
 	if (r < 0 || !t)
 		return r;

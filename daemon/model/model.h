@@ -210,12 +210,16 @@ struct model_layer {
 	struct model_norm ffn_sum_norm;
 };
 
+enum model_head_act { MODEL_HEAD_TANH, MODEL_HEAD_RELU };
+
 /**
  * struct model_head - labels of a pooled vector; without rows in @labels there are none
+ * @act: behind @dense
  * @is_several: a text may have several of them, or none
  */
 struct model_head {
-	struct model_matrix dense;	/* (width, width), tanh behind it; may be missing */
+	struct model_matrix dense;	/* (width, width); may be missing */
+	enum model_head_act act;
 	struct model_matrix labels;	/* (labels, width) */
 	bool is_several;
 };

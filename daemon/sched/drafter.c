@@ -69,16 +69,18 @@ static bool same_vocabulary(const struct tokenizer *a, const struct tokenizer *b
 
 static bool drafter_fits(struct model *draft, struct model *model)
 {
+	const bool has_output = draft->info.has_output;
 	struct error error;
 
 	if (model->draft_checked_ns == model->changed_ns && model->draft_checked_ns)
 		return model->draft_fits;
 	model->draft_checked_ns = model->changed_ns;
-	model->draft_fits = draft->tokenizer && model->tokenizer &&
+	model->draft_fits = has_output && draft->tokenizer && model->tokenizer &&
 			    same_vocabulary(draft->tokenizer, model->tokenizer);
 	if (!model->draft_fits) {
-		error_set(&error, -EINVAL, "its tokens are not those of draft model '%s'",
-			  draft->name);
+		error_set(&error, -EINVAL,
+			  has_output ? "its tokens are not those of draft model '%s'" :
+				       "draft model '%s' makes no text", draft->name);
 		log_warning("model '%s': no guesses: %s", model->name, error.text);
 	}
 	return model->draft_fits;

@@ -111,9 +111,10 @@ def save_facts(folder, model, tokenizer, settings, output):
     for query in (None, "the dog"):
         for text in TEXTS:
             encoded = tokenizer.encode(*((query, text) if query else (text,)))
-            types = torch.tensor([encoded.type_ids]) * (model.config.type_vocab_size > 1)
+            kinds = getattr(model.config, "type_vocab_size", 0)     # some models have none at all
+            types = {"token_type_ids": torch.tensor([encoded.type_ids]) * (kinds > 1)} if kinds else {}
             with torch.no_grad():
-                answer = model(input_ids=torch.tensor([encoded.ids]), token_type_ids=types)
+                answer = model(input_ids=torch.tensor([encoded.ids]), **types)
             facts.append({"query": query, "text": text, "ids": encoded.ids,
                           "values": [round(float(x), 9) for x in output(answer)]})
     write_json(folder / "facts.json", facts)
@@ -123,9 +124,7 @@ def save_encoders():
     import torch
     import transformers
     from tokenizers import processors
-    words = train_small(hub.make_wordpiece, "uncased", 120)
-    words.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    words = make_words()
     pieces = train_small(hub.make_bytes, "gpt2", 300)
     pieces.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=False)
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2}
@@ -172,10 +171,31 @@ def save_multilingual():
                {"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>"}}, lambda answer: answer.logits[0])
 
 
+def make_words():
+    from tokenizers import processors
+    words = train_small(hub.make_wordpiece, "uncased", 120)
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return words
+
+
+def save_distilled():
+    """DistilBERT: names of its own, no types of tokens, and no tanh before its labels."""
+    import torch
+    import transformers
+    torch.manual_seed(13)
+    words = make_words()
+    config = transformers.DistilBertConfig(vocab_size=words.get_vocab_size(), max_position_embeddings=64, dim=32,
+                                           hidden_dim=48, n_heads=2, n_layers=1, num_labels=2)
+    save_facts(HERE / "distilled", randomise(transformers.DistilBertForSequenceClassification(config)), words, {},
+               lambda answer: answer.logits[0])
+
+
 def main():
     save_model()
     save_encoders()
     save_multilingual()
+    save_distilled()
     save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))

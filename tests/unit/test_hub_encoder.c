@@ -195,6 +195,19 @@ static void test_multilingual(void **state)
 	engine_close(&e);
 }
 
+/* names of its own, no types of tokens, and another function before the labels */
+static void test_distilled(void **state)
+{
+	struct hub_copy copy;
+
+	(void)state;
+	check_facts("distilled", 2);
+	hub_copy_new(&copy, "distilled");
+	hub_copy_set(&copy, HUB_CONFIG, "activation", "\"relu\"");
+	hub_copy_refuse(&copy, -EOPNOTSUPP, "'activation'");
+	hub_copy_free(&copy);
+}
+
 /* ---- what differs between writers ---- */
 
 static struct gguf *open_copy(const struct hub_copy *copy)
@@ -490,6 +503,19 @@ static void test_decoder_labels(void **state)
 	hub_copy_free(&copy);
 }
 
+static int step_for_logits(const struct hub_engine *e)
+{
+	static const uint32_t id = 1;
+	struct engine_item item = { .tokens = &id, .count = 1 };
+	int r;
+
+	assert_int_equal(engine_seq_new(e->model, &item.seq), 0);
+	assert_int_equal(engine_seq_reserve(item.seq, 1), 0);
+	r = engine_step(e->model, &item, 1);
+	engine_seq_free(item.seq);
+	return r;
+}
+
 /* one that was saved for its hidden states alone */
 static void test_decoder_base(void **state)
 {
@@ -500,12 +526,15 @@ static void test_decoder_base(void **state)
 	hub_copy_new(&copy, "llama");
 	engine_open(&e, copy.path);
 	assert_true(e.info.has_output);
+	assert_int_equal(step_for_logits(&e), 0);
 	engine_close(&e);
 	hub_copy_set(&copy, HUB_INDEX, "weight_map/lm_head.weight", NULL);
 	hub_copy_refuse(&copy, -EBADMSG, "'lm_head.weight' is missing");
 	hub_copy_set(&copy, HUB_CONFIG, "architectures", "[\"LlamaModel\"]");
 	engine_open(&e, copy.path);
 	assert_false(e.info.has_output);
+	/* there is no memory for what it does not give */
+	assert_int_equal(step_for_logits(&e), -EINVAL);
 	assert_int_equal(e.info.pooling, ENGINE_POOL_NONE);
 	engine_close(&e);
 	hub_copy_set(&copy, HUB_CONFIG, "is_causal", "false");
@@ -520,6 +549,7 @@ int main(void)
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_reranker),
 		cmocka_unit_test(test_multilingual),
+		cmocka_unit_test(test_distilled),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_context_rope),
 		cmocka_unit_test(test_names),
