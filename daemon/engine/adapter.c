@@ -98,7 +98,7 @@ static int adapting_reserve(struct engine_model *model, const struct lora *lora)
 
 /* ---- loading ---- */
 
-int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,
+int engine_adapter_read(struct engine_model *model, const char *path, struct engine_adapter **ret,
 			struct error *error)
 {
 	_cleanup_(engine_adapter_freep) struct engine_adapter *a = calloc(1, sizeof(*a));
@@ -109,14 +109,33 @@ int engine_adapter_load(struct engine_model *model, const char *path, struct eng
 	r = lora_open(&a->lora, path, model->model, error);
 	if (r < 0)
 		return r;
-	r = adapting_reserve(model, a->lora);
+	a->model = model;
+	*ret = steal_ptr(a);
+	return 0;
+}
+
+int engine_adapter_ready(struct engine_adapter *adapter, struct error *error)
+{
+	const int r = adapting_reserve(adapter->model, adapter->lora);
+
 	if (r < 0)
 		return error_set(error, r, "adapter: can't take memory for steps: %s",
 				 strerror(-r));
-	a->model = model;
-	a->id = ++model->engine->last_adapter;
-	*ret = steal_ptr(a);
+	adapter->id = ++adapter->model->engine->last_adapter;
 	return 0;
+}
+
+int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,
+			struct error *error)
+{
+	_cleanup_(engine_adapter_freep) struct engine_adapter *a = NULL;
+	int r = engine_adapter_read(model, path, &a, error);
+
+	if (!r)
+		r = engine_adapter_ready(a, error);
+	if (!r)
+		*ret = steal_ptr(a);
+	return r;
 }
 
 void engine_adapter_free(struct engine_adapter *adapter)

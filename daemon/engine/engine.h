@@ -178,10 +178,16 @@ const struct gguf *engine_model_gguf(const struct engine_model *model);
 #define ENGINE_ADAPTERS_MAX	4	/* at once, for one sequence */
 
 /**
- * engine_adapter_load() - read a LoRA adapter for a model, from a file or a folder
+ * engine_adapter_read() - read a LoRA adapter for a model, from a file or a folder
  *
- * Not within a step. Return: 0 or as lora_open().
+ * By any thread, while the model stays and is stepped. It is of no use before
+ * engine_adapter_ready(). Return: 0 or as lora_open().
  */
+int engine_adapter_read(struct engine_model *model, const char *path, struct engine_adapter **ret,
+			struct error *error);
+/** engine_adapter_ready() - take what steps with it need; not within one. Return: 0 or -ENOMEM */
+int engine_adapter_ready(struct engine_adapter *adapter, struct error *error);
+/** engine_adapter_load() - both; not within a step */
 int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,
 			struct error *error);
 void engine_adapter_free(struct engine_adapter *adapter);	/* before its model */

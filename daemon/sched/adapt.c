@@ -138,7 +138,7 @@ bool adapt_make_room(struct sched *sched, uint64_t turn)
 	list_each(adapter, adapters_list(sched->adapters), link)
 		list_each(bound, &adapter->bound, adapter_link)
 			if (bound->turn <= turn && (!found || bound->turn < found->turn) &&
-			    adapt_is_idle(sched, bound))
+			    !bound->is_fresh && adapt_is_idle(sched, bound))
 				found = bound;
 	if (!found)
 		return false;

@@ -6,17 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "sched/guard.h"
 #include "sched/model_place.h"
 #include "sched/models.h"
 
 #define ADAPTERS_MAX	1024
+#define LOAD_FAILED_NS	NS_PER_S	/* so long those who waited are told of it */
 #define ADAPTERS_DIR	"adapters"
 #define ADAPTERS_MARKER	"adapter_config.json"	/* what makes a folder an adapter */
 
 struct adapters {
 	struct models *models;
+	struct adapter *reading;	/* beside the steps, for @reading_for; one of its users */
+	struct model *reading_for;
+	bool has_fresh;
 	char *directory;		/* resolved; NULL: there is none */
 	struct list list;
 	unsigned int count;
@@ -39,6 +44,7 @@ static void adapter_forget(struct adapter *adapter)
 		adapter_unload(list_first(&adapter->bound, struct adapter_bound, adapter_link));
 	adapter->has_info = false;
 	adapter->error = 0;
+	adapter->load_result = 0;
 }
 
 static void adapter_free(struct adapters *adapters, struct adapter *adapter)
@@ -263,31 +269,37 @@ static struct adapter_bound *adapter_find_bound(const struct adapter *adapter,
 	return NULL;
 }
 
-static int adapter_load(struct adapter *adapter, struct model *model, struct adapter_bound **ret,
-			struct error *error)
+static int adapter_failed(const struct adapter *adapter, const struct model *model, int r,
+			  const struct error *why, struct error *error)
+{
+	/* the caller takes that for a lack of room that others could give up */
+	return error_set(error, r == -EAGAIN ? -ENOMEM : r,
+			 "adapter '%s' can not be used with model '%s': %s", adapter->name,
+			 model->name, why->text);
+}
+
+/* @loaded becomes the model's, or is freed */
+static int adapter_add(struct adapter *adapter, struct model *model,
+		       struct engine_adapter *loaded, struct adapter_bound **ret, struct error *why)
 {
 	struct adapter_bound *bound = calloc(1, sizeof(*bound));
 	struct engine_adapter_info info;
-	struct error why = { "" };
 	int r;
 
-	if (!bound)
-		return error_set(error, -ENOMEM, "adapter '%s': %s", adapter->name,
-				 strerror(ENOMEM));
-	guard_opening(adapter->name);
-	r = engine_adapter_load(model->loaded, adapter->path, &bound->loaded, &why);
-	guard_opening(NULL);
+	r = bound ? engine_adapter_ready(loaded, why) : error_set(why, -ENOMEM, "%s",
+								  strerror(ENOMEM));
 	if (r < 0) {
 		free(bound);
-		/* the caller takes that for a lack of room that others could give up */
-		return error_set(error, r == -EAGAIN ? -ENOMEM : r,
-				 "adapter '%s' can not be used with model '%s': %s", adapter->name,
-				 model->name, why.text);
+		engine_adapter_free(loaded);
+		return r;
 	}
-	engine_adapter_info(bound->loaded, &info);
+	engine_adapter_info(loaded, &info);
+	bound->loaded = loaded;
 	bound->adapter = adapter;
 	bound->model = model;
 	bound->bytes = info.memory_bytes;
+	bound->is_new = true;
+	adapter->memory_bytes = bound->bytes;
 	list_append(&adapter->bound, &bound->adapter_link);
 	list_append(&model->adapters, &bound->model_link);
 	log_info("adapter '%s': loaded for model '%s': rank=%u weights=%s", adapter->name,
@@ -309,42 +321,134 @@ static int adapter_get_room(struct adapters *adapters, const struct adapter *ada
 }
 
 /* what it takes is known for sure once it is there, and then it may be too much */
-static int adapter_load_pinned(struct adapters *adapters, struct adapter *adapter,
-			       struct model *model, uint64_t held, struct adapter_bound **ret,
-			       struct error *error)
+static int adapter_pin(struct adapters *adapters, struct adapter_bound *bound, uint64_t held,
+		       struct adapter_bound **ret, struct error *error)
 {
-	struct adapter_bound *bound = NULL;
-	int r = adapter_check_same(adapters, adapter, error);
+	int r = 0;
 
-	if (r >= 0)
-		r = adapter_get_room(adapters, adapter, model,
-				     MAX(adapter->size_bytes, adapter->memory_bytes), held, error);
-	if (r >= 0)
-		r = adapter_load(adapter, model, &bound, error);
-	if (r < 0)
-		return r;
-	adapter->memory_bytes = bound->bytes;
 	bound->pins++;
-	r = adapter_get_room(adapters, adapter, model, 0, held + bound->bytes, error);
+	if (bound->is_new)
+		r = adapter_get_room(adapters, bound->adapter, bound->model, 0, held + bound->bytes,
+				     error);
 	if (r < 0) {
 		bound->pins--;
-		adapter_unload(bound);
+		/* whether there is room will be known then */
+		if (r != -EINPROGRESS)
+			adapter_unload(bound);
 		return r;
 	}
+	bound->is_new = false;
 	*ret = bound;
 	return 0;
+}
+
+/* by the thread of the steps, who wait for it */
+static int adapter_load_here(struct adapter *adapter, struct model *model,
+			     struct adapter_bound **ret, struct error *error)
+{
+	struct engine_adapter *loaded;
+	struct error why = { "" };
+	int r;
+
+	guard_opening(adapter->name);
+	r = engine_adapter_read(model->loaded, adapter->path, &loaded, &why);
+	guard_opening(NULL);
+	if (!r)
+		r = adapter_add(adapter, model, loaded, ret, &why);
+	return r < 0 ? adapter_failed(adapter, model, r, &why, error) : 0;
+}
+
+/* was it tried just now? Who has waited for it is told; who comes later has it tried again */
+static bool adapter_has_failed(const struct adapter *adapter, const struct model *model)
+{
+	return adapter->load_result < 0 && !strcmp(adapter->load_model, model->name) &&
+	       clock_ns() < adapter->load_failed_ns + LOAD_FAILED_NS;
+}
+
+static int adapter_load(struct adapters *adapters, struct adapter *adapter, struct model *model,
+			uint64_t held, struct adapter_bound **ret, struct error *error)
+{
+	const uint64_t bytes = MAX(adapter->size_bytes, adapter->memory_bytes);
+	int r;
+
+	if (adapters->reading)
+		return -EINPROGRESS;
+	if (adapter_has_failed(adapter, model))
+		return adapter_failed(adapter, model, adapter->load_result, &adapter->load_why,
+				      error);
+	adapter->load_result = 0;
+	r = adapter_check_same(adapters, adapter, error);
+	if (r >= 0)
+		r = adapter_get_room(adapters, adapter, model, bytes, held, error);
+	if (r < 0)
+		return r;
+	r = models_read(adapters->models, model, adapter->name, adapter->path, bytes);
+	if (r == -EINPROGRESS)
+		return r;
+	if (r < 0)
+		return adapter_load_here(adapter, model, ret, error);
+	adapters->reading = adapter;
+	adapters->reading_for = model;
+	adapter->users++;
+	return -EINPROGRESS;
+}
+
+void adapters_heard(struct adapters *adapters)
+{
+	struct engine_adapter *loaded = NULL;
+	struct adapter_bound *bound;
+	struct error why = { "" };
+	struct adapter *adapter;
+	struct model *model;
+	int r;
+
+	if (!models_read_heard(adapters->models, &r, &loaded, &why))
+		return;
+	adapter = steal_ptr(adapters->reading);
+	model = steal_ptr(adapters->reading_for);
+	/* the thread opened what was there by then; who named it finds out when he asks again */
+	if (!r && adapter_check_same(adapters, adapter, &why) < 0)
+		engine_adapter_free(loaded);
+	else if (!r)
+		r = adapter_add(adapter, model, loaded, &bound, &why);
+	adapter->users--;
+	if (r < 0) {
+		adapter->load_result = r;
+		adapter->load_why = why;
+		adapter->load_failed_ns = clock_ns();
+		snprintf(adapter->load_model, sizeof(adapter->load_model), "%s", model->name);
+		return;
+	}
+	list_each(bound, &adapter->bound, adapter_link)
+		bound->is_fresh |= bound->is_new;
+	adapters->has_fresh = true;
+}
+
+void adapters_settle(struct adapters *adapters)
+{
+	struct adapter_bound *bound;
+	struct adapter *adapter;
+
+	if (!adapters->has_fresh)
+		return;
+	adapters->has_fresh = false;
+	list_each(adapter, &adapters->list, link)
+		list_each(bound, &adapter->bound, adapter_link)
+			bound->is_fresh = false;
 }
 
 int adapter_bind(struct adapters *adapters, struct adapter *adapter, struct model *model,
 		 uint64_t held, struct adapter_bound **ret, struct error *error)
 {
 	struct adapter_bound *bound = adapter_find_bound(adapter, model);
+	int r;
 
-	if (!bound)
-		return adapter_load_pinned(adapters, adapter, model, held, ret, error);
-	bound->pins++;
-	*ret = bound;
-	return 0;
+	if (!bound) {
+		r = adapter_load(adapters, adapter, model, held, &bound, error);
+		if (r < 0)
+			return r;
+	}
+	return adapter_pin(adapters, bound, held, ret, error);
 }
 
 void adapter_unbind(struct adapter_bound *bound)

@@ -30,6 +30,8 @@ struct models;
  * @info: facts, once @has_info
  * @bound: where it is in memory
  * @users: jobs that point here: what they name stays as it is
+ * @load_result: how the last attempt to read it beside the steps ended, for the model named
+ *	@load_model, at @load_failed_ns; @load_why says it in words
  */
 struct adapter {
 	struct list link;
@@ -46,6 +48,10 @@ struct adapter {
 	struct engine_adapter_info info;
 	struct list bound;
 	unsigned int users;
+	int load_result;
+	char load_model[LLM_MODEL_NAME_MAX];
+	uint64_t load_failed_ns;
+	struct error load_why;
 };
 
 /**
@@ -55,6 +61,8 @@ struct adapter {
  * @bytes: that it takes
  * @pins: jobs that use it; it is not unloaded under them
  * @turn: number of the last step in which it was used
+ * @is_fresh: it was read just now: it makes way for nobody before those had their turn who asked
+ * @is_new: nobody has used it yet, and it may turn out to be too much
  */
 struct adapter_bound {
 	struct list adapter_link;
@@ -65,6 +73,8 @@ struct adapter_bound {
 	uint64_t bytes;
 	unsigned int pins;
 	uint64_t turn;
+	bool is_fresh;
+	bool is_new;
 };
 
 /**
@@ -93,12 +103,18 @@ int adapters_find(struct adapters *adapters, const char *name, struct adapter **
  * adapter_bind() - in memory for a model that is loaded, until adapter_unbind()
  * @held: bytes of those that the same request has bound already
  *
- * Return: 0; -EAGAIN there is no room beside what is in use now, -ESTALE it was replaced since the
+ * Where models are loaded beside the steps, so are adapters: this only begins it, and who asks again
+ * behind adapters_heard() hears how it ended. Return: 0; -EINPROGRESS it is being read, or something
+ * else is; -EAGAIN there is no room beside what is in use now, -ESTALE it was replaced since the
  * request came, or why it can not be used with this model.
  */
 int adapter_bind(struct adapters *adapters, struct adapter *adapter, struct model *model,
 		 uint64_t held, struct adapter_bound **ret, struct error *error);
 void adapter_unbind(struct adapter_bound *bound);
+/** adapters_heard() - if one has been read, it can be bound from now on; else nothing */
+void adapters_heard(struct adapters *adapters);
+/** adapters_settle() - who asked for what was read has had his turn */
+void adapters_settle(struct adapters *adapters);
 /** adapter_unload() - nobody uses it */
 void adapter_unload(struct adapter_bound *bound);
 

@@ -270,6 +270,8 @@ static bool batch_may_unload(const struct sched *sched, const struct model *mode
 {
 	const struct job *job;
 
+	if (models_is_reading(sched->models, model))
+		return false;
 	list_each(job, &sched->jobs[JOB_ACTIVE], link)
 		if (job->model == model && batch_is_going(job))
 			return false;
@@ -377,6 +379,7 @@ void batch_admit(struct sched *sched)
 	batch_admit_all(sched);
 	list_each(model, models_list(sched->models), link)
 		model->is_fresh = false;
+	adapters_settle(sched->adapters);
 }
 
 /* ---- forming a step ---- */

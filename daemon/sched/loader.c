@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A thread that loads a model; see loader.h. */
+/* A thread that loads a model or an adapter; see loader.h. */
 #include "sched/loader.h"
 
 #include <pthread.h>
@@ -17,7 +17,8 @@
 #define LOADER_NICE	10	/* a step has barriers: who takes a processor from one takes it from all */
 
 /**
- * struct loader - the thread and its one model
+ * struct loader - the thread, and the one thing that it loads
+ * @model: an adapter for that; NULL: a model
  * @is_begun: there is a thread to be joined
  * @is_ended: it has written what follows, and is about to end
  */
@@ -29,7 +30,9 @@ struct loader {
 	atomic_bool is_ended;
 	char *name;
 	char *path;
+	struct engine_model *model;
 	struct engine_model *loaded;
+	struct engine_adapter *adapter;
 	int result;
 	struct error why;
 };
@@ -41,8 +44,12 @@ static void *loader_main(void *arg)
 	/* a thread's own, in Linux; without it the load disturbs the others more */
 	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE);
 	guard_loading(loader->name);
-	loader->result = engine_model_load(loader->engine, loader->path, &loader->loaded,
-					   &loader->why);
+	if (loader->model)
+		loader->result = engine_adapter_read(loader->model, loader->path,
+						     &loader->adapter, &loader->why);
+	else
+		loader->result = engine_model_load(loader->engine, loader->path, &loader->loaded,
+						   &loader->why);
 	guard_loading(NULL);
 	atomic_store_explicit(&loader->is_ended, true, memory_order_release);
 	eventfd_write(loader->news_fd, 1);
@@ -72,16 +79,20 @@ static void clear(struct loader *loader)
 	free(loader->path);
 	loader->name = NULL;
 	loader->path = NULL;
+	loader->model = NULL;
 	loader->loaded = NULL;
+	loader->adapter = NULL;
 	loader->is_begun = false;
 }
 
-int loader_begin(struct loader *loader, const char *name, const char *path)
+static int begin(struct loader *loader, const char *name, const char *path,
+		 struct engine_model *model)
 {
 	int r;
 
 	loader->name = strdup(name);
 	loader->path = strdup(path);
+	loader->model = model;
 	loader->why = (struct error){ "" };
 	atomic_store_explicit(&loader->is_ended, false, memory_order_relaxed);
 	r = loader->name && loader->path ? start_thread(loader) : -ENOMEM;
@@ -90,6 +101,17 @@ int loader_begin(struct loader *loader, const char *name, const char *path)
 	else
 		loader->is_begun = true;
 	return r;
+}
+
+int loader_begin(struct loader *loader, const char *name, const char *path)
+{
+	return begin(loader, name, path, NULL);
+}
+
+int loader_begin_adapter(struct loader *loader, const char *name, const char *path,
+			 struct engine_model *model)
+{
+	return begin(loader, name, path, model);
 }
 
 bool loader_is_ended(const struct loader *loader)
@@ -110,6 +132,18 @@ int loader_take(struct loader *loader, struct engine_model **ret, struct error *
 	return r;
 }
 
+int loader_take_adapter(struct loader *loader, struct engine_adapter **ret, struct error *error)
+{
+	int r;
+
+	pthread_join(loader->thread, NULL);
+	r = loader->result;
+	*ret = r < 0 ? NULL : loader->adapter;
+	*error = loader->why;
+	clear(loader);
+	return r;
+}
+
 int loader_new(struct loader **ret, struct engine *engine, int news_fd)
 {
 	struct loader *loader = calloc(1, sizeof(*loader));
@@ -124,12 +158,17 @@ int loader_new(struct loader **ret, struct engine *engine, int news_fd)
 
 void loader_free(struct loader *loader)
 {
+	struct engine_adapter *adapter;
 	struct engine_model *loaded;
 	struct error why;
 
 	if (!loader)
 		return;
-	if (loader->is_begun && loader_take(loader, &loaded, &why) >= 0)
+	if (loader->is_begun && loader->model) {
+		if (loader_take_adapter(loader, &adapter, &why) >= 0)
+			engine_adapter_free(adapter);
+	} else if (loader->is_begun && loader_take(loader, &loaded, &why) >= 0) {
 		engine_model_free(loaded);
+	}
 	free(loader);
 }

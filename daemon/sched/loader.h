@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model that is read, checked and packed while others answer: by a thread of its own, at a lower
- * priority than those that compute, one model at a time. Called by the scheduler's thread.
+ * A model that is read, checked and packed while others answer, or an adapter for one that is
+ * loaded: by a thread of its own, at a lower priority than those that compute, one of them at a
+ * time. Called by the scheduler's thread.
  */
 #ifndef LLMOS_SCHED_LOADER_H
 #define LLMOS_SCHED_LOADER_H
@@ -15,7 +16,7 @@ struct loader;
 
 /**
  * loader_new() - without a thread before the first model
- * @news_fd: an eventfd that is written to when a model has been loaded, or could not be
+ * @news_fd: an eventfd that is written to when something has been loaded, or could not be
  *
  * Return: 0 or -ENOMEM.
  */
@@ -30,9 +31,14 @@ void loader_free(struct loader *loader);
  * Return: 0; -ENOMEM, -EAGAIN no thread can be had.
  */
 int loader_begin(struct loader *loader, const char *name, const char *path);
+/** loader_begin_adapter() - the same, of an adapter for @model, which has to stay until it is taken */
+int loader_begin_adapter(struct loader *loader, const char *name, const char *path,
+			 struct engine_model *model);
 /** loader_is_ended() - can what was begun be taken? */
 bool loader_is_ended(const struct loader *loader);
 /** loader_take() - what engine_model_load() returned; it may wait */
 int loader_take(struct loader *loader, struct engine_model **ret, struct error *error);
+/** loader_take_adapter() - what engine_adapter_read() returned; it may wait */
+int loader_take_adapter(struct loader *loader, struct engine_adapter **ret, struct error *error);
 
 #endif /* LLMOS_SCHED_LOADER_H */

@@ -33,6 +33,8 @@ struct models {
 	struct loader *loader;		/* NULL: nothing is loaded beside what is computed */
 	struct model *loading;		/* by it; one of its users */
 	uint64_t loading_ns;		/* when that began */
+	struct model *reading;		/* for which it reads an adapter; one of its users */
+	uint64_t reading_bytes;		/* that the adapter will take, as far as is known */
 	bool is_outdated;		/* what is being loaded is not the model's file any more */
 };
 
@@ -436,6 +438,7 @@ static uint64_t models_memory(const struct models *models)
 	const struct model *model;
 	uint64_t bytes = 0;
 
+	bytes += models->reading ? models->reading_bytes : 0;
 	list_each(model, &models->list, link) {
 		if (!model->loaded && model != models->loading)
 			continue;
@@ -457,7 +460,7 @@ int models_get_room_for(struct models *models, const struct model *model, uint64
 		if (models->make_room(models->room_arg, model))
 			continue;
 		/* what is being loaded makes way for nobody, until it is known what it takes */
-		if (models->loading && models->loading != model)
+		if (models->reading || (models->loading && models->loading != model))
 			return -EINPROGRESS;
 		/* others will end */
 		if (used > model->size_bytes + model->memory_bytes + held)
@@ -586,7 +589,7 @@ static int models_may_load(struct models *models, struct model *model, struct er
 		return 1;
 	if (model->error)
 		return models_broken(model, error);
-	if (models->loading)
+	if (models_is_loading(models))
 		return -EINPROGRESS;
 	/* who has waited for it is told; who comes later has it tried again */
 	if (model->load_result < 0 && clock_ns() < model->load_failed_ns + LOAD_FAILED_NS)
@@ -651,7 +654,40 @@ int models_load_beside(struct models *models, int news_fd)
 
 bool models_is_loading(const struct models *models)
 {
-	return models->loading;
+	return models->loading || models->reading;
+}
+
+int models_read(struct models *models, struct model *model, const char *name, const char *path,
+		uint64_t bytes)
+{
+	int r;
+
+	if (!models->loader)
+		return -EOPNOTSUPP;
+	if (models_is_loading(models))
+		return -EINPROGRESS;
+	r = loader_begin_adapter(models->loader, name, path, model->loaded);
+	if (r < 0)
+		return r;
+	models->reading = model;
+	models->reading_bytes = bytes;
+	model->users++;
+	return 0;
+}
+
+bool models_is_reading(const struct models *models, const struct model *model)
+{
+	return model && model == models->reading;
+}
+
+bool models_read_heard(struct models *models, int *ret_result, struct engine_adapter **ret,
+		       struct error *error)
+{
+	if (!models->reading || !loader_is_ended(models->loader))
+		return false;
+	steal_ptr(models->reading)->users--;
+	*ret_result = loader_take_adapter(models->loader, ret, error);
+	return true;
 }
 
 void models_heard(struct models *models)

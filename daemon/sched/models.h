@@ -123,8 +123,27 @@ int models_load_now(struct models *models, struct model *model, struct error *er
  * Return: 0 or -ENOMEM.
  */
 int models_load_beside(struct models *models, int news_fd);
-/** models_is_loading() - is one being loaded that models_heard() has not seen yet? */
+/** models_is_loading() - is one being loaded, or an adapter, that was not heard of yet? */
 bool models_is_loading(const struct models *models);
+/**
+ * models_read() - have an adapter read by the thread that loads models
+ * @model: for which; it is loaded, and must not be unloaded before models_read_heard()
+ * @name: of the adapter
+ * @bytes: that it will take, as far as is known
+ *
+ * Return: 0: it is being read; -EINPROGRESS something else is; -EOPNOTSUPP there is no such thread;
+ * -ENOMEM, -EAGAIN it can not be had.
+ */
+int models_read(struct models *models, struct model *model, const char *name, const char *path,
+		uint64_t bytes);
+/** models_is_reading() - an adapter for that model */
+bool models_is_reading(const struct models *models, const struct model *model);
+/**
+ * models_read_heard() - has the adapter been read?
+ * @ret_result: then: what engine_adapter_read() returned, and what it did
+ */
+bool models_read_heard(struct models *models, int *ret_result, struct engine_adapter **ret,
+		       struct error *error);
 /** models_heard() - if one has been loaded, it serves from now on; else nothing */
 void models_heard(struct models *models);
 /**

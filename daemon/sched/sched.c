@@ -210,7 +210,8 @@ static unsigned int sched_slots_busy(const struct sched *sched, const struct ipc
 			if (job->paused || job_is_control(job) || (ipc && job->ipc != ipc))
 				continue;
 			count++;
-			idle += loading && state == JOB_WAITING && !job->model->loaded;
+			idle += loading && state == JOB_WAITING &&
+				(!job->model->loaded || job->awaits_load);
 		}
 	return count - MIN(idle, sched->slots);
 }
@@ -300,6 +301,7 @@ void sched_heard(struct sched *sched)
 {
 	constrainer_heard(sched->constrainer);
 	models_heard(sched->models);
+	adapters_heard(sched->adapters);
 }
 
 int sched_preload(struct sched *sched, const char *name, struct error *error)

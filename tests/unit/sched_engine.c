@@ -8,6 +8,7 @@
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
 void (*fake_on_load)(void);
+void (*fake_on_adapter)(void);
 unsigned int fake_context_max;
 bool fake_forgets;
 bool fake_swap_hangs;
@@ -17,7 +18,7 @@ unsigned int fake_nan_step;
 
 void fake_reset(void)
 {
-	fake_on_step = fake_on_load = NULL;
+	fake_on_step = fake_on_load = fake_on_adapter = NULL;
 	fake_context_max = fake_nan_step = 0;
 	fake_forgets = fake_swap_hangs = false;
 	fake_token_ns = 0;
@@ -191,18 +192,27 @@ static int adapter_read(struct engine_adapter *adapter, const char *path, struct
 	return 0;
 }
 
-int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,
+int engine_adapter_read(struct engine_model *model, const char *path, struct engine_adapter **ret,
 			struct error *error)
 {
 	struct engine_adapter adapter;
-	int r = adapter_read(&adapter, path, error);
+	int r;
 
+	if (fake_on_adapter)
+		fake_on_adapter();
+	r = adapter_read(&adapter, path, error);
 	if (r < 0)
 		return r;
 	adapter.model = model;
-	adapter.id = ++model->engine->last_adapter;
 	*ret = malloc(sizeof(**ret));
 	**ret = adapter;
+	return 0;
+}
+
+int engine_adapter_ready(struct engine_adapter *adapter, struct error *error)
+{
+	(void)error;
+	adapter->id = ++adapter->model->engine->last_adapter;
 	fake_counts.adapters++;
 	fake_counts.adapter_loads++;
 	return 0;
@@ -210,7 +220,8 @@ int engine_adapter_load(struct engine_model *model, const char *path, struct eng
 
 void engine_adapter_free(struct engine_adapter *adapter)
 {
-	fake_counts.adapters -= adapter != NULL;
+	/* one that was only read was never counted */
+	fake_counts.adapters -= adapter && adapter->id;
 	free(adapter);
 }
 

@@ -52,6 +52,8 @@ extern struct fake_counts fake_counts;
 extern void (*fake_on_step)(void);
 /* called when a model begins to be loaded, maybe by another thread; NULL: nothing */
 extern void (*fake_on_load)(void);
+/* the same for an adapter */
+extern void (*fake_on_adapter)(void);
 /* tokens of context that a loaded model has memory for; 0: for all */
 extern unsigned int fake_context_max;
 /* logits depend on the last token alone: texts repeat themselves, and can be guessed */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model that is loaded while others answer: that these go on, who waits, and that it comes to an
- * end whatever happens to its file, its requests and the scheduler meanwhile.
+ * A model or an adapter that is loaded while others answer: that these go on, who waits, and that it
+ * comes to an end whatever happens to its file, its requests and the scheduler meanwhile.
  */
 #include <poll.h>
 #include <semaphore.h>
@@ -465,6 +465,213 @@ static void test_mended(void **state)
 	answered(request);
 }
 
+/* ---- adapters ---- */
+
+static void adapters_begin(void)
+{
+	fake_adapter(folder, "one.gguf", "ADAPTER seed=1 bytes=500");
+	fake_adapter(folder, "two.gguf", "ADAPTER seed=2 bytes=500");
+	fake_adapter(folder, "broken.gguf", "something else");
+	fake_on_adapter = wait_at_gate;
+}
+
+/* for @model with up to two adapters; @second may be NULL */
+static struct test_request *ask_with(const char *model, const char *first, const char *second)
+{
+	const char *const names[] = { first, second };
+	struct test_request *request;
+	uint8_t payload[256], option[64];
+	size_t len = 0;
+
+	for (size_t i = 0; i < 2 && names[i]; i++) {
+		const struct llm_adapter adapter = { .scale = 1000000 };
+
+		memcpy(option, &adapter, sizeof(adapter));
+		memcpy(option + sizeof(adapter), names[i], strlen(names[i]));
+		len = put_option(payload, len, LLM_OPTION_ADAPTER, option,
+				 sizeof(adapter) + strlen(names[i]));
+	}
+	len = put_option(payload, len, LLM_OPTION_END, NULL, 0);
+	memcpy(payload + len, "a prompt", 8);
+	request = test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_RAW, payload, len + 8);
+	request->event.flags = LLM_SUBMIT_OPTIONS | LLM_SUBMIT_IGNORE_EOS;
+	request->event.max_tokens = 6;
+	snprintf(request->event.model, sizeof(request->event.model), "%s", model);
+	return request;
+}
+
+/* read beside the steps of others, once for all who wait; the answer is that of one read at once */
+static void test_adapter(void **state)
+{
+	struct test_request *waiting, *running, *other, *later, *here;
+
+	(void)state;
+	adapters_begin();
+	serve_a();
+	waiting = ask_with("a", "one", NULL);
+	running = ask_model("a", "for this one", 20);
+	other = ask_with("a", "one", NULL);
+	turns();
+	answered(running);
+	later = ask_model("a", "and again", 7);
+	turns();
+	answered(later);
+	assert_false(waiting->ended || other->ended);
+	assert_int_equal(fake_counts.adapters, 0);
+	load();
+	turns();
+	answered(waiting);
+	answered(other);
+	assert_int_equal(fake_counts.adapter_loads, 1);
+	test_broker_kill(&broker);
+	config.load_beside = false;
+	sem_post(&gate);
+	sem_post(&gate);
+	test_broker_serve(&broker, &config);
+	here = ask_with("a", "one", NULL);
+	test_run(&broker);
+	answered(here);
+	assert_same_output(waiting, here);
+}
+
+/* two for one answer, where there is room for two and no more: none makes way for the other */
+static void test_adapter_two(void **state)
+{
+	struct test_request *both, *other;
+
+	(void)state;
+	adapters_begin();
+	config.model_memory = 6400 + sizeof(TEXT) - 1 + 1000;
+	serve_a();
+	both = ask_with("a", "one", "two");
+	turns();
+	/* what is being read has its room already, and who comes later waits for it */
+	other = ask_with("a", "two", "one");
+	for (unsigned int i = 0; i < 2; i++) {
+		turns();
+		assert_false(both->ended);
+		load();
+	}
+	turns();
+	answered(both);
+	answered(other);
+	assert_int_equal(fake_counts.adapter_loads, 2);
+}
+
+/* where there is room for one alone, that is said, and neither makes way for the other by turns */
+static void test_adapter_too_many(void **state)
+{
+	struct test_request *both;
+
+	(void)state;
+	adapters_begin();
+	config.model_memory = 6400 + sizeof(TEXT) - 1 + 600;
+	serve_a();
+	both = ask_with("a", "one", "two");
+	for (unsigned int i = 0; i < 2; i++) {
+		turns();
+		assert_false(both->ended);
+		load();
+	}
+	turns();
+	failed(both, -ENOMEM);
+	assert_int_equal(fake_counts.adapter_loads, 2);
+}
+
+/* a model waits for it, and its own model does not go meanwhile */
+static void test_adapter_and_model(void **state)
+{
+	struct test_request *adapted, *model;
+
+	(void)state;
+	adapters_begin();
+	config.model_memory = 6400 + sizeof(TEXT) - 1 + 600;
+	serve_a();
+	adapted = ask_with("a", "one", NULL);
+	turns();
+	model = ask_model("b", "x", 3);
+	turns();
+	assert_int_equal(fixture_loaded(), 1);
+	load();
+	turns();
+	answered(adapted);
+	assert_false(model->ended);
+	load();
+	turns();
+	answered(model);
+	assert_int_equal(fake_counts.adapters, 0);
+}
+
+/* all who waited are told, others are not held up, and it can be mended */
+static void test_adapter_broken(void **state)
+{
+	struct test_request *first, *second, *good, *torn;
+
+	(void)state;
+	adapters_begin();
+	serve_a();
+	first = ask_with("a", "broken", NULL);
+	second = ask_with("a", "broken", NULL);
+	turns();
+	assert_false(first->ended);
+	load();
+	turns();
+	failed(first, -EBADMSG);
+	failed(second, -EBADMSG);
+	fake_adapter(folder, "broken.gguf", "ADAPTER seed=4 bytes=400, mended");
+	good = ask_with("a", "broken", NULL);
+	turns();
+	load();
+	turns();
+	answered(good);
+	/* replaced while it is read: who named it as it was is told, who comes then has the new one */
+	torn = ask_with("a", "one", NULL);
+	turns();
+	fake_adapter(folder, "one.gguf", "ADAPTER seed=5 bytes=300, another one");
+	load();
+	turns();
+	failed(torn, -ESTALE);
+	good = ask_with("a", "one", NULL);
+	turns();
+	load();
+	turns();
+	answered(good);
+}
+
+/* nobody wants it any more; then the server ends in the middle of another one */
+static void test_adapter_cancelled(void **state)
+{
+	struct test_request *request, *last;
+
+	(void)state;
+	adapters_begin();
+	serve_a();
+	request = ask_with("a", "one", NULL);
+	turns();
+	request->cancelled = true;
+	broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, request->event.id, 1);
+	turns();
+	assert_true(request->ended);
+	load();
+	turns();
+	request = ask_with("a", "one", NULL);
+	turns();
+	answered(request);
+	assert_int_equal(fake_counts.adapter_loads, 1);
+	last = ask_with("a", "two", NULL);
+	turns();
+	sem_post(&gate);
+	test_broker_kill(&broker);
+	assert_false(last->ended);
+	test_broker_serve(&broker, &config);
+	turns();
+	load();
+	turns();
+	load();
+	turns();
+	answered(last);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -483,6 +690,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mended, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter_two, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter_and_model, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter_broken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adapter_cancelled, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
