@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * llmctl chat: a conversation. It lives here, message by message, and is sent as a whole with each
- * question; the server keeps nothing of it.
+ * llmctl chat: a conversation. It lives here, message by message. Where the server has sessions, what
+ * was said goes on in one, and only what is new is sent with a question; where it has none, where
+ * its template can not go on so, or what was said is not what the session has, all of it is.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "answer.h"
 #include "line.h"
 #include "llmctl.h"
+#include "session.h"
 #include "term.h"
 
 /* looks at Ctrl-C this often, should it come just before a wait begins */
@@ -23,6 +25,8 @@
  * @system: what every conversation begins with, owned, or NULL
  * @messages: said so far; texts are owned
  * @count: number of them
+ * @session: in which the first @said of them were said, or NULL
+ * @no_session: there is none for this conversation
  * @code: exit code of the last thing that went wrong
  * @over: leave
  */
@@ -33,6 +37,9 @@ struct chat {
 	char *system;
 	struct llmos_message *messages;
 	size_t count;
+	struct llmos_session *session;
+	size_t said;
+	bool no_session;
 	int code;
 	bool over;
 };
@@ -67,8 +74,18 @@ static void chat_drop(struct chat *chat, size_t keep)
 		free((void *)chat->messages[--chat->count].text);
 }
 
+/* it goes on without, or in another one */
+static void chat_leave(struct chat *chat)
+{
+	llmos_session_free(chat->session);
+	chat->session = NULL;
+	chat->said = 0;
+}
+
 static int chat_reset(struct chat *chat)
 {
+	chat_leave(chat);
+	chat->no_session = false;
 	chat_drop(chat, 0);
 	return chat->system ? chat_add(chat, LLMOS_SYSTEM, chat->system) : EX_OK;
 }
@@ -86,6 +103,7 @@ static int chat_set_system(struct chat *chat, const char *text)
 
 static void chat_done(struct chat *chat)
 {
+	chat_leave(chat);
 	chat_drop(chat, 0);
 	free(chat->messages);
 	free(chat->system);
@@ -120,8 +138,35 @@ static int chat_run(struct chat *chat, struct answer *answer)
 		opts.sched_class = LLMOS_INTERACTIVE;
 	answer_init(answer, chat->options, &opts);
 	answer->collect = true;
-	r = llmos_chat_start(chat->llmos, &request, chat->messages, chat->count, &opts);
+	opts.session = chat->session;
+	r = llmos_chat_start(chat->llmos, &request, chat->messages + chat->said,
+			     chat->count - chat->said, &opts);
 	return r < 0 ? r : chat_wait(chat, request);
+}
+
+static bool is_lost(int r)
+{
+	return r == -ECONNRESET || r == -EPROTO || r == -EPIPE;
+}
+
+/* in the session, if there can be one; what is wrong with that is no reason not to answer */
+static int chat_ask(struct chat *chat, struct answer *answer)
+{
+	bool is_first;
+	int r;
+
+	if (!chat->session && !chat->no_session)
+		chat->no_session = llmos_session_new(chat->llmos, &chat->session) < 0;
+	is_first = !chat->said;
+	r = chat_run(chat, answer);
+	if (r >= 0 || !chat->session || r == -ECANCELED || is_lost(r) || answer->text.len)
+		return r;
+	/* its template can not go on, or what was said there is of no use any more */
+	chat_leave(chat);
+	answer_done(answer);
+	r = chat_run(chat, answer);
+	chat->no_session |= is_first && r >= 0;
+	return r;
 }
 
 /* the connection of the last answer may be gone: a new server may be there */
@@ -145,7 +190,7 @@ static int chat_answer(struct chat *chat, const char *question)
 	code = chat_add(chat, LLMOS_USER, question);
 	if (code)
 		return code;
-	r = chat_run(chat, &answer);
+	r = chat_ask(chat, &answer);
 	if (r == -ECANCELED && !answer.error) {
 		/* what was said stays said; the terminal has shown ^C behind it */
 		code = EX_INTERRUPTED;
@@ -156,16 +201,26 @@ static int chat_answer(struct chat *chat, const char *question)
 		if (r == -E2BIG && line_edits(chat->line))
 			say("(/reset forgets what was said)\n");
 	}
-	if (r == -ECONNRESET || r == -EPROTO || r == -EPIPE) {
+	if (is_lost(r)) {
+		/* over the socket the session has gone with its server */
+		chat_leave(chat);
+		chat->no_session = false;
 		llmos_free(chat->llmos);
 		chat->llmos = NULL;
 	}
 	/* an answer that failed was never given */
 	if ((r < 0 && r != -ECANCELED) || !answer.text.len || answer.error) {
+		if (r >= 0)
+			chat_leave(chat);
 		chat_drop(chat, before);
 		return code;
 	}
+	/* a turn that was cut short is none of the session's, but stays said here */
+	if (r < 0)
+		chat_leave(chat);
 	r = chat_add(chat, LLMOS_ASSISTANT, answer.text.data);
+	if (!r && chat->session)
+		chat->said = chat->count;
 	return r ? r : code;
 }
 

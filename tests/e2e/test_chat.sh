@@ -29,6 +29,25 @@ ok $? "there is a history"
 has "$(cat "$TMP/where")" 'Once upon a time' "with the line in it"
 is "$(stat -c %a "$(cat "$TMP/where")")" 600 "for nobody else to read"
 
+# one conversation, of which nothing is read twice: what a session says, and as one computes it
+questions='Once upon a time\nWhat did Tom say to his mother on that day, and what did she say then?\n'
+# shellcheck disable=SC2059
+printf "$questions" >"$TMP/in"
+ctl chat -t 0 -n 60 <"$TMP/in" >"$TMP/chat"
+is $? 0 "two questions from a pipe"
+found=$(status .reused_tokens)
+[ "$found" -gt 0 ]
+ok $? "the second one began with $found tokens of the first"
+if ctl session run true 2>/dev/null; then
+	# shellcheck disable=SC2016
+	ctl session run sh -c 'while read -r line; do
+		"$LLMOS_BUILD/llmctl" ask -t 0 -n 60 "$line" </dev/null || exit
+	done' <"$TMP/in" >"$TMP/session"
+	is $? 0 "the same in a session"
+	cmp "$TMP/chat" "$TMP/session"
+	ok $? "the same answers" || note "$(cat "$TMP/chat" "$TMP/session")"
+fi
+
 # the arrow key brings the line of the last chat back
 chat_on_terminal '>' '\033[A\r' 'ommy' '' '>' '\004'
 is $? 0 "the line of an earlier chat, from the history" || note "$(cat "$TMP/out" "$TMP/err")"

@@ -143,6 +143,7 @@ static int do_features(struct fake *fake, const struct llm_msg *head)
 		.max_requests_user = 256,
 		.max_requests_file = FAKE_REQUESTS_MAX,
 		.max_payload_bytes = fake->max_payload,
+		.commands = (uint64_t)fake->has_sessions << _IOC_NR(LLM_IOC_SESSION),
 		.requests = 3,
 		.submitted = fake->next_id,
 		.cancelled = fake->cancels,
@@ -165,18 +166,46 @@ static int do_submit(struct fake *fake, const struct llm_msg *head, const uint8_
 {
 	struct llm_submit *submit = &fake->submit;
 	struct fake_request *request = find(fake, 0);
+	int r = fake->submit_result;
 
 	memcpy(submit, body, sizeof(*submit));
+	fake->submits++;
+	if (!r && submit->flags & LLM_SUBMIT_SESSION)
+		r = fake->session_result;
 	must(head->len == sizeof(*head) + sizeof(*submit) + submit->payload_len +
 	     submit->stop_len, "SUBMIT of the right length");
 	must(!submit->payload && !submit->stop, "SUBMIT without pointers");
 	memcpy(fake->payload, body + sizeof(*submit), submit->payload_len + submit->stop_len);
-	if (fake->submit_result || !request)
-		return reply(fake, head, fake->submit_result ? fake->submit_result : -EBUSY,
-			     NULL, NULL, 0);
+	if (r || !request)
+		return reply(fake, head, r ? r : -EBUSY, NULL, NULL, 0);
 	*request = (struct fake_request){ .id = ++fake->next_id };
 	submit->id = request->id;
 	return reply(fake, head, 0, submit, NULL, 0);
+}
+
+/* whatever descriptor comes along: it is the client's to hold */
+static int do_session(struct fake *fake, const struct llm_msg *head, const uint8_t *body)
+{
+	struct llm_msg out = *head;
+	struct llm_session_cmd args;
+	struct iovec iov[] = { { &out, sizeof(out) }, { &args, sizeof(args) } };
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	const struct msghdr msg = {
+		.msg_iov = iov, .msg_iovlen = 2,
+		.msg_control = &control, .msg_controllen = sizeof(control.bytes),
+	};
+
+	memcpy(&args, body, sizeof(args));
+	args.id = ++fake->sessions;
+	out.len = sizeof(out) + sizeof(args);
+	control.head.cmsg_len = CMSG_LEN(sizeof(int));
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(&control.head), &fake->parked_fd, sizeof(int));
+	return sendmsg(fake->fd, &msg, MSG_NOSIGNAL) == (ssize_t)out.len ? 0 : -ECONNRESET;
 }
 
 static int read_reply(struct fake *fake, const struct llm_msg *head, struct llm_read *read,
@@ -292,6 +321,9 @@ static int handle(struct fake *fake, const struct llm_msg *head, const uint8_t *
 	case LLM_IOC_READ:		return do_read(fake, head, body);
 	case LLM_IOC_CANCEL:		return do_cancel(fake, head, body);
 	case LLM_IOC_LIST:		return do_list(fake, head, body);
+	case LLM_IOC_SESSION:
+		return fake->has_sessions ? do_session(fake, head, body) :
+					    reply(fake, head, -ENOTTY, NULL, NULL, 0);
 	default:			return reply(fake, head, -ENOTTY, NULL, NULL, 0);
 	}
 }

@@ -62,9 +62,13 @@ enum fake_evil {
  * @server_pid: as GET_FEATURES tells
  * @abi_version: as GET_FEATURES tells
  * @max_payload: as GET_FEATURES tells
+ * @has_sessions: SESSION exists, and makes some
+ * @session_result: of a SUBMIT in a session; 0: as any other
  * @submit: the last one
  * @payload: of the last one, then its stop strings
  * @parked_fd: becomes readable when a READ is left unanswered
+ * @sessions: that were made
+ * @submits: SUBMIT commands that came
  * @cancels: CANCEL commands that came
  * @forgets: of those, with LLM_CANCEL_FORGET
  *
@@ -92,10 +96,14 @@ struct fake {
 	uint32_t server_pid;
 	uint32_t abi_version;
 	uint32_t max_payload;
+	bool has_sessions;
+	int session_result;
 
 	struct llm_submit submit;
 	uint8_t payload[FAKE_PAYLOAD_MAX + LLM_STOP_BYTES_MAX];
 	int parked_fd;
+	unsigned int sessions;
+	unsigned int submits;
 	unsigned int cancels;
 	unsigned int forgets;
 

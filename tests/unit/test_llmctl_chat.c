@@ -193,6 +193,103 @@ static void test_chat(void **state)
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+static void say_and_hear(struct terminal *t, const char *line)
+{
+	type(t, line);
+	expect(t, "An answer.");
+	expect(t, "> ");
+}
+
+/* where there are sessions, only what is new goes along; what is forgotten is, there too */
+static void test_session(void **state)
+{
+	const size_t one = sizeof(struct llm_message);
+	struct terminal *t = *state;
+
+	frames_text(&frames, "An answer.");
+	t->fake->has_sessions = true;
+	run(t, (char **)chat);
+	expect(t, "> ");
+	say_and_hear(t, "first question\n");
+	assert_int_equal(t->fake->sessions, 1);
+	assert_true(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	assert_int_equal(t->fake->submit.payload_len, one + 14);
+	say_and_hear(t, "second question\n");
+	assert_int_equal(t->fake->sessions, 1);
+	assert_true(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	assert_int_equal(t->fake->submit.payload_len, one + 15);
+	/* what was said there is of no use any more: all goes along, and to another session then */
+	t->fake->session_result = -ESTALE;
+	say_and_hear(t, "third question\n");
+	assert_false(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	assert_int_equal(t->fake->submit.payload_len, 5 * one + 14 + 10 + 15 + 10 + 14);
+	t->fake->session_result = 0;
+	say_and_hear(t, "more\n");
+	assert_int_equal(t->fake->sessions, 2);
+	assert_true(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	assert_int_equal(t->fake->submit.payload_len, 7 * one + 14 + 10 + 15 + 10 + 14 + 10 + 4);
+	type(t, "/reset\n");
+	expect(t, "> ");
+	say_and_hear(t, "second\n");
+	assert_int_equal(t->fake->sessions, 3);
+	assert_int_equal(t->fake->submit.payload_len, one + 6);
+	type(t, CTRL_D);
+	assert_int_equal(ended(t), 0);
+}
+
+/* a template that can not go on in a session is asked so once, until something else is begun */
+static void test_no_session(void **state)
+{
+	struct terminal *t = *state;
+
+	frames_text(&frames, "An answer.");
+	t->fake->has_sessions = true;
+	t->fake->session_result = -EINVAL;
+	run(t, (char **)chat);
+	expect(t, "> ");
+	say_and_hear(t, "first\n");
+	assert_int_equal(t->fake->submits, 2);
+	say_and_hear(t, "second\n");
+	assert_int_equal(t->fake->submits, 3);
+	assert_int_equal(t->fake->sessions, 1);
+	assert_false(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	assert_int_equal(t->fake->submit.payload_len, 3 * sizeof(struct llm_message) + 5 + 10 + 6);
+	t->fake->session_result = 0;
+	type(t, "/reset\n");
+	expect(t, "> ");
+	say_and_hear(t, "first\n");
+	assert_int_equal(t->fake->sessions, 2);
+	assert_true(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	type(t, CTRL_D);
+	assert_int_equal(ended(t), 0);
+}
+
+/* a turn that was cut short is none of the session's; the next one says it all, in another one */
+static void test_session_cancelled(void **state)
+{
+	struct terminal *t = *state;
+
+	frames_text(&frames, "never ending ");
+	t->fake->has_sessions = true;
+	t->fake->endless = true;
+	run(t, (char **)chat);
+	expect(t, "> ");
+	type(t, "first\n");
+	expect(t, "never ending never ending");
+	type(t, CTRL_C);
+	expect(t, "\n> ");
+	t->fake->endless = false;
+	type(t, "second\n");
+	expect(t, "never ending");
+	expect(t, "> ");
+	assert_int_equal(t->fake->sessions, 2);
+	assert_true(t->fake->submit.flags & LLM_SUBMIT_SESSION);
+	assert_non_null(memmem(t->fake->payload, t->fake->submit.payload_len, "first", 5));
+	assert_non_null(memmem(t->fake->payload, t->fake->submit.payload_len, "second", 6));
+	type(t, CTRL_D);
+	assert_int_equal(ended(t), 0);
+}
+
 /* Ctrl-C ends the answer; the conversation goes on */
 static void test_cancel_answer(void **state)
 {
@@ -343,6 +440,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_chat),
+		TEST(test_session),
+		TEST(test_no_session),
+		TEST(test_session_cancelled),
 		TEST(test_cancel_answer),
 		TEST(test_cancel_waiting),
 		TEST(test_give_up_line),
