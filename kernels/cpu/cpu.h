@@ -35,6 +35,14 @@
  */
 #define KERN_AHEAD	1024
 
+/*
+ * Where a token's activations fill the first-level cache, they come from the second one, again for
+ * each row, and the processor sees no stream of weights any more: it has to be asked for early. A
+ * Zen 4 read 27 GB/s of F16 with 8192 columns, 10 before.
+ */
+#define KERN_WIDE_BYTES	16384	/* of activations */
+#define KERN_WIDE_AHEAD	16384
+
 /**
  * kern_prefetch_at() - ask for the weights at [address, address + bytes)
  *
@@ -45,6 +53,18 @@ KERN_INLINE void kern_prefetch_at(uintptr_t address, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i += 64)
 		_mm_prefetch((const char *)(address + i), _MM_HINT_T1);
+}
+
+/** kern_is_wide() - whether a row's weights meet so many bytes of activations that these go out */
+KERN_INLINE bool kern_is_wide(size_t act_bytes)
+{
+	return act_bytes >= KERN_WIDE_BYTES;
+}
+
+/** kern_ahead() - how far ahead to ask for rows that meet so many bytes of activations */
+KERN_INLINE size_t kern_ahead(size_t act_bytes)
+{
+	return kern_is_wide(act_bytes) ? KERN_WIDE_AHEAD : KERN_AHEAD;
 }
 
 /** kern_prefetch() - ask for the weights that come KERN_AHEAD bytes behind [p, p + bytes) */

@@ -76,11 +76,12 @@ KERN_INLINE void tile(const uint8_t *w, size_t row_bytes, uint32_t cols, const u
 /* lanes of one row and one token: the row is a stream, which the processor sees coming */
 KERN_INLINE __m512 row_lanes(const uint8_t *row, uint32_t cols, const uint8_t *act)
 {
+	const size_t ahead = kern_ahead(2 * (size_t)cols);
 	__m512 acc = _mm512_setzero_ps();
 	uint32_t i = 0;
 
 	for (; i + STEP <= cols; i += STEP) {
-		kern_prefetch(row + 2 * (size_t)i, 64);
+		kern_prefetch_at((uintptr_t)row + 2 * (size_t)i + ahead, 2 * STEP);
 		acc = _mm512_dpbf16_ps(acc, load_weights(row, i, ALL), load_act(act, i));
 	}
 	if (i < cols)

@@ -53,6 +53,7 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 		      const uint8_t *act, size_t act_stride, float *y, size_t y_stride, int rows,
 		      int tokens)
 {
+	const size_t ahead = kern_ahead(cols * sizeof(float));
 	__m256 acc[TILE_ROWS][TILE_TOKENS][2];
 	uint32_t i = 0;
 
@@ -62,7 +63,7 @@ KERN_INLINE void tile(enum kern_type type, const uint8_t *w, size_t row_bytes, u
 	for (; i + 16 <= cols; i += 16) {
 		/* one row and one token: a stream; that of F32 is seen without help */
 		if (rows == 1 && tokens == 1 && type != KERN_F32 && i % 32 == 0)
-			kern_prefetch(w + 2 * (size_t)i, 64);
+			kern_prefetch_at((uintptr_t)w + 2 * (size_t)i + ahead, 64);
 		tile_half(type, w, row_bytes, i, 0, 8, act, act_stride, acc, rows, tokens);
 		tile_half(type, w, row_bytes, i + 8, 1, 8, act, act_stride, acc, rows, tokens);
 	}

@@ -210,6 +210,23 @@ KERN_INLINE void mul_rows(enum kern_type type, const struct kern_weights *w, uin
 			 y_stride);                                                                \
 	}
 
+/*
+ * One token whose activations fill the first-level cache: halves of these vectors get through
+ * a fifth more of a row's stream (Zen 4, 8192 columns), and have the same bits.
+ */
+#define DEFINE_MUL_16(lower, upper)                                                                \
+	void kern_mul_##lower##_avx512(const struct kern_weights *w, uint32_t row_begin,           \
+				       uint32_t row_end, const void *act, size_t act_stride,       \
+				       uint32_t tokens, float *y, size_t y_stride)                 \
+	{                                                                                          \
+		if (tokens == 1 && kern_is_wide(w->cols * sizeof(float)))                          \
+			kern_mul_##lower##_avx2(w, row_begin, row_end, act, act_stride, tokens, y, \
+						y_stride);                                         \
+		else                                                                               \
+			mul_rows(KERN_##upper, w, row_begin, row_end, act, act_stride, tokens, y,  \
+				 y_stride);                                                        \
+	}
+
 DEFINE_MUL(f32, F32)
-DEFINE_MUL(f16, F16)
-DEFINE_MUL(bf16, BF16)
+DEFINE_MUL_16(f16, F16)
+DEFINE_MUL_16(bf16, BF16)

@@ -92,6 +92,11 @@ static void test_matmul(void **state)
 	/* 18 and 48 blocks: the widths of a small model */
 	check_type(&rng, ops, KERN_Q4_1, 576);
 	check_type(&rng, ops, KERN_Q8_0, 1536);
+	/* activations that fill the first-level cache: one token goes another way than many */
+	if (!kern_test_elsewhere(ops, KERN_F16))
+		check_type(&rng, ops, KERN_F16, 4101);
+	if (!kern_test_elsewhere(ops, KERN_BF16))
+		check_type(&rng, ops, KERN_BF16, 8211);
 	/* more than can be unpacked at once */
 	check_type(&rng, ops, KERN_Q4_0, 18432);
 	check_type(&rng, ops, KERN_Q6_K, 20480);
