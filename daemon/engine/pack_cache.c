@@ -156,6 +156,7 @@ static int map_file(struct pack *pack, int fd, int protection)
 	map = mmap(NULL, pack->bytes + HEADER_BYTES, protection, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	(void)madvise(map, pack->bytes + HEADER_BYTES, MADV_HUGEPAGE);
 	pack->map = map;
 	pack->map_bytes = pack->bytes + HEADER_BYTES;
 	pack->base = pack->map + HEADER_BYTES;
