@@ -267,6 +267,8 @@ int hub_open(struct gguf **ret, const char *folder, struct error *error)
 	if (r < 0)
 		return error_set(error, r, "'%s': %s", folder, strerror(-r));
 	r = json_read(&json, folder, HUB_CONFIG, JSON_CONFIG_MAX, &inner);
+	if (r >= 0)
+		r = hub_compound_unfold(&json, &config.is_compound, &inner);
 	config.gguf = gguf;
 	config.json = json;
 	if (r >= 0)

@@ -63,6 +63,7 @@ struct hub_arch {
  * struct hub_config - what is known while config.json is being read
  * @context_max: tokens of a text, as sentence-transformers has it; 0: no such bound
  * @first_position: rows of the positions' matrix that no token has
+ * @is_compound: it is the text half of a model that also sees
  * @is_classifier: labels are what it was trained for
  * @is_base: of a class that has no output
  */
@@ -73,6 +74,7 @@ struct hub_config {
 	uint32_t width, ff_width, heads, head_dim, layers, context;
 	uint32_t context_max, first_position;
 	bool is_tied;
+	bool is_compound;
 	bool is_classifier;
 	bool is_base;
 	struct error *error;
@@ -136,6 +138,19 @@ int hub_activation(const struct hub_config *c, const char *key, const char *cons
 int hub_classifier_find(struct hub_config *c);
 /** hub_labels_load() - names of labels, once all tensors are there */
 int hub_labels_load(const struct hub_config *c);
+
+/* hub_compound.c: models that also see */
+
+/**
+ * hub_compound_unfold() - of such a model, the settings of its text half
+ * @json: replaced by them
+ * @ret: is it one?
+ *
+ * Return: 0; -EBADMSG they are not there, -EOPNOTSUPP its text half is of an unknown kind, -ENOMEM.
+ */
+int hub_compound_unfold(json_t **json, bool *ret, struct error *error);
+/** hub_compound_name() - what a tensor of it is called in its text half; NULL: it is not of that */
+const char *hub_compound_name(const char *name);
 
 /** hub_tensor_add() - add a tensor under its new name, as it is or changed */
 int hub_tensor_add(struct gguf *gguf, const struct hub_config *config,

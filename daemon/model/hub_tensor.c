@@ -138,14 +138,18 @@ static const void *copy_changed(struct gguf *gguf, const struct safetensor *t,
 
 int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const struct safetensor *t)
 {
+	const char *from = config->is_compound ? hub_compound_name(t->name) : t->name;
 	enum hub_change change = HUB_AS_IS;
 	uint64_t dims[SAFETENSORS_DIMS_MAX];
 	struct safetensor rest;
 	const void *data;
 	char name[256];
 	uint32_t type;
-	int r = hub_name_map(config->arch, t->name, name, sizeof(name), &change);
+	int r;
 
+	if (!from)
+		return 0;
+	r = hub_name_map(config->arch, from, name, sizeof(name), &change);
 	if (r < 0)
 		return fail(config, -EOPNOTSUPP, t->name, "is of a variant that is not supported");
 	r = resolve_head(config, t, &change);

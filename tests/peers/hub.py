@@ -94,8 +94,14 @@ MODELS = {
                                                                            "rope_theta": 1e4}}},
                       "float32", 1e-5, {}),
     "gpt2": ("GPT2", {}, "float32", 1e-5, {}),
+    "gemma3-sees": ("Gemma3Sees", {"head_dim": 32, "sliding_window": 32, "num_hidden_layers": 7,
+                                   "query_pre_attn_scalar": 32}, "float32", 1e-5, {}),
+    "mistral3-sees": ("Mistral3Sees", {"head_dim": 32, "sliding_window": None}, "float32", 1e-5, {}),
 }
 CONFIGS = {"Gemma3": "Gemma3TextConfig"}
+# models that also see, of which the text half is asked: the kind of their texts, and of their pictures
+SEES = {"Gemma3Sees": ("Gemma3", "Gemma3TextConfig", "SiglipVisionConfig"),
+        "Mistral3Sees": ("Mistral3", "MistralConfig", "PixtralVisionConfig")}
 HEADS = {"GPT2": "GPT2LMHeadModel"}
 
 
@@ -108,10 +114,19 @@ def make_model(name, folder):
         sizes = {"vocab_size": 160, "n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 256}
     else:
         sizes = dict(SIZES)
-    config = getattr(transformers, CONFIGS.get(family, family + "Config"))(**(sizes | settings))
+    if family in SEES:
+        kind, text, vision = SEES[family]
+        text = getattr(transformers, text)(**(sizes | settings))
+        vision = getattr(transformers, vision)(hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+                                               num_attention_heads=2, image_size=28, patch_size=14)
+        config = getattr(transformers, kind + "Config")(text_config=text, vision_config=vision)
+        head = kind + "ForConditionalGeneration"
+    else:
+        config = getattr(transformers, CONFIGS.get(family, family + "Config"))(**(sizes | settings))
+        head = HEADS.get(family, family + "ForCausalLM")
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"    # the others have no float64
-    model = getattr(transformers, HEADS.get(family, family + "ForCausalLM"))(config)
+    model = getattr(transformers, head)(config)
     with torch.no_grad():
         for key, value in model.named_parameters():
             if value.ndim == 1:     # norms and biases that do something
@@ -128,7 +143,7 @@ def compare_model(arguments, name, where):
     import transformers
     folder = where / name
     model = make_model(name, folder).to(torch.float64).eval()
-    vocab = model.config.vocab_size
+    vocab = model.config.get_text_config().vocab_size
     # of LongRoPE the shorter factors, unless a longer context is asked for
     count, more = (150, ("256",)) if name.endswith("-long") else (60 if "longrope" in name else 150, ())
     ids = [(7 * i * i + 3 * i) % vocab for i in range(count)]
