@@ -153,6 +153,7 @@ struct engine_model_info {
 	uint32_t labels;		/* 0: it has none */
 	bool has_several_labels;	/* of a text: they don't exclude each other */
 	enum engine_pooling pooling;	/* that it was made for */
+	enum engine_pooling label_pooling;	/* of its labels, where the file says it */
 	bool is_encoder;		/* no logits, no prefixes: texts only */
 	bool has_output;		/* it makes text */
 	uint64_t packed_bytes;		/* in place of the file's, counted in file_bytes */

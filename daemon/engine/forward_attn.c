@@ -53,6 +53,11 @@ static struct kern_span span_of(const struct pass *p, uint32_t layer, const stru
 {
 	const uint32_t window = p->model->model->layers[layer].window;
 
+	if (window && p->model->model->hparams.is_encoder)
+		return (struct kern_span){
+			.begin = t->position - MIN(t->position, window / 2),
+			.end = MIN(t->end - t->begin, t->position + window / 2 + 1),
+		};
 	return (struct kern_span){
 		.begin = window && t->position >= window ? t->place + 1 - window - t->begin : 0,
 		.end = t->end - t->begin,

@@ -2,6 +2,13 @@
 /* The feed-forward network that all tokens pass: gate and up, the activation, down. */
 #include "engine/forward_internal.h"
 
+static void gelu_erf_mul(const struct pass *p, float *gate, const float *up, uint32_t n)
+{
+	p->ops->gelu_erf(gate, gate, n);
+	for (uint32_t i = 0; i < n; i++)
+		gate[i] *= up[i];
+}
+
 void pass_activate(const struct pass *p, uint32_t row, uint32_t rows, uint32_t begin, uint32_t end)
 {
 	const struct model_hparams *h = &p->model->model->hparams;
@@ -15,6 +22,8 @@ void pass_activate(const struct pass *p, uint32_t row, uint32_t rows, uint32_t b
 			p->ops->gelu_erf(gate, gate, end - begin);
 		else if (!h->is_gated)
 			p->ops->gelu(gate, gate, end - begin);
+		else if (h->act == MODEL_ACT_GELU_ERF)
+			gelu_erf_mul(p, gate, up, end - begin);
 		else if (h->act == MODEL_ACT_GELU)
 			p->ops->gelu_mul(gate, gate, up, end - begin);
 		else

@@ -23,15 +23,29 @@ static void multiply(struct engine_model *model, const struct model_matrix *m, c
 		ops->add(y, m->bias, m->w.rows);
 }
 
+static void activate(const struct kern_ops *ops, enum model_head_act act, float *y, uint32_t n)
+{
+	if (act == MODEL_HEAD_GELU)
+		ops->gelu_erf(y, y, n);
+	for (uint32_t i = 0; i < n && act != MODEL_HEAD_GELU; i++)
+		y[i] = act == MODEL_HEAD_RELU ? fmaxf(y[i], 0) : tanhf(y[i]);
+}
+
 void engine_classify(struct engine_model *model, const float *x, float *ret)
 {
 	const struct model_head *head = &model->model->head;
+	const struct model_hparams *h = &model->model->hparams;
+	const struct kern_ops *ops = model->engine->ops;
 	float *y = model->scratch.members[0].row;
 
 	if (head->dense.w.rows) {
 		multiply(model, &head->dense, x, y);
-		for (uint32_t i = 0; i < head->dense.w.rows; i++)
-			y[i] = head->act == MODEL_HEAD_RELU ? fmaxf(y[i], 0) : tanhf(y[i]);
+		activate(ops, h->head_act, y, h->width);
+		if (head->norm.bias)
+			ops->layer_norm(y, y, head->norm.weight, head->norm.bias, h->width,
+					h->norm_eps);
+		else if (head->norm.weight)
+			ops->rms_norm(y, y, head->norm.weight, h->width, h->norm_eps);
 		x = y;
 	}
 	multiply(model, &head->labels, x, ret);

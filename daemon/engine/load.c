@@ -372,6 +372,7 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 		.labels = model->head.labels.w.rows,
 		.has_several_labels = model->head.is_several,
 		.pooling = (enum engine_pooling)p->pooling,
+		.label_pooling = (enum engine_pooling)p->label_pooling,
 		.is_encoder = p->is_encoder,
 		.has_output = p->has_output,
 	};

@@ -155,6 +155,19 @@ int bind_stacked(struct binder *b, const char *name, uint32_t index, uint32_t co
 			 rows, cols, ret);
 }
 
+/* zeros (width), for a norm that is computed with a bias and has none */
+static const float *no_bias(struct binder *b)
+{
+	const uint32_t width = b->model->hparams.width;
+	struct model_copy *copy = calloc(1, sizeof(*copy) + width * sizeof(float));
+
+	if (!copy)
+		return NULL;
+	copy->next = b->model->copies;
+	b->model->copies = copy;
+	return copy->data;
+}
+
 int bind_norm(struct binder *b, const char *prefix, struct model_norm *ret)
 {
 	const struct model_hparams *p = &b->model->hparams;
@@ -166,5 +179,9 @@ int bind_norm(struct binder *b, const char *prefix, struct model_norm *ret)
 	if (r < 0 || p->norm != MODEL_NORM_LAYER)
 		return r;
 	snprintf(name, sizeof(name), "%s.bias", prefix);
-	return bind_vector(b, name, p->width, false, &ret->bias);
+	r = bind_vector(b, name, p->width, p->has_bare_norms, &ret->bias);
+	if (r < 0 || ret->bias)
+		return r;
+	ret->bias = no_bias(b);
+	return ret->bias ? 0 : error_set(b->error, -ENOMEM, "model: %s", strerror(ENOMEM));
 }

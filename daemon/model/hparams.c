@@ -197,6 +197,36 @@ static int read_pooling(struct model_hparams *p, const struct keys *keys)
 	return r;
 }
 
+/* read_head() - what a head that labels texts does, where that is not what its architecture does */
+static int read_head(struct model_hparams *p, const struct keys *keys)
+{
+	static const struct {
+		const char *name;
+		enum model_head_act act;
+	} known[] = {
+		{ "tanh", MODEL_HEAD_TANH }, { "relu", MODEL_HEAD_RELU },
+		{ "gelu", MODEL_HEAD_GELU },
+	};
+	static const char key[] = "llmos.classifier.activation";
+	uint32_t pooling = MODEL_POOL_NONE;
+	struct gguf_string name;
+	size_t i = 0;
+	int r = gguf_get_string(keys->gguf, key, &name);
+
+	while (r >= 0 && i < ARRAY_SIZE(known) && !gguf_string_is(name, known[i].name))
+		i++;
+	if (r == -EINVAL || i == ARRAY_SIZE(known))
+		return error_set(keys->error, -EBADMSG, "model: key '%s' is no activation", key);
+	if (r >= 0)
+		p->head_act = known[i].act;
+	r = gguf_get_u32(keys->gguf, "llmos.classifier.pooling", &pooling);
+	if (r == -EINVAL || pooling > MODEL_POOL_LAST)
+		return error_set(keys->error, -EBADMSG,
+				 "model: key 'llmos.classifier.pooling' is no pooling");
+	p->label_pooling = (enum model_pooling)pooling;
+	return 0;
+}
+
 /* read_output() - decoders have one, unless a hub's model was saved without */
 static int read_output(struct model_hparams *p, const struct keys *keys)
 {
@@ -250,6 +280,8 @@ int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struc
 		r = keys_f32(&keys, "attention.scale", 1e-6f, &p.attn_scale);
 	if (r >= 0)
 		r = read_pooling(&p, &keys);
+	if (r >= 0)
+		r = read_head(&p, &keys);
 	if (r >= 0)
 		r = read_output(&p, &keys);
 	if (r < 0)

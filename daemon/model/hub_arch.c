@@ -479,7 +479,7 @@ const struct hub_arch *hub_arch_find(const char *model_type)
 	for (const struct hub_arch *arch = hub_encoders; arch->model_type; arch++)
 		if (!strcmp(arch->model_type, model_type))
 			return arch;
-	return NULL;
+	return strcmp(hub_modern.model_type, model_type) ? NULL : &hub_modern;
 }
 
 /* adapters are for what all of a kind have, and not for what labels texts */

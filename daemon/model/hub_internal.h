@@ -82,6 +82,8 @@ struct hub_config {
 
 /** hub_encoders - those whose tokens see the whole text; ends with one without a name */
 extern const struct hub_arch hub_encoders[];
+/** hub_modern - ModernBERT, in a file of its own */
+extern const struct hub_arch hub_modern;
 
 /** hub_arch_find() - by the model_type of config.json, NULL: not supported */
 const struct hub_arch *hub_arch_find(const char *model_type);

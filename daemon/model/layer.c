@@ -79,7 +79,8 @@ static int bind_attention(struct binder *b, uint32_t i, struct model_layer *l)
 	const struct model_hparams *p = &b->model->hparams;
 	int r = 0;
 
-	if (!p->has_sum_norms)
+	/* what comes from the embedding was normalised there */
+	if (!p->has_sum_norms && (i || !p->has_bare_norms || has_tensor(b, i, "attn_norm")))
 		r = bind_norm(b, layer_name(i, "attn_norm", "").text, &l->attn_norm);
 	if (r >= 0)
 		r = bind_qkv(b, i, l);
@@ -184,6 +185,8 @@ static void see_window(const struct model_hparams *p, uint32_t i, struct model_l
 		return;
 	if (w->is_local)
 		is_local = w->is_local[i];
+	else if (w->period && w->sees_all_first)
+		is_local = i % w->period;
 	else if (w->period)
 		is_local = i % w->period + 1 < w->period;
 	l->window = is_local ? w->tokens : 0;

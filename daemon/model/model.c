@@ -89,7 +89,7 @@ static int bind_types(struct binder *b)
 	struct model *m = b->model;
 	int r = 0;
 
-	if (!m->hparams.has_sum_norms)
+	if (!m->hparams.has_sum_norms && !m->hparams.has_embedding_norm)
 		return 0;
 	if (t && (!t->dims[1] || t->dims[1] > MODEL_TOKEN_TYPES_MAX))
 		return error_set(b->error, -EBADMSG, "model: '%s' has %" PRIu64 " types", name,
@@ -97,19 +97,6 @@ static int bind_types(struct binder *b)
 	if (t)
 		r = bind_matrix(b, name, (uint32_t)t->dims[1], m->hparams.width, &m->types);
 	return r < 0 ? r : bind_norm(b, "token_embd_norm", &m->embedding_norm);
-}
-
-static int read_head_act(struct binder *b, struct model_head *head)
-{
-	static const char key[] = "llmos.classifier.activation";
-	struct gguf_string act = { .data = "tanh", .len = 4 };
-	const int r = gguf_get_string(b->gguf, key, &act);
-
-	if (gguf_string_is(act, "relu"))
-		head->act = MODEL_HEAD_RELU;
-	else if (r == -EINVAL || !gguf_string_is(act, "tanh"))
-		return error_set(b->error, -EBADMSG, "model: key '%s' is no activation", key);
-	return 0;
 }
 
 /* bind_head() - which labels a pooled vector, where there is one */
@@ -125,9 +112,9 @@ static int bind_head(struct binder *b)
 		r = bind_matrix(b, "cls.weight", width, width, &head->dense);
 		if (r >= 0)
 			r = bind_vector(b, "cls.bias", width, true, &head->dense.bias);
-		if (r >= 0)
-			r = read_head_act(b, head);
 	}
+	if (r >= 0 && gguf_tensor_find(b->gguf, "cls.norm.weight"))
+		r = bind_norm(b, "cls.norm", &head->norm);
 	if (r < 0 || !t)
 		return r;
 	if (!t->dims[1] || t->dims[1] > MODEL_LABELS_MAX)
@@ -162,10 +149,10 @@ static int bind_output(struct binder *b)
 	struct model *m = b->model;
 	int r;
 
-	if (m->hparams.is_encoder)
+	if (m->hparams.has_sum_norms)
 		return 0;
 	r = bind_norm(b, "output_norm", &m->output_norm);
-	if (r < 0)
+	if (r < 0 || m->hparams.is_encoder)
 		return r;
 	if (!gguf_tensor_find(b->gguf, "output.weight")) {
 		m->output = m->embedding;

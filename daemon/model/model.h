@@ -72,6 +72,13 @@ enum model_act {
 	MODEL_ACT_GELU_ERF,
 };
 
+/** enum model_head_act - the function between the matrices of a head */
+enum model_head_act {
+	MODEL_HEAD_TANH,
+	MODEL_HEAD_RELU,
+	MODEL_HEAD_GELU,		/* by erf */
+};
+
 /** enum model_pooling - what a text's vector is made of; by GGUF's numbers */
 enum model_pooling {
 	MODEL_POOL_NONE = 0,		/* the file does not say */
@@ -82,15 +89,18 @@ enum model_pooling {
 
 /**
  * struct model_window - which layers see only the tokens just before a token
- * @tokens: that such a layer sees, the token itself included; 0: there are no such layers
+ * @tokens: that such a layer sees, the token itself included; 0: there are no such layers. In an
+ *	encoder half of them before a token, and half of them behind it, and the token
  * @period: of so many layers, the last one sees all; 0: none does. Without @is_local
  * @is_local: (layers) bool, which layers are such; NULL: see @period
+ * @sees_all_first: of @period layers the first one sees all, not the last
  * @has_rope: such layers turn by a rope of their own, model_hparams.rope_local
  */
 struct model_window {
 	uint32_t tokens;
 	uint32_t period;
 	const uint8_t *is_local;
+	bool sees_all_first;
 	bool has_rope;
 };
 
@@ -122,9 +132,13 @@ struct model_experts {
  * @has_positions: learned vectors of positions are added to the embedding
  * @is_encoder: each token of a text sees all of it; there is no output
  * @has_output: it makes text; without, vectors and labels only
+ * @has_embedding_norm: one stands behind the embedding; those with sum norms have it anyway
+ * @has_bare_norms: norms may have no bias, and the first layer takes the embedding as it is
  * @has_sum_norms: norms stand behind the sums of embeddings and of each half of a layer, not before
  *	what is added
+ * @head_act: between the two matrices of its labels, where it has such
  * @pooling: what the model was made for
+ * @label_pooling: what its labels are of; none: of an encoder's first token, or the last one
  * @embedding_scale: of the embedding
  * @attn_scale: of the scores
  * @attn_softcap: of the scores, 0: none; see struct kern_attn
@@ -148,8 +162,12 @@ struct model_hparams {
 	bool has_positions;
 	bool is_encoder;
 	bool has_output;
+	bool has_embedding_norm;
+	bool has_bare_norms;
 	bool has_sum_norms;
+	enum model_head_act head_act;
 	enum model_pooling pooling;
+	enum model_pooling label_pooling;
 	float norm_eps;
 	float embedding_scale;
 	float attn_scale;
@@ -210,16 +228,14 @@ struct model_layer {
 	struct model_norm ffn_sum_norm;
 };
 
-enum model_head_act { MODEL_HEAD_TANH, MODEL_HEAD_RELU };
-
 /**
  * struct model_head - labels of a pooled vector; without rows in @labels there are none
- * @act: behind @dense
+ * @norm: behind @dense and its function; may be missing
  * @is_several: a text may have several of them, or none
  */
 struct model_head {
 	struct model_matrix dense;	/* (width, width); may be missing */
-	enum model_head_act act;
+	struct model_norm norm;
 	struct model_matrix labels;	/* (labels, width) */
 	bool is_several;
 };

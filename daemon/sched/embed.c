@@ -40,6 +40,8 @@ static enum engine_pooling embed_pooling(const struct job *job, const struct opt
 {
 	const struct engine_model_info *info = &job->model->info;
 
+	if (embed_classifies(job) && info->label_pooling != ENGINE_POOL_NONE)
+		return info->label_pooling;
 	if (embed_classifies(job))
 		return info->is_encoder ? ENGINE_POOL_FIRST : ENGINE_POOL_LAST;
 	if (options->pooling)

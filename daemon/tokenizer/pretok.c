@@ -60,6 +60,7 @@ static const struct {
 	{ "gpt-2", P_GPT2, { 0 } },
 	{ "phi-2", P_GPT2, { 0 } },
 	{ "mpt", P_GPT2, { 0 } },
+	{ "modern-bert", P_GPT2, { 0 } },
 	{ "olmo", P_GPT2, { 0 } },
 	{ "jais", P_GPT2, { 0 } },
 	{ "trillion", P_GPT2, { 0 } },

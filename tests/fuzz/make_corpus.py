@@ -170,6 +170,14 @@ def seeds_hub_config():
         config = encoder | {"model_type": name, "architectures": ["XForSequenceClassification"]}
         yield name, json.dumps(config).encode() + b"\0" + name.encode() + b".encoder.layer.1.output.LayerNorm.gamma"
         yield name + "-head", json.dumps(config).encode() + b"\0" + head.encode()
+    modern = sizes | {"model_type": "modernbert", "hidden_activation": "gelu", "classifier_pooling": "mean",
+                      "layer_types": ["full_attention", "sliding_attention"], "architectures": ["XForSequenceClassification"],
+                      "rope_parameters": {"sliding_attention": {"rope_theta": 1e4, "rope_type": "default"}}}
+    yield "modernbert", json.dumps(modern).encode() + b"\0layers.1.mlp.Wi.weight"
+    yield "modernbert-head", json.dumps(modern | {"layer_types": None}).encode() + b"\0head.norm.weight"
+    distilled = {"model_type": "distilbert", "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "vocab_size": 100,
+                 "max_position_embeddings": 64, "activation": "gelu"}
+    yield "distilbert", json.dumps(distilled).encode() + b"\0distilbert.transformer.layer.1.ffn.lin1.bias"
     yield "awq", json.dumps(sizes | {"model_type": "llama", "quantization_config": {"quant_method": "awq"}}).encode()
 
 

@@ -191,11 +191,30 @@ def save_distilled():
                lambda answer: answer.logits[0])
 
 
+def save_modern():
+    """ModernBERT with windows that are shorter than its texts, and labels of the mean of all tokens."""
+    import torch
+    import transformers
+    from tokenizers import processors
+    torch.manual_seed(14)
+    pieces = train_small(hub.make_bytes, "gpt2", 300)
+    pieces.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+    config = transformers.ModernBertConfig(
+        vocab_size=pieces.get_vocab_size() + 2, hidden_size=32, intermediate_size=48, num_attention_heads=2,
+        num_hidden_layers=4, max_position_embeddings=128, local_attention=8, num_labels=2, classifier_pooling="mean",
+        pad_token_id=0, bos_token_id=0, cls_token_id=0, eos_token_id=1, sep_token_id=1)
+    config._attn_implementation = "eager"
+    save_facts(HERE / "modern", randomise(transformers.ModernBertForSequenceClassification(config)), pieces,
+               {"tokenizer_config.json": {"cls_token": "<s>", "sep_token": "</s>"}}, lambda answer: answer.logits[0])
+
+
 def main():
     save_model()
     save_encoders()
     save_multilingual()
     save_distilled()
+    save_modern()
     save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))

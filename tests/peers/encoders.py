@@ -23,6 +23,10 @@ import hub
 
 WIDE = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12,
         "max_position_embeddings": 512}
+# windows of 32: its texts are longer
+MODERN = {"hidden_size": 384, "intermediate_size": 576, "num_hidden_layers": 5, "num_attention_heads": 6,
+          "max_position_embeddings": 1024, "local_attention": 32, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 1,
+          "cls_token_id": 0, "sep_token_id": 1}
 QWEN = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 1024, "num_labels": 3}
 # name: class of transformers, its configuration, settings, tokenizer, dtype, pooling or command, bound
@@ -34,6 +38,16 @@ MODELS = {
                 "float32", "mean", 1e-5),
     "bert-rank": ("BertForSequenceClassification", "BertConfig", WIDE | {"num_labels": 1, "num_hidden_layers": 3},
                   "words", "float32", "rank", 1e-5),
+    "xlmr": ("XLMRobertaModel", "XLMRobertaConfig", WIDE | {"type_vocab_size": 1, "num_hidden_layers": 3}, "unigram",
+             "float32", "mean", 1e-5),
+    "xlmr-rank": ("XLMRobertaForSequenceClassification", "XLMRobertaConfig",
+                  WIDE | {"type_vocab_size": 1, "num_hidden_layers": 3, "num_labels": 1}, "unigram", "float32", "rank", 1e-5),
+    "distilbert": ("DistilBertForSequenceClassification", "DistilBertConfig",
+                   {"dim": 384, "hidden_dim": 1536, "n_layers": 3, "n_heads": 12, "num_labels": 2}, "words", "float32",
+                   "classify", 1e-5),
+    "modernbert": ("ModernBertModel", "ModernBertConfig", MODERN, "plain", "float32", "mean", 1e-5),
+    "modernbert-labels": ("ModernBertForSequenceClassification", "ModernBertConfig",
+                          MODERN | {"num_labels": 3, "classifier_pooling": "mean"}, "plain", "float32", "classify", 1e-5),
     "qwen3": ("Qwen3Model", "Qwen3Config", QWEN, "plain", "float32", "lasttoken", 1e-5),
     "qwen3-labels": ("Qwen3ForSequenceClassification", "Qwen3Config", QWEN, "plain", "float32", "classify", 1e-5),
 }
@@ -46,6 +60,8 @@ def make_tokenizer(arguments, which):
         tok.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
         return tok
+    if which == "unigram":
+        return hub.make_unigram(arguments, "xlmr")
     tok = hub.make_bytes(arguments, "gpt2")
     if which == "pieces":
         tok.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=False)
@@ -60,8 +76,10 @@ def make_model(name, folder, tok):
     if which == "pieces":   # positions begin behind the padding token's number
         pad = tok.get_vocab_size()
         settings |= {"pad_token_id": pad, "max_position_embeddings": 512 + pad + 1, "bos_token_id": 0, "eos_token_id": 1}
+    if which == "unigram":
+        settings |= {"pad_token_id": 1, "max_position_embeddings": 514, "bos_token_id": 0, "eos_token_id": 2}
     config = getattr(transformers, config_class)(**settings)
-    if which == "plain":
+    if which == "plain" and "pad_token_id" not in sizes:
         config.pad_token_id = None
     config._attn_implementation = "eager"
     torch.manual_seed(sum(map(ord, name)))
@@ -85,7 +103,8 @@ def wanted(model, tok, how, texts):
     out = []
     for text in texts:
         encoded = tok.encode(texts[0], text) if how == "rank" else tok.encode(text)
-        types = {"token_type_ids": torch.tensor([encoded.type_ids])} if how == "rank" else {}
+        kinds = getattr(model.config, "type_vocab_size", 0)
+        types = {"token_type_ids": torch.tensor([encoded.type_ids])} if how == "rank" and kinds > 1 else {}
         with torch.no_grad():
             answer = model(input_ids=torch.tensor([encoded.ids]), **types)
         if how in ("rank", "classify"):

@@ -79,31 +79,38 @@ static void encode(const struct hub_engine *e, const json_t *fact, struct tok_id
 	free(rest.ids);
 }
 
-static void hidden_first(const struct hub_engine *e, const struct tok_ids *ids, uint32_t second,
-			 float *to)
+/* the hidden state that labels or a vector are made of; of several, their mean */
+static void hidden_pooled(const struct hub_engine *e, const struct tok_ids *ids, uint32_t second,
+			  float *to)
 {
+	const bool is_mean = e->info.labels && e->info.label_pooling == ENGINE_POOL_MEAN;
 	const uint32_t count = (uint32_t)ids->count;
 	const struct engine_text text = { .second = MIN(second, count), .end = count };
 	struct engine_item item = {
 		.tokens = ids->ids, .count = count, .logits_from = count, .texts = &text,
-		.text_count = 1, .pooling = ENGINE_POOL_FIRST,
+		.text_count = 1, .pooling = is_mean ? ENGINE_POOL_MEAN : ENGINE_POOL_FIRST,
 	};
 
 	assert_int_equal(engine_seq_new(e->model, &item.seq), 0);
 	assert_int_equal(engine_seq_reserve(item.seq, count), 0);
 	assert_int_equal(engine_step(e->model, &item, 1), 0);
-	assert_int_equal(item.hidden_count, 1);
-	memcpy(to, item.hidden, e->info.width * sizeof(*to));
+	assert_int_equal(item.hidden_count, is_mean ? count : 1);
+	memset(to, 0, e->info.width * sizeof(*to));
+	for (uint32_t row = 0; row < item.hidden_count; row++)
+		for (uint32_t i = 0; i < e->info.width; i++)
+			to[i] += item.hidden[row * item.hidden_stride + i] /
+				 (float)item.hidden_count;
 	engine_seq_free(item.seq);
 }
 
-static void check_facts(const char *fixture, uint32_t labels)
+/* @folder: with the model of @fixture, whose facts it has to have */
+static void check_folder(const char *folder, const char *fixture, uint32_t labels)
 {
-	json_t *facts = hub_test_json(hub_test_path(fixture), "facts.json");
+	json_t *facts = hub_test_json(folder, "facts.json");
 	struct hub_engine e = { 0 };
 	double sum = 0, all = 0;
 
-	engine_open(&e, hub_test_path(fixture));
+	engine_open(&e, folder);
 	assert_true(e.info.is_encoder);
 	assert_false(e.info.has_output);
 	assert_int_equal(e.info.labels, labels);
@@ -123,7 +130,7 @@ static void check_facts(const char *fixture, uint32_t labels)
 			assert_int_equal(json_get_u32(json_array_get(want, j), &id), 0);
 			assert_int_equal(ids.ids[j], id);
 		}
-		hidden_first(&e, &ids, second, hidden);
+		hidden_pooled(&e, &ids, second, hidden);
 		free(ids.ids);
 		if (labels)
 			engine_classify(e.model, hidden, logits);
@@ -139,6 +146,14 @@ static void check_facts(const char *fixture, uint32_t labels)
 	assert_true(sqrt(sum / all) < 1e-6);
 	engine_close(&e);
 	json_decref(facts);
+}
+
+static void check_facts(const char *fixture, uint32_t labels)
+{
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%s", hub_test_path(fixture));
+	check_folder(folder, fixture, labels);
 }
 
 static void test_encoder(void **state)
@@ -206,6 +221,103 @@ static void test_distilled(void **state)
 	hub_copy_set(&copy, HUB_CONFIG, "activation", "\"relu\"");
 	hub_copy_refuse(&copy, -EOPNOTSUPP, "'activation'");
 	hub_copy_free(&copy);
+}
+
+/* most layers see a few tokens around each, by another rope; the mean of all has the labels */
+static void test_modern(void **state)
+{
+	static const struct {
+		const char *key, *value;
+	} refused[] = {
+		{ "hidden_activation", "\"silu\"" }, { "classifier_activation", "\"relu\"" },
+		{ "classifier_pooling", "\"max\"" }, { "rope_scaling", "{\"factor\":2}" },
+		{ "rope_parameters", "{\"rope_theta\":10000}" },
+		{ "layer_types", "[\"full_attention\"]" },
+		{ "layer_types/1", "\"chunked_attention\"" },
+	};
+	struct hub_engine e = { 0 };
+	struct hub_copy copy;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "'%.*s'", (int)strcspn(refused[i].key, "/"),
+			 refused[i].key);
+		hub_copy_new(&copy, "modern");
+		hub_copy_set(&copy, HUB_CONFIG, refused[i].key, refused[i].value);
+		hub_copy_refuse(&copy, -EOPNOTSUPP, name);
+		hub_copy_free(&copy);
+	}
+	/* as early writers had it: a period in the place of a list, and bases by names of their own */
+	hub_copy_new(&copy, "modern");
+	hub_copy_set(&copy, HUB_CONFIG, "layer_types", NULL);
+	hub_copy_set(&copy, HUB_CONFIG, "rope_parameters", NULL);
+	hub_copy_set(&copy, HUB_CONFIG, "global_attn_every_n_layers", "3");
+	hub_copy_set(&copy, HUB_CONFIG, "global_rope_theta", "160000.0");
+	hub_copy_set(&copy, HUB_CONFIG, "local_rope_theta", "10000.0");
+	check_folder(copy.path, "modern", 2);
+	hub_copy_free(&copy);
+	check_facts("modern", 2);
+	engine_open(&e, hub_test_path("modern"));
+	assert_int_equal(e.info.label_pooling, ENGINE_POOL_MEAN);
+	assert_int_equal(e.info.context, 128);
+	engine_close(&e);
+}
+
+#define LONG	90U			/* tokens of a text, over several pages and windows */
+#define BEHIND	32U			/* where it begins behind another one: with a page */
+#define FIRST	30U			/* tokens of that other one */
+
+/* the hidden states of a text, (LONG, WIDTH), by itself or behind another one */
+static void hidden_of(unsigned int threads, bool is_alone, float *to)
+{
+	const struct engine_config config = { .threads = threads, .kv_type = "f32",
+					      .batch_tokens = 512, .logits_rows = 1 };
+	const uint32_t begin = is_alone ? 0 : BEHIND;
+	const struct engine_text texts[] = {
+		{ .end = FIRST, .second = FIRST }, { .begin = begin, .end = begin + LONG,
+					       .second = begin + LONG },
+	};
+	uint32_t ids[BEHIND + LONG] = { 0 };
+	struct engine_item item = {
+		.tokens = ids, .count = begin + LONG, .logits_from = begin + LONG,
+		.texts = texts + is_alone, .text_count = is_alone ? 1 : 2,
+		.pooling = ENGINE_POOL_MEAN,
+	};
+	struct engine_model *model;
+	struct engine *engine;
+
+	for (uint32_t i = 0; i < LONG; i++)
+		ids[begin + i] = (7 * i * i + 3 * i) % 300;
+	assert_int_equal(engine_new(&engine, &config, NULL), 0);
+	assert_int_equal(engine_model_load(engine, hub_test_path("modern"), &model, NULL), 0);
+	assert_int_equal(engine_seq_new(model, &item.seq), 0);
+	assert_int_equal(engine_seq_reserve(item.seq, item.count), 0);
+	assert_int_equal(engine_step(model, &item, 1), 0);
+	assert_int_equal(item.hidden_count, is_alone ? LONG : FIRST + LONG);
+	for (uint32_t i = 0; i < LONG; i++)
+		memcpy(to + i * WIDTH,
+		       item.hidden + (item.hidden_count - LONG + i) * item.hidden_stride,
+		       WIDTH * sizeof(*to));
+	engine_seq_free(item.seq);
+	engine_model_free(model);
+	engine_free(engine);
+}
+
+/* windows that end on both sides are the same bits in any company, for any number of threads */
+static void test_modern_company(void **state)
+{
+	static float one[LONG * WIDTH], other[LONG * WIDTH];
+
+	(void)state;
+	hidden_of(1, true, one);
+	for (unsigned int threads = 1; threads <= 3; threads++)
+		for (unsigned int is_alone = 0; is_alone <= 1; is_alone++) {
+			memset(other, 0, sizeof(other));
+			hidden_of(threads, is_alone, other);
+			assert_memory_equal(one, other, sizeof(one));
+		}
 }
 
 /* ---- what differs between writers ---- */
@@ -550,6 +662,8 @@ int main(void)
 		cmocka_unit_test(test_reranker),
 		cmocka_unit_test(test_multilingual),
 		cmocka_unit_test(test_distilled),
+		cmocka_unit_test(test_modern),
+		cmocka_unit_test(test_modern_company),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_context_rope),
 		cmocka_unit_test(test_names),
