@@ -315,7 +315,7 @@ static int job_constrain(struct sched *sched, struct job *job, struct grammar *g
 	return r < 0 ? error_set(error, r, "the grammar: %s", strerror(-r)) : 0;
 }
 
-/* of a conversation, what stands before the first question is kept if nothing else is asked for */
+/* of a conversation, its system message with what is around it is kept if nothing else is asked for */
 static int job_prepare_shift(struct job *job, const struct options *options)
 {
 	const uint32_t payload = job->event.payload_type;
@@ -323,7 +323,7 @@ static int job_prepare_shift(struct job *job, const struct options *options)
 
 	job->shift = (struct job_shift){ .is_on = true, .keep = options->keep };
 	return !is_chat || options->keep ? 0 :
-	       chat_find_user(job->model->chat, job->model->tokenizer, job->tokens.ids,
+	       chat_find_head(job->model->chat, job->model->tokenizer, job->tokens.ids,
 			      job->tokens.count, &job->shift.system);
 }
 
@@ -644,8 +644,8 @@ static int job_prepare_append(struct sched *sched, struct job *job, struct error
 
 	if (!turn_appends(job))
 		return error_set(error, -EINVAL, "there is no session to append to");
-	if (job->event.flags & LLM_SUBMIT_OPTIONS || job->event.stop_len)
-		return error_set(error, -EINVAL, "what has no answer has no options for one");
+	if (job->event.stop_len)
+		return error_set(error, -EINVAL, "what has no answer has no end of one");
 	r = turn_read(job, &past, error);
 	if (!r)
 		r = job_prepare_model(sched, job, *past.model ? past.model : job->event.model,

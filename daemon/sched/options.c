@@ -95,8 +95,8 @@ static int options_add_shift(struct options *options, const struct llm_event *ev
 			     const struct llm_option *option, const char *data,
 			     struct error *error)
 {
-	if (event->op != LLM_OP_GENERATE)
-		return error_set(error, -EINVAL, "only an answer can go on behind the context");
+	if (event->op != LLM_OP_GENERATE && event->op != LLM_OP_APPEND)
+		return error_set(error, -EINVAL, "only a text that goes on can do so behind the context");
 	if (options->shifts)
 		return error_set(error, -EINVAL, "option %u is there twice", option->type);
 	options->shifts = true;

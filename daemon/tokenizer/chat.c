@@ -417,43 +417,55 @@ int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,
 	return 0;
 }
 
-/* what the template puts before a question; the white space at its end may be one with the question */
-static int encode_question(const struct tokenizer *tok, const struct chat_style *style,
-			   struct tok_ids *ids)
+/* words of the template, without the white space at their ends, which may be one with what follows */
+static int encode_mark(const struct tokenizer *tok, const struct chat_style *style,
+		       const char *words, struct tok_ids *ids)
 {
 	_cleanup_(script_done) struct script script = { .tok = tok, .style = style };
-	_cleanup_free_ char *words = strdup(style->turns[CHAT_USER].before);
-	size_t len;
+	_cleanup_free_ char *mark = NULL;
+	size_t len = words ? strlen(words) : 0;
 	int r;
 
-	if (!words)
+	while (len && is_white((unsigned char)words[len - 1]))
+		len--;
+	while (len && is_white((unsigned char)*words)) {
+		words++;
+		len--;
+	}
+	mark = strndup(words ? words : "", len);
+	if (!mark)
 		return -ENOMEM;
-	for (len = strlen(words); len && is_white((unsigned char)words[len - 1]); len--)
-		;
-	words[len] = '\0';
-	r = add_words(&script, words);
+	r = add_words(&script, mark);
 	return r < 0 ? r : tok_encode_parts(tok, script.parts, script.count, SIZE_MAX, ids);
 }
 
-int chat_find_user(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+/* where the first of them begins that is @mark; @count: nowhere */
+static size_t find_mark(const uint32_t *ids, size_t count, const struct tok_ids *mark)
+{
+	for (size_t at = 0; mark->count && at + mark->count <= count; at++)
+		if (!memcmp(ids + at, mark->ids, mark->count * sizeof(*ids)))
+			return at;
+	return count;
+}
+
+int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
 		   size_t count, size_t *ret)
 {
 	const struct chat_style other = chat_style_default(tmpl);
 	const struct chat_style *style = tok->chat->tmpl == tmpl ? tok->chat : &other;
+	const bool is_joined = style->system == CHAT_SYSTEM_FIRST_USER;
+	const struct chat_turn *question = &style->turns[CHAT_USER];
 	struct tok_ids mark = { 0 };
 	size_t at;
 	int r;
 
 	*ret = 0;
-	if (!style->turns[CHAT_USER].before || style->system != CHAT_SYSTEM_TURN)
+	if (!question->before || (style->system != CHAT_SYSTEM_TURN && !is_joined))
 		return 0;
-	r = encode_question(tok, style, &mark);
-	for (at = 0; !r && mark.count && at + mark.count <= count; at++) {
-		if (memcmp(ids + at, mark.ids, mark.count * sizeof(*ids)))
-			continue;
-		*ret = at;
-		break;
-	}
+	r = encode_mark(tok, style, is_joined ? question->after : question->before, &mark);
+	at = r ? count : find_mark(ids, count, &mark);
+	if (at < count)
+		*ret = is_joined ? at + mark.count : at;
 	free(mark.ids);
 	return r == -ENOMEM ? r : 0;
 }

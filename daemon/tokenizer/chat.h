@@ -62,14 +62,15 @@ int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint3
 		     const struct chat_message *messages, size_t count, size_t max,
 		     struct tok_ids *ids, struct error *error);
 /**
- * chat_find_user() - the tokens of a conversation before the first turn of the user
+ * chat_find_head() - the tokens of a conversation that the rest of it rests on
  * @ids: of a conversation, or of its beginning (count)
- * @ret: number of them; 0: there is no such turn, or nothing before it that is one of its own (a
- *	template may put the system message into the first question)
+ * @ret: number of them: those before the first question; where the template puts the system message
+ *	into that, as text that no token tells from the question's, all of the first question. 0:
+ *	they were not found, or the system message stands elsewhere
  *
  * Return: 0 or -ENOMEM.
  */
-int chat_find_user(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
 		   size_t count, size_t *ret);
 /**
  * chat_check_session() - can a conversation that begins so be gone on with turn by turn?

@@ -249,7 +249,8 @@ struct llmos_adapter {
  *	tokens stay, of the others the older half goes, and the rest is read again, as often as it takes.
  *	Not with a buffer
  * @keep_tokens: with @context_shift, how many stay, half of the context at most; 0: what a conversation
- *	has before its first question, of other texts the first token
+ *	has before its first question, with it where its template puts the system message there; of
+ *	other texts the first token
  *
  * At most one of grammar, schema and any_json, without ignore_eos and without a buffer (-EINVAL). An
  * answer that max_tokens, a stop string or the end of the context ends may be cut off:
@@ -718,6 +719,9 @@ LLMOS_API int llmos_session_tokens(struct llmos *llmos, const struct llmos_sessi
 /**
  * llmos_session_append() - let token ids be said in it, without an answer
  * @model: if nothing was said yet, the model that is asked from now on; NULL: the default
+ *
+ * What is longer than the model's context is said all the same, and read as with context_shift: so has
+ * to be what is asked then.
  *
  * Return: 0; -EPERM it is sealed, -EBUSY, -EINVAL, -E2BIG it would be too long.
  */

@@ -151,10 +151,17 @@ void llmos_session_free(struct llmos_session *session)
 	free(session);
 }
 
+static int append_run(struct llmos *llmos, const struct llmos_spec *spec)
+{
+	_cleanup_(llmos_request_freep) struct llmos_request *request = NULL;
+	int r = llmos_request_new(llmos, &request, spec, llmos_request_stream, NULL);
+
+	return r < 0 ? r : llmos_request_run(request);
+}
+
 int llmos_session_append(struct llmos *llmos, struct llmos_session *session, const uint32_t *ids,
 			 size_t count, const char *model)
 {
-	_cleanup_(llmos_request_freep) struct llmos_request *request = NULL;
 	const size_t max = llmos->features.max_payload_bytes / sizeof(*ids);
 	struct llmos_spec spec = {
 		.op = LLM_OP_APPEND,
@@ -168,6 +175,10 @@ int llmos_session_append(struct llmos *llmos, struct llmos_session *session, con
 
 	if (count > max)
 		return llmos_fail(llmos, -E2BIG, "'%zu' token ids (the limit is %zu)", count, max);
-	r = llmos_request_new(llmos, &request, &spec, llmos_request_stream, NULL);
-	return r < 0 ? r : llmos_request_run(request);
+	r = append_run(llmos, &spec);
+	if (r != -E2BIG)
+		return r;
+	/* longer than the context: what was said with shifts may be */
+	spec.options[spec.option_count++].type = LLM_OPTION_CONTEXT_SHIFT;
+	return append_run(llmos, &spec);
 }

@@ -29,5 +29,35 @@ is $? 65 "more than half of the context can not be kept"
 has "$TMP/err" 'more than half' "and it says so"
 ctl ask --raw --context-shift=0 Once >"$TMP/out" 2>"$TMP/err" </dev/null
 is $? 64 "nor nothing"
+# in_session COMMAND: a shell's, with a new one
+in_session()
+{
+	ctl session run sh -c "$1"
+}
+
+# a conversation that grew by shifts can be saved and brought back
+if ctl session run true 2>/dev/null; then
+	CTL=$LLMOS_BUILD/llmctl
+	export CTL
+	# shellcheck disable=SC2016
+	in_session '
+		shift="--raw --ignore-eos -n 60 --context-shift=4"
+		"$CTL" ask $shift "Once upon a time" >"$TMP/first" &&
+		"$CTL" ask $shift " Then" >"$TMP/second" &&
+		"$CTL" session save "$TMP/saved" &&
+		"$CTL" ask $shift " The end" >"$TMP/third"' </dev/null 2>"$TMP/err"
+	is $? 0 "a session that is longer than the context" || note "$(cat "$TMP/err")"
+	# shellcheck disable=SC2016
+	in_session '
+		"$CTL" session restore "$TMP/saved" &&
+		"$CTL" session save "$TMP/again" &&
+		"$CTL" ask --raw --ignore-eos -n 60 --context-shift=4 " The end" >"$TMP/restored"' \
+		</dev/null 2>"$TMP/err"
+	is $? 0 "is brought back" || note "$(cat "$TMP/err")"
+	cmp "$TMP/saved" "$TMP/again"
+	is $? 0 "with all that was said"
+	cmp "$TMP/third" "$TMP/restored"
+	is $? 0 "and goes on as it would have"
+fi
 daemon_stop
 done_testing

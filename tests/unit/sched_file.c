@@ -263,7 +263,7 @@ int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint3
 }
 
 /* the second turn, if there are two: the first one is the system's then */
-int chat_find_user(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
 		   size_t count, size_t *ret)
 {
 	(void)tok;

@@ -436,6 +436,48 @@ static void test_session_past(void **state)
 	assert_as_fresh(&broker.requests[2], text, count - TOKENS, 4);
 }
 
+/* a text that is too long is appended as one that grew so would be, and read as much of as is left */
+static void test_append(void **state)
+{
+	uint32_t text[TEXT_MAX], ids[TEXT_MAX];
+	struct test_request *request;
+	struct test_session *session;
+	size_t count = spell(text, "a text that has many more tokens than the context of the model takes");
+	size_t more = spell(ids, "more");
+
+	(void)state;
+	config.engine.prefix_percent = 50;
+	test_broker_serve(&broker, &config);
+	session = test_session(&broker, NULL);
+	request = test_in(session, test_submit(&broker, LLM_OP_APPEND, LLM_PAYLOAD_TOKENS, text,
+					       count * sizeof(*text)));
+	refused(request, -E2BIG);
+	assert_int_equal(session->tokens, 0);
+	request = test_in(session, submit(LLM_OP_APPEND, LLM_PAYLOAD_TOKENS, text,
+					  count * sizeof(*text), 4));
+	request->event.max_tokens = 0;
+	request->event.sampling.top_logprobs = 0;
+	test_run(&broker);
+	assert_true(request->ended);
+	assert_int_equal(request->status, 0);
+	assert_int_equal(request->event.prompt_tokens, count - gone(count, 4));
+	assert_int_equal(session->tokens, count);
+	assert_int_equal(past_of(session, ids), count);
+	assert_memory_equal(ids, text, count * sizeof(*ids));
+	request = test_in(session, ask("more", 4));
+	test_run(&broker);
+	answered_long(request);
+	spell(ids, "more");
+	memcpy(text + count, ids + 1, (more - 1) * sizeof(*ids));
+	assert_as_fresh(request, text, count + more - 1, 4);
+	/* an answer's options are none for it */
+	request = test_submit(&broker, LLM_OP_APPEND, LLM_PAYLOAD_RAW, ids,
+			      put_option((uint8_t *)ids, 0, LLM_OPTION_JSON, NULL, 0));
+	request->event.flags = LLM_SUBMIT_OPTIONS;
+	refused(test_in(session, request), -EINVAL);
+	test_session_end(&broker, session);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fixture_end)
 
 int main(void)
@@ -444,7 +486,7 @@ int main(void)
 		TEST(test_goes_on), TEST(test_keeps), TEST(test_keeps_most),
 		TEST(test_long_prompt), TEST(test_full_prompt), TEST(test_guessed),
 		TEST(test_keeps_system), TEST(test_refused), TEST(test_crowd),
-		TEST(test_recovery), TEST(test_session_past),
+		TEST(test_recovery), TEST(test_session_past), TEST(test_append),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -262,11 +262,12 @@ struct llm_message {
  * @LLM_OPTION_GRAMMAR: GENERATE: it matches a grammar in GBNF, which is the data
  * @LLM_OPTION_ADAPTER: GENERATE, SCORE: an adapter is added to the model: struct llm_adapter and its
  *	name. Each adds one more, LLM_ADAPTERS_MAX at most, none of them twice
- * @LLM_OPTION_CONTEXT_SHIFT: GENERATE: where the text is longer than the model's context, the
- *	answer goes on: the first tokens stay, of the others the older half goes, and the rest is
+ * @LLM_OPTION_CONTEXT_SHIFT: GENERATE, APPEND: where the text is longer than the model's context, it
+ *	goes on: the first tokens stay, of the others the older half goes, and the rest is
  *	read anew, as often as it takes; also of a prompt that is too long. A __u32: how many
- *	stay, from 1 to half of the context (E2BIG); no data: those before the first question of
- *	a conversation, and not more than that half; of other texts the first one
+ *	stay, from 1 to half of the context (E2BIG); no data: of a conversation those before the
+ *	first question, with it where the template puts the system message into it, and not more
+ *	than that half; of other texts the first one
  * @LLM_OPTION_POOLING: EMBED: how a text's vector is made of its tokens', enum llm_pooling as a
  *	__u32; without it, as the model was made for
  * @LLM_OPTION_NORMALIZE: EMBED: a __u32: 1, as without it: vectors have length 1; 0: they are as the
