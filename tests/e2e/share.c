@@ -2,8 +2,10 @@
 /*
  * share [-n TOKENS] [-e THOUSANDTHS] WHERE:FILES:REQUESTS:SHARE...
  *
- * Groups of clients that all want more than there is: what each gets of so many tokens (20000) is its
- * share, give or take so many thousandths of it (20). What counts is what the clients have read.
+ * Groups of clients that all want more than there is: what each gets of so many tokens (20000) is
+ * its share, give or take so many thousandths of it (20). All of them ask while the daemon stands
+ * still, and cancel while it does, and what counts is what was made for them in between, by the
+ * usage of each request: who of the clients is given a processor, and when, makes no difference.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,8 +21,8 @@
 #define LIMIT_S		120
 
 static struct group groups[GROUPS_MAX];
-static uint64_t before[GROUPS_MAX];
 static unsigned int group_count, shares;
+static pid_t daemon_pid;
 
 static uint64_t sum(void)
 {
@@ -29,14 +31,6 @@ static uint64_t sum(void)
 	for (unsigned int i = 0; i < group_count; i++)
 		tokens += group_tokens(&groups[i]);
 	return tokens;
-}
-
-static bool all_under_way(void *arg)
-{
-	for (unsigned int i = 0; i < group_count; i++)
-		if (group_tokens(&groups[i]) < *(uint64_t *)arg)
-			return false;
-	return true;
 }
 
 /* what the scheduler says of a process: R, S, T ... */
@@ -53,27 +47,35 @@ static char state_of(pid_t pid)
 	return end[2];
 }
 
-/* it stands still, and the clients sleep: they have read all that it has made */
+/* it stands still, and the clients sleep: they have done as told, and read all there is */
 static bool is_settled(void *arg)
 {
-	if (state_of(*(pid_t *)arg) != 'T')
+	if (state_of(daemon_pid) != 'T')
 		return false;
 	for (unsigned int i = 0; i < group_count; i++)
-		if (state_of(groups[i].pid) != 'S')
+		if (group_phase(&groups[i]) != *(enum group_phase *)arg ||
+		    state_of(groups[i].pid) != 'S')
 			return false;
 	return true;
 }
 
-/*
- * The daemon stands still while they are counted: where clients wait for a processor, what they have
- * read says little about what was made for them.
- */
-static void settle(pid_t daemon)
+static void settle(enum group_phase phase)
 {
-	if (kill(daemon, SIGSTOP) < 0)
-		tap_bail("the daemon is %d: %s", (int)daemon, strerror(errno));
-	if (!e2e_wait(LIMIT_S, is_settled, &daemon))
+	if (!e2e_wait(LIMIT_S, is_settled, &phase))
 		tap_bail("clients do not sleep although the daemon stands still");
+}
+
+static void stand_still(void)
+{
+	if (kill(daemon_pid, SIGSTOP) < 0)
+		tap_bail("the daemon is %d: %s", (int)daemon_pid, strerror(errno));
+}
+
+/* also at the end of a test that breaks off: a daemon that stands still does not end when told */
+static void go_on(void)
+{
+	if (daemon_pid > 0)
+		kill(daemon_pid, SIGCONT);
 }
 
 static bool reached(void *arg)
@@ -81,9 +83,44 @@ static bool reached(void *arg)
 	return sum() >= *(uint64_t *)arg;
 }
 
+static bool all_left(void *arg)
+{
+	(void)arg;
+	for (unsigned int i = 0; i < group_count; i++)
+		if (group_phase(&groups[i]) != GROUP_LEFT)
+			return false;
+	return true;
+}
+
+static void begin(void)
+{
+	daemon_pid = e2e_daemon_pid();
+	for (unsigned int i = 0; i < group_count; i++)
+		group_open(&groups[i]);
+	if (daemon_pid <= 0 || atexit(go_on))
+		tap_bail("the daemon is %d", (int)daemon_pid);
+	stand_still();
+	for (unsigned int i = 0; i < group_count; i++)
+		group_ask(&groups[i]);
+	settle(GROUP_ASKED);
+	go_on();
+}
+
+static void end(void)
+{
+	stand_still();
+	settle(GROUP_ASKED);
+	for (unsigned int i = 0; i < group_count; i++)
+		group_leave(&groups[i]);
+	settle(GROUP_CANCELLED);
+	go_on();
+	if (!e2e_wait(LIMIT_S, all_left, NULL))
+		tap_bail("cancelled answers do not end");
+}
+
 static void report(unsigned int i, uint64_t all, unsigned int error)
 {
-	double got = (double)(group_tokens(&groups[i]) - before[i]) / all;
+	double got = (double)group_made(&groups[i]) / all;
 	double want = (double)groups[i].share / shares;
 	double off = (got - want) / want;
 
@@ -95,8 +132,7 @@ static void report(unsigned int i, uint64_t all, unsigned int error)
 
 int main(int argc, char **argv)
 {
-	uint64_t tokens = 20000, warm = 200, until = 0;
-	pid_t daemon;
+	uint64_t tokens = 20000, all = 0;
 	unsigned int error = 20;
 	int option;
 
@@ -112,24 +148,15 @@ int main(int argc, char **argv)
 		groups[group_count] = group_parse(argv[optind]);
 		shares += groups[group_count++].share;
 	}
+	begin();
+	if (!e2e_wait(LIMIT_S, reached, &tokens))
+		tap_bail("only %llu tokens", (unsigned long long)sum());
+	end();
 	for (unsigned int i = 0; i < group_count; i++)
-		group_start(&groups[i]);
-	if (!e2e_wait(LIMIT_S, all_under_way, &warm))
-		tap_bail("not all are under way");
-	daemon = e2e_daemon_pid();
-	settle(daemon);
+		all += group_made(&groups[i]);
 	for (unsigned int i = 0; i < group_count; i++)
-		until += before[i] = group_tokens(&groups[i]);
-	until += tokens;
-	kill(daemon, SIGCONT);
-	if (!e2e_wait(LIMIT_S, reached, &until))
-		tap_bail("only %llu tokens", (unsigned long long)(sum() + tokens - until));
-	settle(daemon);
-	tokens = sum() + tokens - until;
-	for (unsigned int i = 0; i < group_count; i++)
-		report(i, tokens, error);
+		report(i, all, error);
 	for (unsigned int i = 0; i < group_count; i++)
 		group_end(&groups[i]);
-	kill(daemon, SIGCONT);
 	return tap_done();
 }
