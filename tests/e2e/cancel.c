@@ -20,7 +20,7 @@
 
 #define ROUNDS		10
 #define KILLS		34	/* in each phase: a hundred and two */
-#define TRIES		5
+#define LIMIT_S		120	/* for a way in a phase */
 #define PROMPT_TOKENS	500
 
 enum way { BY_CALL, BY_CLOSE, BY_KILL };
@@ -175,15 +175,17 @@ static unsigned int cancelled_by_server(void)
 }
 
 /*
- * As many as are wanted that were caught in their phase: one that was seen at it may yet have ended by
- * itself before it was cancelled, and then another one is tried.
+ * As many as are wanted that were caught in their phase: one that was seen at it may yet have ended
+ * by itself before it was cancelled, and then another one is tried. How many that takes depends on
+ * who is given a processor and when.
  */
 static unsigned int catch(enum way way, enum phase phase, unsigned int wanted,
 			  unsigned int *ret_tries, bool *freed)
 {
+	const uint64_t deadline = e2e_now_ns() + LIMIT_S * 1000000000ULL * e2e_scale();
 	unsigned int caught = 0, i;
 
-	for (i = 0; i < TRIES * wanted && caught < wanted; i++) {
+	for (i = 0; caught < wanted && e2e_now_ns() < deadline; i++) {
 		const unsigned int before = cancelled_by_server();
 		struct victim victim;
 		int seen;

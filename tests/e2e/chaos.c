@@ -328,7 +328,7 @@ int main(void)
 	if (e2e_daemon_start(&daemon_pid) < 0)
 		tap_bail("llmosd does not start");
 	chaos_record(&truth);
-	e2e_wait(1, fds_count, NULL);
+	e2e_watch(1, fds_count, NULL);
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		slots[i].left = rounds;
 		slot_start(i);

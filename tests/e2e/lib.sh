@@ -159,10 +159,12 @@ pick()
 
 # ---- waiting ----
 
-# wait_for SECONDS COMMAND...: until it succeeds; looks every 20 ms, longer on slow vehicles
+# wait_for SECONDS COMMAND...: until it succeeds; looks every 20 ms. That many seconds are what it
+# may take where there is nothing else to do; longer on slow vehicles, and several times as long
+# before it is given up, for others may want the processor
 wait_for()
 {
-	wait_tries=$(($1 * 50 * LLMOS_SCALE))
+	wait_tries=$(($1 * 50 * LLMOS_SCALE * 6))
 	shift
 	until "$@"; do
 		wait_tries=$((wait_tries - 1))
@@ -304,6 +306,8 @@ daemon_end()
 {
 	DAEMON_STATUS=0
 	kill "-$1" "$DAEMON_PID" 2>/dev/null
+	# also where a test broke off while it stood still
+	kill -CONT "$DAEMON_PID" 2>/dev/null
 	wait "$DAEMON_PID" 2>/dev/null || DAEMON_STATUS=$?
 	DAEMON_PID=
 }

@@ -120,7 +120,8 @@ else
 	skip "a full disk" "no /dev/full here"
 fi
 (
-	ctl ask --raw Once --ignore-eos -n 400 2>"$TMP/err" </dev/null
+	# more than a pipe holds, so that it is noticed however late head has a processor
+	ctl ask --raw Once --ignore-eos --context-shift -n 50000 2>"$TMP/err" </dev/null
 	echo $? >"$TMP/rc"
 ) | head -c 10 >/dev/null
 rc=$(cat "$TMP/rc")

@@ -94,6 +94,7 @@ is "$(json .usage.output_tokens <"$TMP/show")" 8 "what it used: tokens"
 is "$(json .usage.refused <"$TMP/show")" 1 "and requests that were refused"
 is "$(json .usage.in_flight <"$TMP/show")" 0 "and none that is under way"
 wait_for 10 told_of refused 1
+wait_for 10 told_of quota 2
 grep -E '"type":"refused"' "$TMP/events" >"$TMP/refused"
 is "$(json .cgroup <"$TMP/refused")" "/$here" "an event tells whose request was refused"
 is "$(json .uid <"$TMP/refused")" 0 "and who asked"

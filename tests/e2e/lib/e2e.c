@@ -17,6 +17,7 @@
 #include "tap.h"
 
 #define NAP_NS		(2 * 1000 * 1000)	/* between two looks at a condition */
+#define PATIENCE	6			/* where others want the processor, too */
 #define START_S		20			/* a daemon that loads a small model */
 #define SETTLE_S	10
 
@@ -62,10 +63,9 @@ uint64_t e2e_now_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-bool e2e_wait(unsigned int seconds, bool (*check)(void *arg), void *arg)
+static bool look_until(uint64_t deadline, bool (*check)(void *arg), void *arg)
 {
 	const struct timespec nap = { .tv_nsec = NAP_NS };
-	uint64_t deadline = e2e_now_ns() + seconds * e2e_scale() * 1000000000ULL;
 
 	for (;;) {
 		if (check(arg))
@@ -74,6 +74,18 @@ bool e2e_wait(unsigned int seconds, bool (*check)(void *arg), void *arg)
 			return false;
 		nanosleep(&nap, NULL);
 	}
+}
+
+bool e2e_wait(unsigned int seconds, bool (*check)(void *arg), void *arg)
+{
+	const uint64_t ns = seconds * e2e_scale() * 1000000000ULL;
+
+	return look_until(e2e_now_ns() + PATIENCE * ns, check, arg);
+}
+
+void e2e_watch(unsigned int seconds, bool (*look)(void *arg), void *arg)
+{
+	look_until(e2e_now_ns() + seconds * e2e_scale() * 1000000000ULL, look, arg);
 }
 
 uint64_t e2e_random(struct e2e_random *random)

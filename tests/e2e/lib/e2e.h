@@ -33,8 +33,13 @@ uint64_t e2e_number(const char *name, uint64_t fallback);
 
 /* ---- waiting: a condition, looked at often, for a bounded time ---- */
 
-/* true as soon as @check(arg) is; false after @seconds (times the vehicle's scale) */
+/*
+ * true as soon as @check(arg) is; false after several times what @seconds are on this vehicle where
+ * it has nothing else to do
+ */
 bool e2e_wait(unsigned int seconds, bool (*check)(void *arg), void *arg);
+/* look at something for so long, or until @look(arg) is true */
+void e2e_watch(unsigned int seconds, bool (*look)(void *arg), void *arg);
 uint64_t e2e_now_ns(void);
 
 /* ---- random numbers, splitmix64 ---- */
