@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * stress [-m] [-f PERCENT] [-n OPERATIONS] [-t SECONDS] [-s SEED]: everybody at once is hostile, for
- * so many operations and so long at most; then all of them are killed, and the broker must be as if nothing
- * had been: no request, nothing charged, and the next client is served. From 20,000 operations on
- * some of each kind go well. What the kernel has to say about it (KASAN, lockdep, a leak) is found
+ * stress [-m] [-f PERCENT] [-n OPERATIONS] [-t SECONDS] [-s SEED]: everybody at once is hostile,
+ * for so many operations, and on until some of each kind have gone well, but so long at most; then
+ * all of them are killed, and the broker must be as if nothing had been: no request, nothing charged,
+ * and the next client is served. What the kernel has to say about it (KASAN, lockdep, a leak) is found
  * by who runs this in a machine. Says TAP; runs as root.
  *
  * With -m no mapping changes under a command, and none of a buffer is made by the server: User-Mode
@@ -161,6 +161,33 @@ static void step(void)
 		step_param();
 }
 
+static bool can_go_well(enum stress_kind kind)
+{
+	switch (kind) {
+	case KIND_RAW_IOCTL:
+		return false;
+	case KIND_MEMORY:
+	case KIND_SERVER_MMAP:
+		return !stress->calm;
+	case KIND_URING:
+	case KIND_URING_EXIT:
+		return !stress_all_fails();
+	default:
+		return true;
+	}
+}
+
+/* Who is given little of the processor has tried less of some kinds than of others. */
+static bool is_enough(void)
+{
+	if (atomic_load(&stress->done) < stress->target)
+		return false;
+	for (int i = 0; i < KINDS; i++)
+		if (can_go_well((enum stress_kind)i) && !atomic_load(&stress->worked[i]))
+			return false;
+	return true;
+}
+
 /*
  * Of the others, to one of ours: seldom in a long run, for to start a process anew takes as long as
  * hundreds of them.
@@ -185,7 +212,7 @@ static void steps(void)
 		step();
 		idle = 0;
 	}
-	while (done < atomic_load(&stress->done) && !atomic_load(&stress->stop)) {
+	while (done < atomic_load(&stress->done) && !is_enough()) {
 		step();
 		done += operations_a_step();
 		idle = 0;
@@ -279,22 +306,6 @@ static void refusals(enum stress_kind kind, char *text, size_t len)
 	}
 }
 
-static bool can_go_well(enum stress_kind kind)
-{
-	switch (kind) {
-	case KIND_RAW_IOCTL:
-		return false;
-	case KIND_MEMORY:
-	case KIND_SERVER_MMAP:
-		return !stress->calm;
-	case KIND_URING:
-	case KIND_URING_EXIT:
-		return !stress_all_fails();
-	default:
-		return true;
-	}
-}
-
 static void check_kinds(void)
 {
 	for (int i = 0; i < KINDS; i++) {
@@ -365,7 +376,7 @@ static void run(uint64_t seconds)
 	for (uint32_t i = 0; i < WORKERS; i++)
 		worker_start(i);
 	fault_shower(stress->faults);
-	while (!atomic_load(&stress->stop) && now_ns() < until) {
+	while (!is_enough() && now_ns() < until) {
 		steps();
 		if (atomic_load(&stress->done) / 1000000 > millions)
 			tap_note("%llu000000 operations after %llu s", (unsigned long long)++millions,

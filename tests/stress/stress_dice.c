@@ -29,8 +29,7 @@ long stress_did(enum stress_kind kind, long result)
 		atomic_fetch_add(&stress->worked[kind], 1);
 	else
 		atomic_fetch_add(&stress->refused[kind][result > -STRESS_ERRNOS ? -result : 0], 1);
-	if (atomic_fetch_add(&stress->done, 1) + 1 >= stress->target)
-		atomic_store(&stress->stop, true);
+	atomic_fetch_add(&stress->done, 1);
 	return result;
 }
 

@@ -75,6 +75,7 @@ static void test_totals(void)
 /* A quota keeps it out: after two seconds the averages show it. */
 static void test_averages(void)
 {
+	struct nl_group group;
 	uint64_t id;
 
 	is(nl_quota_set(nl, b, LLM_NL_A_QUOTA_RATE, 1ULL, LLM_NL_A_QUOTA_BURST, 1000ULL, 0), 0,
@@ -87,13 +88,18 @@ static void test_averages(void)
 		;
 	ok(step_find(id)->paused, "it is kept out");
 	ok(eventually(pressure(b, LLM_NL_A_PRESSURE_FULL_AVG10) > 1000), "full over 10 s");
-	tap_note("%.2f %%", (double)pressure(b, LLM_NL_A_PRESSURE_FULL_AVG10) / 100);
-	ok(pressure(b, LLM_NL_A_PRESSURE_SOME_AVG10) >= pressure(b, LLM_NL_A_PRESSURE_FULL_AVG10) &&
-	   pressure(b, LLM_NL_A_PRESSURE_FULL_AVG60) > 0 &&
-	   pressure(b, LLM_NL_A_PRESSURE_FULL_AVG60) < pressure(b, LLM_NL_A_PRESSURE_FULL_AVG10) &&
-	   pressure(b, LLM_NL_A_PRESSURE_FULL_AVG300) < pressure(b, LLM_NL_A_PRESSURE_FULL_AVG60),
-	   "less over longer times");
-	ok(pressure(b, LLM_NL_A_PRESSURE_SOME_AVG10) <= 10000, "never more than all of the time");
+	/* of one moment: they grow */
+	must(!nl_group_get(nl, b, &group), "GROUP_GET");
+	tap_note("%.2f %%", (double)group.pressure[LLM_NL_A_PRESSURE_FULL_AVG10] / 100);
+	ok(group.pressure[LLM_NL_A_PRESSURE_SOME_AVG10] >=
+	   group.pressure[LLM_NL_A_PRESSURE_FULL_AVG10] &&
+	   group.pressure[LLM_NL_A_PRESSURE_FULL_AVG60] > 0 &&
+	   group.pressure[LLM_NL_A_PRESSURE_FULL_AVG60] <
+	   group.pressure[LLM_NL_A_PRESSURE_FULL_AVG10] &&
+	   group.pressure[LLM_NL_A_PRESSURE_FULL_AVG300] <
+	   group.pressure[LLM_NL_A_PRESSURE_FULL_AVG60], "less over longer times");
+	ok(group.pressure[LLM_NL_A_PRESSURE_SOME_AVG10] <= 10000,
+	   "never more than all of the time");
 	ok(pressure(top, LLM_NL_A_PRESSURE_FULL_AVG10) > 0, "also above");
 }
 
@@ -115,8 +121,9 @@ static void test_watch(void)
 	is(poll(&poll_fd, 1, 20000), 1, "the socket becomes readable");
 	is(nl_event(watcher, 0, &event), LLM_NL_EVENT_PRESSURE, "told of pressure");
 	is(event.attrs[LLM_NL_A_EVENT_CGROUP], b, "of b");
+	/* how late it is looked at is the machine's business */
 	ok(event.attrs[LLM_NL_A_EVENT_STALL] >= 100 * MS &&
-	   event.attrs[LLM_NL_A_EVENT_STALL] <= 600 * MS * (is_slow() ? 10 : 1),
+	   event.attrs[LLM_NL_A_EVENT_STALL] <= now_ns() - start_ns,
 	   "%.0f ms", (double)event.attrs[LLM_NL_A_EVENT_STALL] / 1e6);
 	ok(now_ns() - start_ns >= 100 * MS, "not before it was");
 	is(nl_event(watcher, 20000, &event), LLM_NL_EVENT_PRESSURE, "and again");
