@@ -130,10 +130,10 @@ json()
 	"$LLMOS_BUILD/tests/e2e/json" "$1" <"$TMP/out"
 }
 
-# wait_for COMMAND...: until it succeeds; false after 20 seconds
+# wait_for COMMAND...: until it succeeds; false after two minutes
 wait_for()
 {
-	local tries=1000
+	local tries=6000
 	until "$@"; do
 		((--tries)) || return 1
 		sleep 0.02

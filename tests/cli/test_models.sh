@@ -33,7 +33,9 @@ cp "$good" "$TMP/models/b.gguf"
 export LLMOS_ISA=ref
 daemon_start
 : >"$TMP/stream"
-timeout -s KILL 60 llmctl run b Once -n 450 </dev/null >"$TMP/stream" 2>"$TMP/cut" &
+# as good as endless: it is not over before the daemon is stopped, however late that is
+timeout -s KILL 60 llmctl run b Once --ignore-eos --context-shift -n 50000 </dev/null \
+	>"$TMP/stream" 2>"$TMP/cut" &
 running=$!
 # the first of its tokens have come
 until [[ -s $TMP/stream ]] || ! kill -0 $running 2>/dev/null; do

@@ -37,7 +37,7 @@ static bool wait_fds(unsigned int count)
 {
 	unsigned int i;
 
-	for (i = 0; i < 5000 && open_fds() != count; i++) {
+	for (i = 0; i < 50000 && open_fds() != count; i++) {
 		usleep(1000);
 		client_turn();
 	}

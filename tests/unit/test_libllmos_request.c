@@ -423,7 +423,7 @@ static void test_poll(void **state)
 		assert_int_equal(llmos_ask_start(f->llmos, &requests[i], "question", 8, &opts), 0);
 	}
 	while (ended < FAKE_REQUESTS_MAX) {
-		assert_int_equal(poll(&fd, 1, 10000), 1);
+		assert_int_equal(poll(&fd, 1, 60000), 1);
 		assert_true(llmos_dispatch(f->llmos, 0) >= 0);
 		for (ended = i = 0; i < FAKE_REQUESTS_MAX; i++)
 			ended += heard[i].ends;
@@ -465,7 +465,7 @@ static void test_poll_large_prompts(void **state)
 						 &opts), 0);
 	}
 	while (ended < 4) {
-		assert_int_equal(poll(&fd, 1, 10000), 1);
+		assert_int_equal(poll(&fd, 1, 60000), 1);
 		assert_true(llmos_dispatch(f->llmos, 0) >= 0);
 		for (ended = i = 0; i < 4; i++)
 			ended += heard[i].ends;

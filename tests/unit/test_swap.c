@@ -109,7 +109,7 @@ static int take(uint32_t buffer, char *page)
 	int r;
 
 	while (!(r = swap_take(swap, buffer, page))) {
-		assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+		assert_int_equal(poll(&poll_fd, 1, 60000), 1);
 		eventfd_read(news, &count);
 	}
 	return r;
