@@ -52,6 +52,17 @@ static unsigned int closers_of(const struct closers *closers, uint32_t uid)
 	return count;
 }
 
+/* threads that have to wait for a processor do not look like this: what they close is soon done */
+static bool closers_stuck(const struct closers *closers, uint32_t uid)
+{
+	const struct closer_job *job;
+	unsigned int count = 0;
+
+	list_each(job, &closers->waiting, link)
+		count += job->uid == uid;
+	return count >= CLOSERS_USER_WAITING && closers_of(closers, uid) >= CLOSERS_USER_MAX;
+}
+
 /* Return: the oldest job that may have a thread, now among those that have one; NULL: none may */
 static struct closer_job *closers_next(struct closers *closers)
 {
@@ -214,7 +225,7 @@ bool closers_close(struct closers *closers, uint32_t uid, int fd)
 	*job = (struct closer_job){ .closers = closers, .uid = uid, .fd = fd };
 	list_init(&job->link);
 	pthread_mutex_lock(&closers->lock);
-	is_busy = closers_of(closers, uid) >= CLOSERS_USER_MAX;
+	is_busy = closers_stuck(closers, uid);
 	closers_wait(closers, job);
 	pthread_mutex_unlock(&closers->lock);
 	closers_run(closers);
@@ -238,7 +249,7 @@ bool closers_busy(struct closers *closers, uint32_t uid)
 	bool is_busy;
 
 	pthread_mutex_lock(&closers->lock);
-	is_busy = closers_of(closers, uid) >= CLOSERS_USER_MAX;
+	is_busy = closers_stuck(closers, uid);
 	pthread_mutex_unlock(&closers->lock);
 	return is_busy;
 }

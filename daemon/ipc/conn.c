@@ -47,7 +47,8 @@ void conn_close_fd(struct conn *conn, int fd)
 		close(fd);
 	} else if (!closers_close(conn->closers, uid, fd) && !conn->broken) {
 		log_warning("socket: connection of user %u broken: %u descriptors that came from "
-			    "there are being closed and do not get done", uid, CLOSERS_USER_MAX);
+			    "there are being closed and do not get done", uid,
+			    CLOSERS_USER_MAX + CLOSERS_USER_WAITING);
 		conn_mark_broken(conn);
 	}
 }

@@ -159,12 +159,12 @@ pick()
 
 # ---- waiting ----
 
-# wait_for SECONDS COMMAND...: until it succeeds; looks every 20 ms. That many seconds are what it
-# may take where there is nothing else to do; longer on slow vehicles, and several times as long
-# before it is given up, for others may want the processor
+# wait_for SECONDS COMMAND...: until it succeeds; looks every 20 ms, longer on slow vehicles, and not
+# for less than a minute before it is given up: others may want the processor
 wait_for()
 {
-	wait_tries=$(($1 * 50 * LLMOS_SCALE * 6))
+	wait_tries=$(($1 < 60 ? 60 : $1))
+	wait_tries=$((wait_tries * 50 * LLMOS_SCALE))
 	shift
 	until "$@"; do
 		wait_tries=$((wait_tries - 1))

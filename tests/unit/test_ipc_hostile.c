@@ -235,14 +235,15 @@ static void test_slow_closing(void **state)
 {
 	const uint64_t begin_ns = clock_ns();
 	struct llm_features features = { .size = sizeof(features) };
-	int ends[CLOSERS_USER_MAX + 1], other, third;
+	int ends[CLOSERS_USER_MAX + CLOSERS_USER_WAITING + 1], other, third;
 	unsigned int i;
 
 	(void)state;
 	client = client_connect();
 	other = client_connect();
 	third = client_connect();
-	for (i = 0; i < CLOSERS_USER_MAX; i++) {
+	for (i = 0; i < CLOSERS_USER_MAX + CLOSERS_USER_WAITING; i++) {
+		assert_true(can_connect());
 		ends[i] = send_lingering(client);
 		client_turn();
 		assert_int_equal(result_of(client, 1, NULL, 0), 0);

@@ -17,7 +17,7 @@
 #include "tap.h"
 
 #define NAP_NS		(2 * 1000 * 1000)	/* between two looks at a condition */
-#define PATIENCE	6			/* where others want the processor, too */
+#define PATIENCE_S	60	/* at least, before it is given up: others may want the processor */
 #define START_S		20			/* a daemon that loads a small model */
 #define SETTLE_S	10
 
@@ -78,9 +78,9 @@ static bool look_until(uint64_t deadline, bool (*check)(void *arg), void *arg)
 
 bool e2e_wait(unsigned int seconds, bool (*check)(void *arg), void *arg)
 {
-	const uint64_t ns = seconds * e2e_scale() * 1000000000ULL;
+	const uint64_t limit_s = seconds > PATIENCE_S ? seconds : PATIENCE_S;
 
-	return look_until(e2e_now_ns() + PATIENCE * ns, check, arg);
+	return look_until(e2e_now_ns() + limit_s * e2e_scale() * 1000000000ULL, check, arg);
 }
 
 void e2e_watch(unsigned int seconds, bool (*look)(void *arg), void *arg)

@@ -34,8 +34,8 @@ uint64_t e2e_number(const char *name, uint64_t fallback);
 /* ---- waiting: a condition, looked at often, for a bounded time ---- */
 
 /*
- * true as soon as @check(arg) is; false after several times what @seconds are on this vehicle where
- * it has nothing else to do
+ * true as soon as @check(arg) is; false after @seconds (times the vehicle's scale), but not before a
+ * minute, for others may want the processor
  */
 bool e2e_wait(unsigned int seconds, bool (*check)(void *arg), void *arg);
 /* look at something for so long, or until @look(arg) is true */
