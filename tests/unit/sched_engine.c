@@ -2,8 +2,15 @@
 /* Engines, models and adapters of the engine for tests of the scheduler; see sched_engine.h. */
 #include "sched_engine_internal.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define FAKE_LOOK_NS	100	/* a look at the clock: who waits for a time gets there */
 
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
@@ -13,6 +20,7 @@ unsigned int fake_context_max;
 bool fake_forgets;
 bool fake_swap_hangs;
 uint64_t fake_token_ns;
+_Atomic uint64_t fake_clock_ns;
 int fake_step_error;
 unsigned int fake_nan_step;
 
@@ -22,7 +30,20 @@ void fake_reset(void)
 	fake_context_max = fake_nan_step = 0;
 	fake_forgets = fake_swap_hangs = false;
 	fake_token_ns = 0;
+	fake_clock_ns = 0;
 	fake_step_error = 0;
+}
+
+/* stands before libc's */
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	uint64_t ns;
+
+	if (!fake_clock_ns)
+		return (int)syscall(SYS_clock_gettime, clock, ts);
+	ns = atomic_fetch_add(&fake_clock_ns, FAKE_LOOK_NS);
+	*ts = (struct timespec){ .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+	return 0;
 }
 
 unsigned int fake_context(const struct engine_model *model)

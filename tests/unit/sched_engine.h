@@ -60,7 +60,9 @@ extern unsigned int fake_context_max;
 extern bool fake_forgets;
 /* nothing comes back from the swap */
 extern bool fake_swap_hangs;
-/* how long each token of a step takes; 0: nothing */
+/* what the clock says, which goes on by what is done and not with the machine's; 0: the time */
+extern _Atomic uint64_t fake_clock_ns;
+/* how long each token of a step takes by the fake clock */
 extern uint64_t fake_token_ns;
 /* what the next engine_step() returns, once */
 extern int fake_step_error;

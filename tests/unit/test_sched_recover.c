@@ -4,8 +4,9 @@
  * and again; the next one goes on. Whatever was asked for, the answer is the bytes of an undisturbed
  * one, ended once.
  */
-#include <unistd.h>
+#include <stdatomic.h>
 
+#include "base/clock.h"
 #include "sched/journal.h"
 #include "sched_fixture.h"
 
@@ -554,7 +555,7 @@ static void test_foreign_journal(void **state)
 
 static void step_slowly(void)
 {
-	usleep(30000);
+	atomic_fetch_add(&fake_clock_ns, 30 * NS_PER_MS);
 }
 
 /*
@@ -568,6 +569,7 @@ static void test_recomputing_is_told(void **state)
 
 	(void)state;
 	config.engine.batch_tokens = 4;
+	fake_clock_ns = NS_PER_S;
 	test_broker_init(&broker);
 	request = test_ask(&broker, "01234567890123456789012345678901234567890123456789");
 	request->event.max_tokens = 12;

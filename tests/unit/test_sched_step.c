@@ -135,6 +135,7 @@ static void test_bounded(void **state)
 	(void)state;
 	config.engine.batch_tokens = 256;
 	config.step_ns = 10 * NS_PER_MS;
+	fake_clock_ns = NS_PER_S;
 	serve("FAKE context=4000 pages=4000");
 	fake_token_ns = NS_PER_MS / 4;
 	alone = most_tokens(long_prompt(), 8);
@@ -154,6 +155,7 @@ static void test_unbounded(void **state)
 {
 	(void)state;
 	config.engine.batch_tokens = 256;
+	fake_clock_ns = NS_PER_S;
 	serve("FAKE context=4000 pages=4000");
 	fake_token_ns = NS_PER_MS / 20;
 	assert_int_equal(most_tokens(long_prompt(), 0), 256);
