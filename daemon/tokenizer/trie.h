@@ -28,7 +28,7 @@ struct trie {
  * trie_build() - of the tokens @ids, none of which is empty
  * @ids: (count) gets another order; of two with the same text the lower one counts
  *
- * Takes some 24 bytes for each byte of the texts, at most. Return: 0, -ENOMEM.
+ * Takes 40 bytes for each byte of the texts while it is built, at most. Return: 0, -ENOMEM.
  */
 int trie_build(struct trie *trie, const struct tok_texts *texts, uint32_t *ids, size_t count);
 void trie_free(struct trie *trie);
