@@ -479,7 +479,9 @@ const struct hub_arch *hub_arch_find(const char *model_type)
 	for (const struct hub_arch *arch = hub_encoders; arch->model_type; arch++)
 		if (!strcmp(arch->model_type, model_type))
 			return arch;
-	return strcmp(hub_modern.model_type, model_type) ? NULL : &hub_modern;
+	if (!strcmp(hub_modern.model_type, model_type))
+		return &hub_modern;
+	return strcmp(hub_nomic.model_type, model_type) ? NULL : &hub_nomic;
 }
 
 /* adapters are for what all of a kind have, and not for what labels texts */

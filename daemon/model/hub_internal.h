@@ -82,8 +82,9 @@ struct hub_config {
 
 /** hub_encoders - those whose tokens see the whole text; ends with one without a name */
 extern const struct hub_arch hub_encoders[];
-/** hub_modern - ModernBERT, in a file of its own */
+/* those in files of their own: ModernBERT and nomic-bert */
 extern const struct hub_arch hub_modern;
+extern const struct hub_arch hub_nomic;
 
 /** hub_arch_find() - by the model_type of config.json, NULL: not supported */
 const struct hub_arch *hub_arch_find(const char *model_type);

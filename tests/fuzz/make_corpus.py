@@ -177,6 +177,9 @@ def seeds_hub_config():
     yield "modernbert-head", json.dumps(modern | {"layer_types": None}).encode() + b"\0head.norm.weight"
     distilled = {"model_type": "distilbert", "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "vocab_size": 100,
                  "max_position_embeddings": 64, "activation": "gelu"}
+    nomic = {"model_type": "nomic_bert", "n_embd": 32, "n_head": 4, "n_layer": 2, "n_inner": 48, "n_positions": 64,
+             "vocab_size": 100, "activation_function": "swiglu", "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0}
+    yield "nomic", json.dumps(nomic).encode() + b"\0encoder.layers.1.mlp.fc12.weight"
     yield "distilbert", json.dumps(distilled).encode() + b"\0distilbert.transformer.layer.1.ffn.lin1.bias"
     yield "awq", json.dumps(sizes | {"model_type": "llama", "quantization_config": {"quant_method": "awq"}}).encode()
 

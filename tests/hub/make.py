@@ -209,12 +209,26 @@ def save_modern():
                {"tokenizer_config.json": {"cls_token": "<s>", "sep_token": "</s>"}}, lambda answer: answer.logits[0])
 
 
+def save_nomic():
+    """nomic-bert, whose tensors transformers saves by the names that its authors gave."""
+    import torch
+    import transformers
+    torch.manual_seed(15)
+    words = make_words()
+    config = transformers.NomicBertConfig(vocab_size=words.get_vocab_size(), hidden_size=32, intermediate_size=48,
+                                          num_attention_heads=2, num_hidden_layers=2, max_position_embeddings=64)
+    config._attn_implementation = "eager"
+    save_facts(HERE / "nomic", randomise(transformers.NomicBertModel(config)), words, {},
+               lambda answer: answer.last_hidden_state[0, 0])
+
+
 def main():
     save_model()
     save_encoders()
     save_multilingual()
     save_distilled()
     save_modern()
+    save_nomic()
     save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))

@@ -265,6 +265,53 @@ static void test_modern(void **state)
 	engine_close(&e);
 }
 
+/* its settings by the names that transformers has, and by those of the authors */
+static void test_nomic(void **state)
+{
+	static const struct {
+		const char *from, *to, *value;
+	} renamed[] = {
+		{ "hidden_size", "n_embd", "32" }, { "intermediate_size", "n_inner", "48" },
+		{ "num_attention_heads", "n_head", "2" }, { "num_hidden_layers", "n_layer", "2" },
+		{ "max_position_embeddings", "n_positions", "64" },
+		{ "hidden_act", "activation_function", "\"swiglu\"" },
+		{ "layer_norm_eps", "layer_norm_epsilon", "1e-12" },
+		{ "rope_parameters", "rotary_emb_base", "1000" },
+		{ "head_dim", "rotary_emb_fraction", "1.0" },
+	};
+	static const struct {
+		const char *key, *value;
+	} refused[] = {
+		{ "activation_function", "\"gelu\"" }, { "rotary_scaling_factor", "2.0" },
+		{ "rotary_emb_fraction", "0.5" }, { "prenorm", "true" }, { "num_experts", "8" },
+		{ "rope_parameters", "{\"rope_type\":\"linear\"}" },
+	};
+	struct hub_copy copy;
+
+	(void)state;
+	check_facts("nomic", 0);
+	hub_copy_new(&copy, "nomic");
+	for (size_t i = 0; i < ARRAY_SIZE(renamed); i++) {
+		hub_copy_set(&copy, HUB_CONFIG, renamed[i].from, NULL);
+		hub_copy_set(&copy, HUB_CONFIG, renamed[i].to, renamed[i].value);
+	}
+	hub_copy_set(&copy, HUB_CONFIG, "rotary_scaling_factor", "null");
+	check_folder(copy.path, "nomic", 0);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct hub_copy bad;
+		char name[32];
+
+		snprintf(name, sizeof(name), "'%s'", refused[i].key);
+		hub_copy_new(&bad, "nomic");
+		hub_copy_set(&bad, HUB_CONFIG, "hidden_act", NULL);
+		hub_copy_set(&bad, HUB_CONFIG, "activation_function", "\"swiglu\"");
+		hub_copy_set(&bad, HUB_CONFIG, refused[i].key, refused[i].value);
+		hub_copy_refuse(&bad, -EOPNOTSUPP, name);
+		hub_copy_free(&bad);
+	}
+	hub_copy_free(&copy);
+}
+
 #define LONG	90U			/* tokens of a text, over several pages and windows */
 #define BEHIND	32U			/* where it begins behind another one: with a page */
 #define FIRST	30U			/* tokens of that other one */
@@ -664,6 +711,7 @@ int main(void)
 		cmocka_unit_test(test_distilled),
 		cmocka_unit_test(test_modern),
 		cmocka_unit_test(test_modern_company),
+		cmocka_unit_test(test_nomic),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_context_rope),
 		cmocka_unit_test(test_names),
