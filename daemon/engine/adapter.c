@@ -64,6 +64,7 @@ static int adapting_reserve(struct engine_model *model, const struct lora *lora)
 	const size_t line = KERN_ALIGN / sizeof(float);
 	const struct kern_ops *ops = model->engine->ops;
 	struct adapting a = {
+		.users = model->adapting.users,
 		.act_bytes = model->adapting.act_bytes,
 		.packed_bytes = model->adapting.packed_bytes,
 		.low_stride = MAX(model->adapting.low_stride,
@@ -122,6 +123,7 @@ int engine_adapter_ready(struct engine_adapter *adapter, struct error *error)
 		return error_set(error, r, "adapter: can't take memory for steps: %s",
 				 strerror(-r));
 	adapter->id = ++adapter->model->engine->last_adapter;
+	adapter->model->adapting.users++;
 	return 0;
 }
 
@@ -142,6 +144,9 @@ void engine_adapter_free(struct engine_adapter *adapter)
 {
 	if (!adapter)
 		return;
+	/* one that was only read takes no part in steps */
+	if (adapter->id && !--adapter->model->adapting.users)
+		adapting_close(&adapter->model->adapting);
 	lora_free(adapter->lora);
 	free(adapter);
 }

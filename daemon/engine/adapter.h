@@ -2,7 +2,7 @@
 /*
  * Adapters in a step. Tokens with the same adapters stand next to each other in it and form a group,
  * so that each adapter's matrices are read once for all of them; tokens without pay nothing. What a
- * step needs for that is taken when an adapter is loaded, and kept with the model.
+ * step needs for that is taken when an adapter is loaded, and kept until the model's last one goes.
  */
 #ifndef LLMOS_ENGINE_ADAPTER_H
 #define LLMOS_ENGINE_ADAPTER_H
@@ -38,7 +38,8 @@ struct adapt_member {
 };
 
 /**
- * struct adapting - what the adapters of a model compute in; all zero until there is one
+ * struct adapting - what the adapters of a model compute in; all zero while there is none
+ * @users: adapters that are ready
  * @groups: (max_seqs)
  * @group_count: of this step
  * @act_bytes: of a row of packed activations for A, at most
@@ -48,6 +49,7 @@ struct adapt_member {
  * @members: (threads)
  */
 struct adapting {
+	uint32_t users;
 	void *memory;
 	size_t bytes;
 	struct adapt_group *groups;

@@ -186,7 +186,12 @@ const struct gguf *engine_model_gguf(const struct engine_model *model);
  */
 int engine_adapter_read(struct engine_model *model, const char *path, struct engine_adapter **ret,
 			struct error *error);
-/** engine_adapter_ready() - take what steps with it need; not within one. Return: 0 or -ENOMEM */
+/**
+ * engine_adapter_ready() - take what steps with it need; not within one
+ *
+ * That is counted in engine_model_info.memory_bytes until the model's last adapter is freed.
+ * Return: 0 or -ENOMEM.
+ */
 int engine_adapter_ready(struct engine_adapter *adapter, struct error *error);
 /** engine_adapter_load() - both; not within a step */
 int engine_adapter_load(struct engine_model *model, const char *path, struct engine_adapter **ret,

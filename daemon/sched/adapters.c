@@ -35,6 +35,8 @@ void adapter_unload(struct adapter_bound *bound)
 	list_remove(&bound->adapter_link);
 	list_remove(&bound->model_link);
 	engine_adapter_free(bound->loaded);
+	/* steps may need less memory now */
+	models_measure(bound->model);
 	free(bound);
 }
 
@@ -302,6 +304,7 @@ static int adapter_add(struct adapter *adapter, struct model *model,
 	adapter->memory_bytes = bound->bytes;
 	list_append(&adapter->bound, &bound->adapter_link);
 	list_append(&model->adapters, &bound->model_link);
+	models_measure(model);
 	log_info("adapter '%s': loaded for model '%s': rank=%u weights=%s", adapter->name,
 		 model->name, info.rank, info.weights);
 	*ret = bound;

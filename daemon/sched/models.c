@@ -40,12 +40,17 @@ struct models {
 
 /* ---- one model ---- */
 
+static void model_drop_adapters(struct model *model)
+{
+	while (!list_empty(&model->adapters))
+		adapter_unload(list_first(&model->adapters, struct adapter_bound, model_link));
+}
+
 static void model_close(struct model *model)
 {
 	sampler_free(model->sampler);
 	gram_vocab_unref(model->vocab);
-	while (!list_empty(&model->adapters))
-		adapter_unload(list_first(&model->adapters, struct adapter_bound, model_link));
+	model_drop_adapters(model);
 	if (model->loaded) {
 		guard_remove(model->name);
 		engine_model_free(model->loaded);
@@ -493,6 +498,8 @@ void models_unload(struct model *model)
 	struct tokenizer *tokenizer = NULL;
 	struct gguf *gguf = NULL;
 
+	/* while it is whole */
+	model_drop_adapters(model);
 	/* who points to it goes on counting and spelling tokens, of this file and no other */
 	if (model->users)
 		engine_model_detach(model->loaded, &gguf, &tokenizer);
@@ -568,7 +575,7 @@ static int models_end_load(struct models *models, struct model *model, int r,
 		return r;
 	models_adopt(model);
 	model->is_fresh = true;
-	model->memory_bytes = model->info.memory_bytes;
+	models_measure(model);
 	r = models_check_memory(models, model, why);
 	if (r < 0)
 		return r;
@@ -673,6 +680,12 @@ int models_read(struct models *models, struct model *model, const char *name, co
 	models->reading_bytes = bytes;
 	model->users++;
 	return 0;
+}
+
+void models_measure(struct model *model)
+{
+	engine_model_info(model->loaded, &model->info);
+	model->memory_bytes = model->info.memory_bytes;
 }
 
 bool models_is_reading(const struct models *models, const struct model *model)

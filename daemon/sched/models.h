@@ -136,6 +136,8 @@ bool models_is_loading(const struct models *models);
  */
 int models_read(struct models *models, struct model *model, const char *name, const char *path,
 		uint64_t bytes);
+/** models_measure() - what it takes now: adapters make that more, and less */
+void models_measure(struct model *model);
 /** models_is_reading() - an adapter for that model */
 bool models_is_reading(const struct models *models, const struct model *model);
 /**

@@ -17,6 +17,7 @@ void (*fake_on_step)(void);
 void (*fake_on_load)(void);
 void (*fake_on_adapter)(void);
 unsigned int fake_context_max;
+size_t fake_adapt_bytes;
 bool fake_forgets;
 bool fake_swap_hangs;
 uint64_t fake_token_ns;
@@ -28,6 +29,7 @@ void fake_reset(void)
 {
 	fake_on_step = fake_on_load = fake_on_adapter = NULL;
 	fake_context_max = fake_nan_step = 0;
+	fake_adapt_bytes = 0;
 	fake_forgets = fake_swap_hangs = false;
 	fake_token_ns = 0;
 	fake_clock_ns = 0;
@@ -167,6 +169,7 @@ void engine_model_info(const struct engine_model *model, struct engine_model_inf
 	ret->kv_pages_kept = model->kept_count - fake_kept_in_use(model);
 	ret->page_tokens = model->gguf->page;
 	ret->memory_bytes = model->gguf->pages * FAKE_PAGE_BYTES;
+	ret->memory_bytes += model->adapters ? fake_adapt_bytes : 0;
 }
 
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
@@ -234,6 +237,7 @@ int engine_adapter_ready(struct engine_adapter *adapter, struct error *error)
 {
 	(void)error;
 	adapter->id = ++adapter->model->engine->last_adapter;
+	adapter->model->adapters++;
 	fake_counts.adapters++;
 	fake_counts.adapter_loads++;
 	return 0;
@@ -242,7 +246,10 @@ int engine_adapter_ready(struct engine_adapter *adapter, struct error *error)
 void engine_adapter_free(struct engine_adapter *adapter)
 {
 	/* one that was only read was never counted */
-	fake_counts.adapters -= adapter && adapter->id;
+	if (adapter && adapter->id) {
+		fake_counts.adapters--;
+		adapter->model->adapters--;
+	}
 	free(adapter);
 }
 

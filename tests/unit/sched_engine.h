@@ -56,6 +56,8 @@ extern void (*fake_on_load)(void);
 extern void (*fake_on_adapter)(void);
 /* tokens of context that a loaded model has memory for; 0: for all */
 extern unsigned int fake_context_max;
+/* memory that a model takes beside, while it has adapters */
+extern size_t fake_adapt_bytes;
 /* logits depend on the last token alone: texts repeat themselves, and can be guessed */
 extern bool fake_forgets;
 /* nothing comes back from the swap */

@@ -85,6 +85,7 @@ struct engine_model {
 	unsigned int clock;
 	float *logits;
 	float *hidden;
+	unsigned int adapters;		/* that are ready */
 };
 
 struct engine_adapter {

@@ -403,6 +403,58 @@ static void test_evicted(void **state)
 		bytes_free(&first[i]);
 }
 
+/* what steps with them take is the model's, and counted as long as it has one */
+static void test_memory_of_steps(void **state)
+{
+	const struct named one[] = { { "one", ONE }, { NULL, 0 } };
+	struct test_request *request;
+
+	(void)state;
+	fake_adapt_bytes = 300;
+	config.model_memory = MODEL_BYTES + 500 + 299;
+	test_broker_serve(&broker, &config);
+	request = ask(one);
+	test_run(&broker);
+	assert_int_equal(request->status, -ENOMEM);
+	assert_int_equal(fake_counts.adapters, 0);
+	/* without adapters there is as much room as before */
+	request = ask(NULL);
+	test_run(&broker);
+	answered(request);
+	test_broker_kill(&broker);
+	config.model_memory++;
+	test_broker_serve(&broker, &config);
+	request = ask(one);
+	test_run(&broker);
+	answered(request);
+	/* the first one makes way for the second, and what it took for steps is not taken twice */
+	request = ask((struct named[]){ { "two", ONE }, { NULL, 0 } });
+	test_run(&broker);
+	answered(request);
+	assert_int_equal(fake_counts.adapters, 1);
+}
+
+/* a model goes with its adapters while those who asked for them are told to pause */
+static void test_goes_with_model(void **state)
+{
+	struct test_request *requests[12];
+
+	(void)state;
+	fake_adapt_bytes = 300;
+	fake_model(folder, "b.gguf", MODEL);
+	config.model_memory = MODEL_BYTES + 900;
+	broker.pause_in = 2;
+	test_broker_serve(&broker, &config);
+	for (unsigned int i = 0; i < ARRAY_SIZE(requests); i++) {
+		requests[i] = ask((struct named[]){ { i % 4 ? "one" : "two", ONE }, { NULL, 0 } });
+		strcpy(requests[i]->event.model, i % 2 ? "b" : "a");
+	}
+	test_run(&broker);
+	for (unsigned int i = 0; i < ARRAY_SIZE(requests); i++)
+		answered(requests[i]);
+	assert_true(fake_counts.loads > 2);
+}
+
 /* all at once: who finds no room waits until another one has ended */
 static void test_wait_for_room(void **state)
 {
@@ -528,7 +580,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_company), TEST(test_prefix), TEST(test_score), TEST(test_recovery),
 		TEST(test_replaced), TEST(test_vanished), TEST(test_names), TEST(test_torn),
-		TEST(test_no_folder), TEST(test_evicted), TEST(test_wait_for_room), TEST(test_no_room),
+		TEST(test_no_folder), TEST(test_evicted), TEST(test_memory_of_steps),
+		TEST(test_goes_with_model), TEST(test_wait_for_room), TEST(test_no_room),
 		TEST(test_with_model), TEST(test_listed),
 	};
 
