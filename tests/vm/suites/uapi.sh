@@ -5,4 +5,4 @@
 
 # shellcheck source=tests/vm/guest/lib.sh
 . /repo/tests/vm/guest/lib.sh
-tap_all "$LLMOS_BUILD/tests/uapi" $((60 + ${LLMOS_RATE_SECONDS:-0} + ${LLMOS_CHAOS_OPS:-0} / 200))
+tap_all "$LLMOS_BUILD/tests/uapi" $((180 + ${LLMOS_RATE_SECONDS:-0} + ${LLMOS_CHAOS_OPS:-0} / 200))
