@@ -128,7 +128,7 @@ running()
 watch_askers()
 {
 	most=0
-	watch_end=$(($(date +%s) + 60 * LLMOS_SCALE))
+	watch_end=$(($(date +%s) + 120 * LLMOS_SCALE))
 	while running; do
 		bytes=$(charged "/$here") && [ "$bytes" -gt "$most" ] && most=$bytes
 		[ "$(date +%s)" -lt "$watch_end" ] || return 1
