@@ -9,7 +9,7 @@
 #define CHUNK_BYTES	(128U << 10)	/* of weights, at most: what fits a core's own cache */
 #define CHUNK_WORK	(4U << 20)	/* multiplications, at most: tens of microseconds */
 #define CHUNKS_EACH	8		/* per member at least, so that one who is late takes fewer */
-#define ACT_BYTES	(512U << 10)	/* of packed activations at once: they stay there beside it */
+#define ACT_BYTES	(768U << 10)	/* of packed activations at once: they stay there beside it */
 #define ACT_TOKENS	16U		/* but as many tokens at least */
 
 static bool same_form(const struct pass *p, const struct model_matrix *a,
