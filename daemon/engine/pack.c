@@ -9,8 +9,9 @@
 #include "kernels/panel.h"
 #include "model/gguf.h"
 
-#define STAGE_BYTES	((size_t)2 << 20)	/* of the file, packed before its pages go */
+#define STAGE_BYTES	((size_t)2 << 20)	/* of the file at least, packed before its pages go */
 #define CHUNK_BYTES	((size_t)64 << 10)	/* of them, taken by a member at a time */
+#define CHUNKS_EACH	4			/* for a member at least, so that none waits long */
 #define ITEMS_MIN	64U
 
 /* ---- the plan ---- */
@@ -150,13 +151,15 @@ static void fill_stage(const struct filling *f, unsigned int member, const struc
 static void fill_member(void *arg, unsigned int member)
 {
 	const struct filling *f = arg;
+	const size_t stage_bytes =
+		MAX(STAGE_BYTES, threads_count(f->threads) * CHUNKS_EACH * CHUNK_BYTES);
 
 	for (size_t i = 0; i < f->pack->count; i++) {
 		const struct pack_item *item = &f->pack->items[i];
 		const struct kern_weights *w = &item->matrix->w;
 		const uint32_t panels = kern_panel_count(w->rows);
 		const uint32_t stage =
-			(uint32_t)MAX(STAGE_BYTES / (KERN_PANEL_ROWS * w->row_bytes), 1U);
+			(uint32_t)MAX(stage_bytes / (KERN_PANEL_ROWS * w->row_bytes), 1U);
 
 		for (uint32_t begin = 0; begin < panels; begin += stage)
 			fill_stage(f, member, item, begin, MIN(begin + stage, panels));
