@@ -128,13 +128,20 @@ struct swap_stats swap_stats(const struct swap *swap)
 	struct swap_stats stats = swap->stats;
 
 	stats.bytes = (uint64_t)stats.pages * swap->page_bytes;
+	return stats;
+}
+
+unsigned int swap_writing(const struct swap *swap)
+{
+	unsigned int count = 0;
+
 	for (unsigned int i = 0; i < swap_io_count(swap->io); i++) {
 		const struct swap_buffer *buffer = swap_io_at(swap->io, i);
 
-		stats.writing += buffer->is_write &&
-				 swap_io_state(swap->io, buffer) != SWAP_BUFFER_FREE;
+		count += buffer->is_write &&
+			 swap_io_state(swap->io, buffer) != SWAP_BUFFER_FREE;
 	}
-	return stats;
+	return count;
 }
 
 /* ---- places ---- */

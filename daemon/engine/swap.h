@@ -8,9 +8,9 @@
  *
  * Nobody waits for the disk. A page on its way there is copied into a buffer first, and where none
  * is free it is not kept; one on its way back is read into a buffer, and whoever wants it is told
- * when it is there. A thread moves buffers (swap_io.h); what has not been written yet is not read but
- * copied. What can not be written, or not be read, has to be computed again, as if there were no
- * file; so has what would take longer to read than to compute, and what does not come at all.
+ * when it is there. A thread moves buffers (swap_io.h); what has not been written yet is not read
+ * but copied. What can not be written, or not be read, has to be computed again, as if there were
+ * no file; so has what would take longer to read than to compute, and what does not come at all.
  *
  * The calls belong to the thread that steps the model; they allocate nothing after swap_open().
  */
@@ -36,14 +36,13 @@ struct swap_chain {
 
 /**
  * struct swap_stats - how it is
- * @pages: in the file, or on their way there; @bytes: of these; @writing: buffers on their way there
+ * @pages: in the file, or on their way there; @bytes: of these
  * @memory_bytes: that it takes beside the file
  * @written: so far, @read: that came back, and @failed: that could not be written or read, or not
  *	in time
  */
 struct swap_stats {
 	uint32_t pages;
-	uint32_t writing;
 	uint64_t bytes;
 	size_t memory_bytes;
 	uint64_t written;
@@ -66,6 +65,8 @@ int swap_open(struct swap **ret, const char *folder, uint64_t bytes, size_t page
 /** swap_close() - what was asked for is not done any more; waits for nothing; takes NULL */
 void swap_close(struct swap *swap);
 struct swap_stats swap_stats(const struct swap *swap);
+/** swap_writing() - pages on their way there, whoever may have them by now */
+unsigned int swap_writing(const struct swap *swap);
 
 /** swap_extend() - @chain, and one page more; @tokens: (KV_PAGE_TOKENS) of it */
 struct swap_chain swap_extend(const struct swap *swap, struct swap_chain chain,

@@ -20,7 +20,8 @@
 
 /**
  * struct swap_io - see swap_io.h
- * @lock: @reads, @writes, @moves, @busy, @stop, @users, and the state of buffers; @work: there is some
+ * @lock: @reads, @writes, @moves, @busy, @stop, @users, and the state of buffers
+ * @work: there is some
  * @users: the owner and the thread; the last one frees it all
  */
 struct swap_io {

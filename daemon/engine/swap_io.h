@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A file without a name, buffers of its pages, and the thread that moves them: reads before writes,
- * each kind in the order in which it was asked for, so that who waits for a page never waits for all
- * that has just made way.
+ * each kind in the order in which it was asked for, so that who waits for a page never waits for
+ * all that has just made way.
  *
  * The thread may be held up by the file system for as long as that likes. Nobody waits for it, and
  * neither does who closes: what the thread still needs is its own then, and goes with it. It writes
@@ -58,7 +58,7 @@ struct swap_buffer {
  */
 int swap_io_open(struct swap_io **ret, const char *folder, size_t page_bytes,
 		 void (*ready)(void *arg), void *arg);
-/** swap_io_close() - what was asked for and is not done is dropped; waits for nothing; takes NULL */
+/** swap_io_close() - what is not done is dropped; waits for nothing; takes NULL */
 void swap_io_close(struct swap_io *io);
 /** swap_io_bytes() - of all buffers */
 size_t swap_io_bytes(const struct swap_io *io);
@@ -68,7 +68,7 @@ unsigned int swap_io_count(const struct swap_io *io);
 struct swap_buffer *swap_io_at(struct swap_io *io, unsigned int index);
 /** swap_io_index() - for swap_io_at() */
 unsigned int swap_io_index(const struct swap_io *io, const struct swap_buffer *buffer);
-/** swap_io_take() - one that is free, or NULL; some are for reads alone. It is free until asked for */
+/** swap_io_take() - one that is free, and so until asked for, or NULL; some are for reads alone */
 struct swap_buffer *swap_io_take(struct swap_io *io, bool is_write);
 /** swap_io_ask() - move it */
 void swap_io_ask(struct swap_io *io, struct swap_buffer *buffer);

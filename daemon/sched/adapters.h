@@ -103,10 +103,10 @@ int adapters_find(struct adapters *adapters, const char *name, struct adapter **
  * adapter_bind() - in memory for a model that is loaded, until adapter_unbind()
  * @held: bytes of those that the same request has bound already
  *
- * Where models are loaded beside the steps, so are adapters: this only begins it, and who asks again
- * behind adapters_heard() hears how it ended. Return: 0; -EINPROGRESS it is being read, or something
- * else is; -EAGAIN there is no room beside what is in use now, -ESTALE it was replaced since the
- * request came, or why it can not be used with this model.
+ * Where models are loaded beside the steps, so are adapters: this only begins it, and who asks
+ * again behind adapters_heard() hears how it ended. Return: 0; -EINPROGRESS it is being read, or
+ * something else is; -EAGAIN there is no room beside what is in use now, -ESTALE it was replaced
+ * since the request came, or why it can not be used with this model.
  */
 int adapter_bind(struct adapters *adapters, struct adapter *adapter, struct model *model,
 		 uint64_t held, struct adapter_bound **ret, struct error *error);

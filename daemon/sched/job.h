@@ -20,7 +20,7 @@
 
 #define SCHED_TABLE_SIZE	256	/* a power of two */
 #define SCHED_IPCS_MAX		4
-#define SCHED_FETCH_NS		NS_PER_S	/* without a page from the swap, which is computed then */
+#define SCHED_FETCH_NS		NS_PER_S	/* without a page from the swap */
 #define SCHED_RETRY_NS		UINT64_C(20000000)
 #define SCHED_TURN_TRIES	50	/* commits without memory: one second */
 #define SCHED_COMMIT_TRIES	250	/* five seconds */

@@ -31,7 +31,7 @@ void loader_free(struct loader *loader);
  * Return: 0; -ENOMEM, -EAGAIN no thread can be had.
  */
 int loader_begin(struct loader *loader, const char *name, const char *path);
-/** loader_begin_adapter() - the same, of an adapter for @model, which has to stay until it is taken */
+/** loader_begin_adapter() - the same, of an adapter for @model, which has to stay until then */
 int loader_begin_adapter(struct loader *loader, const char *name, const char *path,
 			 struct engine_model *model);
 /** loader_is_ended() - can what was begun be taken? */
