@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nomic-bert as hubs have it: by the names that its authors gave, after those of GPT-2, and by those
- * that transformers has for it.
+ * nomic-bert as hubs have it: by the names that its authors gave, after those of GPT-2, and by
+ * those that transformers has for it.
  */
 #include "model/hub_internal.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SentencePiece BPE: spaces become U+2581, characters merge into the tokens with the best scores, or
- * in the order of a list, where the model came with one, and what is no token in the end is spelt in
- * bytes. Control tokens and bytes can't be merged from text, even where their names could.
+ * SentencePiece BPE: spaces become U+2581, characters merge into the tokens with the best scores,
+ * or in the order of a list, where the model came with one, and what is no token in the end is
+ * spelt in bytes. Control tokens and bytes can't be merged from text, even where their names could.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Words in a text whose spaces are U+2581. In most vocabularies that character stands only at the
- * beginning of a token, or all over it: then no token spans the beginning of a word, and each word
- * (with the spaces before it) can be spelled by itself: the same tokens in a fraction of the memory.
+ * beginning of a token, or all over it: then no token spans the beginning of a word, and each word,
+ * with the spaces before it, can be spelt by itself: the same tokens in a fraction of the memory.
  */
 #ifndef LLMOS_TOKENIZER_WORDS_H
 #define LLMOS_TOKENIZER_WORDS_H

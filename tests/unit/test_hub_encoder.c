@@ -249,7 +249,7 @@ static void test_modern(void **state)
 		hub_copy_refuse(&copy, -EOPNOTSUPP, name);
 		hub_copy_free(&copy);
 	}
-	/* as early writers had it: a period in the place of a list, and bases by names of their own */
+	/* as early writers had it: a period in place of a list, bases by names of their own */
 	hub_copy_new(&copy, "modern");
 	hub_copy_set(&copy, HUB_CONFIG, "layer_types", NULL);
 	hub_copy_set(&copy, HUB_CONFIG, "rope_parameters", NULL);

@@ -280,7 +280,8 @@ static void test_base64(void **state)
 	} cases[] = {
 		{ "", "" }, { "Zg==", "f" }, { "Zm8=", "fo" }, { "Zm9v", "foo" },
 		{ "Zm9vYmE=", "fooba" }, { "+/+/", "\xfb\xff\xbf" }, { "Zg", NULL },
-		{ "Zg=", NULL }, { "Z===", NULL }, { "====", NULL }, { "Zh==", NULL }, { "Zm9=", NULL },
+		{ "Zg=", NULL }, { "Z===", NULL }, { "====", NULL }, { "Zh==", NULL },
+		{ "Zm9=", NULL },
 		{ "Zm9v\n", NULL }, { "Zm=v", NULL }, { "Zm-v", NULL },
 	};
 
