@@ -374,7 +374,8 @@ static int adapter_load(struct adapters *adapters, struct adapter *adapter, stru
 	const uint64_t bytes = MAX(adapter->size_bytes, adapter->memory_bytes);
 	int r;
 
-	if (adapters->reading)
+	/* nothing makes way before it can be read */
+	if (models_is_loading(adapters->models))
 		return -EINPROGRESS;
 	if (adapter_has_failed(adapter, model))
 		return adapter_failed(adapter, model, adapter->load_result, &adapter->load_why,
