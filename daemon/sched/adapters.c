@@ -132,6 +132,7 @@ int adapters_scan(struct adapters *adapters, struct error *error)
 	struct adapter *adapter, *next;
 	const struct dirent *entry;
 	DIR *dir;
+	int r;
 
 	if (!adapters->directory)
 		return 0;
@@ -141,10 +142,14 @@ int adapters_scan(struct adapters *adapters, struct error *error)
 				 strerror(errno));
 	list_each(adapter, &adapters->list, link)
 		adapter->present = false;
-	while (dir && (entry = readdir(dir)))
-		if (!model_place_name(adapters->directory, ADAPTERS_MARKER, entry->d_name, name,
-				      sizeof(name)))
+	while (dir && (entry = readdir(dir))) {
+		r = model_place_name(adapters->directory, ADAPTERS_MARKER, entry->d_name, name,
+				     sizeof(name));
+		/* of several entries that are one together, one is enough */
+		adapter = r < 0 ? NULL : adapter_get(adapters, name);
+		if (r >= 0 && !(adapter && adapter->present))
 			adapters_look(adapters, name);
+	}
 	if (dir)
 		closedir(dir);
 	list_each_safe(adapter, next, &adapters->list, link)

@@ -81,21 +81,22 @@ int model_place_name(const char *directory, const char *marker, const char *entr
 
 /* ---- a file ---- */
 
-static int find_file(const char *directory, const char *file, struct model_place *ret,
-		     struct error *error)
+/* one file in a folder that is the models folder, or in it */
+static int find_file(const char *directory, const char *folder, const char *file,
+		     struct model_place *ret, struct error *error)
 {
-	_cleanup_free_ char *real = resolve(directory, file);
+	_cleanup_free_ char *real = resolve(folder, file);
 	struct stat st;
 
 	if (!real || stat(real, &st) < 0)
-		return error_set(error, -errno, "'%s/%s': %s", directory, file, strerror(errno));
+		return error_set(error, -errno, "'%s/%s': %s", folder, file, strerror(errno));
 	ret->size_bytes = (uint64_t)st.st_size;
 	ret->changed_ns = changed_ns(&st);
 	if (!is_inside(directory, real))
-		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", directory,
+		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", folder,
 				 file);
 	if (!S_ISREG(st.st_mode))
-		return error_set(error, -EBADMSG, "'%s/%s' is not a file", directory, file);
+		return error_set(error, -EBADMSG, "'%s/%s' is not a file", folder, file);
 	ret->path = steal_ptr(real);
 	return 0;
 }
@@ -122,7 +123,7 @@ static uint32_t count_parts(const char *directory, const char *name)
 }
 
 /* What is at fault with one of them is so with the model: that it is not there, above all. */
-static int find_parts(const char *directory, const char *name, uint32_t count,
+static int find_parts(const char *directory, const char *folder, const char *name, uint32_t count,
 		      struct model_place *ret, struct error *error)
 {
 	_cleanup_free_ char *first = gguf_part_name(name, strlen(name), 1, count);
@@ -132,7 +133,7 @@ static int find_parts(const char *directory, const char *name, uint32_t count,
 		_cleanup_free_ char *file = gguf_part_name(name, strlen(name), i, count);
 		struct model_place part = { 0 };
 		struct error inner;
-		int r = file ? find_file(directory, file, &part, &inner) : -ENOMEM;
+		int r = file ? find_file(directory, folder, file, &part, &inner) : -ENOMEM;
 
 		free(part.path);
 		ret->size_bytes += part.size_bytes;
@@ -143,12 +144,31 @@ static int find_parts(const char *directory, const char *name, uint32_t count,
 			return error_set(error, r == -ENOENT ? -EBADMSG : r, "%s", inner.text);
 	}
 	/* the others are found by the name of the first one, not by that of what it may point at */
-	if (!first || asprintf(&path, "%s/%s", directory, first) < 0) {
+	if (!first || asprintf(&path, "%s/%s", folder, first) < 0) {
 		path = NULL;
 		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
 	}
 	ret->path = steal_ptr(path);
 	return 0;
+}
+
+/* A link may lead to the first of several: then all of them are the model. */
+static int find_linked(const char *directory, const char *file, struct model_place *ret,
+		       struct error *error)
+{
+	_cleanup_free_ char *first = NULL;
+	struct gguf_part part;
+	char *name;
+	int r = find_file(directory, directory, file, ret, error);
+
+	if (r < 0 || !gguf_part_of(ret->path, &part) || part.number != 1 || part.count == 1)
+		return r;
+	first = ret->path;
+	*ret = (struct model_place){ 0 };
+	first[part.len] = '\0';
+	name = strrchr(first, '/');
+	*name++ = '\0';
+	return find_parts(directory, first, name, part.count, ret, error);
 }
 
 /* ---- a folder ---- */
@@ -256,10 +276,10 @@ int model_place_find(const char *directory, const char *marker, const char *name
 		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
 	}
 	if (!lstat(path, &st))
-		return find_file(directory, file, ret, error);
+		return find_linked(directory, file, ret, error);
 	if (is_hub_folder(directory, name, marker))
 		return find_folder(directory, name, ret, error);
 	parts = count_parts(directory, name);
-	return parts ? find_parts(directory, name, parts, ret, error) :
-		       find_file(directory, file, ret, error);
+	return parts ? find_parts(directory, directory, name, parts, ret, error) :
+		       find_file(directory, directory, file, ret, error);
 }

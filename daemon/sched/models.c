@@ -194,7 +194,9 @@ int models_scan(struct models *models, struct error *error)
 		model->present = false;
 	while ((entry = readdir(dir))) {
 		models_entry_name(models, entry->d_name, name, sizeof(name));
-		if (*name)
+		/* of several entries that are one together, one is enough */
+		model = *name ? model_get(models, name) : NULL;
+		if (*name && !(model && model->present))
 			models_look(models, name);
 	}
 	closedir(dir);

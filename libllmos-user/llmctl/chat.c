@@ -149,6 +149,19 @@ static bool is_lost(int r)
 	return r == -ECONNRESET || r == -EPROTO || r == -EPIPE;
 }
 
+/* what would be no other outside of the session: a connection, a quota, the machine, the model */
+static bool is_of_session(int r)
+{
+	static const int others[] = {
+		ECANCELED, EDQUOT, EBUSY, EAGAIN, EINTR, ENOMEM, EIO, ENOENT, EACCES,
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (r == -others[i])
+			return false;
+	return r < 0 && !is_lost(r);
+}
+
 /* in the session, if there can be one; what is wrong with that is no reason not to answer */
 static int chat_ask(struct chat *chat, struct answer *answer)
 {
@@ -159,7 +172,7 @@ static int chat_ask(struct chat *chat, struct answer *answer)
 		chat->no_session = llmos_session_new(chat->llmos, &chat->session) < 0;
 	is_first = !chat->said;
 	r = chat_run(chat, answer);
-	if (r >= 0 || !chat->session || r == -ECANCELED || is_lost(r) || answer->text.len)
+	if (!is_of_session(r) || !chat->session || answer->text.len)
 		return r;
 	/* its template can not go on, or what was said there is of no use any more */
 	chat_leave(chat);

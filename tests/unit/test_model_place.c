@@ -151,12 +151,33 @@ static void test_parts(void **state)
 	found("m", "m-00001-of-00001.gguf", 9);
 }
 
+/* a name of its own for what is split: all of it is found, and must be in the folder */
+static void test_linked(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(at("store"), 0700), 0);
+	put("store/big-00001-of-00002.gguf", 3);
+	put("store/big-00002-of-00002.gguf", 5);
+	assert_int_equal(symlink("store/big-00001-of-00002.gguf", at("m.gguf")), 0);
+	found("m", "store/big-00001-of-00002.gguf", 8);
+	unlink(at("store/big-00002-of-00002.gguf"));
+	refused("m", -EBADMSG, "big-00002-of-00002.gguf': No such file", 3);
+	assert_int_equal(symlink("/etc/passwd", at("store/big-00002-of-00002.gguf")), 0);
+	refused("m", -EPERM, "points out of the models folder", ANY);
+	/* any other one is not where to begin, which who opens it says */
+	unlink(at("m.gguf"));
+	put("store/big-00003-of-00003.gguf", 7);
+	assert_int_equal(symlink("store/big-00003-of-00003.gguf", at("m.gguf")), 0);
+	found("m", "store/big-00003-of-00003.gguf", 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forms, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_linked, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
