@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 top=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-tokens=$(pick 20000 1000)
+tokens=$(pick 20000 4000)
 # where tokens are few, what is granted at once is much of them
 error=$(pick 20 150)
 g=
