@@ -9,7 +9,7 @@
 #include "kernels/panel.h"
 #include "model/gguf.h"
 
-#define STAGE_BYTES	((size_t)2 << 20)	/* of the file at least, packed before its pages go */
+#define STAGE_BYTES	((size_t)2 << 20)	/* at least, packed before the pages go */
 #define CHUNK_BYTES	((size_t)64 << 10)	/* of them, taken by a member at a time */
 #define CHUNKS_EACH	4			/* for a member at least, so that none waits long */
 #define ITEMS_MIN	64U
