@@ -65,7 +65,8 @@ uint32_t tok_find(const struct tokenizer *tok, const char *text);
  *
  * Time is at most n log n in @len.
  *
- * Return: 0; -EILSEQ @text is not UTF-8, -E2BIG more than @max ids in @ids, -ENOMEM.
+ * Return: 0; -EILSEQ @text is not UTF-8, -E2BIG more than @max ids in @ids, or more bytes in one
+ * piece than a unigram vocabulary spells at once (UNIGRAM_PIECE_MAX), -ENOMEM.
  */
 int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsigned int flags,
 	       size_t max, struct tok_ids *ids);

@@ -42,6 +42,9 @@ static int build_trie(struct tokenizer *tok, struct error *error)
 		tok_text(&tok->texts, i, &len);
 		if (!len || !tok_is_text(tok, i) || tok->types[i] == TOK_TYPE_UNUSED)
 			continue;
+		/* a sum with it could not be compared with another one any more */
+		if (!isfinite(tok->unigram->scores[i]))
+			continue;
 		if (len > UNIGRAM_TOKEN_MAX)
 			return error_set(error, -EOPNOTSUPP, "tokenizer: token %" PRIu32
 					 " has %zu bytes, the limit is %u", i, len,
@@ -50,6 +53,15 @@ static int build_trie(struct tokenizer *tok, struct error *error)
 	}
 	r = trie_build(&tok->unigram->trie, &tok->texts, ids, count);
 	return r < 0 ? error_set(error, r, "tokenizer: %s", strerror(-r)) : 0;
+}
+
+/* does an unknown character count for less than this token? with GGUF normal ones are asked */
+static bool bounds_unknown(const struct tokenizer *tok, uint32_t id)
+{
+	if (!isfinite(tok->unigram->scores[id]))
+		return false;	/* it is only added */
+	return tok->unigram->has_steps ? tok->types[id] != TOK_TYPE_UNUSED :
+					 tok->types[id] == TOK_TYPE_NORMAL;
 }
 
 static int load_scores(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
@@ -68,10 +80,10 @@ static int load_scores(struct tokenizer *tok, const struct gguf *gguf, struct er
 		/* in GGUF what is always one token goes before all others, whatever its score */
 		if (tok->types[i] == TOK_TYPE_USER_DEFINED && !unigram->has_steps)
 			unigram->scores[i] = 0;
-		if (tok->types[i] != TOK_TYPE_UNUSED)
+		if (bounds_unknown(tok, i))
 			least = MIN(least, unigram->scores[i]);
 	}
-	unigram->unknown_score = least - UNKNOWN_PENALTY;
+	unigram->unknown_score = (isfinite(least) ? least : 0) - UNKNOWN_PENALTY;
 	return 0;
 }
 
@@ -105,8 +117,10 @@ static void offer(struct unigram_node *nodes, size_t start, size_t end, uint32_t
 	struct unigram_node *node = &nodes[end];
 
 	score += nodes[start].score;
-	if (node->start == SIZE_MAX || score > node->score)
-		*node = (struct unigram_node){ .score = score, .start = start, .id = id };
+	if (!node->len || score > node->score)
+		*node = (struct unigram_node){
+			.score = score, .id = id, .len = (uint8_t)(end - start),
+		};
 }
 
 /* all tokens that begin at @at, and the character there as unknown where it is none */
@@ -132,19 +146,19 @@ static void offer_from(const struct tokenizer *tok, struct unigram_node *nodes, 
 		offer(nodes, at, char_end, tok->unk, unigram->unknown_score);
 }
 
-/* the way to the end, from its beginning on: each node gets where the next one is */
+/* the way to the end, from its beginning on: each node gets how far the next one is */
 static void turn_round(struct unigram_node *nodes, size_t len)
 {
-	size_t next = len;
+	uint8_t next = 0;
 
 	for (size_t end = len; end;) {
-		const size_t start = nodes[end].start;
+		const uint8_t last = nodes[end].len;
 
-		nodes[end].start = next;
-		next = end;
-		end = start;
+		nodes[end].len = next;
+		next = last;
+		end -= last;
 	}
-	nodes[0].start = next;
+	nodes[0].len = next;
 }
 
 static int push_way(struct tok_work *work, const char *text, size_t len)
@@ -156,16 +170,16 @@ static int push_way(struct tok_work *work, const char *text, size_t len)
 
 	turn_round(unigram->nodes, len);
 	for (size_t at = 0, end; r >= 0 && at < len; at = end) {
-		end = nodes[at].start;
-		if (nodes[end].id != tok->unk) {
-			unigram->was_unknown = false;
-			r = tok_push(work, nodes[end].id);
-			continue;
-		}
+		bool is_unknown;
+
+		end = at + nodes[at].len;
 		/* bytes, where the vocabulary has them, are not unknown */
-		if (!unigram->was_unknown || tok->byte_ids[0] != TOK_NONE)
+		is_unknown = nodes[end].id == tok->unk && !tok_has_bytes(tok, text + at, end - at);
+		if (nodes[end].id != tok->unk)
+			r = tok_push(work, nodes[end].id);
+		else if (!is_unknown || !unigram->was_unknown)
 			r = tok_push_bytes(work, text + at, end - at);
-		unigram->was_unknown = true;
+		unigram->was_unknown = is_unknown;
 	}
 	return r;
 }
@@ -174,13 +188,15 @@ static int push_way(struct tok_work *work, const char *text, size_t len)
 static int spell(struct tok_work *work, const char *text, size_t len)
 {
 	struct unigram_work *unigram = &work->unigram;
-	int r = tok_grow(&unigram->nodes, &unigram->node_capacity, len + 1,
-			 sizeof(*unigram->nodes));
+	int r;
 
+	if (len > UNIGRAM_PIECE_MAX)
+		return -E2BIG;
+	r = tok_grow(&unigram->nodes, &unigram->node_capacity, len + 1, sizeof(*unigram->nodes));
 	if (r < 0)
 		return r;
 	for (size_t i = 1; i <= len; i++)
-		unigram->nodes[i].start = SIZE_MAX;
+		unigram->nodes[i].len = 0;
 	unigram->nodes[0] = (struct unigram_node){ .id = TOK_NONE };
 	for (size_t at = 0; at < len; at += utf8_len(text[at]))
 		offer_from(work->tok, unigram->nodes, text, len, at);

@@ -15,6 +15,12 @@
 #define UNIGRAM_TOKEN_MAX	255U
 #define UNIGRAM_STEPS_MAX	8U
 
+/*
+ * Bytes that are spelled at once: a word, or where tokens go across words all of a text between
+ * special tokens. Each byte takes 16 more.
+ */
+#define UNIGRAM_PIECE_MAX	(((size_t)4 << 20) - 1)
+
 /* what tokenizer.json says is done to a text, one after the other */
 enum unigram_step {
 	UNIGRAM_MAP,			/* the map of characters, cluster by cluster */
@@ -47,13 +53,14 @@ struct unigram {
 
 /**
  * struct unigram_node - the best way to spell a text up to one of its bytes
- * @start: where its last token begins; SIZE_MAX: there is no way
+ * @len: bytes of its last token; 0: there is no way
  */
 struct unigram_node {
 	double score;
-	size_t start;
 	uint32_t id;
+	uint8_t len;
 };
+_Static_assert(UNIGRAM_TOKEN_MAX <= UINT8_MAX, "fits struct unigram_node");
 
 /** struct unigram_work - buffers of one encoding; zero-initialise */
 struct unigram_work {

@@ -47,14 +47,21 @@ int tok_push(struct tok_work *work, uint32_t id)
 	return 0;
 }
 
+bool tok_has_bytes(const struct tokenizer *tok, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (tok->byte_ids[(unsigned char)text[i]] == TOK_NONE)
+			return false;
+	return true;
+}
+
 int tok_push_bytes(struct tok_work *work, const char *text, size_t len)
 {
 	const struct tokenizer *tok = work->tok;
 	int r = 0;
 
-	for (size_t i = 0; i < len; i++)
-		if (tok->byte_ids[(unsigned char)text[i]] == TOK_NONE)
-			return tok->unk == TOK_NONE ? 0 : tok_push(work, tok->unk);
+	if (!tok_has_bytes(tok, text, len))
+		return tok->unk == TOK_NONE ? 0 : tok_push(work, tok->unk);
 	for (size_t i = 0; r >= 0 && i < len; i++)
 		r = tok_push(work, tok->byte_ids[(unsigned char)text[i]]);
 	return r;

@@ -30,6 +30,8 @@ struct tok_work {
 void tok_work_free(struct tok_work *work);
 /** tok_push() - append an id; -E2BIG, -ENOMEM */
 int tok_push(struct tok_work *work, uint32_t id);
+/** tok_has_bytes() - is there a token for each byte of a text? */
+bool tok_has_bytes(const struct tokenizer *tok, const char *text, size_t len);
 /** tok_push_bytes() - a text by the tokens of its bytes, or as unknown where one is missing */
 int tok_push_bytes(struct tok_work *work, const char *text, size_t len);
 /** tok_grow() - make room for @count elements of @size bytes in *(void **)@array; -ENOMEM */

@@ -4,6 +4,7 @@
  * what the map of characters does, and files that are wrong. Those that other programs made are in
  * test_tokenizer_json.c.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,8 @@
 #include "tok_test.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/trie.h"
+#include "tokenizer/unigram.h"
+#include "tokenizer/vocab.h"
 
 static struct tokenizer *unigram(void)
 {
@@ -55,6 +58,60 @@ static void test_unknown(void **state)
 	TOK_EXPECT(tok, "xaz", 0, " |<unk>|a|<unk>");
 	TOK_EXPECT(tok, "\xf0\x9f\x98\x80\xf0\x9f\x98\x80 x", 0, " |<unk>| |<unk>");
 	tok_expect(tok, "a\0a", 3, 0, " |a|<unk>|a");
+	tok_free(tok);
+}
+
+/* @odd: the last token, besides those of a small vocabulary */
+static struct tokenizer *making(struct vocab_token odd)
+{
+	const struct vocab_token tokens[] = {
+		{ "<s>", 0, 3 }, { "</s>", 0, 3 }, { "<unk>", 0, 2 }, { TOK_SPACE, -3, 1 },
+		{ "ma", -8, 1 }, { "king", -9, 1 }, { "mak", -6, 1 }, { "ing", -4, 1 },
+		{ "m", -10, 1 }, { "a", -10, 1 }, { "k", -10, 1 }, { "i", -10, 1 }, { "n", -10, 1 },
+		{ "g", -10, 1 }, { "Xm", -20, 1 }, odd,
+	};
+	struct gguf_write w = { 0 };
+
+	gguf_write_header(&w, 3, 0, 4);
+	gguf_write_key_string(&w, "tokenizer.ggml.model", "t5");
+	gguf_write_vocab(&w, tokens, ARRAY_SIZE(tokens));
+	return tok_of(&w, 0, NULL);
+}
+
+/* what an unknown character counts for goes by normal tokens whose scores are numbers */
+static void test_unknown_score(void **state)
+{
+	static const struct vocab_token odd[] = {
+		{ "z", -11, 1 }, { "<x>", -1000, 3 }, { "<x>", -INFINITY, 3 }, { "<x>", NAN, 3 },
+		{ "<x>", -1000, 5 }, { "<x>", -INFINITY, 4 }, { "z", -INFINITY, 1 },
+		{ "z", NAN, 1 }, { "z", INFINITY, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		struct tokenizer *tok = making(odd[i]);
+
+		TOK_EXPECT(tok, "Ymaking", 0, " |<unk>|mak|ing");
+		/* -30 - 6 is better than -20 - 10 - 10 */
+		TOK_EXPECT(tok, "Xmak", 0, " |<unk>|mak");
+		TOK_EXPECT(tok, "zmaking", 0, i ? " |<unk>|mak|ing" : " |z|mak|ing");
+		tok_free(tok);
+	}
+}
+
+/* a byte that is a token is none that is unknown, whichever others there are */
+static void test_bytes(void **state)
+{
+	struct tokenizer *tok = making((struct vocab_token){ "<0x59>", 0, 6 });
+	struct tok_ids ids = { 0 };
+	const uint32_t byte = tok_find(tok, "<0x59>"), unknown = tok_find(tok, "<unk>");
+	const uint32_t want[] = { tok_find(tok, TOK_SPACE), byte, byte, unknown, byte, unknown };
+
+	(void)state;
+	assert_int_equal(tok_encode(tok, "YYZZYZ", 6, 0, SIZE_MAX, &ids), 0);
+	assert_int_equal(ids.count, ARRAY_SIZE(want));
+	assert_memory_equal(ids.ids, want, sizeof(want));
+	free(ids.ids);
 	tok_free(tok);
 }
 
@@ -112,6 +169,29 @@ static void test_long(void **state)
 	assert_int_equal(ids.count, 1 + (len + 2) / 3);
 	assert_int_equal(tok_encode(tok, text, len, 0, 2 * ids.count - 1, &ids), -E2BIG);
 	assert_int_equal(ids.count, 1 + (len + 2) / 3);
+	free(ids.ids);
+	free(text);
+	tok_free(tok);
+}
+
+/* what has no spaces is spelled up to a bound, however few tokens it were; what has, beyond it */
+static void test_piece_max(void **state)
+{
+	const size_t most = UNIGRAM_PIECE_MAX - TOK_SPACE_LEN;
+	struct tokenizer *tok = unigram();
+	char *text = malloc(most + 2);
+	struct tok_ids ids = { 0 };
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', most + 2);
+	assert_int_equal(tok_encode(tok, text, most, 0, SIZE_MAX, &ids), 0);
+	assert_int_equal(ids.count, 2);
+	assert_int_equal(tok_encode(tok, text, most + 1, 0, SIZE_MAX, &ids), -E2BIG);
+	assert_int_equal(ids.count, 2);
+	text[most / 2] = ' ';
+	assert_int_equal(tok_encode(tok, text, most + 2, 0, SIZE_MAX, &ids), 0);
+	assert_int_equal(ids.count, 6);
 	free(ids.ids);
 	free(text);
 	tok_free(tok);
@@ -206,7 +286,7 @@ static void test_charsmap(void **state)
 	struct error error = { "" };
 	struct charsmap map = { 0 };
 	const char *text = NULL;
-	uint32_t array;
+	uint32_t array, leaf;
 	size_t len = 0;
 
 	(void)state;
@@ -231,8 +311,23 @@ static void test_charsmap(void **state)
 			assert_int_equal(r, -EBADMSG);
 		charsmap_done(&map);
 	}
-	/* a leaf that points behind the texts, or into a character, is none */
+	/* a leaf that points into a character is none */
 	memcpy(&array, data, sizeof(array));
+	assert_int_equal(charsmap_load(&map, data, bytes, &error), 0);
+	assert_int_equal(charsmap_find(&map, "e\xcc\x81", 3, true, &text, &len), 3);
+	leaf = 1U << 31 | (uint32_t)(text - map.texts);
+	charsmap_done(&map);
+	for (size_t i = 1; i <= array / 4; i++) {
+		uint32_t unit;
+
+		memcpy(&unit, data + i * 4, sizeof(unit));
+		unit += unit == leaf;
+		memcpy(data + i * 4, &unit, sizeof(unit));
+	}
+	assert_int_equal(charsmap_load(&map, data, bytes, &error), 0);
+	assert_int_equal(charsmap_find(&map, "e\xcc\x81", 3, true, &text, &len), 0);
+	charsmap_done(&map);
+	/* as is one that points behind the texts */
 	for (size_t i = 1; i <= array / 4; i++) {
 		uint32_t unit;
 
@@ -309,10 +404,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spelling),
 		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_unknown_score),
+		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_spaces),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_piece_max),
 		cmocka_unit_test(test_bad_file),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_charsmap),

@@ -278,6 +278,39 @@ static void test_pairs(void **state)
 	}
 }
 
+/* a token that is only added has no score, so it does not tell what unknown characters count for */
+static void test_unigram_added(void **state)
+{
+	static const char vocab[] =
+		"[[\"<s>\",0.0],[\"<pad>\",0.0],[\"</s>\",0.0],[\"<unk>\",0.0],"
+		"[\"\xe2\x96\x81\",-3.0],[\"ma\",-8.0],[\"king\",-9.0],[\"mak\",-6.0],"
+		"[\"ing\",-4.0],[\"m\",-10.0],[\"a\",-10.0],[\"k\",-10.0],[\"i\",-10.0],"
+		"[\"n\",-10.0],[\"g\",-10.0]]";
+	static const uint32_t want[] = { 4, 3, 7, 8, 15, 4, 7 };
+	static const char text[] = "Xmaking<extra>mak";
+	struct tokenizer_files files = {
+		.tokenizer = hub_test_json(hub_test_path("unigram"), TOKENIZER_JSON),
+	};
+	json_t *added = json_object_get(files.tokenizer, "added_tokens");
+	json_t *model = json_object_get(files.tokenizer, "model");
+	json_t *extra = json_pack("{s:f,s:s,s:b}", "id", 15.0, "content", "<extra>", "special", 1);
+	struct tok_ids ids = { 0 };
+	struct tokenizer *tok;
+
+	(void)state;
+	assert_int_equal(json_object_set_new(model, "vocab",
+					     json_loads(vocab, JSON_DECODE_INT_AS_REAL, NULL)), 0);
+	assert_int_equal(json_array_remove(added, json_array_size(added) - 1), 0);
+	assert_int_equal(json_array_append_new(added, extra), 0);
+	tok = open_tokenizer(&files, 0);
+	assert_int_equal(tok_encode(tok, text, strlen(text), TOK_SPECIAL, SIZE_MAX, &ids), 0);
+	assert_int_equal(ids.count, ARRAY_SIZE(want));
+	assert_memory_equal(ids.ids, want, sizeof(want));
+	free(ids.ids);
+	tok_free(tok);
+	tokenizer_files_done(&files);
+}
+
 /* a token that the embedding has no row for: added ones are left out, the model's own are not */
 static void test_rows(void **state)
 {
@@ -363,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_nfc_marks),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_unigram_added),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_added_spaces),
