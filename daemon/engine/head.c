@@ -23,12 +23,18 @@ static void multiply(struct engine_model *model, const struct model_matrix *m, c
 		ops->add(y, m->bias, m->w.rows);
 }
 
+/* what is no number has to stay none: whoever asked for it is told so */
+static float relu(float x)
+{
+	return x < 0 ? 0 : x;
+}
+
 static void activate(const struct kern_ops *ops, enum model_head_act act, float *y, uint32_t n)
 {
 	if (act == MODEL_HEAD_GELU)
 		ops->gelu_erf(y, y, n);
 	for (uint32_t i = 0; i < n && act != MODEL_HEAD_GELU; i++)
-		y[i] = act == MODEL_HEAD_RELU ? fmaxf(y[i], 0) : tanhf(y[i]);
+		y[i] = act == MODEL_HEAD_RELU ? relu(y[i]) : tanhf(y[i]);
 }
 
 void engine_classify(struct engine_model *model, const float *x, float *ret)

@@ -213,10 +213,19 @@ static void test_multilingual(void **state)
 /* names of its own, no types of tokens, and another function before the labels */
 static void test_distilled(void **state)
 {
+	struct hub_engine e = { 0 };
+	float hidden[WIDTH], logits[2];
 	struct hub_copy copy;
 
 	(void)state;
 	check_facts("distilled", 2);
+	/* what is no number does not become one */
+	for (size_t i = 0; i < WIDTH; i++)
+		hidden[i] = NAN;
+	engine_open(&e, hub_test_path("distilled"));
+	engine_classify(e.model, hidden, logits);
+	assert_true(isnan(logits[0]) && isnan(logits[1]));
+	engine_close(&e);
 	hub_copy_new(&copy, "distilled");
 	hub_copy_set(&copy, HUB_CONFIG, "activation", "\"relu\"");
 	hub_copy_refuse(&copy, -EOPNOTSUPP, "'activation'");
