@@ -158,8 +158,10 @@ static void fill_member(void *arg, unsigned int member)
 		const struct pack_item *item = &f->pack->items[i];
 		const struct kern_weights *w = &item->matrix->w;
 		const uint32_t panels = kern_panel_count(w->rows);
+		/* of wide rows as many panels as there are members, each of which takes one */
 		const uint32_t stage =
-			(uint32_t)MAX(stage_bytes / (KERN_PANEL_ROWS * w->row_bytes), 1U);
+			(uint32_t)MAX(stage_bytes / (KERN_PANEL_ROWS * w->row_bytes),
+				      threads_count(f->threads));
 
 		for (uint32_t begin = 0; begin < panels; begin += stage)
 			fill_stage(f, member, item, begin, MIN(begin + stage, panels));

@@ -193,7 +193,8 @@ int scratch_open(struct scratch *scratch, const struct scratch_config *config)
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	/* in small pages: one token takes a row of each piece (adr/0015) */
+	/* small pages, whatever others get: one token takes a row of each piece (adr/0015) */
+	(void)madvise(memory, s.bytes, MADV_NOHUGEPAGE);
 	s.memory = memory;
 	carver = (struct carver){ .base = (uintptr_t)memory };
 	lay_out(&s, config, &carver);
