@@ -45,8 +45,8 @@ struct gguf;
  * @prefix_arg: its argument
  * @swap_folder: where pages of the cache go that make way, in a file without a name; NULL: nowhere
  * @swap_bytes: of one model's cache, kept there at most; 0: none
- * @swap_ready: called by another thread when engine_seq_fetch() has something new to say; NULL: nobody
- *	waits. @swap_arg: its argument
+ * @swap_ready: called by any thread when engine_seq_fetch() has something new to say, or a model's
+ *	info.swap_error has; NULL: nobody waits. @swap_arg: its argument
  * @pack_cache: folder in which packed weights are kept for the next start, NULL: none
  * @pack_cache_bytes: that they may take there; 0: a quarter of the file system
  * @progress: called by the thread that steps, once for each layer of a step, or NULL: a step of a
@@ -147,7 +147,7 @@ struct engine_model_info {
 	uint32_t kv_pages_swapped;	/* beside them, on the disk */
 	uint64_t swap_bytes;		/* of these */
 	struct engine_swapped swapped;
-	int swap_error;			/* why there is no place for them, -errno */
+	int swap_error;			/* why there is no place for them, -errno: known later */
 	uint32_t page_tokens;
 	uint32_t step_tokens;		/* of a step at most, 0 unless loaded */
 	uint32_t labels;		/* 0: it has none */
@@ -307,8 +307,8 @@ void engine_seq_swap(const struct engine_seq *seq, const struct engine_domain *d
  * @tokens: the text (count)
  *
  * To be called until it says that it is over, with the same text, before the sequence is stepped;
- * its length grows as pages come. What does not come is to be computed. Return: 1: more may come,
- * config.swap_ready() is called then; 0: it is over.
+ * its length grows as pages come, by a few in one call. What does not come is to be computed.
+ * Return: 1: more may come, config.swap_ready() is called then, or was; 0: it is over.
  */
 int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 		     const uint32_t *tokens, unsigned int count);

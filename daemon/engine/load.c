@@ -310,11 +310,9 @@ void engine_model_detach(struct engine_model *m, struct gguf **ret_gguf,
 	*ret_tokenizer = steal_ptr(m->tokenizer);
 }
 
-static struct engine_swapped swapped_of(const struct engine_model *m)
+static struct engine_swapped swapped_of(const struct swap_stats *stats)
 {
-	const struct swap_stats stats = swap_stats(m->swap);
-
-	return (struct engine_swapped){ stats.written, stats.read, stats.failed };
+	return (struct engine_swapped){ stats->written, stats->read, stats->failed };
 }
 
 /* one that was never served may be freed by another thread, and has nothing to add */
@@ -342,8 +340,11 @@ void engine_model_free(struct engine_model *m)
 	rope_close(&m->ropes[1]);
 	seq_pool_close(m);
 	prefix_close(&m->prefix);
-	if (m->swap)
-		swapped_add(&m->engine->swapped, swapped_of(m));
+	if (m->swap) {
+		const struct swap_stats stats = swap_stats(m->swap);
+
+		swapped_add(&m->engine->swapped, swapped_of(&stats));
+	}
 	swap_close(m->swap);
 	kv_close(&m->kv);
 	tok_free(m->tokenizer);
@@ -382,6 +383,8 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 
 void engine_model_info(const struct engine_model *m, struct engine_model_info *ret)
 {
+	const struct swap_stats swap = m->swap ? swap_stats(m->swap) : (struct swap_stats){ 0 };
+
 	info_of_model(ret, m->model, m->gguf);
 	ret->context_used = m->context;
 	ret->step_tokens = m->step_tokens;
@@ -390,16 +393,14 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	ret->kv_pages = m->kv.page_count;
 	ret->kv_pages_used = m->kv.page_count - m->kv.free_count - m->prefix.idle_count;
 	ret->kv_pages_kept = m->prefix.idle_count;
-	if (m->swap) {
-		ret->kv_pages_swapped = swap_stats(m->swap).pages;
-		ret->swap_bytes = swap_stats(m->swap).bytes;
-		ret->swapped = swapped_of(m);
-	}
-	ret->swap_error = m->swap_error;
+	ret->kv_pages_swapped = swap.pages;
+	ret->swap_bytes = swap.bytes;
+	ret->swapped = swapped_of(&swap);
+	ret->swap_error = m->swap ? swap_error(m->swap) : m->swap_error;
 	/* panels stand in for pages of the file: what counts is by how much they are more */
 	ret->memory_bytes = (m->pack.base ? m->pack.bytes - m->pack.source_bytes : 0) +
 		m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes +
-		prefix_bytes(&m->prefix) + (m->swap ? swap_stats(m->swap).memory_bytes : 0) +
+		prefix_bytes(&m->prefix) + swap.memory_bytes +
 		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +
 		m->engine->config.max_seqs *
 			(sizeof(*m->seqs) + m->seq_pages_max * sizeof(*m->seq_pages));

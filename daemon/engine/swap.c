@@ -14,11 +14,13 @@
 #define SWAP_BYTE_NS		5	/* of a disk that was not tried yet: 200 MB/s */
 #define SWAP_TRIES		64U	/* one in so many pages is tried though it was not worth it */
 #define SWAP_REST		1024U	/* pages that are not written after one that could not be */
+#define SWAP_LATE		16U	/* no page counts for more times what computing takes */
 
 /**
  * struct swap_page - a place in the file
  * @chain_link: in a bucket; @age: in the order of use, or among the free ones
  * @generation: how often it was given to a page: who asked for one before asked for another
+ * @buffer: that it is on its way in
  * @is_written: its bytes are there; else it is on its way
  */
 struct swap_page {
@@ -28,6 +30,7 @@ struct swap_page {
 	struct swap_chain chain;
 	uint32_t tokens[KV_PAGE_TOKENS];
 	uint32_t generation;
+	uint32_t buffer;
 	bool is_used;
 	bool is_written;
 };
@@ -37,7 +40,8 @@ struct swap_page {
  * @pages: (page_count) places; @spare: those without a page, @used: the others, the one that was
  *	used longest ago first
  * @buckets: (mask + 1) places by what they hold
- * @compute_ns: a page takes to be computed; @move_ns: to be read or written
+ * @compute_ns: a page takes to be computed; @read_ns, @write_ns: to be read and to be written,
+ *	which into memory of the kernel may be fast where the disk is not
  * @rest: pages that are not written yet, after one that could not be
  * @is_stuck: the disk is doing nothing but what it did when it had done @stuck_moves
  */
@@ -52,7 +56,8 @@ struct swap {
 	size_t mask;
 	struct hash_key keys[2];
 	uint64_t compute_ns;
-	uint64_t move_ns;
+	uint64_t read_ns;
+	uint64_t write_ns;
 	unsigned int tries;
 	unsigned int rest;
 	bool is_stuck;
@@ -97,7 +102,7 @@ int swap_open(struct swap **ret, const char *folder, uint64_t bytes, size_t page
 		return -ENOMEM;
 	swap->page_bytes = page_bytes;
 	swap->page_count = (uint32_t)MIN(bytes / page_bytes, (uint64_t)SWAP_PAGES_MAX);
-	swap->move_ns = page_bytes * SWAP_BYTE_NS;
+	swap->read_ns = swap->write_ns = page_bytes * SWAP_BYTE_NS;
 	list_init(&swap->spare);
 	list_init(&swap->used);
 	hash_key_init(&swap->keys[0]);
@@ -121,6 +126,11 @@ void swap_close(struct swap *swap)
 	free(swap->pages);
 	free(swap->buckets);
 	free(swap);
+}
+
+int swap_error(const struct swap *swap)
+{
+	return swap_io_error(swap->io);
 }
 
 struct swap_stats swap_stats(const struct swap *swap)
@@ -174,22 +184,12 @@ static struct swap_page *page_find(const struct swap *swap, const struct engine_
 /* what is on its way to a place, as long as it is; NULL: nothing is */
 static struct swap_buffer *page_write(const struct swap *swap, const struct swap_page *page)
 {
-	const uint32_t place = (uint32_t)(page - swap->pages);
-
-	for (unsigned int i = 0; i < swap_io_count(swap->io); i++) {
-		struct swap_buffer *buffer = swap_io_at(swap->io, i);
-
-		if (buffer->is_write && buffer->place == place &&
-		    buffer->generation == page->generation &&
-		    swap_io_state(swap->io, buffer) != SWAP_BUFFER_FREE)
-			return buffer;
-	}
-	return NULL;
+	return page->is_written ? NULL : swap_io_at(swap->io, page->buffer);
 }
 
 static void page_free(struct swap *swap, struct swap_page *page)
 {
-	struct swap_buffer *write = page->is_written ? NULL : page_write(swap, page);
+	struct swap_buffer *write = page_write(swap, page);
 
 	if (write)
 		swap_io_drop(swap->io, write);
@@ -223,9 +223,15 @@ static struct swap_page *page_new(struct swap *swap, const struct engine_domain 
 
 /* ---- buffers ---- */
 
-static void swap_learn(struct swap *swap, uint64_t took_ns)
+/*
+ * One that hung says that the disk is slow, but not for how long: the next good ones have to be
+ * able to say something else.
+ */
+static void swap_learn(const struct swap *swap, uint64_t *ns, uint64_t took_ns)
 {
-	swap->move_ns = (7 * swap->move_ns + took_ns) / 8;
+	const uint64_t usual_ns = swap->compute_ns ? swap->compute_ns : *ns;
+
+	*ns = (7 * *ns + MIN(took_ns, SWAP_LATE * usual_ns)) / 8;
 }
 
 /* a page was written, or could not be */
@@ -238,7 +244,7 @@ static void swap_written(struct swap *swap, const struct swap_buffer *buffer)
 		swap->rest = SWAP_REST;
 	} else {
 		swap->stats.written++;
-		swap_learn(swap, buffer->took_ns);
+		swap_learn(swap, &swap->write_ns, buffer->took_ns);
 	}
 	/* another one may have its place meanwhile */
 	if (!page->is_used || page->generation != buffer->generation)
@@ -248,18 +254,20 @@ static void swap_written(struct swap *swap, const struct swap_buffer *buffer)
 		page_free(swap, page);
 }
 
-/* those that are done and nobody waits for */
+/* those that are done and nobody waits for; what came too late tells how slow the disk is */
 static void swap_reap(struct swap *swap)
 {
-	for (unsigned int i = 0; i < swap_io_count(swap->io); i++) {
-		struct swap_buffer *buffer = swap_io_at(swap->io, i);
+	struct swap_buffer *done[SWAP_BUFFERS_MAX];
+	const unsigned int count = swap_io_done(swap->io, done);
 
-		if (swap_io_state(swap->io, buffer) != SWAP_BUFFER_DONE ||
-		    (!buffer->is_write && !buffer->is_orphan))
+	for (unsigned int i = 0; i < count; i++) {
+		if (!done[i]->is_write && !done[i]->is_orphan)
 			continue;
-		if (buffer->is_write)
-			swap_written(swap, buffer);
-		swap_io_free(swap->io, buffer);
+		if (done[i]->is_write)
+			swap_written(swap, done[i]);
+		else if (!done[i]->result && done[i]->took_ns)
+			swap_learn(swap, &swap->read_ns, done[i]->took_ns);
+		swap_io_free(swap->io, done[i]);
 	}
 }
 
@@ -291,10 +299,9 @@ void swap_pace(struct swap *swap, uint64_t page_ns)
 }
 
 /* is it cheaper than to compute it? How fast the disk is has to be tried now and then */
-static bool swap_is_worth(struct swap *swap)
+static bool swap_is_worth(struct swap *swap, uint64_t move_ns)
 {
-	return !swap->compute_ns || swap->move_ns <= swap->compute_ns ||
-	       !(++swap->tries % SWAP_TRIES);
+	return !swap->compute_ns || move_ns <= swap->compute_ns || !(++swap->tries % SWAP_TRIES);
 }
 
 bool swap_is_stuck(struct swap *swap)
@@ -331,13 +338,15 @@ void swap_put(struct swap *swap, const struct engine_domain *domain,
 		swap->rest--;
 		return;
 	}
-	if (swap_is_stuck(swap) || !swap_is_worth(swap))
+	if (swap_error(swap) || swap_is_stuck(swap) ||
+	    !swap_is_worth(swap, MAX(swap->read_ns, swap->write_ns)))
 		return;
 	/* before a page loses its place for it */
 	buffer = swap_io_take(swap->io, true);
 	if (!buffer)
 		return;
 	page = page_new(swap, domain, chain, tokens);
+	page->buffer = swap_io_index(swap->io, buffer);
 	buffer_set(swap, buffer, page);
 	memcpy(buffer->data, data, swap->page_bytes);
 	swap_io_ask(swap->io, buffer);
@@ -346,7 +355,7 @@ void swap_put(struct swap *swap, const struct engine_domain *domain,
 uint32_t swap_get(struct swap *swap, const struct engine_domain *domain,
 		  const struct swap_chain *chain, const uint32_t *tokens, bool *ret_busy)
 {
-	const struct swap_buffer *write = NULL;
+	const struct swap_buffer *write;
 	struct swap_buffer *buffer;
 	struct swap_page *page;
 
@@ -356,9 +365,8 @@ uint32_t swap_get(struct swap *swap, const struct engine_domain *domain,
 	if (!page)
 		return SWAP_NONE;
 	/* what is on its way there need not come back from there */
-	if (!page->is_written)
-		write = page_write(swap, page);
-	if (!write && (!page->is_written || swap_is_stuck(swap) || !swap_is_worth(swap)))
+	write = page_write(swap, page);
+	if (!write && (swap_is_stuck(swap) || !swap_is_worth(swap, swap->read_ns)))
 		return SWAP_NONE;
 	buffer = swap_io_take(swap->io, false);
 	if (!buffer) {
@@ -390,7 +398,7 @@ int swap_take(struct swap *swap, uint32_t number, char *to)
 	if (!r) {
 		swap->stats.read++;
 		if (buffer->took_ns)
-			swap_learn(swap, buffer->took_ns);
+			swap_learn(swap, &swap->read_ns, buffer->took_ns);
 		memcpy(to, buffer->data, swap->page_bytes);
 	} else {
 		swap->stats.failed++;

@@ -55,15 +55,21 @@ struct swap_stats {
  * @folder: where
  * @bytes: that it may take; less than a page: -EINVAL
  * @ready: called by a thread of its own each time a page that was asked for has come, or will not,
- *	but not after swap_close(); it must not call the swap. NULL: nobody waits
+ *	and if there can be no file, but not after swap_close(); it must not call the swap. NULL:
+ *	nobody waits
  *
- * Return: 0; -ENOMEM, or why there can be no such file (-EOPNOTSUPP: the file system has none without
- * names, ...).
+ * Waits for no file: there is one later, or swap_error(). Return: 0; -ENOMEM, -EAGAIN.
  */
 int swap_open(struct swap **ret, const char *folder, uint64_t bytes, size_t page_bytes,
 	      void (*ready)(void *arg), void *arg);
 /** swap_close() - what was asked for is not done any more; waits for nothing; takes NULL */
 void swap_close(struct swap *swap);
+/**
+ * swap_error() - why there can be no file, -errno; 0: there is one, or will be
+ *
+ * -EOPNOTSUPP: the file system has none without names. Nothing is kept then.
+ */
+int swap_error(const struct swap *swap);
 struct swap_stats swap_stats(const struct swap *swap);
 /** swap_writing() - pages on their way there, whoever may have them by now */
 unsigned int swap_writing(const struct swap *swap);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,17 +16,19 @@
 
 #define SWAP_BUFFER_BYTES	(UINT64_C(64) << 20)	/* of all buffers together, about */
 #define SWAP_BUFFERS_LEAST	4U
-#define SWAP_BUFFERS_MAX	256U
 #define SWAP_READ_SHARE		4U	/* one buffer in so many is for reads alone */
 
 /**
  * struct swap_io - see swap_io.h
- * @lock: @reads, @writes, @moves, @busy, @stop, @users, and the state of buffers
+ * @fd: of the thread alone, -1 until it has opened a file in @folder
+ * @lock: @reads, @writes, @moves, @busy, @error, @stop, @users, and the state of buffers
  * @work: there is some
+ * @error: why there is no file, -errno
  * @users: the owner and the thread; the last one frees it all
  */
 struct swap_io {
 	int fd;
+	char *folder;
 	size_t page_bytes;
 	void (*ready)(void *arg);
 	void *arg;
@@ -35,6 +38,7 @@ struct swap_io {
 	struct list writes;
 	uint64_t moves;
 	bool busy;
+	int error;
 	bool stop;
 	unsigned int users;
 	struct swap_buffer *buffers;
@@ -52,6 +56,7 @@ static void io_destroy(struct swap_io *io)
 	pthread_cond_destroy(&io->work);
 	pthread_mutex_destroy(&io->lock);
 	free(io->buffers);
+	free(io->folder);
 	free(io);
 }
 
@@ -67,6 +72,27 @@ static void io_leave(struct swap_io *io)
 
 /* ---- the thread ---- */
 
+/*
+ * Not by the owner: a file system that hangs holds up whoever opens. With the lock, which is not
+ * held meanwhile.
+ */
+static void io_open(struct swap_io *io)
+{
+	int fd, r;
+
+	io->busy = true;
+	pthread_mutex_unlock(&io->lock);
+	fd = open(io->folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : 0;
+	pthread_mutex_lock(&io->lock);
+	io->fd = fd;
+	io->error = r;
+	io->busy = false;
+	io->moves++;
+	if (r < 0 && io->ready && !io->stop)
+		io->ready(io->arg);
+}
+
 /* all of a page, however often a signal or a quota of the disk cuts in */
 static int io_move(const struct swap_io *io, const struct swap_buffer *buffer)
 {
@@ -74,6 +100,8 @@ static int io_move(const struct swap_io *io, const struct swap_buffer *buffer)
 	size_t done = 0;
 	ssize_t n;
 
+	if (io->fd < 0)
+		return -EBADF;
 	while (done < io->page_bytes) {
 		char *data = buffer->data + done;
 		const size_t left = io->page_bytes - done;
@@ -112,6 +140,8 @@ static void *io_run(void *arg)
 	struct swap_buffer *buffer;
 
 	pthread_mutex_lock(&io->lock);
+	if (!io->stop)
+		io_open(io);
 	while ((buffer = io_next(io))) {
 		uint64_t start_ns;
 		int r;
@@ -192,8 +222,9 @@ int swap_io_open(struct swap_io **ret, const char *folder, size_t page_bytes,
 	pthread_cond_init(&io->work, NULL);
 	list_init(&io->reads);
 	list_init(&io->writes);
-	io->fd = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-	r = io->fd < 0 ? -errno : io_allocate(io);
+	io->fd = -1;
+	io->folder = strdup(folder);
+	r = io->folder ? io_allocate(io) : -ENOMEM;
 	if (!r)
 		r = io_start(io);
 	if (r < 0) {
@@ -230,6 +261,16 @@ void swap_io_close(struct swap_io *io)
 	io_leave(io);
 }
 
+int swap_io_error(struct swap_io *io)
+{
+	int error;
+
+	pthread_mutex_lock(&io->lock);
+	error = io->error;
+	pthread_mutex_unlock(&io->lock);
+	return error;
+}
+
 size_t swap_io_bytes(const struct swap_io *io)
 {
 	return io->memory_bytes;
@@ -258,9 +299,13 @@ struct swap_buffer *swap_io_take(struct swap_io *io, bool is_write)
 	struct swap_buffer *found = NULL;
 
 	pthread_mutex_lock(&io->lock);
-	for (unsigned int i = 0; i < count && !found; i++)
-		if (io->buffers[i].state == SWAP_BUFFER_FREE)
-			found = &io->buffers[i];
+	for (unsigned int i = 0; i < count && !found; i++) {
+		/* those for reads alone are the last ones: reads leave writes the others */
+		struct swap_buffer *buffer = &io->buffers[is_write ? i : count - 1 - i];
+
+		if (buffer->state == SWAP_BUFFER_FREE)
+			found = buffer;
+	}
 	pthread_mutex_unlock(&io->lock);
 	if (found)
 		found->is_write = is_write;
@@ -307,6 +352,18 @@ bool swap_io_drop(struct swap_io *io, struct swap_buffer *buffer)
 void swap_io_free(struct swap_io *io, struct swap_buffer *buffer)
 {
 	io_set(io, buffer, SWAP_BUFFER_FREE);
+}
+
+unsigned int swap_io_done(struct swap_io *io, struct swap_buffer **ret)
+{
+	unsigned int count = 0;
+
+	pthread_mutex_lock(&io->lock);
+	for (unsigned int i = 0; i < io->count; i++)
+		if (io->buffers[i].state == SWAP_BUFFER_DONE)
+			ret[count++] = &io->buffers[i];
+	pthread_mutex_unlock(&io->lock);
+	return count;
 }
 
 enum swap_buffer_state swap_io_state(struct swap_io *io, const struct swap_buffer *buffer)

@@ -19,6 +19,8 @@
 
 #include "base/list.h"
 
+#define SWAP_BUFFERS_MAX	256U
+
 struct swap_io;
 
 enum swap_buffer_state {
@@ -50,16 +52,19 @@ struct swap_buffer {
 };
 
 /**
- * swap_io_open() - a file in @folder, and its thread
- * @ready: called by that thread, under the lock, each time a read is done; NULL: nobody waits. Not
- *	after swap_io_close()
+ * swap_io_open() - buffers, and the thread that opens a file in @folder and moves them
+ * @ready: called by that thread, under the lock, each time a read is done, and if there is no file;
+ *	NULL: nobody waits. Not after swap_io_close()
  *
- * Return: 0; -ENOMEM, or why there can be no such file.
+ * What is asked for before there is a file is done when there is one, or fails. Return: 0; -ENOMEM,
+ * -EAGAIN there can be no thread.
  */
 int swap_io_open(struct swap_io **ret, const char *folder, size_t page_bytes,
 		 void (*ready)(void *arg), void *arg);
 /** swap_io_close() - what is not done is dropped; waits for nothing; takes NULL */
 void swap_io_close(struct swap_io *io);
+/** swap_io_error() - why there is no file, -errno; 0: there is one, or will be */
+int swap_io_error(struct swap_io *io);
 /** swap_io_bytes() - of all buffers */
 size_t swap_io_bytes(const struct swap_io *io);
 
@@ -78,6 +83,8 @@ void swap_io_fill(struct swap_io *io, struct swap_buffer *buffer);
 bool swap_io_drop(struct swap_io *io, struct swap_buffer *buffer);
 /** swap_io_free() - one that is done is free again */
 void swap_io_free(struct swap_io *io, struct swap_buffer *buffer);
+/** swap_io_done() - those that are done now, to @ret (SWAP_BUFFERS_MAX); Return: so many */
+unsigned int swap_io_done(struct swap_io *io, struct swap_buffer **ret);
 enum swap_buffer_state swap_io_state(struct swap_io *io, const struct swap_buffer *buffer);
 /** swap_io_moves() - what the thread has done so far; @ret_busy: it is moving something now */
 uint64_t swap_io_moves(struct swap_io *io, bool *ret_busy);

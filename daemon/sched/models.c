@@ -545,7 +545,21 @@ static int models_check_memory(struct models *models, struct model *model, struc
 			 (unsigned long long)own, (unsigned long long)models->memory_max);
 }
 
-static void log_notes(const struct model *model)
+/* once, when it is known */
+static void log_swap(struct model *model)
+{
+	struct engine_model_info info;
+
+	if (!model->loaded || model->has_told_swap)
+		return;
+	engine_model_info(model->loaded, &info);
+	if (!info.swap_error)
+		return;
+	model->has_told_swap = true;
+	log_warning("model '%s': no swap: %s", model->name, strerror(-info.swap_error));
+}
+
+static void log_notes(struct model *model)
 {
 	static const char *const how[] = {
 		[ENGINE_PACKED_MEMORY] = "in memory",
@@ -556,9 +570,8 @@ static void log_notes(const struct model *model)
 
 	if (*note)
 		log_notice("model '%s': packed weights: %s", model->name, note);
-	if (model->info.swap_error)
-		log_warning("model '%s': no swap: %s", model->name,
-			    strerror(-model->info.swap_error));
+	model->has_told_swap = false;
+	log_swap(model);
 	if (model->info.packed)
 		log_info("model '%s': %llu bytes of packed weights, %s", model->name,
 			 (unsigned long long)model->info.packed_bytes, how[model->info.packed]);
@@ -712,6 +725,8 @@ void models_heard(struct models *models)
 	struct model *model;
 	int r;
 
+	list_each(model, models_list(models), link)
+		log_swap(model);
 	if (!models->loading || !loader_is_ended(models->loader))
 		return;
 	model = steal_ptr(models->loading);

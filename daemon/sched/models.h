@@ -43,6 +43,7 @@ struct models;
  * @blocked: the round of admissions in which nobody more gets in
  * @draft_checked_ns: its changed_ns when it was found out whether the draft model fits it, 0 before
  * @draft_fits: it does
+ * @has_told_swap: the log says why there is no swap for it
  * @pace: how fast its steps are, once loaded
  */
 struct model {
@@ -71,6 +72,7 @@ struct model {
 	uint64_t blocked;
 	uint64_t draft_checked_ns;
 	bool draft_fits;
+	bool has_told_swap;
 	bool is_fresh;
 	uint64_t load_failed_ns;
 	int load_result;

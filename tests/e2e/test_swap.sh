@@ -62,6 +62,8 @@ daemon_start
 ask together "$TMP/nowhere.d"
 ok $? "the same where there is no place for it"
 all_same "$TMP/nowhere.d" "they are those that come one by one"
-has "$DAEMON_LOG" 'no swap: No such file' "and it says so"
+# by a thread of its own, beside the answers
+wait_for 60 grep -q 'no swap: No such file' "$DAEMON_LOG"
+is "$(grep -c 'no swap: No such file' "$DAEMON_LOG")" 1 "and it says so, once"
 daemon_stop
 done_testing

@@ -2,7 +2,9 @@
 /* A gate before the disk; see disk_gate.h. */
 #include "disk_gate.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,16 +18,23 @@ static unsigned int waiting;
 static size_t unit = 1;
 static char moves[128], told[sizeof(moves)];
 
-static void gate_pass(char what, off_t at)
+/* with the lock */
+static void gate_wait(void)
 {
-	size_t len;
-
-	pthread_mutex_lock(&lock);
 	waiting++;
 	pthread_cond_broadcast(&changed);
 	while (is_closed)
 		pthread_cond_wait(&changed, &lock);
 	waiting--;
+	pthread_cond_broadcast(&changed);
+}
+
+static void gate_pass(char what, off_t at)
+{
+	size_t len;
+
+	pthread_mutex_lock(&lock);
+	gate_wait();
 	len = strlen(moves);
 	snprintf(moves + len, sizeof(moves) - len, "%c%zu ", what, (size_t)at / unit);
 	pthread_mutex_unlock(&lock);
@@ -44,6 +53,24 @@ ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
 	return syscall(SYS_pwrite64, fd, data, len, at);
 }
 
+int open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list ap;
+
+	if (flags & (O_CREAT | __O_TMPFILE)) {
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	if (flags & __O_TMPFILE) {
+		pthread_mutex_lock(&lock);
+		gate_wait();
+		pthread_mutex_unlock(&lock);
+	}
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
 void disk_gate_close(size_t page_bytes)
 {
 	pthread_mutex_lock(&lock);
@@ -58,6 +85,8 @@ void disk_gate_open(void)
 	pthread_mutex_lock(&lock);
 	is_closed = false;
 	pthread_cond_broadcast(&changed);
+	while (waiting)
+		pthread_cond_wait(&changed, &lock);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -75,4 +104,21 @@ const char *disk_gate_moves(void)
 	memcpy(told, moves, sizeof(told));
 	pthread_mutex_unlock(&lock);
 	return told;
+}
+
+int disk_gate_file(const char *folder)
+{
+	const size_t len = strlen(folder);
+	char path[64], name[512];
+
+	for (int fd = 0; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, name, sizeof(name) - 1);
+		if (n > (ssize_t)len + 1 && !memcmp(name, folder, len) &&
+		    !memcmp(name + len, "/#", 2))
+			return fd;
+	}
+	return -1;
 }

@@ -44,16 +44,28 @@ static int setup(void **state)
 	disk_gate_open();
 	strcpy(folder + strlen(folder) - 6, "XXXXXX");
 	news = eventfd(0, EFD_CLOEXEC);
-	return !mkdtemp(folder) || news < 0 ||
-	       swap_open(&swap, folder, PLACES * PAGE_BYTES, PAGE_BYTES, ready, &news) < 0;
+	if (!mkdtemp(folder) || news < 0 ||
+	    swap_open(&swap, folder, PLACES * PAGE_BYTES, PAGE_BYTES, ready, &news) < 0)
+		return -1;
+	while (disk_gate_file(folder) < 0)
+		usleep(200);
+	return 0;
+}
+
+/* and nobody stands before the gate any more */
+static void close_swap(void)
+{
+	disk_gate_open();
+	swap_close(swap);
+	swap = NULL;
+	while (disk_gate_file(folder) >= 0)
+		usleep(200);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	disk_gate_open();
-	swap_close(swap);
-	swap = NULL;
+	close_swap();
 	close(news);
 	return rmdir(folder);
 }
@@ -142,23 +154,6 @@ static void settle(void)
 	}
 }
 
-/* the descriptor of the file, which has no name to open it by */
-static int swap_fd(void)
-{
-	char path[64], link[512];
-	int fd, found = -1;
-
-	for (fd = 0; fd < 64; fd++) {
-		ssize_t len;
-
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		len = readlink(path, link, sizeof(link) - 1);
-		if (len > 0 && !strncmp(link, folder, strlen(folder)))
-			found = fd;
-	}
-	return found;
-}
-
 /* ---- tests ---- */
 
 static void test_comes_back(void **state)
@@ -234,7 +229,7 @@ static void test_oldest_goes(void **state)
 
 static void test_has_no_name(void **state)
 {
-	const int fd = swap_fd();
+	const int fd = disk_gate_file(folder);
 	struct dirent *entry;
 	struct stat st;
 	DIR *dir;
@@ -292,7 +287,7 @@ static void test_broken_disk(void **state)
 	put(&one, 1);
 	settle();
 	assert_true(has(&one, 1));
-	assert_int_equal(ftruncate(swap_fd(), PAGE_BYTES), 0);
+	assert_int_equal(ftruncate(disk_gate_file(folder), PAGE_BYTES), 0);
 	assert_false(has(&one, 1));
 	assert_int_equal(swap_stats(swap).pages, 1);
 	assert_int_equal(swap_stats(swap).failed, 1);
@@ -367,14 +362,54 @@ static void test_not_worth_it(void **state)
 
 static void test_refused(void **state)
 {
+	struct pollfd poll_fd = { .fd = news, .events = POLLIN };
 	struct swap *other = NULL;
 
 	(void)state;
-	assert_int_equal(swap_open(&other, "/nonexistent", 1 << 20, PAGE_BYTES, NULL, NULL),
-			 -ENOENT);
 	assert_int_equal(swap_open(&other, folder, PAGE_BYTES - 1, PAGE_BYTES, NULL, NULL),
 			 -EINVAL);
 	assert_null(other);
+	close_swap();
+	assert_int_equal(swap_open(&swap, "/nonexistent", 1 << 20, PAGE_BYTES, ready, &news), 0);
+	/* who waits is told, and nothing is kept from then on */
+	assert_int_equal(poll(&poll_fd, 1, 60000), 1);
+	assert_int_equal(swap_error(swap), -ENOENT);
+	put(&one, 1);
+	assert_int_equal(swap_stats(swap).pages, 0);
+	assert_false(has(&one, 1));
+}
+
+/* a file system on which nothing can be opened: nobody waits for that */
+static void test_open_hangs(void **state)
+{
+	(void)state;
+	close_swap();
+	disk_gate_close(PAGE_BYTES);
+	assert_int_equal(swap_open(&swap, folder, 2 * PAGE_BYTES, PAGE_BYTES, ready, &news), 0);
+	put(&one, 0);
+	disk_gate_wait();
+	assert_true(disk_gate_file(folder) < 0);
+	assert_int_equal(swap_error(swap), 0);
+	/* what was to be written is there, and no more is than there are places */
+	put(&one, 1);
+	put(&one, 2);
+	assert_false(has(&one, 0));
+	assert_true(has(&one, 1));
+	assert_true(has(&one, 2));
+	disk_gate_open();
+	settle();
+	assert_string_equal(disk_gate_moves(), "w1 w0 ");
+	assert_true(has(&one, 1));
+	assert_true(has(&one, 2));
+	assert_int_equal(swap_stats(swap).failed, 0);
+	/* nor does who closes wait */
+	close_swap();
+	disk_gate_close(PAGE_BYTES);
+	assert_int_equal(swap_open(&swap, folder, 2 * PAGE_BYTES, PAGE_BYTES, ready, &news), 0);
+	put(&one, 0);
+	disk_gate_wait();
+	swap_close(swap);
+	swap = NULL;
 }
 
 /* closed with pages on their way */
@@ -477,6 +512,103 @@ static void test_gives_up(void **state)
 	assert_false(swap_is_stuck(swap));
 }
 
+/* stands before the gate for @us at least, then comes too late; @buffer: a read, else a write */
+static void come_late(uint32_t buffer, unsigned int us)
+{
+	disk_gate_wait();
+	usleep(us);
+	if (buffer != SWAP_NONE)
+		swap_cancel(swap, buffer);
+	disk_gate_open();
+	while (buffer != SWAP_NONE && !swap_is_there(swap, buffer))
+		usleep(200);
+	settle();
+}
+
+static bool asks(uint32_t number)
+{
+	const uint32_t buffer = get(&one, number);
+
+	if (buffer != SWAP_NONE)
+		swap_cancel(swap, buffer);
+	return buffer != SWAP_NONE;
+}
+
+/*
+ * A read that nobody waited for any more tells how slow the disk is, which writes into memory of
+ * the kernel do not make up for; but it tells no more than that.
+ */
+static void test_learns_from_late_reads(void **state)
+{
+	uint32_t buffer;
+
+	(void)state;
+	put(&one, 0);
+	settle();
+	disk_gate_close(PAGE_BYTES);
+	buffer = get(&one, 0);
+	assert_int_not_equal(buffer, SWAP_NONE);
+	swap_pace(swap, 1000000);
+	come_late(buffer, 20000);
+	assert_false(asks(0));
+	swap_pace(swap, 2000000);
+	assert_false(asks(0));
+	swap_pace(swap, 0);
+	for (uint32_t i = 1; i < PLACES; i++) {
+		put(&one, i);
+		settle();
+	}
+	swap_pace(swap, 2000000);
+	assert_false(asks(0));
+	swap_pace(swap, 2020000);
+	assert_true(asks(0));
+}
+
+/* one write that hung does not mean that all do */
+static void test_learns_from_late_writes(void **state)
+{
+	(void)state;
+	disk_gate_close(PAGE_BYTES);
+	put(&one, 0);
+	swap_pace(swap, 1000000);
+	come_late(SWAP_NONE, 20000);
+	swap_pace(swap, 2000000);
+	put(&one, 1);
+	assert_int_equal(swap_stats(swap).pages, 1);
+	swap_pace(swap, 2020000);
+	put(&one, 1);
+	assert_int_equal(swap_stats(swap).pages, 2);
+	/* nor does it say anything of reads */
+	swap_pace(swap, 1000000);
+	assert_true(asks(0));
+}
+
+/* reads leave all buffers to writes that there are for both, as long as they have others */
+static void test_read_buffers(void **state)
+{
+	uint32_t buffers[300], all = 0, reads, places = 1;
+
+	(void)state;
+	close_swap();
+	assert_int_equal(swap_open(&swap, folder, 400 * PAGE_BYTES, PAGE_BYTES, ready, &news), 0);
+	put(&one, 0);
+	settle();
+	disk_gate_close(PAGE_BYTES);
+	while ((buffers[all] = get(&one, 0)) != SWAP_NONE)
+		assert_true(++all < ARRAY_SIZE(buffers));
+	/* the first one is being moved, and stays; with it, so many as there are for reads alone */
+	disk_gate_wait();
+	for (reads = all; reads > 1; reads--)
+		swap_cancel(swap, buffers[reads - 1]);
+	while (reads < all / 4) {
+		buffers[reads] = get(&one, 0);
+		assert_int_not_equal(buffers[reads++], SWAP_NONE);
+	}
+	while (swap_stats(swap).pages == places)
+		put(&one, places++);
+	assert_int_equal(swap_writing(swap), all - reads);
+}
+
 /* nobody waits for a thread that hangs, nor hears of it; it tidies up behind itself */
 static void test_close_while_it_hangs(void **state)
 {
@@ -491,9 +623,9 @@ static void test_close_while_it_hangs(void **state)
 	disk_gate_wait();
 	swap_close(swap);
 	swap = NULL;
-	assert_true(swap_fd() >= 0);
+	assert_true(disk_gate_file(folder) >= 0);
 	disk_gate_open();
-	while (swap_fd() >= 0)
+	while (disk_gate_file(folder) >= 0)
 		usleep(200);
 	assert_string_equal(disk_gate_moves(), "r0 ");
 	assert_int_equal(fcntl(news, F_SETFL, O_NONBLOCK), 0);
@@ -510,6 +642,8 @@ int main(void)
 		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused),
 		TEST(test_close), TEST(test_reads_first), TEST(test_not_written_yet),
 		TEST(test_gives_up), TEST(test_close_while_it_hangs),
+		TEST(test_open_hangs), TEST(test_learns_from_late_reads),
+		TEST(test_learns_from_late_writes), TEST(test_read_buffers),
 	};
 
 	/* a disk that is waited for in vain */
