@@ -101,9 +101,19 @@ static bool fetch_is_there(const struct engine_seq *seq)
 	return seq->read_count && swap_is_there(seq->model->swap, seq->reads[0]);
 }
 
+static void fetch_tell(const struct engine_seq *seq)
+{
+	const struct engine_config *config = &seq->model->engine->config;
+
+	if (config->swap_ready)
+		config->swap_ready(config->swap_arg);
+}
+
 int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 		     const uint32_t *tokens, unsigned int count)
 {
+	const uint32_t start = seq->length;
+
 	if (!fetch_begin(seq, tokens))
 		return 0;
 	do {
@@ -115,7 +125,10 @@ int engine_seq_fetch(struct engine_seq *seq, const struct engine_domain *domain,
 			seq_swap_cancel(seq);
 			return 0;
 		}
-	} while (fetch_is_there(seq));
+	} while (fetch_is_there(seq) && seq->length < start + SEQ_READS * KV_PAGE_TOKENS);
+	/* others have their turn before the next ones, which nobody else would say are there */
+	if (fetch_is_there(seq))
+		fetch_tell(seq);
 	return 1;
 }
 

@@ -148,7 +148,7 @@ bool models_is_reading(const struct models *models, const struct model *model);
  */
 bool models_read_heard(struct models *models, int *ret_result, struct engine_adapter **ret,
 		       struct error *error);
-/** models_heard() - if one has been loaded, it serves from now on; else nothing */
+/** models_heard() - one that has been loaded serves from now on; says why one has no swap */
 void models_heard(struct models *models);
 /**
  * models_unload() - its weights and its cache are given back

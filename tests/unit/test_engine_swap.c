@@ -20,6 +20,7 @@
 #define PROMPT		150	/* tokens: four full pages and a part of a fifth */
 #define PAGE		KV_PAGE_TOKENS
 #define FULL		(4 * PAGE)
+#define LONG		((SEQ_READS + 2) * PAGE)
 
 static const int here;
 static const struct engine_domain mine = { .source = &here, .group = 1, .user = 1000 };
@@ -95,11 +96,15 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	if (test.model) {
+		engine_prefix_clear(test.model);
+		engine_model_info(test.model, &test.info);
+		assert_int_equal(test.info.kv_pages_used, 0);
+		engine_test_close(&test);
+	}
 	disk_gate_open();
-	engine_prefix_clear(test.model);
-	engine_model_info(test.model, &test.info);
-	assert_int_equal(test.info.kv_pages_used, 0);
-	engine_test_close(&test);
+	while (disk_gate_file("/var/tmp") >= 0)
+		usleep(200);
 	close(file);
 	close(news);
 	free(want);
@@ -277,9 +282,42 @@ static void test_beside(void **state)
 	engine_seq_fetch_stop(first);
 	assert_int_equal(engine_seq_fetch(second, &mine, tokens, PROMPT - 1), 0);
 	assert_int_equal(second->read_count, 0);
-	/* a model goes with its disk hanging */
 	engine_seq_free(first);
 	engine_seq_free(second);
+	/* a model goes with its disk hanging */
+	engine_test_close(&test);
+	assert_true(disk_gate_file("/var/tmp") >= 0);
+}
+
+/* more than a few pages that are all there: others have their turn between them, and it goes on */
+static void test_takes_turns(void **state)
+{
+	struct engine_seq *seq = engine_test_seq(&test, LONG), *next;
+	struct pollfd fd = { .fd = news, .events = POLLIN };
+	const size_t page_bytes = test.model->kv.page_bytes;
+	uint32_t text[LONG];
+
+	(void)state;
+	for (unsigned int i = 0; i < LONG; i++)
+		text[i] = (i * 6007 + 5) % test.info.vocab;
+	for (unsigned int at = 0; at < LONG; at += PAGE)
+		engine_test_feed(&test, seq, text + at, PAGE, PAGE, have);
+	settle();
+	disk_gate_close(page_bytes);
+	engine_seq_swap(seq, &mine, text, 0);
+	next = engine_test_seq(&test, LONG);
+	/* none of them comes from the thread: who has more to say says so himself */
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	assert_int_equal(engine_seq_fetch(next, &mine, text, LONG), 1);
+	assert_int_equal(engine_seq_length(next), SEQ_READS * PAGE);
+	assert_int_equal(poll(&fd, 1, 0), 1);
+	assert_int_equal(engine_seq_fetch(next, &mine, text, LONG), 0);
+	assert_int_equal(engine_seq_length(next), LONG);
+	for (unsigned int i = 0; i < LONG / PAGE; i++)
+		assert_memory_equal(kv_page(&test.model->kv, next->pages[i]),
+				    kv_page(&test.model->kv, seq->pages[i]), page_bytes);
+	engine_seq_free(next);
+	engine_seq_free(seq);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -290,6 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_exact), TEST_F16(test_exact), TEST(test_whose), TEST(test_behind),
 		TEST(test_pages), TEST(test_too_late), TEST(test_beside),
+		TEST(test_takes_turns),
 	};
 
 	/* a disk that is waited for in vain */
