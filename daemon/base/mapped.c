@@ -53,8 +53,6 @@ int mapped_open(struct mapped *ret, const char *path, struct error *error)
 	data = mmap(NULL, mapped.size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		return error_set(error, -errno, "can't map '%s': %s", path, strerror(errno));
-	/* weights are read from end to end: where the file system keeps large pages, as those */
-	(void)madvise(data, mapped.size_bytes, MADV_HUGEPAGE);
 	mapped.data = data;
 	*ret = mapped;
 	return 0;

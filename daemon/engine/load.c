@@ -265,8 +265,13 @@ static bool memory_pack(struct engine_model *m)
 /* load_pack() - weights that are multiplied faster in panels */
 static int load_pack(struct engine_model *m, const char *path, struct error *error)
 {
+	const struct kern_weights *embedding = &m->model->embedding.w;
 	int r;
 
+	/* megabytes would come from the disk for a row */
+	if (embedding->data != m->model->output.w.data)
+		gguf_scatter(m->gguf, embedding->data,
+			     (size_t)embedding->rows * embedding->row_bytes);
 	r = pack_plan(&m->pack, m->model, m->engine->ops);
 	if (r < 0)
 		return error_set(error, -ENOMEM, "model: can't take memory for its weights: %s",

@@ -157,15 +157,25 @@ int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret)
 	return 0;
 }
 
-void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes)
+/* whole pages of the files in between alone: memory that is no file's would be lost */
+static void advise(const struct gguf *gguf, const void *data, size_t size_bytes, int advice)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	const uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
 	const uintptr_t end = ((uintptr_t)data + size_bytes) / page * page;
 
-	/* memory that is no file's would be lost */
 	if (begin < end && gguf_has(gguf, begin) && gguf_has(gguf, end - 1))
-		(void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+		(void)madvise((void *)begin, end - begin, advice);
+}
+
+void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes)
+{
+	advise(gguf, data, size_bytes, MADV_DONTNEED);
+}
+
+void gguf_scatter(const struct gguf *gguf, const void *data, size_t size_bytes)
+{
+	advise(gguf, data, size_bytes, MADV_NOHUGEPAGE);
 }
 
 size_t gguf_tensor_count(const struct gguf *gguf)

@@ -102,6 +102,12 @@ int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret);
  * Whole pages in between alone; they come back by themselves. Nothing where it maps no file.
  */
 void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes);
+/**
+ * gguf_scatter() - these bytes of a tensor are read a few here and a few there: in small pages
+ *
+ * All others are read from end to end, in large ones where the file system has them.
+ */
+void gguf_scatter(const struct gguf *gguf, const void *data, size_t size_bytes);
 size_t gguf_tensor_count(const struct gguf *gguf);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index);
 /** gguf_tensor_find() - by name, NULL if there is none; O(1) */

@@ -4,6 +4,7 @@
 
 #include <stdalign.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/kernels.h"
 #include "model/gguf_cursor.h"
@@ -80,6 +81,8 @@ int gguf_adopt(struct gguf *gguf, struct mapped *file)
 		mapped_close(file);
 		return -ENOMEM;
 	}
+	/* weights are read from end to end: where the file system keeps large pages, as those */
+	(void)madvise((void *)file->data, file->size_bytes, MADV_HUGEPAGE);
 	gguf->files = files;
 	files[gguf->file_count++] = *file;
 	gguf->size_bytes += file->size_bytes;

@@ -4,6 +4,7 @@
  * are cut at each byte and have each byte changed; whatever still opens must be readable to its
  * end, which the sanitizers see to.
  */
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -554,6 +555,65 @@ static void test_files(void **state)
 	free(w.data);
 }
 
+/* has_vm_flag() - the kernel's flags of the mapping that @address is in (proc_pid_smaps(5)) */
+static bool has_vm_flag(uintptr_t address, const char *flag)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	bool is_here = false, has = false;
+	char line[4352];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		uintptr_t begin, end;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+			is_here = address >= begin && address < end;
+		else if (is_here && !strncmp(line, "VmFlags:", 8))
+			has = strstr(line, flag);
+	}
+	fclose(maps);
+	return has;
+}
+
+/* a file asks for large pages, but where it is read a few bytes here and there */
+static void test_pages(void **state)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	char path[] = "/tmp/test_gguf.XXXXXX";
+	struct gguf_write w = { 0 };
+	struct gguf *gguf = NULL;
+	int fd = mkstemp(path);
+	const char *data;
+	uintptr_t first;
+
+	(void)state;
+	assert_true(fd >= 0);
+	write_good(&w, 3);
+	assert_int_equal(pwrite(fd, w.data, w.size, 0), w.size);
+	assert_int_equal(ftruncate(fd, (off_t)(w.size + 8 * page)), 0);
+	free(w.data);
+	assert_int_equal(gguf_open(&gguf, path, NULL), 0);
+	close(fd);
+	unlink(path);
+	data = gguf_tensor_at(gguf, 0)->data;
+	first = (uintptr_t)data / page * page;
+	if (!has_vm_flag(first, " hg")) {
+		print_message("# a kernel without large pages\n");
+		gguf_free(gguf);
+		skip();
+	}
+	gguf_scatter(gguf, data + 1, 3 * page);
+	assert_true(has_vm_flag(first, " hg"));
+	assert_true(has_vm_flag(first + page, " nh"));
+	assert_false(has_vm_flag(first + page, " hg"));
+	assert_true(has_vm_flag(first + 4 * page, " hg"));
+	/* memory that is no file's is left as it is */
+	gguf_scatter(gguf, &w, sizeof(w));
+	gguf_scatter(gguf, (const char *)first + page, 64 * page);
+	assert_true(has_vm_flag(first + 4 * page, " hg"));
+	gguf_free(gguf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -570,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_cut_at_each_byte),
 		cmocka_unit_test(test_change_each_byte),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_pages),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
