@@ -342,8 +342,10 @@ def make_unigram(arguments, which, vocab_size=3000, rules=None):
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
     pieces, charsmap = train_unigram(arguments, vocab_size, rules)
     space = "\u2581"
-    # as converters of XLM-RoBERTa put them: what was <unk> <s> </s>, and a token of its own at the end
-    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] + pieces[3:] + [("<mask>", 0.0)]
+    # as converters of XLM-RoBERTa put them: what was <unk> <s> </s>, and a token of its own at the end, or only added
+    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] + pieces[3:]
+    if which != "added":
+        vocab.append(("<mask>", 0.0))
     tok = Tokenizer(models.Unigram(vocab, unk_id=3, byte_fallback=False))
     state = json.loads(tok.to_str())
     mapped = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()}
@@ -373,7 +375,8 @@ TOKENIZERS = {"bytes-" + w: (make_bytes, w) for w in ("gpt2", "smollm", "llama3"
 TOKENIZERS |= {"spm-" + w: (make_spm, w) for w in ("llama2", "gemma", "first-nosplit", "first-split",
                                                   "always-nosplit", "always-split", "never-nosplit", "never-split")}
 TOKENIZERS |= {"wordpiece-" + w: (make_wordpiece, w) for w in ("uncased", "cased")}
-TOKENIZERS |= {"unigram-" + w: (make_unigram, w) for w in ("xlmr", "later", "strip", "whole", "never", "plain")}
+TOKENIZERS |= {"unigram-" + w: (make_unigram, w) for w in ("xlmr", "later", "strip", "whole", "never", "plain",
+                                                          "added")}
 
 
 def compare_given(arguments, folder, where):
