@@ -12,8 +12,7 @@
  * which shows that there is something to learn. VICTIM and ATTACKER are a cgroup's folder,
  * "uid=NUMBER" or "here"; "victim" is the victim's own connection. ROUNDS 0, and under a
  * sanitizer, which makes it take minutes: the times are not looked at, only what the daemon says
- * that it has found. That times which are to differ do is demanded with LLMOS_TIMED only: what else
- * a machine does may hide it.
+ * that it has found.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -41,9 +40,6 @@
 #define FOUND		256	/* tokens of it that can be found, in whole pages */
 #define UNTIMED		8	/* rounds where times mean nothing */
 #define ROUNDS_MAX	2000
-#define LOOKS		2
-#define LEAST_APART	0.45
-#define MOST_APART	0.55
 
 static const char *const words[] = {
 	"the", "and", "was", "he", "she", "it", "to", "a", "in", "day", "said", "they", "so", "big",
@@ -223,39 +219,21 @@ static uint64_t reused(void)
 	return status.reused_tokens;
 }
 
-/*
- * Nothing is to be learnt. With 1,000 of each kind the bounds are four standard deviations away,
- * and what is outside of them by chance is not when others are asked.
- */
-static void judge_apart(struct sample *sample, const struct client *victim,
-			const struct client *attacker, unsigned int rounds, struct e2e_random *dice)
-{
-	double got = 0;
-
-	for (unsigned int i = 0; i < LOOKS; i++) {
-		sample->count = 0;
-		attack(sample, victim, attacker, rounds, dice);
-		got = area(sample);
-		if (got >= LEAST_APART && got <= MOST_APART)
-			break;
-		tap_note("look %u: area %.3f", i + 1, got);
-	}
-	tap_ok(got >= LEAST_APART && got <= MOST_APART,
-	       "another domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
-	       2 * sample->count, got, sample->known[sample->count / 2] / 1e6,
-	       sample->fresh[sample->count / 2] / 1e6);
-}
-
+/* One look at all of them: with 1,000 of each kind the bounds are four standard deviations away. */
 static void run_apart(const struct client *victim, const struct client *attacker,
 		      unsigned int rounds, struct e2e_random *dice)
 {
 	static struct sample sample;
 	const uint64_t before = reused();
+	double got;
 
+	attack(&sample, victim, attacker, rounds ?: UNTIMED, dice);
+	got = area(&sample);
 	if (rounds)
-		judge_apart(&sample, victim, attacker, rounds, dice);
-	else
-		attack(&sample, victim, attacker, UNTIMED, dice);
+		tap_ok(got >= 0.45 && got <= 0.55,
+		       "another domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
+		       2 * sample.count, got, sample.known[sample.count / 2] / 1e6,
+		       sample.fresh[sample.count / 2] / 1e6);
 	tap_ok(reused() == before, "another domain: %u prompts that were asked before, none found",
 	       sample.count);
 }
@@ -264,7 +242,6 @@ static void run_apart(const struct client *victim, const struct client *attacker
 static void run_shared(const struct client *victim, const struct client *attacker,
 		       unsigned int rounds, struct e2e_random *dice)
 {
-	const char *timed = getenv("LLMOS_TIMED");
 	static struct sample sample;
 	const uint64_t before = reused();
 	uint64_t found;
@@ -273,12 +250,11 @@ static void run_shared(const struct client *victim, const struct client *attacke
 	attack(&sample, victim, attacker, rounds ?: UNTIMED, dice);
 	got = area(&sample);
 	found = reused() - before;
-	if (rounds && timed && *timed)
-		tap_ok(got > 0.9, "the same domain: the time tells");
 	if (rounds)
-		tap_note("%u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
-			 2 * sample.count, got, sample.known[sample.count / 2] / 1e6,
-			 sample.fresh[sample.count / 2] / 1e6);
+		tap_ok(got > 0.9,
+		       "the same domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
+		       2 * sample.count, got, sample.known[sample.count / 2] / 1e6,
+		       sample.fresh[sample.count / 2] / 1e6);
 	tap_ok(found == (uint64_t)sample.count * FOUND,
 	       "the same domain: %u prompts that were asked before, %llu tokens of them found",
 	       sample.count, (unsigned long long)found);

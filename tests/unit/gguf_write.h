@@ -11,7 +11,7 @@
 
 #include "model/gguf.h"
 
-/** struct gguf_write - zero-initialise, add, then gguf_write_done(); free data */
+/** struct gguf_write - zero-initialise, add; free data */
 struct gguf_write {
 	char *data;
 	size_t size, capacity;
