@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file mapped read-only, as a whole. The mapping is private; a file that is cut off later raises
- * SIGBUS where a page that is gone is touched. Whoever opened it owns it.
+ * A file's bytes in memory. Either it is mapped read-only, as a whole: the mapping is private, and a
+ * file that is cut off later, or a disk that fails, raises SIGBUS where a page that is gone is
+ * touched. Or there is memory of its size, into which its bytes are read as they are asked for: that
+ * takes memory for what was read, and what goes wrong is an error. Whoever opened it owns it.
  */
 #ifndef LLMOS_BASE_MAPPED_H
 #define LLMOS_BASE_MAPPED_H
@@ -15,11 +17,17 @@ struct mapped_id {
 	uint64_t ctime_ns;
 };
 
-/** struct mapped - @data is NULL where nothing is mapped */
+/**
+ * struct mapped - see above
+ * @data: NULL where nothing is mapped
+ * @is_read: bytes are there once mapped_fill() was asked for them, out of @fd
+ */
 struct mapped {
 	const char *data;
 	size_t size_bytes;
 	struct mapped_id id;
+	bool is_read;
+	int fd;
 };
 
 /**
@@ -30,6 +38,23 @@ struct mapped {
  */
 int mapped_open(struct mapped *ret, const char *path, struct error *error);
 void mapped_close(struct mapped *mapped);
+
+/** mapped_open_read() - the same, with memory into which nothing was read yet; as mapped_open() */
+int mapped_open_read(struct mapped *ret, const char *path, struct error *error);
+
+/**
+ * mapped_fill() - have bytes of it, which lie within it
+ *
+ * Of a file that is mapped they are fetched: if that fails now it is an error, as it is for one that
+ * is read; afterwards the kernel may still drop them and fail to fetch them again.
+ *
+ * Return: 0; -EIO and what else pread() gives, -EBADMSG the file ends before them by now. The text
+ * does not name the file.
+ */
+int mapped_fill(const struct mapped *mapped, size_t at, size_t len, struct error *error);
+
+/** mapped_read_all() - mapped_open_read() and all of it; -E2BIG more than @max bytes */
+int mapped_read_all(struct mapped *ret, const char *path, size_t max, struct error *error);
 
 static inline bool mapped_has(const struct mapped *mapped, uintptr_t address)
 {

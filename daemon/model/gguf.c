@@ -42,7 +42,7 @@ static int error_in_file(struct error *error, int r, const char *path, const str
 	return error_set(error, r, "'%s': %s", path, inner->text);
 }
 
-int gguf_open_one(struct gguf **ret, const char *path, struct error *error)
+int gguf_open_one(struct gguf **ret, const char *path, bool is_read, struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *gguf = calloc(1, sizeof(*gguf));
 	struct mapped file = { 0 };
@@ -51,13 +51,13 @@ int gguf_open_one(struct gguf **ret, const char *path, struct error *error)
 
 	if (!gguf)
 		return error_set(error, -ENOMEM, "'%s': %s", path, strerror(ENOMEM));
-	r = mapped_open(&file, path, error);
+	r = is_read ? mapped_open_read(&file, path, error) : mapped_open(&file, path, error);
 	if (r < 0)
 		return r;
 	r = gguf_adopt(gguf, &file);
 	if (r < 0)
 		return error_set(error, r, "'%s': %s", path, strerror(-r));
-	r = gguf_parse(gguf, gguf->files[0].data, gguf->files[0].size_bytes, &inner);
+	r = gguf_parse(gguf, gguf->files[0].data, gguf->files[0].size_bytes, gguf->files, &inner);
 	if (r < 0)
 		return error_in_file(error, r, path, &inner);
 	gguf->is_file = true;
@@ -65,17 +65,27 @@ int gguf_open_one(struct gguf **ret, const char *path, struct error *error)
 	return 0;
 }
 
-int gguf_open(struct gguf **ret, const char *path, struct error *error)
+static int open_all(struct gguf **ret, const char *path, bool is_read, struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *gguf = NULL;
-	int r = gguf_open_one(&gguf, path, error);
+	int r = gguf_open_one(&gguf, path, is_read, error);
 
 	if (r >= 0)
-		r = gguf_parts_open(gguf, path, error);
+		r = gguf_parts_open(gguf, path, is_read, error);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(gguf);
 	return 0;
+}
+
+int gguf_open(struct gguf **ret, const char *path, struct error *error)
+{
+	return open_all(ret, path, false, error);
+}
+
+int gguf_open_read(struct gguf **ret, const char *path, struct error *error)
+{
+	return open_all(ret, path, true, error);
 }
 
 int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error)
@@ -89,7 +99,7 @@ int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, str
 	if ((uintptr_t)data % _Alignof(max_align_t))
 		return error_set(error, -EINVAL, "GGUF in memory: not aligned");
 	gguf->size_bytes = size_bytes;
-	r = gguf_parse(gguf, data, size_bytes, error);
+	r = gguf_parse(gguf, data, size_bytes, NULL, error);
 	if (r >= 0)
 		r = gguf_parts_count(gguf, &parts, error);
 	if (r >= 0 && parts > 1)
@@ -111,6 +121,17 @@ bool gguf_has(const struct gguf *gguf, uintptr_t address)
 		if (mapped_has(&gguf->files[i], address))
 			return true;
 	return false;
+}
+
+int gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *error)
+{
+	const uintptr_t at = (uintptr_t)tensor->data;
+
+	for (size_t i = 0; tensor->size_bytes && i < gguf->file_count; i++)
+		if (mapped_has(&gguf->files[i], at))
+			return mapped_fill(&gguf->files[i], at - (uintptr_t)gguf->files[i].data,
+					   tensor->size_bytes, error);
+	return 0;
 }
 
 /* FNV-1a: values are kept on the disk, so without a key */

@@ -4,6 +4,7 @@
  * afterwards every key, string, array and tensor lies inside the mapping, is aligned as it must be
  * and overlaps nothing, so that readers need no further bounds checks. The file is hostile until
  * then, and a file that is cut off later raises SIGBUS: models are replaced by rename() only.
+ * A file that is needed once, to be copied from, can be read instead.
  * A struct gguf is immutable after gguf_open() and may be shared by threads.
  */
 #ifndef LLMOS_MODEL_GGUF_H
@@ -55,6 +56,13 @@ struct gguf;
  */
 int gguf_open(struct gguf **ret, const char *path, struct error *error);
 /**
+ * gguf_open_read() - the same for a file that is read, not mapped: a file that is cut off later, or
+ * a disk that fails, is an error of gguf_fetch()
+ *
+ * Return: as gguf_open(); -EIO and what else pread() gives, -E2BIG too much before its tensors.
+ */
+int gguf_open_read(struct gguf **ret, const char *path, struct error *error);
+/**
  * gguf_open_memory() - the same for bytes in memory that outlive it; for tests and fuzzing
  * @data: aligned as malloc() aligns, else -EINVAL
  */
@@ -97,9 +105,16 @@ struct gguf_identity {
 /** gguf_identify() - of the file or files it was opened from; -EOPNOTSUPP they are not GGUF */
 int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret);
 /**
+ * gguf_fetch() - have a tensor's bytes, which of a file that is read are not there before
+ *
+ * Return: 0; as mapped_fill(), whose text names no tensor. Nothing to do where they are in memory.
+ */
+int gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *error);
+/**
  * gguf_drop() - these bytes of a tensor will hardly be read again: their pages need not stay mapped
  *
- * Whole pages in between alone; they come back by themselves. Nothing where it maps no file.
+ * Whole pages in between alone. Of a file that is mapped they come back by themselves, of one that
+ * is read by gguf_fetch(). Nothing where the bytes are of no file.
  */
 void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes);
 /**

@@ -82,7 +82,8 @@ int gguf_adopt(struct gguf *gguf, struct mapped *file)
 		return -ENOMEM;
 	}
 	/* weights are read from end to end: where the file system keeps large pages, as those */
-	(void)madvise((void *)file->data, file->size_bytes, MADV_HUGEPAGE);
+	if (!file->is_read)
+		(void)madvise((void *)file->data, file->size_bytes, MADV_HUGEPAGE);
 	gguf->files = files;
 	files[gguf->file_count++] = *file;
 	gguf->size_bytes += file->size_bytes;

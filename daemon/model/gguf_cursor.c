@@ -8,6 +8,26 @@
 
 #include "model/gguf_internal.h"
 
+#define FILL_BYTES	(64U << 10)	/* at once, at least */
+
+/* cursor_fill() - have the bytes up to @end; false: they can't be had */
+static bool cursor_fill(struct gguf_cursor *c, size_t end)
+{
+	if (c->status < 0)
+		return false;
+	if (!c->file || end <= c->filled)
+		return true;
+	end = MAX(end, c->filled + FILL_BYTES);
+	end = MIN(end, c->size_bytes);
+	if (end <= GGUF_HEAD_MAX)
+		c->status = mapped_fill(c->file, c->filled, end - c->filled, c->error);
+	else if (c->file->is_read)
+		c->status = error_set(c->error, -E2BIG,
+				      "more than %u bytes before the tensors", GGUF_HEAD_MAX);
+	c->filled = end;
+	return c->status >= 0;
+}
+
 const void *cursor_take(struct gguf_cursor *c, uint64_t size, const char *what)
 {
 	const char *p = c->data + c->pos;
@@ -18,6 +38,8 @@ const void *cursor_take(struct gguf_cursor *c, uint64_t size, const char *what)
 			  c->pos, size, cursor_left(c));
 		return NULL;
 	}
+	if (!cursor_fill(c, c->pos + size))
+		return NULL;
 	c->pos += size;
 	return p;
 }

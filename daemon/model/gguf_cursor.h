@@ -6,14 +6,25 @@
 #ifndef LLMOS_MODEL_GGUF_CURSOR_H
 #define LLMOS_MODEL_GGUF_CURSOR_H
 
+#include "base/mapped.h"
 #include "model/gguf.h"
 
 #define GGUF_NAME_MAX	255	/* longest name of a key or tensor, in bytes */
+#define GGUF_HEAD_MAX	(64U << 20)	/* bytes before the tensors that are read into memory */
 
+/**
+ * struct gguf_cursor - see above
+ * @file: that @data is of, and has to be asked for it; NULL: all of it is there
+ * @filled: bytes of @data that are there
+ * @status: 0, or what kept bytes from being there; what is taken fails then
+ */
 struct gguf_cursor {
 	const char *data;
 	size_t size_bytes, pos;
 	struct error *error;
+	const struct mapped *file;
+	size_t filled;
+	int status;
 };
 
 static inline size_t cursor_left(const struct gguf_cursor *c)

@@ -38,17 +38,21 @@ struct gguf {
 
 struct gguf_cursor;
 
-/** gguf_parse() - fill in keys and tensors; on failure the caller frees what is there */
-int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, struct error *error);
+/**
+ * gguf_parse() - fill in keys and tensors; on failure the caller frees what is there
+ * @file: that the bytes are of; NULL: they are in memory
+ */
+int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, const struct mapped *file,
+	       struct error *error);
 /** gguf_parse_tensors() - the part of it from the tensor infos on */
 int gguf_parse_tensors(struct gguf *gguf, struct gguf_cursor *c, uint64_t count,
 		       uint32_t alignment);
-/** gguf_open_one() - a file, whether or not others belong to it */
-int gguf_open_one(struct gguf **ret, const char *path, struct error *error);
+/** gguf_open_one() - a file, whether or not others belong to it; @is_read: as gguf_open_read() */
+int gguf_open_one(struct gguf **ret, const char *path, bool is_read, struct error *error);
 /** gguf_parts_count() - of how many files it is one; -EBADMSG it does not say it well */
 int gguf_parts_count(const struct gguf *gguf, uint32_t *ret, struct error *error);
 /** gguf_parts_open() - add the other files' tensors to the first one's; as gguf_open() */
-int gguf_parts_open(struct gguf *gguf, const char *path, struct error *error);
+int gguf_parts_open(struct gguf *gguf, const char *path, bool is_read, struct error *error);
 void gguf_free_blocks(struct gguf *gguf);
 const struct gguf_key *gguf_key_find(const struct gguf *gguf, const char *name);
 /** gguf_value_size() - bytes of a scalar value; 0 for strings, arrays and unknown types */

@@ -185,17 +185,28 @@ static int get_alignment(const struct gguf *gguf, struct gguf_cursor *c, uint32_
 	return 0;
 }
 
-int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, struct error *error)
+static int parse(struct gguf *gguf, struct gguf_cursor *c)
 {
-	struct gguf_cursor c = { .data = data, .size_bytes = size_bytes, .error = error };
 	uint64_t tensor_count, key_count;
 	uint32_t alignment = DEFAULT_ALIGNMENT;
 	int r;
 
-	if ((r = parse_magic(&c)) < 0 || (r = parse_version(&c)) < 0 ||
-	    (r = cursor_take_u64(&c, &tensor_count, "the number of tensors")) < 0 ||
-	    (r = cursor_take_u64(&c, &key_count, "the number of keys")) < 0 ||
-	    (r = parse_keys(gguf, &c, key_count)) < 0 || (r = get_alignment(gguf, &c, &alignment)) < 0)
+	if ((r = parse_magic(c)) < 0 || (r = parse_version(c)) < 0 ||
+	    (r = cursor_take_u64(c, &tensor_count, "the number of tensors")) < 0 ||
+	    (r = cursor_take_u64(c, &key_count, "the number of keys")) < 0 ||
+	    (r = parse_keys(gguf, c, key_count)) < 0 || (r = get_alignment(gguf, c, &alignment)) < 0)
 		return r;
-	return gguf_parse_tensors(gguf, &c, tensor_count, alignment);
+	return gguf_parse_tensors(gguf, c, tensor_count, alignment);
+}
+
+int gguf_parse(struct gguf *gguf, const char *data, size_t size_bytes, const struct mapped *file,
+	       struct error *error)
+{
+	struct gguf_cursor c = {
+		.data = data, .size_bytes = size_bytes, .error = error, .file = file,
+	};
+	int r = parse(gguf, &c);
+
+	/* that a file can't be read is not the file's fault */
+	return c.status < 0 ? c.status : r;
 }

@@ -61,7 +61,7 @@ int json_read(json_t **ret, const char *folder, const char *file, size_t max, st
 
 	if (snprintf(path, sizeof(path), "%s/%s", folder, file) >= (int)sizeof(path))
 		return error_set(error, -ENAMETOOLONG, "'%s': %s", file, strerror(ENAMETOOLONG));
-	r = mapped_open(&mapped, path, error);
+	r = mapped_read_all(&mapped, path, max, error);
 	if (r < 0)
 		return r;
 	r = json_parse(ret, mapped.data, mapped.size_bytes, max, file, error);

@@ -219,6 +219,20 @@ static struct model_matrix matrix_of(const struct gguf_tensor *t, const char *da
 	};
 }
 
+/* fetch() - have a tensor's bytes, to copy them from; they are dropped after that */
+static int fetch(const struct binding *b, const struct gguf_tensor *t)
+{
+	struct error why = { "" };
+	int r = gguf_fetch(b->file->gguf, t, &why);
+
+	return r < 0 ? fail(b, r, t, why.text) : 0;
+}
+
+static void drop(const struct binding *b, const struct gguf_tensor *t)
+{
+	gguf_drop(b->file->gguf, t->data, t->size_bytes);
+}
+
 /* reorder() - rows of whole heads, from one order of the pairs that are turned to the other */
 static void reorder(char *to, const char *from, size_t row_bytes, uint32_t heads, uint32_t head_dim,
 		    bool to_neox)
@@ -235,19 +249,13 @@ static void reorder(char *to, const char *from, size_t row_bytes, uint32_t heads
 		}
 }
 
-/* copy_b() - in the order of the model's rows */
-static int copy_b(struct binding *b, const struct gguf_tensor *t, const struct site *site,
-		  struct model_matrix *ret)
+/* order_b() - bring the rows of queries and keys into the model's order, from @t as it is */
+static int order_b(const struct binding *b, const struct gguf_tensor *t, const struct site *site,
+		   char *data, size_t row_bytes)
 {
 	const struct model_hparams *p = &b->model->hparams;
-	const bool other_order = b->file->is_neox != p->rope.is_neox;
-	char *data = take(b, t->size_bytes);
 	size_t at = 0;
 
-	*ret = matrix_of(t, data);
-	memcpy(data, t->data, t->size_bytes);
-	if (!other_order || !p->rope.dim)
-		return 0;
 	for (uint32_t i = 0; i < site->count; i++) {
 		const uint32_t target = site->index[i] % LORA_TARGETS;
 		const uint32_t rows = site->matrix[i]->w.rows;
@@ -258,12 +266,30 @@ static int copy_b(struct binding *b, const struct gguf_tensor *t, const struct s
 			if (p->rope.dim != p->head_dim)
 				return fail(b, -EOPNOTSUPP, t,
 					    "is of heads that are turned in part, in another order");
-			reorder(data + at, (const char *)t->data + at, ret->w.row_bytes,
+			reorder(data + at, (const char *)t->data + at, row_bytes,
 				rows / p->head_dim, p->head_dim, p->rope.is_neox);
 		}
-		at += rows * ret->w.row_bytes;
+		at += rows * row_bytes;
 	}
 	return 0;
+}
+
+/* copy() - a tensor, as a matrix */
+static int copy(struct binding *b, const struct gguf_tensor *t, const struct site *site,
+		struct model_matrix *ret)
+{
+	const struct model_rope *rope = &b->model->hparams.rope;
+	char *data = take(b, t->size_bytes);
+	int r = fetch(b, t);
+
+	if (r < 0)
+		return r;
+	memcpy(data, t->data, t->size_bytes);
+	*ret = matrix_of(t, data);
+	if (site && b->file->is_neox != rope->is_neox && rope->dim)
+		r = order_b(b, t, site, data, ret->w.row_bytes);
+	drop(b, t);
+	return r;
 }
 
 static int scale_of(const struct binding *b, const struct gguf_tensor *a, float *ret)
@@ -279,7 +305,6 @@ static int bind_pair(struct binding *b, const struct gguf_tensor *a, const struc
 		     const struct site *site)
 {
 	struct lora_pair all = { 0 };
-	char *data;
 	uint32_t at = 0;
 	int r;
 
@@ -289,10 +314,9 @@ static int bind_pair(struct binding *b, const struct gguf_tensor *a, const struc
 	r = scale_of(b, a, &all.scale);
 	if (r < 0)
 		return r;
-	data = take(b, a->size_bytes);
-	memcpy(data, a->data, a->size_bytes);
-	all.a = matrix_of(a, data);
-	r = copy_b(b, other, site, &all.b);
+	r = copy(b, a, NULL, &all.a);
+	if (r >= 0)
+		r = copy(b, other, site, &all.b);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < site->count; i++) {

@@ -52,12 +52,11 @@ int lora_file_check(struct lora_file *ret, const char *arch, struct error *error
 int lora_file_open(struct lora_file *ret, const char *path, const char *arch, struct error *error)
 {
 	struct stat st;
-
 	int r;
 
 	if (!stat(path, &st) && S_ISDIR(st.st_mode))
 		return lora_peft_open(ret, path, arch, error);
-	r = gguf_open(&ret->gguf, path, error);
+	r = gguf_open_read(&ret->gguf, path, error);
 	return r < 0 ? r : lora_file_check(ret, arch, error);
 }
 

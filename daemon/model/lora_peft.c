@@ -180,18 +180,9 @@ static int add_tensor(struct gguf *gguf, const char *name, const struct safetens
 		      struct error *error)
 {
 	const uint64_t dims[] = { t->shape[1], t->shape[0] };
-	const void *data = t->data;
-	void *copy;
-	int r;
+	/* at any byte: who wants it copies it */
+	int r = gguf_add_tensor(gguf, name, (uint32_t)t->type, 2, dims, t->data);
 
-	if ((uintptr_t)data % sizeof(float)) {
-		copy = gguf_alloc(gguf, t->size_bytes);
-		if (!copy)
-			return error_set(error, -ENOMEM, "adapter: %s", strerror(ENOMEM));
-		memcpy(copy, data, t->size_bytes);
-		data = copy;
-	}
-	r = gguf_add_tensor(gguf, name, (uint32_t)t->type, 2, dims, data);
 	if (r < 0)
 		return error_set(error, r == -ENOMEM ? r : -EBADMSG, "adapter: tensor '%s': %s",
 				 show(t->name).text, strerror(-r));
@@ -263,7 +254,7 @@ static int open_weights(struct lora_file *file, const struct lora_peft *peft, co
 
 	if (snprintf(path, sizeof(path), "%s/" LORA_WEIGHTS, folder) >= (int)sizeof(path))
 		return error_set(error, -ENAMETOOLONG, "'%s': %s", folder, strerror(ENAMETOOLONG));
-	r = safetensors_open(&tensors, path, error);
+	r = safetensors_open_read(&tensors, path, error);
 	if (r >= 0)
 		r = lora_peft_tensors(file, peft, tensors, arch, error);
 	if (r < 0)

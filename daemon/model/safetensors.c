@@ -215,6 +215,12 @@ static int parse_tensors(struct reader *r)
 	return check_places(r);
 }
 
+/* fill() - have bytes of the file, if it is one */
+static int fill(const struct safetensors *file, size_t at, size_t len, struct error *error)
+{
+	return file->file.data ? mapped_fill(&file->file, at, len, error) : 0;
+}
+
 static int parse(struct safetensors *file, const char *data, size_t size_bytes,
 		 struct error *error)
 {
@@ -224,6 +230,9 @@ static int parse(struct safetensors *file, const char *data, size_t size_bytes,
 
 	if (size_bytes < sizeof(header_bytes))
 		return error_set(error, -EBADMSG, "%zu bytes are no safetensors file", size_bytes);
+	e = fill(file, 0, sizeof(header_bytes), error);
+	if (e < 0)
+		return e;
 	memcpy(&header_bytes, data, sizeof(header_bytes));
 	header_bytes = le64toh(header_bytes);
 	size_bytes -= sizeof(header_bytes);
@@ -231,6 +240,10 @@ static int parse(struct safetensors *file, const char *data, size_t size_bytes,
 		return error_set(error, -EBADMSG,
 				 "cut off: a header of %" PRIu64 " bytes, %zu are left", header_bytes,
 				 size_bytes);
+	if (header_bytes <= SAFETENSORS_HEADER_MAX)
+		e = fill(file, sizeof(header_bytes), (size_t)header_bytes, error);
+	if (e < 0)
+		return e;
 	e = json_parse(&file->header, data + sizeof(header_bytes), (size_t)header_bytes,
 		       SAFETENSORS_HEADER_MAX, "header", error);
 	if (e < 0)
@@ -243,7 +256,7 @@ static int parse(struct safetensors *file, const char *data, size_t size_bytes,
 	return parse_tensors(&r);
 }
 
-int safetensors_open(struct safetensors **ret, const char *path, struct error *error)
+static int open_as(struct safetensors **ret, const char *path, bool is_read, struct error *error)
 {
 	_cleanup_(safetensors_freep) struct safetensors *file = calloc(1, sizeof(*file));
 	struct error inner = { 0 };
@@ -251,7 +264,8 @@ int safetensors_open(struct safetensors **ret, const char *path, struct error *e
 
 	if (!file)
 		return error_set(error, -ENOMEM, "'%s': %s", path, strerror(ENOMEM));
-	r = mapped_open(&file->file, path, error);
+	r = is_read ? mapped_open_read(&file->file, path, error) :
+		      mapped_open(&file->file, path, error);
 	if (r < 0)
 		return r;
 	r = parse(file, file->file.data, file->file.size_bytes, &inner);
@@ -259,6 +273,16 @@ int safetensors_open(struct safetensors **ret, const char *path, struct error *e
 		return error_set(error, r, "'%s': %s", path, inner.text);
 	*ret = steal_ptr(file);
 	return 0;
+}
+
+int safetensors_open(struct safetensors **ret, const char *path, struct error *error)
+{
+	return open_as(ret, path, false, error);
+}
+
+int safetensors_open_read(struct safetensors **ret, const char *path, struct error *error)
+{
+	return open_as(ret, path, true, error);
 }
 
 int safetensors_open_memory(struct safetensors **ret, const void *data, size_t size_bytes,

@@ -42,6 +42,8 @@ struct safetensors;
  * SAFETENSORS_DIMS_MAX dimensions, -ENOMEM.
  */
 int safetensors_open(struct safetensors **ret, const char *path, struct error *error);
+/** safetensors_open_read() - the same for a file that is read, as gguf_open_read() does it */
+int safetensors_open_read(struct safetensors **ret, const char *path, struct error *error);
 /** safetensors_open_memory() - the same for bytes that outlive it; for tests and fuzzing */
 int safetensors_open_memory(struct safetensors **ret, const void *data, size_t size_bytes,
 			    struct error *error);

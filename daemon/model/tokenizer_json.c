@@ -51,19 +51,15 @@ static int read_chat(struct tokenizer_files *files, const char *folder, struct e
 
 	if (r < 0 || (stat(path, &st) < 0 && errno == ENOENT))
 		return r;
-	r = mapped_open(&mapped, path, error);
+	r = mapped_read_all(&mapped, path, CHAT_MAX, error);
 	if (r < 0)
 		return r;
-	if (mapped.size_bytes > CHAT_MAX) {
-		r = error_set(error, -E2BIG, "'" CHAT_FILE "' has %zu bytes", mapped.size_bytes);
-	} else {
-		files->chat = malloc(mapped.size_bytes);
-		if (files->chat)
-			memcpy(files->chat, mapped.data, mapped.size_bytes);
-		else
-			r = error_set(error, -ENOMEM, "'" CHAT_FILE "': %s", strerror(ENOMEM));
-		files->chat_len = mapped.size_bytes;
-	}
+	files->chat = malloc(mapped.size_bytes);
+	if (files->chat)
+		memcpy(files->chat, mapped.data, mapped.size_bytes);
+	else
+		r = error_set(error, -ENOMEM, "'" CHAT_FILE "': %s", strerror(ENOMEM));
+	files->chat_len = mapped.size_bytes;
 	mapped_close(&mapped);
 	return r;
 }

@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sched/guard.h"
 #include "sched/model_place.h"
 #include "sched/models.h"
 
@@ -358,9 +357,7 @@ static int adapter_load_here(struct adapter *adapter, struct model *model,
 	struct error why = { "" };
 	int r;
 
-	guard_opening(adapter->name);
 	r = engine_adapter_read(model->loaded, adapter->path, &loaded, &why);
-	guard_opening(NULL);
 	if (!r)
 		r = adapter_add(adapter, model, loaded, ret, &why);
 	return r < 0 ? adapter_failed(adapter, model, r, &why, error) : 0;
@@ -471,13 +468,12 @@ static void adapter_look_into(struct adapter *adapter)
 {
 	if (adapter->error || adapter->has_info)
 		return;
-	guard_opening(adapter->name);
 	adapter->error = engine_adapter_file_info(adapter->path, &adapter->info,
 						  &adapter->error_text);
-	guard_opening(NULL);
 	adapter->has_info = !adapter->error;
 	/* it may work another time */
-	if (adapter->error == -ENOMEM || adapter->error == -EMFILE || adapter->error == -ENFILE)
+	if (adapter->error == -ENOMEM || adapter->error == -EMFILE || adapter->error == -ENFILE ||
+	    adapter->error == -EIO)
 		adapter->error = 0;
 }
 

@@ -43,14 +43,15 @@ static void *loader_main(void *arg)
 
 	/* a thread's own, in Linux; without it the load disturbs the others more */
 	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE);
-	guard_loading(loader->name);
-	if (loader->model)
+	if (loader->model) {
 		loader->result = engine_adapter_read(loader->model, loader->path,
 						     &loader->adapter, &loader->why);
-	else
+	} else {
+		guard_loading(loader->name);
 		loader->result = engine_model_load(loader->engine, loader->path, &loader->loaded,
 						   &loader->why);
-	guard_loading(NULL);
+		guard_loading(NULL);
+	}
 	atomic_store_explicit(&loader->is_ended, true, memory_order_release);
 	eventfd_write(loader->news_fd, 1);
 	return NULL;

@@ -357,10 +357,11 @@ static int models_broken(const struct model *model, struct error *error)
 			 model->error_text.text);
 }
 
-/* what is wrong with the file now, and not with the machine's memory */
+/* what is wrong with the file now, and not with the machine's memory or disk */
 static bool models_is_final(int r)
 {
-	return r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EINTR && r != -EAGAIN;
+	return r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EINTR && r != -EAGAIN &&
+	       r != -EIO;
 }
 
 static int models_failed(struct model *model, int r, const struct error *why,
