@@ -17,6 +17,8 @@ uintptr_t kshim_user_min = 65536;
 u64 kshim_now_ns = 1;
 void (*kshim_idle)(void);
 u64 kshim_behind_ns;
+struct delayed_work *kshim_scheduled;
+unsigned long kshim_schedules;
 struct cgroup *kshim_cgroups;
 int kshim_cgroup_count;
 unsigned long kshim_told;
@@ -262,6 +264,8 @@ void schedule_delayed_work(struct delayed_work *work, unsigned long delay)
 		return;
 	work->pending = true;
 	work->due_ns = kshim_now_ns + kshim_delay(delay);
+	kshim_scheduled = work;
+	kshim_schedules++;
 }
 
 bool cancel_delayed_work(struct delayed_work *work)

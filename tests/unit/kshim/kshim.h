@@ -353,6 +353,10 @@ struct kmem_cache {
 };
 
 #define SLAB_ACCOUNT		1
+#define SLAB_HWCACHE_ALIGN	2
+#define sizeof_field(type, member) sizeof(((type *)0)->member)
+#define kmem_cache_create_usercopy(name, size, align, flags, from, len, construct)	\
+	((void)(from), (void)(len), kmem_cache_create(name, size, align, flags, construct))
 
 struct kmem_cache *kmem_cache_create(const char *name, size_t size, unsigned int align, int flags,
 				     void (*construct)(void *));
@@ -589,6 +593,8 @@ struct delayed_work {
 #define llm_compat_hrtimer_setup(timer, callback, clock, mode)			\
 	(*(timer) = (struct hrtimer) { .function = (callback) })
 
+#include "io_uring.h"
+
 void hrtimer_start(struct hrtimer *timer, ktime_t at, enum hrtimer_mode mode);
 void hrtimer_cancel(struct hrtimer *timer);
 /* Lets it run out if its time has come. */
@@ -600,6 +606,10 @@ void kshim_run_plain_work(struct work_struct *work);
 void schedule_delayed_work(struct delayed_work *work, unsigned long delay);
 bool cancel_delayed_work(struct delayed_work *work);
 bool cancel_delayed_work_sync(struct delayed_work *work);
+#define to_delayed_work(from)	container_of(from, struct delayed_work, work)
+/* The one that was scheduled last, and how many were. */
+extern struct delayed_work *kshim_scheduled;
+extern unsigned long kshim_schedules;
 /* Runs it if its time has come. */
 void kshim_run_work(struct delayed_work *work);
 

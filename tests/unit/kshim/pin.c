@@ -2,15 +2,13 @@
 /*
  * Pinned pages and mappings, where there are none: pages are where their bytes are, and a buffer that
  * is taken out of mappings is only marked. What cannot be pinned is what cannot be reached. Stands
- * in for pin.c and map.c, and for the buffers of io_uring, which nobody has.
+ * in for pin.c and map.c.
  */
 #include "kshim.h"
 
 #include "kmod/buffer.h"
-#include "kmod/call.h"
 #include "kmod/map.h"
 #include "kmod/pin.h"
-#include "kmod/uring.h"
 
 int llm_pin_memory(struct llm_pin *pin, u64 addr, u64 len, bool write)
 {
@@ -72,10 +70,4 @@ void llm_map_revoke_all(void)
 void llm_map_end(void)
 {
 	might_sleep();
-}
-
-int llm_uring_import(struct llm_call *call, int direction, u64 addr, size_t len,
-		     struct iov_iter *ret_iter)
-{
-	kshim_bug("a registered buffer", __FILE__, __LINE__);
 }
