@@ -42,7 +42,7 @@ void engine_classify(struct engine_model *model, const float *x, float *ret)
 	const struct model_head *head = &model->model->head;
 	const struct model_hparams *h = &model->model->hparams;
 	const struct kern_ops *ops = model->engine->ops;
-	float *y = model->scratch.members[0].row;
+	float *y = model->scratch.members[0].row, both[2];
 
 	if (head->dense.w.rows) {
 		multiply(model, &head->dense, x, y);
@@ -54,7 +54,13 @@ void engine_classify(struct engine_model *model, const float *x, float *ret)
 			ops->rms_norm(y, y, head->norm.weight, h->width, h->norm_eps);
 		x = y;
 	}
-	multiply(model, &head->labels, x, ret);
+	multiply(model, &head->labels, x, head->is_contrast ? both : ret);
+	/* labels that were tokens of the output are capped as those are */
+	if (h->is_ranker && h->logit_softcap != 0)
+		ops->softcap(head->is_contrast ? both : ret, head->labels.w.rows,
+			     h->logit_softcap);
+	if (head->is_contrast)
+		*ret = both[0] - both[1];
 }
 
 const char *engine_label(const struct gguf *gguf, uint32_t index, size_t *ret_len)

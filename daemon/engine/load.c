@@ -375,7 +375,7 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 		.ff_width = p->experts.count ? p->experts.width : p->ff_width,
 		.vocab = p->vocab,
 		.page_tokens = KV_PAGE_TOKENS,
-		.labels = model->head.labels.w.rows,
+		.labels = model_label_count(model),
 		.has_several_labels = model->head.is_several,
 		.pooling = (enum engine_pooling)p->pooling,
 		.label_pooling = (enum engine_pooling)p->label_pooling,

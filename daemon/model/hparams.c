@@ -194,6 +194,7 @@ static int read_pooling(struct model_hparams *p, const struct keys *keys)
 
 	if (pooling <= MODEL_POOL_LAST)
 		p->pooling = (enum model_pooling)pooling;
+	p->is_ranker = pooling == MODEL_POOL_RANK;
 	return r;
 }
 
@@ -227,10 +228,10 @@ static int read_head(struct model_hparams *p, const struct keys *keys)
 	return 0;
 }
 
-/* read_output() - decoders have one, unless a hub's model was saved without */
+/* read_output() - decoders have one, unless they are for ranking, or were saved without */
 static int read_output(struct model_hparams *p, const struct keys *keys)
 {
-	bool has_none = p->is_encoder;
+	bool has_none = p->is_encoder || p->is_ranker;
 	int r = gguf_get_bool(keys->gguf, "llmos.no_output", &has_none);
 
 	if (r < 0 && r != -ENOENT)

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "model/hub_internal.h"
 #include "model/hub_modules.h"
+#include "model/hub_ranker.h"
 #include "model/tokenizer_json.h"
 
 #define INDEX_MAX	(64U << 20)	/* bytes */
@@ -183,7 +184,7 @@ static int check_output(const struct hub_config *c)
 	const bool has_output = c->is_tied || gguf_tensor_find(c->gguf, "output.weight");
 	int r;
 
-	if (c->arch->kind != HUB_DECODER || (has_output && !c->is_classifier))
+	if (c->arch->kind != HUB_DECODER || c->ranker || (has_output && !c->is_classifier))
 		return 0;
 	if (!c->is_classifier && !c->is_base)
 		return error_set(c->error, -EBADMSG, "tensor 'lm_head.weight' is missing");
@@ -234,6 +235,7 @@ static int check_letters(const struct hub_config *c, const struct hub_modules *m
 
 static int load_folder(struct hub_config *c, const char *folder)
 {
+	struct hub_ranker ranker = { 0 };
 	struct hub_modules modules;
 	int r = hub_modules_load(&modules, folder, c->error);
 
@@ -242,7 +244,8 @@ static int load_folder(struct hub_config *c, const char *folder)
 		r = hub_config_load(c);
 	if (r >= 0 && modules.pooling)
 		r = hub_add_u32(c, "pooling_type", modules.pooling);
-
+	else if (r >= 0)
+		r = hub_ranker_find(c, &ranker, &modules.score, folder);
 	if (r >= 0)
 		r = add_name(c, folder);
 	if (r >= 0)
@@ -253,6 +256,9 @@ static int load_folder(struct hub_config *c, const char *folder)
 		r = check_output(c);
 	if (r >= 0)
 		r = load_tokenizer(c, folder);
+	if (r >= 0)
+		r = hub_ranker_load(c, &ranker);
+	c->ranker = NULL;
 	return r < 0 ? r : check_letters(c, &modules);
 }
 

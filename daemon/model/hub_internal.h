@@ -35,6 +35,7 @@ enum hub_kind {
 #define HUB_NUMBERS_MAX	2		/* '#' in a name: layer, expert */
 
 struct hub_config;
+struct hub_ranker;
 
 /**
  * struct hub_arch - a kind of model
@@ -66,6 +67,7 @@ struct hub_arch {
  * @is_compound: it is the text half of a model that also sees
  * @is_classifier: labels are what it was trained for
  * @is_base: of a class that has no output
+ * @ranker: it ranks by two words, and makes no text; NULL: it does not
  */
 struct hub_config {
 	struct gguf *gguf;
@@ -77,6 +79,7 @@ struct hub_config {
 	bool is_compound;
 	bool is_classifier;
 	bool is_base;
+	struct hub_ranker *ranker;
 	struct error *error;
 };
 

@@ -10,7 +10,7 @@
 #include "model/model.h"
 
 #define HUB_SENTENCE	"sentence_bert_config.json"	/* whatever the model is, today */
-#define POOLING_CONFIG	"config.json"
+#define MODULE_CONFIG	"config.json"
 
 /* ---- modules.json ---- */
 
@@ -35,35 +35,62 @@ static int refuse_module(const json_t *module, struct error *error)
 			 json_show(json_object_get(module, "type")).text);
 }
 
-int hub_modules_read(const json_t *json, const char **ret_pooling, struct error *error)
+/* the folder of a module */
+static int read_path(const json_t *module, const char **ret, struct error *error)
 {
-	const char *pooling = NULL;
+	const json_t *path = json_object_get(module, "path");
+
+	*ret = json_string_value(path);
+	return is_folder_name(*ret) ? 0 : error_set(error, -EBADMSG,
+						    HUB_MODULES ": '%s' is no folder",
+						    json_show(path).text);
+}
+
+int hub_modules_read(const json_t *json, struct hub_module_paths *ret, struct error *error)
+{
+	struct hub_module_paths paths = { 0 };
 	bool is_normal = false;
+	int r = 0;
 
 	if (!json_array_size(json))
 		return error_set(error, -EBADMSG, HUB_MODULES ": there are no modules");
-	for (size_t i = 0; i < json_array_size(json); i++) {
+	for (size_t i = 0; i < json_array_size(json) && r >= 0; i++) {
 		const json_t *module = json_array_get(json, i);
-		const json_t *path = json_object_get(module, "path");
+		const bool is_first = !paths.pooling && !paths.score && !is_normal;
 		const char *class = class_of(module);
 
 		if (!i && !strcmp(class, "Transformer")) {
 			/* the files of the model are those of this folder */
-			if (!json_is(path, ""))
+			if (!json_is(json_object_get(module, "path"), ""))
 				return refuse_module(module, error);
-		} else if (i && !pooling && !is_normal && !strcmp(class, "Pooling")) {
-			pooling = json_string_value(path);
-			if (!is_folder_name(pooling))
-				return error_set(error, -EBADMSG, HUB_MODULES ": '%s' is no folder",
-						 json_show(path).text);
-		} else if (i && pooling && !strcmp(class, "Normalize")) {
+		} else if (i && is_first && !strcmp(class, "Pooling")) {
+			r = read_path(module, &paths.pooling, error);
+		} else if (i && is_first && !strcmp(class, "LogitScore")) {
+			r = read_path(module, &paths.score, error);
+		} else if (i && paths.pooling && !strcmp(class, "Normalize")) {
 			/* vectors are, unless a request wants them raw */
 			is_normal = true;
 		} else {
 			return refuse_module(module, error);
 		}
 	}
-	*ret_pooling = pooling;
+	if (r >= 0)
+		*ret = paths;
+	return r;
+}
+
+/* ---- the words of an answer ---- */
+
+int hub_score_read(const json_t *json, struct hub_score *ret, struct error *error)
+{
+	const json_t *yes = json_object_get(json, "true_token_id");
+	const json_t *no = json_object_get(json, "false_token_id");
+	struct hub_score score = { .is_said = true, .has_no_other = !no || json_is_null(no) };
+
+	if (json_get_u32(yes, &score.yes) < 0 ||
+	    (!score.has_no_other && json_get_u32(no, &score.no) < 0))
+		return error_set(error, -EBADMSG, "a token to rank by is no number");
+	*ret = score;
 	return 0;
 }
 
@@ -159,22 +186,45 @@ static int read_optional(json_t **ret, const char *folder, const char *file, str
 	return json_read(ret, folder, file, JSON_CONFIG_MAX, error);
 }
 
+/* settings of a module, from the folder @name */
+static int read_settings(json_t **ret, const char *folder, const char *name, struct error *error)
+{
+	char file[NAME_MAX + sizeof(MODULE_CONFIG) + 1];
+
+	snprintf(file, sizeof(file), "%s/" MODULE_CONFIG, name);
+	return json_read(ret, folder, file, JSON_CONFIG_MAX, error);
+}
+
+static int refuse_settings(const char *name, int r, const struct error *why, struct error *error)
+{
+	return error_set(error, r, "'%s/" MODULE_CONFIG "': %s",
+			 gguf_show((struct gguf_string){ name, strlen(name) }).text, why->text);
+}
+
 static int load_pooling(struct hub_modules *m, const char *folder, const char *name,
 			struct error *error)
 {
 	_cleanup_json_ json_t *json = NULL;
-	char file[NAME_MAX + sizeof(POOLING_CONFIG) + 1];
 	struct error why = { "" };
-	int r;
+	int r = read_settings(&json, folder, name, error);
 
-	snprintf(file, sizeof(file), "%s/" POOLING_CONFIG, name);
-	r = json_read(&json, folder, file, JSON_CONFIG_MAX, error);
 	if (r < 0)
 		return r;
 	r = hub_pooling_read(json, &m->pooling, &why);
-	return r < 0 ? error_set(error, r, "'%s': %s",
-				 gguf_show((struct gguf_string){ file, strlen(file) }).text,
-				 why.text) : 0;
+	return r < 0 ? refuse_settings(name, r, &why, error) : 0;
+}
+
+static int load_score(struct hub_modules *m, const char *folder, const char *name,
+		      struct error *error)
+{
+	_cleanup_json_ json_t *json = NULL;
+	struct error why = { "" };
+	int r = read_settings(&json, folder, name, error);
+
+	if (r < 0)
+		return r;
+	r = hub_score_read(json, &m->score, &why);
+	return r < 0 ? refuse_settings(name, r, &why, error) : 0;
 }
 
 /* and by the name of the architecture, before that */
@@ -185,16 +235,18 @@ static const char *const sentence_files[] = {
 int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *error)
 {
 	_cleanup_json_ json_t *json = NULL, *sentence = NULL, *tokenizer = NULL;
-	const char *pooling = NULL;
+	struct hub_module_paths paths = { 0 };
 	int r;
 
 	*ret = (struct hub_modules){ 0 };
 	r = read_optional(&json, folder, HUB_MODULES, error);
 	if (r < 0 || !json)
 		return r;
-	r = hub_modules_read(json, &pooling, error);
-	if (r >= 0 && pooling)
-		r = load_pooling(ret, folder, pooling, error);
+	r = hub_modules_read(json, &paths, error);
+	if (r >= 0 && paths.pooling)
+		r = load_pooling(ret, folder, paths.pooling, error);
+	if (r >= 0 && paths.score)
+		r = load_score(ret, folder, paths.score, error);
 	for (size_t i = 0; r >= 0 && !sentence && i < ARRAY_SIZE(sentence_files); i++)
 		r = read_optional(&sentence, folder, sentence_files[i], error);
 	if (r >= 0)

@@ -12,14 +12,28 @@
 #define HUB_MODULES	"modules.json"
 
 /**
+ * struct hub_score - which words a decoder that ranks would answer with
+ * @is_said: there is such a module
+ * @has_no_other: the logit of @yes counts by itself
+ * @yes, @no: tokens
+ */
+struct hub_score {
+	bool is_said;
+	bool has_no_other;
+	uint32_t yes, no;
+};
+
+/**
  * struct hub_modules - what was read
  * @pooling: enum model_pooling; MODEL_POOL_NONE: nothing says so
  * @context_max: tokens of a text; 0: nothing bounds them
+ * @score: of a decoder that ranks
  * @lowercases: the tokenizer must do so
  */
 struct hub_modules {
 	uint32_t pooling;
 	uint32_t context_max;
+	struct hub_score score;
 	bool lowercases;
 };
 
@@ -33,8 +47,16 @@ int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *
 
 /* its parts, for tests and fuzzing */
 
-/** hub_modules_read() - modules.json; @ret_pooling: the folder of the pooling, NULL: none */
-int hub_modules_read(const json_t *json, const char **ret_pooling, struct error *error);
+/** struct hub_module_paths - folders of modules with settings, NULL: there is no such module */
+struct hub_module_paths {
+	const char *pooling;
+	const char *score;
+};
+
+/** hub_modules_read() - modules.json; the folders' names are its */
+int hub_modules_read(const json_t *json, struct hub_module_paths *ret, struct error *error);
+/** hub_score_read() - the settings of a LogitScore */
+int hub_score_read(const json_t *json, struct hub_score *ret, struct error *error);
 /** hub_pooling_read() - the pooling's own config.json */
 int hub_pooling_read(const json_t *json, uint32_t *ret, struct error *error);
 /** hub_sentence_read() - sentence_bert_config.json; where it has no length, the tokenizer's */

@@ -5,6 +5,7 @@
 #include "kernels/half.h"
 #include "kernels/kernels.h"
 #include "model/hub_internal.h"
+#include "model/hub_ranker.h"
 #include "model/model.h"
 
 #define TILE	16		/* of a transposed matrix: both sides stay in the cache */
@@ -161,6 +162,12 @@ int hub_tensor_add(struct gguf *gguf, const struct hub_config *config, const str
 	r = check(config, t, change);
 	if (r < 0)
 		return r;
+	if (config->ranker && !strcmp(name, config->is_tied ? "token_embd.weight" :
+							      "output.weight")) {
+		r = hub_ranker_take(config, t);
+		if (r < 0 || !config->is_tied)
+			return r;
+	}
 	if (t->n_dims == 1 && change == HUB_TRANSPOSE)
 		change = HUB_AS_IS;	/* its bias */
 	if (change == HUB_POSITIONS) {

@@ -99,6 +99,16 @@ static int bind_types(struct binder *b)
 	return r < 0 ? r : bind_norm(b, "token_embd_norm", &m->embedding_norm);
 }
 
+/* is_contrast() - a decoder that ranks by how it would answer: by these two words */
+static bool is_contrast(const struct binder *b, const struct model_head *head)
+{
+	const struct model_hparams *p = &b->model->hparams;
+
+	return p->is_ranker && !p->is_encoder && head->labels.w.rows == 2 &&
+	       gguf_string_is(model_label(b->gguf, 0), "yes") &&
+	       gguf_string_is(model_label(b->gguf, 1), "no");
+}
+
 /* bind_head() - which labels a pooled vector, where there is one */
 static int bind_head(struct binder *b)
 {
@@ -125,6 +135,7 @@ static int bind_head(struct binder *b)
 		return error_set(b->error, -EBADMSG,
 				 "model: key 'llmos.classifier.several' is no boolean");
 	r = bind_matrix(b, name, (uint32_t)t->dims[1], width, &head->labels);
+	head->is_contrast = r >= 0 && is_contrast(b, head);
 	return r < 0 ? r : bind_vector(b, "cls.output.bias", head->labels.w.rows, true,
 				       &head->labels.bias);
 }

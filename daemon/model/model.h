@@ -85,6 +85,7 @@ enum model_pooling {
 	MODEL_POOL_MEAN = 1,
 	MODEL_POOL_FIRST = 2,
 	MODEL_POOL_LAST = 3,
+	MODEL_POOL_RANK = 4,		/* in files only: there are labels, for ranking */
 };
 
 /**
@@ -139,6 +140,7 @@ struct model_experts {
  * @head_act: between the two matrices of its labels, where it has such
  * @pooling: what the model was made for
  * @label_pooling: what its labels are of; none: of an encoder's first token, or the last one
+ * @is_ranker: it was made to rank texts, and a decoder for nothing else: it has no output then
  * @embedding_scale: of the embedding
  * @attn_scale: of the scores
  * @attn_softcap: of the scores, 0: none; see struct kern_attn
@@ -168,6 +170,7 @@ struct model_hparams {
 	enum model_head_act head_act;
 	enum model_pooling pooling;
 	enum model_pooling label_pooling;
+	bool is_ranker;
 	float norm_eps;
 	float embedding_scale;
 	float attn_scale;
@@ -232,12 +235,15 @@ struct model_layer {
  * struct model_head - labels of a pooled vector; without rows in @labels there are none
  * @norm: behind @dense and its function; may be missing
  * @is_several: a text may have several of them, or none
+ * @is_contrast: there are two, "yes" and "no", which are told as one: how much the first one is
+ *	above the second
  */
 struct model_head {
 	struct model_matrix dense;	/* (width, width); may be missing */
 	struct model_norm norm;
 	struct model_matrix labels;	/* (labels, width) */
 	bool is_several;
+	bool is_contrast;
 };
 
 /**
@@ -276,6 +282,12 @@ struct model {
 int model_new(struct model **ret, const struct gguf *gguf, struct error *error);
 void model_free(struct model *model);
 DEFINE_CLEANUP(struct model *, model_free);
+
+/** model_label_count() - that texts are told: 0: it has none */
+static inline uint32_t model_label_count(const struct model *model)
+{
+	return model->head.is_contrast ? 1 : model->head.labels.w.rows;
+}
 
 /** model_label() - what a file calls one of its labels; nothing where it has no names */
 struct gguf_string model_label(const struct gguf *gguf, uint32_t index);

@@ -188,6 +188,51 @@ static int embed_read_ids(struct job *job, const struct embed_text *text, size_t
 	return r ?: count > max;
 }
 
+/* a beginning of a text behind the query, and the words behind it: @max tokens together */
+static int embed_cut_pair(struct job *job, const struct embed_text *text, unsigned int flags,
+			  size_t max)
+{
+	const struct tokenizer *tok = job->model->tokenizer;
+	const struct embed *embed = job->embed;
+	_cleanup_free_ uint32_t *ids = NULL;
+	size_t bytes, len = 0, end_count;
+	const uint32_t *end = tok_pair_end(tok, &end_count);
+	struct tok_ids all = { 0 };
+	int r = tok_encode_pair(tok, embed->query, embed->query_len, "", 0, flags, max, &all);
+
+	if (!size_mul(&bytes, max, models_piece_max(job->model)))
+		bytes = text->len;
+	for (bytes = MAX(bytes, (size_t)64); !r && all.count <= max && len < text->len;) {
+		len = embed_text_bytes(text, bytes);
+		bytes *= 2;
+		all.count = 0;
+		r = tok_encode_pair(tok, embed->query, embed->query_len, (const char *)text->data,
+				    len, flags, SIZE_MAX, &all);
+	}
+	ids = all.ids;
+	max = MIN(max, all.count);
+	if (!r && max < end_count)
+		r = -E2BIG;
+	if (!r)
+		r = embed_add_ids(&job->tokens, ids, max - end_count);
+	return r ?: embed_add_ids(&job->tokens, end, end_count);
+}
+
+/* embed_read_pair() - a text behind the query, in the words that the model has; 1: it was cut */
+static int embed_read_pair(struct job *job, const struct embed_text *text, unsigned int flags,
+			   size_t max)
+{
+	const struct embed *embed = job->embed;
+	int r = tok_encode_pair(job->model->tokenizer, embed->query, embed->query_len,
+				(const char *)text->data, text->len, flags,
+				job->tokens.count + max, &job->tokens);
+
+	if (r != -E2BIG || !embed->truncates)
+		return r;
+	r = embed_cut_pair(job, text, flags, max);
+	return r < 0 ? r : 1;
+}
+
 /* embed_read_words() - one that comes as text, behind the query where there is one */
 static int embed_read_words(struct job *job, const struct embed_text *text, size_t max,
 			    uint32_t *ret_second)
@@ -200,6 +245,9 @@ static int embed_read_words(struct job *job, const struct embed_text *text, size
 	unsigned int flags = 0;
 	int r = 0;
 
+	if (query.data && tok_has_pair_words(job->model->tokenizer))
+		return embed_read_pair(job, text, job->event.flags & LLM_SUBMIT_SPECIAL ?
+				       TOK_SPECIAL : 0, max);
 	if (!(job->event.flags & LLM_SUBMIT_NO_BOS)) {
 		flags |= TOK_BOS;
 		r = embed_tail(job, &tail);

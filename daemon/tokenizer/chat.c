@@ -11,6 +11,7 @@
 
 #include "base/utf8.h"
 #include "tokenizer/chat_style.h"
+#include "tokenizer/script.h"
 #include "tokenizer/work.h"
 
 static const char *const names[] = {
@@ -43,58 +44,10 @@ const char *chat_name(enum chat_template tmpl)
 
 /* ---- the parts of a conversation ---- */
 
-struct script {
-	const struct tokenizer *tok;
-	const struct chat_style *style;
-	struct tok_part *parts;
-	size_t count, capacity;
-};
-
-static void script_done(struct script *script)
-{
-	free(script->parts);
-}
-
-static int add_part(struct script *script, struct tok_part part)
-{
-	int r = tok_grow(&script->parts, &script->capacity, script->count + 1,
-			 sizeof(*script->parts));
-
-	if (r < 0)
-		return r;
-	script->parts[script->count++] = part;
-	return 0;
-}
-
-static int add_text(struct script *script, const char *text, size_t len)
-{
-	return len ? add_part(script, (struct tok_part){ .text = text, .len = len,
-							 .id = TOK_NONE }) : 0;
-}
-
-static int add_token(struct script *script, uint32_t id)
-{
-	return id == TOK_NONE ? 0 : add_part(script, (struct tok_part){ .id = id });
-}
-
-/* words of the template */
+/* words of the template, if there are any */
 static int add_words(struct script *script, const char *words)
 {
-	size_t len, pos = 0, at, token_len;
-	uint32_t id;
-	int r;
-
-	if (!words)
-		return 0;
-	len = strlen(words);
-	while ((id = specials_find(script->tok, words, len, pos, TOK_SPECIAL, &at)) != TOK_NONE) {
-		if ((r = add_text(script, words + pos, at - pos)) < 0 ||
-		    (r = add_token(script, id)) < 0)
-			return r;
-		tok_text(&script->tok->texts, id, &token_len);
-		pos = at + token_len;
-	}
-	return add_text(script, words + pos, len - pos);
+	return words ? script_add_words(script, words, strlen(words)) : 0;
 }
 
 /* white space as the templates' trim has it: that of Unicode, and the separators of ASCII */
@@ -138,9 +91,9 @@ static int add_system(struct script *script, const struct chat_message *system, 
 	if (is_last)
 		trim_right(turn->after, &len);
 	if ((r = add_words(script, turn->before)) < 0 ||
-	    (r = add_text(script, system->text, system->len)) < 0)
+	    (r = script_add_text(script, system->text, system->len)) < 0)
 		return r;
-	return add_text(script, turn->after, len);
+	return script_add_text(script, turn->after, len);
 }
 
 static int add_turn(struct script *script, const struct chat_message *message,
@@ -158,13 +111,14 @@ static int add_turn(struct script *script, const struct chat_message *message,
 			trim_left(&text, &len);
 	}
 	if ((style->bos_each_turn && message->role == CHAT_USER &&
-	     (r = add_token(script, tok_bos(script->tok))) < 0) ||
+	     (r = script_add_token(script, tok_bos(script->tok))) < 0) ||
 	    (r = add_words(script, before)) < 0)
 		return r;
 	if (system && (r = add_system(script, system, !len && style->trims_joined)) < 0)
 		return r;
-	if ((r = add_text(script, text, len)) < 0 || (r = add_words(script, turn->after)) < 0 ||
-	    (turn->has_eos && (r = add_token(script, tok_eos(script->tok))) < 0))
+	if ((r = script_add_text(script, text, len)) < 0 ||
+	    (r = add_words(script, turn->after)) < 0 ||
+	    (turn->has_eos && (r = script_add_token(script, tok_eos(script->tok))) < 0))
 		return r;
 	return add_words(script, turn->rest);
 }
@@ -262,7 +216,7 @@ static int add_all(struct script *script, const struct chat_message *messages, s
 	struct chat_message own = { 0 };
 	int r = 0;
 
-	if (style->has_bos && (r = add_token(script, tok_bos(script->tok))) < 0)
+	if (style->has_bos && (r = script_add_token(script, tok_bos(script->tok))) < 0)
 		return r;
 	if (has_default_system(style, messages)) {
 		own = (struct chat_message){ .role = CHAT_SYSTEM, .text = style->default_system,
@@ -296,7 +250,7 @@ static int add_closing(struct script *script, uint32_t last)
 	int r;
 
 	if ((r = add_words(script, turn->after)) < 0 ||
-	    (turn->has_eos && (r = add_token(script, tok_eos(script->tok))) < 0))
+	    (turn->has_eos && (r = script_add_token(script, tok_eos(script->tok))) < 0))
 		return r;
 	if (tok_is_end(script->tok, last)) {
 		skip = script->count - first;
@@ -318,7 +272,7 @@ static int add_next(struct script *script, uint32_t last, const struct chat_mess
 		    size_t count)
 {
 	const struct chat_style *style = script->style;
-	int r = add_token(script, last);
+	int r = script_add_token(script, last);
 
 	if (r >= 0)
 		r = add_closing(script, last);

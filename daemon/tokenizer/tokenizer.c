@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "model/gguf.h"
 #include "tokenizer/chat_style.h"
+#include "tokenizer/pair.h"
 #include "tokenizer/pretok.h"
 #include "tokenizer/work.h"
 
@@ -29,6 +30,7 @@ void tok_free(struct tokenizer *tok)
 	if (tok->chat)
 		chat_style_free(tok->chat);
 	free(tok->chat);
+	pair_free(tok->pair);
 	free(tok->texts.bytes);
 	free(tok->texts.at);
 	free(tok->pieces.bytes);
@@ -115,7 +117,7 @@ static int build_kind(struct tokenizer *tok, const struct gguf *gguf, struct err
 static int load_chat(struct tokenizer *tok, const struct gguf *gguf, struct error *error)
 {
 	tok->chat = calloc(1, sizeof(*tok->chat));
-	if (!tok->chat || chat_style_load(tok->chat, gguf) < 0)
+	if (!tok->chat || chat_style_load(tok->chat, gguf) < 0 || pair_load(tok, gguf) < 0)
 		return error_set(error, -ENOMEM, "chat template: %s", strerror(ENOMEM));
 	return 0;
 }

@@ -54,6 +54,8 @@ bool tok_add_bos(const struct tokenizer *tok);		/* the file asks for it */
 bool tok_pair_apart(const struct tokenizer *tok);
 /** tok_has_no_pairs() - the file puts two texts together in a way that is not known */
 bool tok_has_no_pairs(const struct tokenizer *tok);
+/** tok_has_pair_words() - a query and a text are put into words of the file's own */
+bool tok_has_pair_words(const struct tokenizer *tok);
 /** tok_is_end() - does this token end an answer (eos, end of turn, ...)? */
 bool tok_is_end(const struct tokenizer *tok, uint32_t id);
 bool tok_is_control(const struct tokenizer *tok, uint32_t id);
@@ -70,6 +72,19 @@ uint32_t tok_find(const struct tokenizer *tok, const char *text);
  */
 int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsigned int flags,
 	       size_t max, struct tok_ids *ids);
+
+/**
+ * tok_encode_pair() - append the ids of a query and a text in the words that the file has for them
+ * @flags: TOK_SPECIAL: control tokens in either of them count
+ *
+ * What is between two control tokens is encoded as one text. Only where tok_has_pair_words().
+ * Return: as tok_encode().
+ */
+int tok_encode_pair(const struct tokenizer *tok, const char *query, size_t query_len,
+		    const char *text, size_t len, unsigned int flags, size_t max,
+		    struct tok_ids *ids);
+/** tok_pair_end() - (*ret_count) ids of the words behind the text, by themselves */
+const uint32_t *tok_pair_end(const struct tokenizer *tok, size_t *ret_count);
 
 /**
  * tok_piece() - the bytes a token stands for

@@ -14,6 +14,7 @@ struct pretok;
 struct bpe;
 struct unigram;
 struct chat_style;
+struct pair_words;
 
 /* what SentencePiece and GGUF write for a space */
 #define TOK_SPACE	"\xe2\x96\x81"
@@ -71,6 +72,7 @@ struct tokenizer {
 	struct pretok *pretok;
 	struct unigram *unigram;
 	struct chat_style *chat;	/* of the file's chat template */
+	struct pair_words *pair;	/* of its template for a query and a text, NULL: none */
 };
 
 static inline const char *tok_text(const struct tok_texts *texts, uint32_t id, size_t *ret_len)
@@ -130,6 +132,9 @@ int tok_encode_parts(const struct tokenizer *tok, const struct tok_part *parts, 
 #define TOK_KEY_ENDS		"llmos.tokenizer.end_ids"	/* more tokens that end an answer */
 /* merges of SPM, in the place of scores: tokenizer.json has them, GGUF does not */
 #define TOK_KEY_SPM_MERGES	"llmos.tokenizer.merges"
+
+/* words around a query and a text */
+#define TOK_KEY_PAIR		"tokenizer.chat_template.rerank"
 
 /* of unigram vocabularies: what is done to a text, see unigram.h; without, it is as GGUF has it */
 #define TOK_KEY_STEPS		"llmos.tokenizer.steps"

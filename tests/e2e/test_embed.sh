@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 small_model
-for name in encoder labels reranker; do
+for name in encoder labels reranker qwen3-reranker; do
 	cp -r "$LLMOS_TREE/tests/hub/$name" "$TMP/models/$name"
 done
 for name in out dense; do
@@ -110,20 +110,31 @@ is "$(ctl embed -m encoder --json --truncate "$long" what | json .truncated)" 1 
 
 # ---- order ----
 
-query=$(fact reranker 5 query)
-for i in 5 6 7 8 9; do
-	fact reranker $i text
-done >"$TMP/texts"
-ctl rank -m reranker "$query" <"$TMP/texts" >"$TMP/out" 2>"$TMP/err"
-is $? 0 "lines in order" || note "$(cat "$TMP/err")"
-for i in 5 6 7 8 9; do
-	printf '%.6f\t%s\n' "$(fact reranker $i 'values[0]')" "$(fact reranker $i text)"
-done | sort -rn >"$TMP/want"
-cut -f 2- "$TMP/out" >"$TMP/got"
-cut -f 2- "$TMP/want" >"$TMP/two"
-same "$TMP/got" "$TMP/two" "by transformers' logits"
-about "$TMP/out" "$TMP/want"
-ok $? "which they are" || note "$(cat "$TMP/out")"
+# ordered MODEL NUMBER...: the facts of these numbers, which have a query in common
+ordered()
+{
+	name=$1
+	shift
+	query=$(fact "$name" "$1" query)
+	for i; do
+		fact "$name" "$i" text
+	done >"$TMP/texts"
+	ctl rank -m "$name" "$query" <"$TMP/texts" >"$TMP/out" 2>"$TMP/err"
+	is $? 0 "$name: lines in order" || note "$(cat "$TMP/err")"
+	for i; do
+		printf '%.6f\t%s\n' "$(fact "$name" "$i" 'values[0]')" "$(fact "$name" "$i" text)"
+	done | sort -rn >"$TMP/want"
+	cut -f 2- "$TMP/out" >"$TMP/got"
+	cut -f 2- "$TMP/want" >"$TMP/two"
+	same "$TMP/got" "$TMP/two" "by transformers' logits"
+	about "$TMP/out" "$TMP/want"
+	ok $? "which they are" || note "$(cat "$TMP/out")"
+}
+
+ordered qwen3-reranker 0 1 2 3 4
+ctl ask -m qwen3-reranker hello >"$TMP/out" 2>&1
+isnt $? 0 "a decoder that ranks makes no text"
+ordered reranker 5 6 7 8 9
 cp "$TMP/out" "$TMP/all"
 ctl rank -m reranker -c 2 "$query" <"$TMP/texts" >"$TMP/out" 2>&1
 head -n 2 "$TMP/all" >"$TMP/two"

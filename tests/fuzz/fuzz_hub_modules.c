@@ -19,6 +19,11 @@ static void require(bool condition)
 		abort();
 }
 
+static void check_folder(const char *name)
+{
+	require(!name || (*name && *name != '.' && !strchr(name, '/')));
+}
+
 /* the next text, NULL where it is no JSON; @data moves behind it */
 static json_t *next(const uint8_t **data, size_t *size)
 {
@@ -37,10 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	json_t *list = next(&data, &size), *pooling = next(&data, &size);
 	json_t *sentence = next(&data, &size), *tokenizer = next(&data, &size);
 	struct hub_modules modules = { 0 };
-	const char *folder = NULL;
+	struct hub_module_paths paths = { 0 };
 
-	if (!hub_modules_read(list, &folder, NULL) && folder)
-		require(*folder && *folder != '.' && !strchr(folder, '/'));
+	hub_modules_read(list, &paths, NULL);
+	require(!paths.pooling || !paths.score);
+	check_folder(paths.pooling);
+	check_folder(paths.score);
+	if (!hub_score_read(pooling, &modules.score, NULL))
+		require(modules.score.is_said);
 	if (!hub_pooling_read(pooling, &modules.pooling, NULL))
 		require(modules.pooling >= MODEL_POOL_MEAN && modules.pooling <= MODEL_POOL_LAST);
 	hub_sentence_read(&modules, sentence, tokenizer, NULL);

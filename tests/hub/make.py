@@ -21,7 +21,7 @@ SENTENCES = ["the cat sat on the mat and the dog sat on the log", "it's 12 o'clo
              "une \u00e9toile, \u65e5\u672c", "what the rain said to the dog"] * 20
 
 
-def train_small(make, which, vocab):
+def train_small(make, which, vocab, more=()):
     """The same kind of tokenizer with a smaller vocabulary."""
     from tokenizers import trainers
     limits = {"BpeTrainer": vocab, "WordPieceTrainer": vocab}
@@ -32,7 +32,7 @@ def train_small(make, which, vocab):
         def small(*arguments, name=name, size=size, **settings):
             return kept[name](*arguments, **(settings | {"vocab_size": size}))
         setattr(trainers, name, small)
-    hub.corpus = lambda _: SENTENCES
+    hub.corpus = lambda _: SENTENCES + list(more)
     tokenizer = make(ARGUMENTS, which)
     for name, trainer in kept.items():
         setattr(trainers, name, trainer)
@@ -222,6 +222,68 @@ def save_nomic():
                lambda answer: answer.last_hidden_state[0, 0])
 
 
+def save_qwen():
+    """Qwen 3 as its embedding models are, and as its rerankers: a decoder that answers with yes or no."""
+    import torch
+    import transformers
+    from tokenizers import AddedToken, processors
+    torch.manual_seed(16)
+    pieces = train_small(hub.make_bytes, "qwen2", 290, ["yes", "no"] * 2000)
+    ends = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    pieces.add_special_tokens([AddedToken(t, normalized=False) for t in ends])
+    pieces.add_tokens([AddedToken(t, normalized=False) for t in ("<think>", "</think>")])
+    end, _, turn = (pieces.token_to_id(t) for t in ends)
+    sizes = {"vocab_size": 304, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+             "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 512,
+             "bos_token_id": end, "eos_token_id": turn, "pad_token_id": None}
+    settings = {"tokenizer_config.json": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
+                                          "add_bos_token": False}}
+    for tied, name in ((True, "qwen3-reranker"), (False, "qwen3-reranker-untied")):
+        model = randomise(transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**sizes, tie_word_embeddings=tied)))
+        with torch.no_grad():
+            model.model.norm.weight.mul_(0.25)      # logits as large as those of real models
+        save_ranker(HERE / name, model, pieces, settings)
+    # what is behind a text is not what ends an answer
+    single = "$A " + ends[0]
+    template = processors.TemplateProcessing(single=single, pair=single + " $B " + ends[0],
+                                             special_tokens=[(ends[0], end)])
+    pieces.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    settings |= {"modules.json": [{"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+                                  {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+                                  {"idx": 2, "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}],
+                 "1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode_lasttoken": True,
+                                           "pooling_mode_mean_tokens": False},
+                 "config_sentence_transformers.json": {"prompts": {"query": "Query: "}, "default_prompt_name": None}}
+    save_facts(HERE / "qwen3-embedding", randomise(transformers.Qwen3Model(transformers.Qwen3Config(**sizes))), pieces,
+               settings, lambda answer: answer.last_hidden_state[0, -1])
+
+
+# the words of Qwen3-Reranker's card
+RANK = ("<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+        "provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: Given "
+        "a web search query, retrieve relevant passages that answer the query\n<Query>: {query}\n<Document>: {document}"
+        "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def save_ranker(folder, model, tokenizer, settings):
+    """How much more a model would say yes than no, in float64."""
+    import torch
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink()
+    write_json(folder / "tokenizer.json", json.loads(tokenizer.to_str()))
+    for name, content in settings.items():
+        write_json(folder / name, content)
+    model, facts = model.to(torch.float64).eval(), []
+    yes, no = tokenizer.token_to_id("yes"), tokenizer.token_to_id("no")
+    for query in ("the dog", "  what?\n"):
+        for text in TEXTS + ["\n the log"]:
+            ids = tokenizer.encode(RANK.format(query=query, document=text)).ids
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([ids])).logits[0, -1]
+            facts.append({"query": query, "text": text, "ids": ids, "values": [round(float(logits[yes] - logits[no]), 9)]})
+    write_json(folder / "facts.json", facts)
+
+
 def main():
     save_model()
     save_encoders()
@@ -229,6 +291,7 @@ def main():
     save_distilled()
     save_modern()
     save_nomic()
+    save_qwen()
     save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))

@@ -78,7 +78,8 @@ void fake_reset(void);
  * fake_model() - write a model file into a folder
  * @text: "context=64 page=4 pages=32 chat=none bos=1 encoder=0 labels=0 wrong=0 other=0 blank=0",
  *	any of these, in any order. One in @wrong of its rows of logits is not that of the other models;
- *	with other=1 one of its tokens has another text, with blank=1 spaces make no token
+ *	with other=1 one of its tokens has another text, with blank=1 spaces make no token, with
+ *	pairs=1 a query and a text are {query|text}
  */
 void fake_model(const char *folder, const char *name, const char *text);
 /** fake_adapter() - an adapter, in the folder "adapters" in it: "ADAPTER seed=5 bytes=100" */

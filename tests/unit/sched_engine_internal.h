@@ -26,6 +26,7 @@ struct gguf {
 	unsigned int wrong;
 	unsigned int other;
 	unsigned int blank;
+	unsigned int pairs;
 	size_t size_bytes;
 };
 
@@ -33,6 +34,7 @@ struct tokenizer {
 	bool bos;
 	bool other;
 	bool blank;
+	bool pairs;
 };
 
 #define FAKE_KEPT	256	/* pages kept at most */

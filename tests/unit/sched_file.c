@@ -31,6 +31,7 @@ static void gguf_parse_text(struct gguf *gguf)
 		sscanf(word, "wrong=%u", &gguf->wrong);
 		sscanf(word, "other=%u", &gguf->other);
 		sscanf(word, "blank=%u", &gguf->blank);
+		sscanf(word, "pairs=%u", &gguf->pairs);
 		sscanf(word, "chat=%15s", gguf->chat);
 	}
 }
@@ -98,14 +99,16 @@ int gguf_key_print(const struct gguf *gguf, size_t index, char *key, size_t key_
 
 /* ---- tokens: a byte each, but for the words ---- */
 
-static const struct tokenizer tokenizers[8] = {
-	{ 0, 0, 0 }, { 1, 0, 0 }, { 0, 1, 0 }, { 1, 1, 0 },
-	{ 0, 0, 1 }, { 1, 0, 1 }, { 0, 1, 1 }, { 1, 1, 1 },
+static const struct tokenizer tokenizers[16] = {
+	{ 0, 0, 0, 0 }, { 1, 0, 0, 0 }, { 0, 1, 0, 0 }, { 1, 1, 0, 0 },
+	{ 0, 0, 1, 0 }, { 1, 0, 1, 0 }, { 0, 1, 1, 0 }, { 1, 1, 1, 0 },
+	{ 0, 0, 0, 1 }, { 1, 0, 0, 1 }, { 0, 1, 0, 1 }, { 1, 1, 0, 1 },
+	{ 0, 0, 1, 1 }, { 1, 0, 1, 1 }, { 0, 1, 1, 1 }, { 1, 1, 1, 1 },
 };
 
 const struct tokenizer *fake_tokenizer(const struct gguf *gguf)
 {
-	return &tokenizers[gguf->bos + 2 * gguf->other + 4 * gguf->blank];
+	return &tokenizers[gguf->bos + 2 * gguf->other + 4 * gguf->blank + 8 * gguf->pairs];
 }
 
 int tok_new(struct tokenizer **ret, const struct gguf *gguf, struct error *error)
@@ -194,6 +197,41 @@ int tok_encode(const struct tokenizer *tok, const char *text, size_t len, unsign
 		r = (uint8_t)text[i] == 0xff ? -EILSEQ : ids_add(ids, (uint8_t)text[i], max);
 	}
 	return r;
+}
+
+bool tok_has_pair_words(const struct tokenizer *tok)
+{
+	return tok->pairs;
+}
+
+/* {query|document} */
+int tok_encode_pair(const struct tokenizer *tok, const char *query, size_t query_len,
+		    const char *text, size_t len, unsigned int flags, size_t max,
+		    struct tok_ids *ids)
+{
+	const size_t count = ids->count;
+	int r = ids_add(ids, '{', max);
+
+	if (!r)
+		r = tok_encode(tok, query, query_len, flags, max, ids);
+	if (!r)
+		r = ids_add(ids, '|', max);
+	if (!r)
+		r = tok_encode(tok, text, len, flags, max, ids);
+	if (!r)
+		r = ids_add(ids, '}', max);
+	if (r)
+		ids->count = count;
+	return r;
+}
+
+const uint32_t *tok_pair_end(const struct tokenizer *tok, size_t *ret_count)
+{
+	static const uint32_t end = '}';
+
+	(void)tok;
+	*ret_count = 1;
+	return &end;
 }
 
 const char *tok_piece(const struct tokenizer *tok, uint32_t id, bool first, bool special,

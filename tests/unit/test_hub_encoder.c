@@ -527,44 +527,53 @@ static void test_modules(void **state)
 	static const struct {
 		const char *text;
 		int want;
-		const char *pooling, *error;
+		const char *path, *error;
+		bool is_score;
 	} cases[] = {
-		{ "[" MODULE("", "Transformer") "]", 0, NULL, NULL },
+		{ "[" MODULE("", "Transformer") "]", 0, NULL, NULL, false },
 		{ "[" MODULE("", "Transformer") "," MODULE("1_Pooling", "Pooling") "]", 0,
-		  "1_Pooling", NULL },
+		  "1_Pooling", NULL, false },
 		{ "[" MODULE("", "Transformer") "," MODULE("p", "Pooling") ","
-		  MODULE("2", "Normalize") "]", 0, "p", NULL },
-		{ "[]", -EBADMSG, NULL, "no modules" },
-		{ "{}", -EBADMSG, NULL, "no modules" },
-		{ "[7]", -EOPNOTSUPP, NULL, "module '?'" },
-		{ "[" MODULE("0_Transformer", "Transformer") "]", -EOPNOTSUPP, NULL, "x.y.Transf" },
+		  MODULE("2", "Normalize") "]", 0, "p", NULL, false },
+		{ "[" MODULE("", "Transformer") "," MODULE("1_LogitScore", "LogitScore") "]", 0,
+		  "1_LogitScore", NULL, true },
+		{ "[" MODULE("", "Transformer") "," MODULE("1", "LogitScore") ","
+		  MODULE("2", "Normalize") "]", -EOPNOTSUPP, NULL, "x.y.Normalize", false },
+		{ "[" MODULE("", "Transformer") "," MODULE("1", "LogitScore") ","
+		  MODULE("2", "Pooling") "]", -EOPNOTSUPP, NULL, "x.y.Pooling", false },
+		{ "[]", -EBADMSG, NULL, "no modules", false },
+		{ "{}", -EBADMSG, NULL, "no modules", false },
+		{ "[7]", -EOPNOTSUPP, NULL, "module '?'", false },
+		{ "[" MODULE("0_Transformer", "Transformer") "]", -EOPNOTSUPP, NULL, "x.y.Transf",
+		  false },
 		{ "[" MODULE("", "Transformer") "," MODULE("1", "Dense") "]", -EOPNOTSUPP, NULL,
-		  "x.y.Dense" },
+		  "x.y.Dense", false },
 		{ "[" MODULE("", "Transformer") "," MODULE("1", "Normalize") "]", -EOPNOTSUPP,
-		  NULL, "x.y.Normalize" },
+		  NULL, "x.y.Normalize", false },
 		{ "[" MODULE("", "Transformer") "," MODULE("1", "Pooling") ","
-		  MODULE("2", "Pooling") "]", -EOPNOTSUPP, NULL, "x.y.Pooling" },
+		  MODULE("2", "Pooling") "]", -EOPNOTSUPP, NULL, "x.y.Pooling", false },
 		{ "[" MODULE("1", "Pooling") "," MODULE("", "Transformer") "]", -EOPNOTSUPP, NULL,
-		  "x.y.Pooling" },
+		  "x.y.Pooling", false },
 		{ "[" MODULE("", "Transformer") "," MODULE("../1", "Pooling") "]", -EBADMSG, NULL,
-		  "'../1' is no folder" },
+		  "'../1' is no folder", false },
 		{ "[" MODULE("", "Transformer") "," MODULE("..", "Pooling") "]", -EBADMSG, NULL,
-		  "'..' is no folder" },
+		  "'..' is no folder", false },
 		{ "[" MODULE("", "Transformer") "," MODULE("", "Pooling") "]", -EBADMSG, NULL,
-		  "'' is no folder" },
+		  "'' is no folder", false },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error error = { "" };
 		json_t *json = parse(cases[i].text);
-		const char *pooling = NULL;
-		int r = hub_modules_read(json, &pooling, &error);
+		struct hub_module_paths paths = { 0 };
+		int r = hub_modules_read(json, &paths, &error);
+		const char *path = paths.score ?: paths.pooling;
 
-		if (r != cases[i].want || !pooling != !cases[i].pooling ||
-		    (pooling && strcmp(pooling, cases[i].pooling)) ||
+		if (r != cases[i].want || !path != !cases[i].path ||
+		    !paths.score != !cases[i].is_score || (path && strcmp(path, cases[i].path)) ||
 		    (r < 0 && !strstr(error.text, cases[i].error)))
-			fail_msg("%s: %d, '%s' '%s'", cases[i].text, r, pooling ?: "", error.text);
+			fail_msg("%s: %d, '%s' '%s'", cases[i].text, r, path ?: "", error.text);
 		json_decref(json);
 	}
 }

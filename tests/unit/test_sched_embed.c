@@ -619,6 +619,50 @@ static void test_classify_pair(void **state)
 	assert_int_equal(request->status, -E2BIG);
 }
 
+/* a decoder's pair in words of its own: its last token is theirs, also of a text that is cut */
+static void test_classify_words(void **state)
+{
+	struct test_request *request;
+	struct llm_label label;
+
+	(void)state;
+	serve("FAKE labels=1 context=16");
+	add_option(LLM_OPTION_QUERY, "what", 4);
+	add_option(LLM_OPTION_END, NULL, 0);
+	add_text("this");
+	request = submit(LLM_OP_CLASSIFY, LLM_PAYLOAD_BATCH, true);
+	test_run(&broker);
+	assert_int_equal(request->status, -EOPNOTSUPP);
+	serve("FAKE labels=1 context=16 pairs=1");
+	for (unsigned int i = 0; i < 4; i++) {
+		if (i % 2)
+			add_option(LLM_OPTION_TRUNCATE, NULL, 0);
+		add_option(LLM_OPTION_QUERY, "what", 4);
+		add_option(LLM_OPTION_END, NULL, 0);
+		add_text(i < 2 ? "this" : "this is too long");
+		request = submit(LLM_OP_CLASSIFY, LLM_PAYLOAD_BATCH, true);
+		test_run(&broker);
+		if (i == 2) {
+			assert_int_equal(request->status, -E2BIG);
+			continue;
+		}
+		assert_int_equal(request->status, 0);
+		assert_int_equal(request->event.prompt_tokens, i < 2 ? 11 : 16);
+		memcpy(&label, bytes_data(&request->output) + sizeof(struct llm_record),
+		       sizeof(label));
+		assert_int_equal(label.flags, i < 2 ? 0 : LLM_EMBEDDING_TRUNCATED);
+		assert_int_equal(label.logit, ('}' - 100) * 1000000);
+	}
+	/* there is no room for a query that is too long by itself */
+	add_option(LLM_OPTION_TRUNCATE, NULL, 0);
+	add_option(LLM_OPTION_QUERY, "what would that be?", 19);
+	add_option(LLM_OPTION_END, NULL, 0);
+	add_text("this");
+	request = submit(LLM_OP_CLASSIFY, LLM_PAYLOAD_BATCH, true);
+	test_run(&broker);
+	assert_int_equal(request->status, -E2BIG);
+}
+
 static void test_no_labels(void **state)
 {
 	struct test_request *request;
@@ -697,6 +741,7 @@ int main(void)
 		TEST(test_no_number),
 		TEST(test_classify),
 		TEST(test_classify_pair),
+		TEST(test_classify_words),
 		TEST(test_no_labels),
 		TEST(test_buffer_answer),
 	};
