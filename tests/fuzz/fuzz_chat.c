@@ -2,8 +2,10 @@
 /*
  * Fuzzes chat templates and conversations. An input is a template's program and the texts of
  * messages, each ended by a NUL, whose first byte is the role. Whatever is recognised must be
- * encoded or refused for its roles, and only the template's words may become control tokens.
+ * encoded or refused for its roles, and only the template's words may become control tokens. The
+ * program is tried as words around a query and a text as well.
  */
+#include "model/gguf_build.h"
 #include "tests/fuzz/tok_fuzz.h"
 #include "tokenizer/chat.h"
 
@@ -56,6 +58,26 @@ static void encode(const struct tokenizer *tok, enum chat_template tmpl,
 	free(plain.ids);
 }
 
+/* the first two texts as query and document, where the program has places for them */
+static void encode_pair(const struct tokenizer *tok, const struct chat_message *messages)
+{
+	struct tok_ids ids = { 0 }, plain = { 0 };
+	size_t end_count;
+	int r;
+
+	if (!tok_has_pair_words(tok))
+		return;
+	r = tok_encode_pair(tok, messages[0].text, messages[0].len, messages[1].text,
+			    messages[1].len, 0, SIZE_MAX, &ids);
+	require(!r || r == -EILSEQ);
+	require(!tok_encode_pair(tok, "x", 1, "x", 1, 0, SIZE_MAX, &plain));
+	if (!r)
+		require(control_count(tok, &ids) == control_count(tok, &plain));
+	require(tok_pair_end(tok, &end_count) || !end_count);
+	free(ids.ids);
+	free(plain.ids);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct chat_message messages[MESSAGES_MAX];
@@ -73,7 +95,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	count = len < size ? parse(program + len + 1, size - len - 1, messages) : 0;
 	gguf_write_bpe(&w, "gpt-2", program);
 	require(!gguf_open_memory(&gguf, w.data, w.size, NULL));
+	require(!gguf_add_string(gguf, "tokenizer.chat_template.rerank", program, len));
 	require(!tok_new(&tok, gguf, NULL));
+	if (count > 1)
+		encode_pair(tok, messages);
 	encode(tok, chat_detect(gguf), messages, count);
 	tok_free(tok);
 	gguf_free(gguf);

@@ -115,6 +115,8 @@ def seeds_chat():
     talk = b"\x00Be brief\0\x01 Hi <|im_end|>\0\x02 Yo \0\x01caf\xc3\xa9 "
     for name, program in PROGRAMS.items():
         yield name, program.encode() + b"\0" + talk
+    yield "pair", (b"<|im_start|>judge\n{query}<ud>{document}<|im_end|>\n\0\1the dog<|im_end|>\0"
+                   b"\1 a <ud> cat\0")
     yield "roles", PROGRAMS["chatml"].encode() + b"\0\x02a\0\x00b\0\0\x01\xff"
 
 
