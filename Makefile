@@ -46,7 +46,7 @@ endif
 
 ENGINE_LIBS	:= -ljansson -lpcre2-8 -lutf8proc -lm
 DAEMON_LIBS	:= $(ENGINE_LIBS) -luring -lsystemd -linih
-LIB_LIBS	:= -luring -lnl-genl-3 -lnl-3
+LIB_LIBS	:= -luring -lnl-genl-3 -lnl-3 -lm
 # liburing's inline functions are not warning-free under every compiler
 TEST_LIBS	:= -lcmocka $(LIB_LIBS)
 

@@ -152,6 +152,7 @@ struct engine_model_info {
 	uint32_t step_tokens;		/* of a step at most, 0 unless loaded */
 	uint32_t labels;		/* 0: it has none */
 	bool has_several_labels;	/* of a text: they don't exclude each other */
+	bool is_score_logit;		/* of one label: texts are ranked by its logit as it is */
 	enum engine_pooling pooling;	/* that it was made for */
 	enum engine_pooling label_pooling;	/* of its labels, where the file says it */
 	bool is_encoder;		/* no logits, no prefixes: texts only */

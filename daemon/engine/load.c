@@ -377,6 +377,7 @@ static void info_of_model(struct engine_model_info *info, const struct model *mo
 		.page_tokens = KV_PAGE_TOKENS,
 		.labels = model_label_count(model),
 		.has_several_labels = model->head.is_several,
+		.is_score_logit = model->head.is_score_logit,
 		.pooling = (enum engine_pooling)p->pooling,
 		.label_pooling = (enum engine_pooling)p->label_pooling,
 		.is_encoder = p->is_encoder,

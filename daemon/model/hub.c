@@ -240,6 +240,7 @@ static int load_folder(struct hub_config *c, const char *folder)
 	int r = hub_modules_load(&modules, folder, c->error);
 
 	c->context_max = modules.context_max;
+	c->activation = modules.activation;
 	if (r >= 0)
 		r = hub_config_load(c);
 	if (r >= 0 && modules.pooling)
@@ -258,7 +259,9 @@ static int load_folder(struct hub_config *c, const char *folder)
 		r = load_tokenizer(c, folder);
 	if (r >= 0)
 		r = hub_ranker_load(c, &ranker);
+	/* both are of this function */
 	c->ranker = NULL;
+	c->activation = NULL;
 	return r < 0 ? r : check_letters(c, &modules);
 }
 

@@ -67,6 +67,7 @@ struct hub_arch {
  * @is_compound: it is the text half of a model that also sees
  * @is_classifier: labels are what it was trained for
  * @is_base: of a class that has no output
+ * @activation: what becomes of a score, as sentence-transformers has it; "": it does not say
  * @ranker: it ranks by two words, and makes no text; NULL: it does not
  */
 struct hub_config {
@@ -79,6 +80,7 @@ struct hub_config {
 	bool is_compound;
 	bool is_classifier;
 	bool is_base;
+	const char *activation;
 	struct hub_ranker *ranker;
 	struct error *error;
 };
@@ -144,6 +146,8 @@ int hub_activation(const struct hub_config *c, const char *key, const char *cons
 int hub_classifier_find(struct hub_config *c);
 /** hub_labels_load() - names of labels, once all tensors are there */
 int hub_labels_load(const struct hub_config *c);
+/** hub_labels_add_score() - what texts are ranked by, where there is one label */
+int hub_labels_add_score(const struct hub_config *c);
 
 /* hub_compound.c: models that also see */
 

@@ -98,6 +98,34 @@ static int add_problem(const struct hub_config *c)
 	return r < 0 ? error_set(c->error, r, HUB_CONFIG ": %s", strerror(-r)) : 0;
 }
 
+/* the name of a class, which may be of more than one place */
+static const char *activation_of(const struct hub_config *c)
+{
+	const json_t *own = json_object_get(c->json, "sentence_transformers");
+	const json_t *json = json_object_get(own, "activation_fn") ?:
+			     json_object_get(c->json, "sbert_ce_default_activation_function");
+	const char *name = c->activation && *c->activation ? c->activation :
+							      json_string_value(json);
+	const char *dot = name ? strrchr(name, '.') : NULL;
+
+	return dot ? dot + 1 : name;
+}
+
+/* as sentence-transformers has it: a sigmoid, unless the model says something else */
+int hub_labels_add_score(const struct hub_config *c)
+{
+	const char *name = activation_of(c);
+	const bool is_logit = name && !strcmp(name, "Identity");
+	int r;
+
+	if (name && !is_logit && strcmp(name, "Sigmoid") != 0)
+		return error_set(c->error, -EOPNOTSUPP,
+				 "scores that are made by '%s' are not supported",
+				 gguf_show((struct gguf_string){ name, strlen(name) }).text);
+	r = gguf_add_bool(c->gguf, "llmos.classifier.score_logit", is_logit);
+	return r < 0 ? error_set(c->error, r, HUB_CONFIG ": %s", strerror(-r)) : 0;
+}
+
 int hub_labels_load(const struct hub_config *c)
 {
 	const struct gguf_tensor *output = gguf_tensor_find(c->gguf, "cls.output.weight");
@@ -114,6 +142,8 @@ int hub_labels_load(const struct hub_config *c)
 	if (!output->dims[1] || output->dims[1] > MODEL_LABELS_MAX)
 		return error_set(c->error, -EBADMSG, "%" PRIu64 " labels", output->dims[1]);
 	r = add_problem(c);
+	if (r >= 0 && output->dims[1] == 1)
+		r = hub_labels_add_score(c);
 	if (r < 0 || !names || json_is_null(names))
 		return r;
 	return add_names(c, names, (uint32_t)output->dims[1]);

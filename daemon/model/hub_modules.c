@@ -10,6 +10,7 @@
 #include "model/model.h"
 
 #define HUB_SENTENCE	"sentence_bert_config.json"	/* whatever the model is, today */
+#define HUB_SETTINGS	"config_sentence_transformers.json"
 #define MODULE_CONFIG	"config.json"
 
 /* ---- modules.json ---- */
@@ -79,7 +80,14 @@ int hub_modules_read(const json_t *json, struct hub_module_paths *ret, struct er
 	return r;
 }
 
-/* ---- the words of an answer ---- */
+/* ---- scores ---- */
+
+void hub_activation_read(struct hub_modules *m, const json_t *settings)
+{
+	const char *name = json_string_value(json_object_get(settings, "activation_fn"));
+
+	snprintf(m->activation, sizeof(m->activation), "%s", name ?: "");
+}
 
 int hub_score_read(const json_t *json, struct hub_score *ret, struct error *error)
 {
@@ -234,11 +242,15 @@ static const char *const sentence_files[] = {
 
 int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *error)
 {
-	_cleanup_json_ json_t *json = NULL, *sentence = NULL, *tokenizer = NULL;
+	_cleanup_json_ json_t *json = NULL, *sentence = NULL, *tokenizer = NULL, *settings = NULL;
 	struct hub_module_paths paths = { 0 };
 	int r;
 
 	*ret = (struct hub_modules){ 0 };
+	r = read_optional(&settings, folder, HUB_SETTINGS, error);
+	if (r < 0)
+		return r;
+	hub_activation_read(ret, settings);
 	r = read_optional(&json, folder, HUB_MODULES, error);
 	if (r < 0 || !json)
 		return r;

@@ -28,12 +28,14 @@ struct hub_score {
  * @pooling: enum model_pooling; MODEL_POOL_NONE: nothing says so
  * @context_max: tokens of a text; 0: nothing bounds them
  * @score: of a decoder that ranks
+ * @activation: what becomes of a score, by the name of its class; "": nothing says so
  * @lowercases: the tokenizer must do so
  */
 struct hub_modules {
 	uint32_t pooling;
 	uint32_t context_max;
 	struct hub_score score;
+	char activation[64];
 	bool lowercases;
 };
 
@@ -55,6 +57,8 @@ struct hub_module_paths {
 
 /** hub_modules_read() - modules.json; the folders' names are its */
 int hub_modules_read(const json_t *json, struct hub_module_paths *ret, struct error *error);
+/** hub_activation_read() - of a score, out of the settings of a whole model: whatever they are */
+void hub_activation_read(struct hub_modules *m, const json_t *settings);
 /** hub_score_read() - the settings of a LogitScore */
 int hub_score_read(const json_t *json, struct hub_score *ret, struct error *error);
 /** hub_pooling_read() - the pooling's own config.json */

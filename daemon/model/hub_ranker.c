@@ -39,21 +39,27 @@ static bool is_named(const char *folder)
 static int read_card(const char *folder, bool *ret, struct error *error)
 {
 	_cleanup_free_ char *text = NULL;
+	struct error why = { "" };
 	struct mapped card = { 0 };
 	char path[PATH_MAX];
 	struct stat st;
+	size_t len;
 	int r;
 
 	if (snprintf(path, sizeof(path), "%s/" CARD, folder) >= (int)sizeof(path) ||
 	    stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size)
 		return 0;
-	r = mapped_open(&card, path, error);
+	r = mapped_open_read(&card, path, error);
 	if (r < 0)
 		return r;
-	text = strndup(card.data, MIN(card.size_bytes, (size_t)CARD_MAX));
+	len = MIN(card.size_bytes, (size_t)CARD_MAX);
+	r = mapped_fill(&card, 0, len, &why);
+	text = r < 0 ? NULL : strndup(card.data, len);
 	mapped_close(&card);
+	if (r < 0)
+		return error_set(error, r, "'" CARD "': %s", why.text);
 	if (!text)
-		return error_set(error, -ENOMEM, CARD ": %s", strerror(ENOMEM));
+		return error_set(error, -ENOMEM, "'" CARD "': %s", strerror(ENOMEM));
 	for (const char *line = text; line && !*ret; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		*ret = !strncmp(line, "# ", 2) &&
@@ -162,6 +168,8 @@ static int add_head(const struct hub_config *c)
 	}
 	if (r >= 0)
 		r = add_rows(c, ids, score->has_no_other ? 1 : 2);
+	if (r >= 0)
+		r = hub_labels_add_score(c);
 	return r < 0 ? r : add_labels(c, score->has_no_other ? 1 : 2);
 }
 

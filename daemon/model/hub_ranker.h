@@ -27,7 +27,7 @@ struct hub_ranker {
  * @ranker: zeroed
  * @score: as sentence-transformers has it
  *
- * Settings are there already, weights not yet. Return: 0 or as mapped_open().
+ * Settings are there already, weights not yet. Return: 0; -EOPNOTSUPP, or as mapped_open_read().
  */
 int hub_ranker_find(struct hub_config *c, struct hub_ranker *ranker, const struct hub_score *score,
 		    const char *folder);

@@ -109,6 +109,27 @@ static bool is_contrast(const struct binder *b, const struct model_head *head)
 	       gguf_string_is(model_label(b->gguf, 1), "no");
 }
 
+/* read_head_keys() - what the labels mean */
+static int read_head_keys(const struct binder *b, struct model_head *head)
+{
+	const struct {
+		const char *key;
+		bool *ret;
+	} keys[] = {
+		{ "llmos.classifier.several", &head->is_several },
+		{ "llmos.classifier.score_logit", &head->is_score_logit },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		int r = gguf_get_bool(b->gguf, keys[i].key, keys[i].ret);
+
+		if (r < 0 && r != -ENOENT)
+			return error_set(b->error, -EBADMSG, "model: key '%s' is no boolean",
+					 keys[i].key);
+	}
+	return 0;
+}
+
 /* bind_head() - which labels a pooled vector, where there is one */
 static int bind_head(struct binder *b)
 {
@@ -130,10 +151,9 @@ static int bind_head(struct binder *b)
 	if (!t->dims[1] || t->dims[1] > MODEL_LABELS_MAX)
 		return error_set(b->error, -EBADMSG, "model: '%s' has %" PRIu64 " labels", name,
 				 t->dims[1]);
-	r = gguf_get_bool(b->gguf, "llmos.classifier.several", &head->is_several);
-	if (r < 0 && r != -ENOENT)
-		return error_set(b->error, -EBADMSG,
-				 "model: key 'llmos.classifier.several' is no boolean");
+	r = read_head_keys(b, head);
+	if (r < 0)
+		return r;
 	r = bind_matrix(b, name, (uint32_t)t->dims[1], width, &head->labels);
 	head->is_contrast = r >= 0 && is_contrast(b, head);
 	return r < 0 ? r : bind_vector(b, "cls.output.bias", head->labels.w.rows, true,

@@ -237,6 +237,8 @@ struct model_layer {
  * @is_several: a text may have several of them, or none
  * @is_contrast: there are two, "yes" and "no", which are told as one: how much the first one is
  *	above the second
+ * @is_score_logit: texts are ranked by the logit of their one label as it is, else by its logistic
+ *	function
  */
 struct model_head {
 	struct model_matrix dense;	/* (width, width); may be missing */
@@ -244,6 +246,7 @@ struct model_head {
 	struct model_matrix labels;	/* (labels, width) */
 	bool is_several;
 	bool is_contrast;
+	bool is_score_logit;
 };
 
 /**

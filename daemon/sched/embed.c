@@ -367,6 +367,7 @@ static int embed_record_labels(const struct job *job, struct llm_embedding head,
 			       struct bytes *record)
 {
 	const struct embed *embed = job->embed;
+	const bool is_logit = embed->value_count == 1 && job->model->info.is_score_logit;
 	int r = 0;
 
 	for (uint32_t i = 0; i < embed->value_count && !r; i++) {
@@ -374,7 +375,7 @@ static int embed_record_labels(const struct job *job, struct llm_embedding head,
 		const char *name = embed_label(job, i, &len);
 		const struct llm_label label = {
 			.index = head.index,
-			.flags = head.flags,
+			.flags = head.flags | (is_logit ? LLM_LABEL_LOGIT : 0),
 			.label = i,
 			.logit = embed_logit(embed->values[i]),
 			.probability = embed_millionths(

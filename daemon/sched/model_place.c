@@ -177,7 +177,7 @@ static int find_linked(const char *directory, const char *file, struct model_pla
 static bool is_read(const char *file)
 {
 	return has_suffix(file, ".json") || has_suffix(file, ".safetensors") ||
-	       has_suffix(file, ".jinja");
+	       has_suffix(file, ".jinja") || !strcmp(file, "README.md");
 }
 
 static int look_at(const char *directory, const char *folder, const char *file,

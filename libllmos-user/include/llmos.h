@@ -600,12 +600,14 @@ struct llmos_label {
  * @count: as many as there were texts
  * @label_count: of the model
  * @truncated: texts that were cut
+ * @ranks_by_logit: the model has one label, and texts are ranked by the logit of that as it is
  */
 struct llmos_labels {
 	struct llmos_label *labels;
 	size_t count;
 	size_t label_count;
 	size_t truncated;
+	bool ranks_by_logit;
 };
 
 /**
@@ -624,11 +626,13 @@ LLMOS_API void llmos_labels_free(struct llmos_labels *labels);
  * struct llmos_rank - a text's place
  * @index: of the text
  * @logit, @probability: as in struct llmos_label
+ * @score: what the model was made to tell: the logit as it is, or its logistic function
  */
 struct llmos_rank {
 	size_t index;
 	double logit;
 	double probability;
+	double score;
 };
 
 /** struct llmos_ranking - texts, the one that fits best first; freed by llmos_ranking_free() */

@@ -154,9 +154,10 @@ int cmd_embed(struct options *options, int argc, char **argv)
 
 /* ---- rank ---- */
 
-/** struct rank - a text's place; @probability is NAN where there is none */
+/** struct rank - a text's place, which goes by @order; @probability is NAN where there is none */
 struct rank {
 	size_t index;
+	double order;
 	double score;
 	double probability;
 };
@@ -165,8 +166,8 @@ static int compare_ranks(const void *a, const void *b)
 {
 	const struct rank *x = a, *y = b;
 
-	if (x->score != y->score)
-		return x->score < y->score ? 1 : -1;
+	if (x->order != y->order)
+		return x->order < y->order ? 1 : -1;
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
@@ -211,9 +212,10 @@ static int rank_by_label(struct llmos *llmos, const struct options *options, con
 		if (r < 0)
 			return fail_texts(llmos, r, first);
 		for (i = 0; i < ranking->count; i++)
+			/* logits tell apart what is 1 to the last bit as a score */
 			ranks[first + i] = (struct rank){
 				first + ranking->ranks[i].index, ranking->ranks[i].logit,
-				ranking->ranks[i].probability,
+				ranking->ranks[i].score, ranking->ranks[i].probability,
 			};
 	}
 	return EX_OK;
@@ -258,7 +260,7 @@ static int rank_by_vector(struct llmos *llmos, const struct options *options, co
 
 			if (!isfinite(score))
 				return fail(EX_PROTOCOL, "a vector that is none");
-			ranks[first + i] = (struct rank){ first + i, score, NAN };
+			ranks[first + i] = (struct rank){ first + i, score, score, NAN };
 		}
 	}
 	return EX_OK;
@@ -276,8 +278,10 @@ static int ranks_print_json(const struct texts *texts, const struct rank *ranks,
 		json_object(&json, NULL);
 		json_number(&json, "index", index);
 		json_real(&json, "score", ranks[i].score);
-		if (!isnan(ranks[i].probability))
+		if (!isnan(ranks[i].probability)) {
+			json_real(&json, "logit", ranks[i].order);
 			json_real(&json, "probability", ranks[i].probability);
+		}
 		json_text(&json, "text", texts->items[index], texts->lens[index]);
 		json_end_object(&json);
 	}

@@ -166,14 +166,16 @@ const char help_rank[] =
 "Usage: llmctl rank [OPTION]... QUERY [TEXT]...\n"
 "Put texts in order, by how well they answer a query: a line each, score and text\n"
 "with a tab between, the best first. Without TEXT, lines of standard input. The\n"
-"score is the logit of a model that was trained to rank, which has one label; of\n"
-"models without labels, the cosine between the vectors of query and text.\n"
+"score is that of a model that was trained to rank, which has one label: 0 to 1,\n"
+"or the logit where it was made for that; of models without labels, the cosine\n"
+"between the vectors of query and text.\n"
 "\n"
 "  -m, --model MODEL      ask this one, not the server's default\n"
 "  -c, --count N          only the N best\n"
 HELP_TEXTS
 HELP_CLASS
-"  -j, --json             an array of objects: index, score, probability, text\n"
+"  -j, --json             an array of objects: index, score, logit, probability,\n"
+"                         text\n"
 "  -a, --address ADDRESS  where to ask\n";
 
 const char help_classify[] =

@@ -4,6 +4,7 @@
  * another one, or not the same number for each text, breaks the protocol.
  */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "opts.h"
@@ -93,6 +94,7 @@ static int table_begin_text(struct label_table *table, const struct llm_label *l
 		return -EPROTO;
 	all->count++;
 	all->truncated += label->flags & LLM_EMBEDDING_TRUNCATED ? 1 : 0;
+	all->ranks_by_logit = label->flags & LLM_LABEL_LOGIT;
 	return 0;
 }
 
@@ -243,10 +245,15 @@ static struct llmos_ranking *ranking_of(const struct llmos_labels *labels)
 		llmos_ranking_free(ranking);
 		return NULL;
 	}
-	for (i = 0; i < labels->count; i++)
+	for (i = 0; i < labels->count; i++) {
+		const double logit = labels->labels[i].logit;
+
+		/* of what is far below zero, millionths would leave nothing */
 		ranking->ranks[i] = (struct llmos_rank){
-			i, labels->labels[i].logit, labels->labels[i].probability,
+			i, logit, labels->labels[i].probability,
+			labels->ranks_by_logit ? logit : 1 / (1 + exp(-logit)),
 		};
+	}
 	ranking->count = labels->count;
 	ranking->truncated = labels->truncated;
 	qsort(ranking->ranks, ranking->count, sizeof(*ranking->ranks), compare_ranks);

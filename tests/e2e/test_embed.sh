@@ -14,6 +14,9 @@ done
 for name in out dense; do
 	cp -r "$TMP/models/encoder" "$TMP/models/$name"
 done
+cp -r "$TMP/models/reranker" "$TMP/models/logits"
+sed 's/"model_type"/"sentence_transformers":{"activation_fn":"torch.nn.modules.linear.Identity"},&/' \
+	"$TMP/models/reranker/config.json" >"$TMP/models/logits/config.json"
 mkdir "$TMP/outside"
 mv "$TMP/models/out/1_Pooling" "$TMP/outside/"
 ln -s "$TMP/outside/1_Pooling" "$TMP/models/out/1_Pooling"
@@ -24,7 +27,7 @@ daemon_start
 # fact MODEL NUMBER KEY: of what transformers has said
 fact()
 {
-	json "[$2].$3" <"$LLMOS_TREE/tests/hub/$1/facts.json"
+	json "[$2].$3" <"$TMP/models/$1/facts.json"
 }
 
 # numbers: those of a JSON array, one a line
@@ -110,11 +113,13 @@ is "$(ctl embed -m encoder --json --truncate "$long" what | json .truncated)" 1 
 
 # ---- order ----
 
-# ordered MODEL NUMBER...: the facts of these numbers, which have a query in common
+# ordered MODEL FORMULA NUMBER...: the facts of these numbers, which have a query in common; what
+# is shown of a logit x is what awk makes of the formula
 ordered()
 {
 	name=$1
-	shift
+	formula=$2
+	shift 2
 	query=$(fact "$name" "$1" query)
 	for i; do
 		fact "$name" "$i" text
@@ -122,8 +127,8 @@ ordered()
 	ctl rank -m "$name" "$query" <"$TMP/texts" >"$TMP/out" 2>"$TMP/err"
 	is $? 0 "$name: lines in order" || note "$(cat "$TMP/err")"
 	for i; do
-		printf '%.6f\t%s\n' "$(fact "$name" "$i" 'values[0]')" "$(fact "$name" "$i" text)"
-	done | sort -rn >"$TMP/want"
+		printf '%s\t%s\n' "$(fact "$name" "$i" 'values[0]')" "$(fact "$name" "$i" text)"
+	done | sort -rn | awk -F '\t' "{ x = \$1; printf \"%.6f\\t%s\\n\", $formula, \$2 }" >"$TMP/want"
 	cut -f 2- "$TMP/out" >"$TMP/got"
 	cut -f 2- "$TMP/want" >"$TMP/two"
 	same "$TMP/got" "$TMP/two" "by transformers' logits"
@@ -131,10 +136,13 @@ ordered()
 	ok $? "which they are" || note "$(cat "$TMP/out")"
 }
 
-ordered qwen3-reranker 0 1 2 3 4
+ordered qwen3-reranker '1 / (1 + exp(-x))' 0 1 2 3 4
 ctl ask -m qwen3-reranker hello >"$TMP/out" 2>&1
 isnt $? 0 "a decoder that ranks makes no text"
-ordered reranker 5 6 7 8 9
+ordered logits x 5 6 7 8 9
+is "$(ctl rank -m logits --json "$query" what | json '[0].score')" \
+	"$(ctl rank -m reranker --json "$query" what | json '[0].logit')" "the same model, with and without a sigmoid"
+ordered reranker '1 / (1 + exp(-x))' 5 6 7 8 9
 cp "$TMP/out" "$TMP/all"
 ctl rank -m reranker -c 2 "$query" <"$TMP/texts" >"$TMP/out" 2>&1
 head -n 2 "$TMP/all" >"$TMP/two"

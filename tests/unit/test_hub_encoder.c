@@ -47,6 +47,16 @@ static void engine_close(struct hub_engine *e)
 	engine_free(e->engine);
 }
 
+static struct gguf *open_copy(const struct hub_copy *copy)
+{
+	struct error error = { "" };
+	struct gguf *gguf = NULL;
+
+	if (hub_open(&gguf, copy->path, &error) < 0)
+		fail_msg("%s", error.text);
+	return gguf;
+}
+
 /* ids of a text behind its query, as the scheduler puts them; the begin of the second in @second */
 static void encode(const struct hub_engine *e, const json_t *fact, struct tok_ids *ids,
 		   uint32_t *second)
@@ -196,6 +206,63 @@ static void test_reranker(void **state)
 	assert_int_equal(e.info.context, 63);
 	assert_false(e.info.has_several_labels);
 	engine_close(&e);
+}
+
+/* what a score is, by the three places that may say so, the first of which counts */
+static void test_scores(void **state)
+{
+	static const char settings[] = "config_sentence_transformers.json";
+	static const char own[] = "sentence_transformers";
+	static const char old[] = "sbert_ce_default_activation_function";
+	static const struct {
+		const char *settings, *own, *old;
+		int want;		/* 1: the logit */
+	} cases[] = {
+		{ NULL, NULL, NULL, 0 },
+		{ NULL, NULL, "\"torch.nn.modules.linear.Identity\"", 1 },
+		{ NULL, NULL, "\"torch.nn.modules.activation.Sigmoid\"", 0 },
+		{ NULL, NULL, "null", 0 },
+		{ NULL, "{\"activation_fn\":\"torch.nn.modules.linear.Identity\"}", NULL, 1 },
+		{ NULL, "{\"activation_fn\":\"torch.nn.modules.activation.Sigmoid\"}",
+		  "\"torch.nn.modules.linear.Identity\"", 0 },
+		{ "{\"activation_fn\":\"torch.nn.modules.linear.Identity\"}",
+		  "{\"activation_fn\":\"torch.nn.modules.activation.Sigmoid\"}", NULL, 1 },
+		{ "{\"prompts\":{}}", NULL, NULL, 0 },
+		{ NULL, NULL, "\"torch.nn.modules.activation.Tanh\"", -EOPNOTSUPP },
+		{ "{\"activation_fn\":\"custom.Sigmoids\"}", NULL, NULL, -EOPNOTSUPP },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct hub_engine e = { 0 };
+		struct hub_copy copy;
+
+		hub_copy_new(&copy, "reranker");
+		if (cases[i].settings)
+			hub_copy_write(&copy, settings, cases[i].settings,
+				       strlen(cases[i].settings));
+		if (cases[i].own)
+			hub_copy_set(&copy, HUB_CONFIG, own, cases[i].own);
+		if (cases[i].old)
+			hub_copy_set(&copy, HUB_CONFIG, old, cases[i].old);
+		if (cases[i].want < 0) {
+			hub_copy_refuse(&copy, cases[i].want, "scores that are made by");
+		} else {
+			engine_open(&e, copy.path);
+			assert_int_equal(e.info.is_score_logit, cases[i].want);
+			engine_close(&e);
+		}
+		hub_copy_free(&copy);
+	}
+	/* of several labels it says nothing */
+	for (unsigned int i = 0; i < 2; i++) {
+		struct hub_copy copy;
+
+		hub_copy_new(&copy, "labels");
+		hub_copy_set(&copy, HUB_CONFIG, old, i ? "\"a.Softmax\"" : "\"a.Identity\"");
+		gguf_free(open_copy(&copy));
+		hub_copy_free(&copy);
+	}
 }
 
 /* the same with a unigram vocabulary; all tokens are of one type */
@@ -377,16 +444,6 @@ static void test_modern_company(void **state)
 }
 
 /* ---- what differs between writers ---- */
-
-static struct gguf *open_copy(const struct hub_copy *copy)
-{
-	struct error error = { "" };
-	struct gguf *gguf = NULL;
-
-	if (hub_open(&gguf, copy->path, &error) < 0)
-		fail_msg("%s", error.text);
-	return gguf;
-}
 
 static uint32_t key_of(const struct hub_copy *copy, const char *key)
 {
@@ -725,6 +782,7 @@ int main(void)
 		cmocka_unit_test(test_encoder),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_reranker),
+		cmocka_unit_test(test_scores),
 		cmocka_unit_test(test_multilingual),
 		cmocka_unit_test(test_distilled),
 		cmocka_unit_test(test_modern),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Decoders of hubs that judge texts: Qwen 3 as its embedding models and its rerankers are gives
- * what transformers gives in float64, token for token and number for number. What makes a folder one,
- * and what it lacks is said.
+ * what transformers gives in float64, token for token and number for number. What makes a folder
+ * one, and what it lacks is said.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -287,7 +287,7 @@ static void test_score(void **state)
 		ids.count = 0;
 		ranker_close(&r);
 		if (!i) {
-			write_text(&copy, "chat_template.jinja", "<|im_start|>system\nJudge whether "
+			write_text(&copy, "chat_template.jinja", "<|im_start|>\nJudge whether "
 				   "the Document meets the requirements {{ messages[0] }}");
 			check_facts(copy.path, "by its modules", true);
 		}

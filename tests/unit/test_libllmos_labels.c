@@ -53,10 +53,13 @@ static int teardown(void **state)
 	return 0;
 }
 
+static uint32_t label_flags;	/* of those that follow */
+
 static void add_label(uint32_t index, uint32_t label, int32_t logit, const char *name)
 {
 	const struct llm_label head = {
-		.index = index, .flags = index ? LLM_EMBEDDING_TRUNCATED : 0, .label = label,
+		.index = index, .label = label,
+		.flags = label_flags | (index ? LLM_EMBEDDING_TRUNCATED : 0),
 		.logit = logit, .probability = 250000, .name_len = strlen(name),
 	};
 	uint8_t body[sizeof(head) + 32];
@@ -230,6 +233,8 @@ static void test_rerank(void **state)
 						 .query_len = 1)), 0);
 	assert_int_equal(ranking->count, 4);
 	assert_int_equal(ranking->truncated, 3);
+	assert_float_equal(ranking->ranks[0].score, 0.99987661, 1e-8);
+	assert_float_equal(ranking->ranks[2].score, 0.11920292, 1e-8);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(ranking->ranks[i].index, want[i]);
 		assert_true(ranking->ranks[i].logit == logits[want[i]] / 1e6);
@@ -237,6 +242,29 @@ static void test_rerank(void **state)
 	}
 	llmos_ranking_free(ranking);
 	llmos_ranking_free(NULL);
+}
+
+/* a model whose scores are logits */
+static void test_rerank_logits(void **state)
+{
+	struct llmos_ranking *ranking = NULL;
+	struct fixture *f = *state;
+
+	label_flags = LLM_LABEL_LOGIT;
+	add_label(0, 0, -2500000, "");
+	add_label(1, 0, 4000000, "");
+	label_flags = 0;
+	connect_to(f);
+	assert_int_equal(llmos_rerank(f->llmos, &ranking, texts, NULL, 2,
+				      LLMOS_OPTS(llmos_classify_opts, .query = "q",
+						 .query_len = 1)), 0);
+	assert_int_equal(ranking->truncated, 1);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(ranking->ranks[i].index, 1 - i);
+		assert_true(ranking->ranks[i].score == (i ? -2.5 : 4));
+		assert_true(ranking->ranks[i].logit == ranking->ranks[i].score);
+	}
+	llmos_ranking_free(ranking);
 }
 
 static void test_rerank_labels(void **state)
@@ -266,6 +294,7 @@ int main(void)
 		TEST(test_endless),
 		TEST(test_cut),
 		TEST(test_rerank),
+		TEST(test_rerank_logits),
 		TEST(test_rerank_labels),
 	};
 

@@ -1329,10 +1329,13 @@ struct llm_embedding {
 	__u32 dims;
 };
 
+/* struct llm_label.flags, beside those */
+#define LLM_LABEL_LOGIT		(1U << 1) /* of one label: its logit is what texts are ranked by */
+
 /**
  * struct llm_label - how well a label fits a text
  * @index: of the text in the payload, from 0
- * @flags: LLM_EMBEDDING_*
+ * @flags: LLM_EMBEDDING_*, LLM_LABEL_*
  * @label: its number
  * @logit: what the model says, in millionths, cut off where that has no room
  * @probability: millionths; of a single label, and of labels that don't exclude each other, the
