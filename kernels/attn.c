@@ -89,6 +89,9 @@ void kern_attn(const struct kern_ops *ops, const struct kern_attn *a)
 		end = s.end > end ? s.end : end;
 	}
 	for (uint32_t p = begin / KERN_ATTN_KEYS; p * (uint64_t)KERN_ATTN_KEYS < end; p++) {
+		const uint64_t first = (p + 1) * (uint64_t)KERN_ATTN_KEYS;
+
+		part.next = first < end ? a->k_pages[first / a->kv.page_tokens] : a->next;
 		ops->attn_part(&part, p, out, sums);
 		join_part(ops, a, p, out, all, sums);
 	}

@@ -97,6 +97,7 @@ struct kern_attn_sum {
  *	are memory, as numbers of any value
  * @queries: of one sequence; queries * group is KERN_ATTN_ROWS at most
  * @group: query heads
+ * @next: a plane that is read after these pages, by whoever does so; NULL: it isn't known
  * @kv: of the cache
  * @scale: of the scores, usually 1 / sqrt(head_dim)
  * @softcap: scores become softcap * tanh(score / softcap); 0: they stay as they are
@@ -111,6 +112,7 @@ struct kern_attn {
 	const struct kern_span *spans;
 	uint32_t queries;
 	uint32_t group;
+	const void *next;
 	struct kern_kv kv;
 	float scale;
 	float softcap;

@@ -11,6 +11,13 @@
 
 #define ATTN_ROWS	4	/* side by side */
 
+/** enum attn_form - what numbers of a page are where they are used */
+enum attn_form {
+	ATTN_F16,
+	ATTN_F32,
+	ATTN_WIDE,	/* float32 that was made of them just before */
+};
+
 /**
  * struct attn_rows - up to four rows, and what they have of one page
  * @q: (head_dim) queries
@@ -22,6 +29,7 @@
  * @head: where the row's keys before those end
  * @tail: where its keys behind those begin
  * @has_edges: some row has keys that not all have
+ * @ahead: the plane that is read after this one
  */
 struct attn_rows {
 	const float *q[ATTN_ROWS];
@@ -33,6 +41,7 @@ struct attn_rows {
 	uint32_t head[ATTN_ROWS];
 	uint32_t tail[ATTN_ROWS];
 	bool has_edges;
+	const uint8_t *ahead;
 };
 
 /** kern_kv_scale() - of a block */
@@ -98,7 +107,7 @@ KERN_INLINE struct kern_span attn_row_span(const struct attn_part *p, uint32_t r
 
 /* attn_rows_at() - rows from @row on, and their keys of the page that begins with key @first */
 KERN_INLINE void attn_rows_at(const struct attn_part *p, uint32_t row, uint32_t rows, uint32_t first,
-			      struct attn_rows *ret)
+			      const uint8_t *ahead, struct attn_rows *ret)
 {
 	const struct kern_attn *a = p->a;
 
@@ -110,6 +119,7 @@ KERN_INLINE void attn_rows_at(const struct attn_part *p, uint32_t row, uint32_t 
 		ret->span[h] = attn_span_of_page(attn_row_span(p, row), first, a->kv.page_tokens);
 	}
 	attn_meet(ret, rows);
+	ret->ahead = ahead;
 }
 
 KERN_INLINE struct attn_part attn_part_begin(const struct kern_attn *a, uint32_t part, float *out)
@@ -129,6 +139,27 @@ KERN_INLINE struct attn_part attn_part_begin(const struct kern_attn *a, uint32_t
 		p.all.end = s.end > p.all.end ? s.end : p.all.end;
 	}
 	return p;
+}
+
+/*
+ * attn_ask() - for @bytes of a plane that is read later
+ *
+ * Planes are a few KiB, each in another page of the cache: too short for the processor to see where
+ * they go on. So while one is read, the next one is asked for, into the second-level cache.
+ */
+KERN_INLINE void attn_ask(const uint8_t *plane, size_t at, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += 64)
+		_mm_prefetch((const char *)plane + at + i, _MM_HINT_T1);
+}
+
+/* attn_ask_elems() - the same for @count numbers, from number @at; those made of others are here */
+KERN_INLINE void attn_ask_elems(const uint8_t *plane, size_t at, size_t count, enum attn_form form)
+{
+	const size_t size = form == ATTN_F16 ? 2 : 4;
+
+	if (form != ATTN_WIDE)
+		attn_ask(plane, at * size, count * size);
 }
 
 /* attn_is_wide() - float32 of a page is made before it is used: for that many rows it pays */

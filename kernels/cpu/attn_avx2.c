@@ -16,9 +16,9 @@
 #define VECTORS	2	/* of the output at once */
 
 /* elements [i, i + 8) of @p */
-KERN_INLINE __m256 load8(const uint8_t *p, size_t i, bool f16)
+KERN_INLINE __m256 load8(const uint8_t *p, size_t i, enum attn_form form)
 {
-	if (f16)
+	if (form == ATTN_F16)
 		return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + i * 2)));
 	return _mm256_loadu_ps((const float *)(const void *)(p + i * 4));
 }
@@ -49,7 +49,7 @@ static void widen_keys8(const struct kern_kv *kv, const uint8_t *plane, uint32_t
 		__m128i a, b;
 
 		if (i % KERN_KV_BLOCK == 0)
-			scale = load8(scales, i / KERN_KV_BLOCK * tokens + at, true);
+			scale = load8(scales, i / KERN_KV_BLOCK * tokens + at, ATTN_F16);
 		if (kv->type == KERN_Q8_0) {
 			a = load_bytes8(plane + line);
 			b = load_bytes8(plane + line + tokens);
@@ -87,45 +87,54 @@ static void widen_value(const struct kern_kv *kv, const uint8_t *elems, const ui
 	}
 }
 
-static void widen_f16(const uint8_t *from, float *to, size_t elems)
+/* @ahead: the same place of the plane that is read next */
+static void widen_f16(const uint8_t *from, const uint8_t *ahead, float *to, size_t elems)
 {
+	attn_ask(ahead, 0, elems * 2);
 	for (size_t i = 0; i < elems; i += 8)
-		_mm256_storeu_ps(to + i, load8(from, i, true));
+		_mm256_storeu_ps(to + i, load8(from, i, ATTN_F16));
 }
 
 /* keys [begin, end) of a page, a multiple of 32 each */
 static void widen_keys(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin, uint32_t end,
-		       float *to)
+		       const uint8_t *ahead, float *to)
 {
+	const size_t share = kern_kv_plane_bytes(kv) / kv->page_tokens;
+
 	for (uint32_t i = 0; kv->type == KERN_F16 && i < kv->head_dim; i++) {
 		const size_t at = (size_t)i * kv->page_tokens + begin;
 
-		widen_f16(plane + at * 2, to + at, end - begin);
+		widen_f16(plane + at * 2, ahead + at * 2, to + at, end - begin);
 	}
-	for (uint32_t t = begin; kv->type != KERN_F16 && t < end; t += 8)
+	for (uint32_t t = begin; kv->type != KERN_F16 && t < end; t += 8) {
+		attn_ask(ahead, t * share, 8 * share);
 		widen_keys8(kv, plane, t, to);
+	}
 }
 
 /* values [begin, end) of a page */
 static void widen_values(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin,
-			 uint32_t end, float *to)
+			 uint32_t end, const uint8_t *ahead, float *to)
 {
 	const size_t elems = kern_kv_elem_bytes(kv), row = elems / kv->page_tokens;
 	const size_t scales = (size_t)kern_kv_blocks(kv) * 2, dim = kv->head_dim;
 
 	if (kv->type == KERN_F16) {
-		widen_f16(plane + begin * row, to + begin * dim, (end - begin) * dim);
+		for (size_t t = begin; t < end; t++)
+			widen_f16(plane + t * row, ahead + t * row, to + t * dim, dim);
 		return;
 	}
-	for (size_t t = begin; t < end; t++)
+	for (size_t t = begin; t < end; t++) {
+		attn_ask(ahead, t * (row + scales), row + scales);
 		widen_value(kv, plane + t * row, plane + elems + t * scales, to + t * dim);
+	}
 }
 
 /* ---- scores ---- */
 
 /* of 16 keys that follow one another in a page; @rows: constant */
 KERN_INLINE void score_keys16(const struct kern_attn *a, const struct attn_rows *r,
-			      const uint8_t *keys, uint32_t at, bool f16, int rows)
+			      const uint8_t *keys, uint32_t at, enum attn_form form, int rows)
 {
 	const size_t tokens = a->kv.page_tokens;
 	__m256 acc[ATTN_ROWS][2];
@@ -133,8 +142,10 @@ KERN_INLINE void score_keys16(const struct kern_attn *a, const struct attn_rows 
 	for (int h = 0; h < rows; h++)
 		acc[h][0] = acc[h][1] = _mm256_setzero_ps();
 	for (uint32_t i = 0; i < a->kv.head_dim; i++) {
-		const __m256 low = load8(keys, i * tokens + at, f16);
-		const __m256 high = load8(keys, i * tokens + at + 8, f16);
+		const __m256 low = load8(keys, i * tokens + at, form);
+		const __m256 high = load8(keys, i * tokens + at + 8, form);
+
+		attn_ask_elems(r->ahead, i * tokens + at, 16, form);
 
 		for (int h = 0; h < rows; h++) {
 			const __m256 q = _mm256_broadcast_ss(r->q[h] + i);
@@ -153,10 +164,10 @@ KERN_INLINE void score_keys16(const struct kern_attn *a, const struct attn_rows 
 
 /* of 32 keys */
 KERN_INLINE void score_keys(const struct kern_attn *a, const struct attn_rows *r,
-			    const uint8_t *keys, uint32_t at, bool f16, int rows)
+			    const uint8_t *keys, uint32_t at, enum attn_form form, int rows)
 {
-	score_keys16(a, r, keys, at, f16, rows);
-	score_keys16(a, r, keys, at + 16, f16, rows);
+	score_keys16(a, r, keys, at, form, rows);
+	score_keys16(a, r, keys, at + 16, form, rows);
 }
 
 /* ---- softmax ---- */
@@ -210,7 +221,7 @@ static struct kern_attn_sum softmax(float *scores, struct kern_span s, float sof
 
 /* adds values [begin, end) to elements of one row's output from @i */
 KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *values, size_t dim,
-			    uint32_t begin, uint32_t end, uint32_t i, bool f16, int vectors)
+			    uint32_t begin, uint32_t end, uint32_t i, enum attn_form form, int vectors)
 {
 	float *out = r->out[h] + i;
 	__m256 acc[VECTORS];
@@ -221,7 +232,7 @@ KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *val
 		const __m256 p = _mm256_broadcast_ss(&r->weights[h][t]);
 
 		for (int k = 0; k < vectors; k++)
-			acc[k] = _mm256_fmadd_ps(p, load8(values, t * dim + i + 8 * k, f16),
+			acc[k] = _mm256_fmadd_ps(p, load8(values, t * dim + i + 8 * k, form),
 						 acc[k]);
 	}
 	for (int k = 0; k < vectors; k++)
@@ -230,7 +241,7 @@ KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *val
 
 /* adds the values that all rows attend to; rows, vectors: constants */
 KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, size_t dim,
-			    uint32_t i, bool f16, int rows, int vectors)
+			    uint32_t i, enum attn_form form, int rows, int vectors)
 {
 	__m256 acc[ATTN_ROWS][VECTORS];
 
@@ -241,7 +252,8 @@ KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, si
 		__m256 v[VECTORS];
 
 		for (int k = 0; k < vectors; k++)
-			v[k] = load8(values, t * dim + i + 8 * k, f16);
+			v[k] = load8(values, t * dim + i + 8 * k, form);
+		attn_ask_elems(r->ahead, t * dim + i, 8 * (size_t)vectors, form);
 		for (int h = 0; h < rows; h++) {
 			const __m256 p = _mm256_broadcast_ss(&r->weights[h][t]);
 
@@ -256,27 +268,27 @@ KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, si
 
 /* elements of the outputs from @i; rows, vectors: constants */
 KERN_INLINE void sum_values(const struct kern_attn *a, const struct attn_rows *r,
-			    const uint8_t *values, uint32_t i, bool f16, int rows, int vectors)
+			    const uint8_t *values, uint32_t i, enum attn_form form, int rows, int vectors)
 {
 	const size_t dim = a->kv.head_dim;
 
 	for (int h = 0; r->has_edges && h < rows; h++)
-		add_values(r, h, values, dim, r->span[h].begin, r->head[h], i, f16, vectors);
-	add_common(r, values, dim, i, f16, rows, vectors);
+		add_values(r, h, values, dim, r->span[h].begin, r->head[h], i, form, vectors);
+	add_common(r, values, dim, i, form, rows, vectors);
 	for (int h = 0; r->has_edges && h < rows; h++)
-		add_values(r, h, values, dim, r->tail[h], r->span[h].end, i, f16, vectors);
+		add_values(r, h, values, dim, r->tail[h], r->span[h].end, i, form, vectors);
 }
 
 KERN_INLINE void sum_page(const struct kern_attn *a, const struct attn_rows *r,
-			  const uint8_t *values, bool f16, int rows)
+			  const uint8_t *values, enum attn_form form, int rows)
 {
 	const uint32_t dim = a->kv.head_dim;
 	uint32_t i = 0;
 
 	for (; i + 8 * VECTORS <= dim; i += 8 * VECTORS)
-		sum_values(a, r, values, i, f16, rows, VECTORS);
+		sum_values(a, r, values, i, form, rows, VECTORS);
 	if (i < dim)
-		sum_values(a, r, values, i, f16, rows, 1);
+		sum_values(a, r, values, i, form, rows, 1);
 }
 
 #define ATTN_PART	kern_attn_part_avx2

@@ -17,9 +17,9 @@
 #define VECTORS	4	/* of the output at once */
 
 /* sixteen elements from element @i of @p */
-KERN_INLINE __m512 load16(const uint8_t *p, size_t i, __mmask16 mask, bool f16)
+KERN_INLINE __m512 load16(const uint8_t *p, size_t i, __mmask16 mask, enum attn_form form)
 {
-	if (f16)
+	if (form == ATTN_F16)
 		return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p + i * 2));
 	return _mm512_maskz_loadu_ps(mask, p + i * 4);
 }
@@ -36,10 +36,11 @@ KERN_INLINE __m512 scaled(__m128i numbers, __m512 scale)
 	return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(numbers)), scale);
 }
 
-/* keys [at, at + 16) of a page */
-static void widen_keys16(const struct kern_kv *kv, const uint8_t *plane, uint32_t at, float *to)
+/* keys [at, at + 16) of a page; q4: constant */
+KERN_INLINE void widen_keys16(const struct kern_kv *kv, const uint8_t *plane, size_t elems,
+			      uint32_t at, float *to, bool q4)
 {
-	const uint8_t *scales = plane + kern_kv_elem_bytes(kv);
+	const uint8_t *scales = plane + elems;
 	const size_t tokens = kv->page_tokens;
 	const __m128i low = _mm_set1_epi8(0xf), eight = _mm_set1_epi8(8);
 	__m512 scale = _mm512_setzero_ps();
@@ -50,7 +51,7 @@ static void widen_keys16(const struct kern_kv *kv, const uint8_t *plane, uint32_
 
 		if (i % KERN_KV_BLOCK == 0)
 			scale = load_scales(scales + (i / KERN_KV_BLOCK * tokens + at) * 2);
-		if (kv->type == KERN_Q8_0) {
+		if (!q4) {
 			a = _mm_loadu_si128((const __m128i *)(plane + line));
 			b = _mm_loadu_si128((const __m128i *)(plane + line + tokens));
 		} else {
@@ -63,73 +64,109 @@ static void widen_keys16(const struct kern_kv *kv, const uint8_t *plane, uint32_
 	}
 }
 
-static void widen_value(const struct kern_kv *kv, const uint8_t *elems, const uint8_t *scales,
-			float *to)
+/* elements [i, i + 16) of a value, or 8; mask, q4: constants */
+KERN_INLINE void widen16(const uint8_t *elems, uint32_t i, __mmask16 mask, __m512 scale, float *to,
+			 bool q4)
 {
 	const __m128i low = _mm_set1_epi8(0xf), eight = _mm_set1_epi8(8);
+	__m128i x;
 
-	for (uint32_t i = 0; i < kv->head_dim; i += 16) {
-		const __mmask16 mask = kv->head_dim - i < 16 ? 0xff : 0xffff;
+	if (!q4) {
+		x = _mm_maskz_loadu_epi8(mask, elems + i);
+	} else {
+		x = _mm_maskz_loadu_epi8(mask & (mask >> 8 | 0xf), elems + i / 2);
+		x = _mm_unpacklo_epi8(_mm_and_si128(x, low),
+				      _mm_and_si128(_mm_srli_epi16(x, 4), low));
+		x = _mm_sub_epi8(x, eight);
+	}
+	_mm512_mask_storeu_ps(to + i, mask, scaled(x, scale));
+}
+
+/* q4: constant */
+KERN_INLINE void widen_value(const struct kern_kv *kv, const uint8_t *elems, const uint8_t *scales,
+			     float *to, bool q4)
+{
+	uint32_t i = 0;
+
+	for (; i + KERN_KV_BLOCK <= kv->head_dim; i += KERN_KV_BLOCK) {
 		const __m512 scale =
 			_mm512_set1_ps(kern_kv_scale(scales + i / KERN_KV_BLOCK * 2));
-		__m128i x;
 
-		if (kv->type == KERN_Q8_0) {
-			x = _mm_maskz_loadu_epi8(mask, elems + i);
-		} else {
-			x = _mm_maskz_loadu_epi8(mask & (mask >> 8 | 0xf), elems + i / 2);
-			x = _mm_unpacklo_epi8(_mm_and_si128(x, low),
-					      _mm_and_si128(_mm_srli_epi16(x, 4), low));
-			x = _mm_sub_epi8(x, eight);
-		}
-		_mm512_mask_storeu_ps(to + i, mask, scaled(x, scale));
+		widen16(elems, i, 0xffff, scale, to, q4);
+		widen16(elems, i + 16, 0xffff, scale, to, q4);
+	}
+	for (; i < kv->head_dim; i += 16) {
+		const __m512 scale =
+			_mm512_set1_ps(kern_kv_scale(scales + i / KERN_KV_BLOCK * 2));
+
+		if (kv->head_dim - i < 16)
+			widen16(elems, i, 0xff, scale, to, q4);
+		else
+			widen16(elems, i, 0xffff, scale, to, q4);
 	}
 }
 
-/* @elems: a multiple of 8 */
-static void widen_f16(const uint8_t *from, float *to, size_t elems)
+/* @elems: a multiple of 8; @ahead: the same place of the plane that is read next */
+static void widen_f16(const uint8_t *from, const uint8_t *ahead, float *to, size_t elems)
 {
 	size_t i;
 
+	attn_ask(ahead, 0, elems * 2);
 	for (i = 0; i + 16 <= elems; i += 16)
-		_mm512_storeu_ps(to + i, load16(from, i, 0xffff, true));
+		_mm512_storeu_ps(to + i, load16(from, i, 0xffff, ATTN_F16));
 	if (i < elems)
-		_mm512_mask_storeu_ps(to + i, 0xff, load16(from, i, 0xff, true));
+		_mm512_mask_storeu_ps(to + i, 0xff, load16(from, i, 0xff, ATTN_F16));
 }
 
 /* keys [begin, end) of a page, a multiple of 32 each */
 static void widen_keys(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin, uint32_t end,
-		       float *to)
+		       const uint8_t *ahead, float *to)
 {
+	const size_t share = kern_kv_plane_bytes(kv) / kv->page_tokens;
+	const size_t elems = kern_kv_elem_bytes(kv);
+
 	for (uint32_t i = 0; kv->type == KERN_F16 && i < kv->head_dim; i++) {
 		const size_t at = (size_t)i * kv->page_tokens + begin;
 
-		widen_f16(plane + at * 2, to + at, end - begin);
+		widen_f16(plane + at * 2, ahead + at * 2, to + at, end - begin);
 	}
-	for (uint32_t t = begin; kv->type != KERN_F16 && t < end; t += 16)
-		widen_keys16(kv, plane, t, to);
+	for (uint32_t t = begin; kv->type != KERN_F16 && t < end; t += 16) {
+		attn_ask(ahead, t * share, 16 * share);
+		if (kv->type == KERN_Q4_0)
+			widen_keys16(kv, plane, elems, t, to, true);
+		else
+			widen_keys16(kv, plane, elems, t, to, false);
+	}
 }
 
 /* values [begin, end) of a page */
 static void widen_values(const struct kern_kv *kv, const uint8_t *plane, uint32_t begin,
-			 uint32_t end, float *to)
+			 uint32_t end, const uint8_t *ahead, float *to)
 {
 	const size_t elems = kern_kv_elem_bytes(kv), row = elems / kv->page_tokens;
 	const size_t scales = (size_t)kern_kv_blocks(kv) * 2, dim = kv->head_dim;
 
 	if (kv->type == KERN_F16) {
-		widen_f16(plane + begin * row, to + begin * dim, (end - begin) * dim);
+		for (size_t t = begin; t < end; t++)
+			widen_f16(plane + t * row, ahead + t * row, to + t * dim, dim);
 		return;
 	}
-	for (size_t t = begin; t < end; t++)
-		widen_value(kv, plane + t * row, plane + elems + t * scales, to + t * dim);
+	for (size_t t = begin; t < end; t++) {
+		attn_ask(ahead, t * (row + scales), row + scales);
+		if (kv->type == KERN_Q4_0)
+			widen_value(kv, plane + t * row, plane + elems + t * scales, to + t * dim,
+				    true);
+		else
+			widen_value(kv, plane + t * row, plane + elems + t * scales, to + t * dim,
+				    false);
+	}
 }
 
 /* ---- scores ---- */
 
 /* of 32 keys that follow one another in a page; @rows: constant */
 KERN_INLINE void score_keys(const struct kern_attn *a, const struct attn_rows *r,
-			    const uint8_t *keys, uint32_t at, bool f16, int rows)
+			    const uint8_t *keys, uint32_t at, enum attn_form form, int rows)
 {
 	const size_t tokens = a->kv.page_tokens;
 	__m512 acc[ATTN_ROWS][2];
@@ -137,8 +174,10 @@ KERN_INLINE void score_keys(const struct kern_attn *a, const struct attn_rows *r
 	for (int h = 0; h < rows; h++)
 		acc[h][0] = acc[h][1] = _mm512_setzero_ps();
 	for (uint32_t i = 0; i < a->kv.head_dim; i++) {
-		const __m512 low = load16(keys, i * tokens + at, 0xffff, f16);
-		const __m512 high = load16(keys, i * tokens + at + 16, 0xffff, f16);
+		const __m512 low = load16(keys, i * tokens + at, 0xffff, form);
+		const __m512 high = load16(keys, i * tokens + at + 16, 0xffff, form);
+
+		attn_ask_elems(r->ahead, i * tokens + at, 32, form);
 
 		for (int h = 0; h < rows; h++) {
 			const __m512 q = _mm512_set1_ps(r->q[h][i]);
@@ -194,7 +233,7 @@ static struct kern_attn_sum softmax(float *scores, struct kern_span s, float sof
 
 /* adds values [begin, end) to elements of one row's output from @i */
 KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *values, size_t dim,
-			    uint32_t begin, uint32_t end, uint32_t i, __mmask16 mask, bool f16,
+			    uint32_t begin, uint32_t end, uint32_t i, __mmask16 mask, enum attn_form form,
 			    int vectors)
 {
 	float *out = r->out[h] + i;
@@ -207,7 +246,7 @@ KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *val
 
 		for (int k = 0; k < vectors; k++)
 			acc[k] = _mm512_fmadd_ps(
-				p, load16(values, t * dim + i + 16 * k, mask, f16), acc[k]);
+				p, load16(values, t * dim + i + 16 * k, mask, form), acc[k]);
 	}
 	for (int k = 0; k < vectors; k++)
 		_mm512_mask_storeu_ps(out + 16 * k, mask, acc[k]);
@@ -215,7 +254,7 @@ KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *val
 
 /* adds the values that all rows attend to; rows, vectors: constants */
 KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, size_t dim,
-			    uint32_t i, __mmask16 mask, bool f16, int rows, int vectors)
+			    uint32_t i, __mmask16 mask, enum attn_form form, int rows, int vectors)
 {
 	__m512 acc[ATTN_ROWS][VECTORS];
 
@@ -226,7 +265,8 @@ KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, si
 		__m512 v[VECTORS];
 
 		for (int k = 0; k < vectors; k++)
-			v[k] = load16(values, t * dim + i + 16 * k, mask, f16);
+			v[k] = load16(values, t * dim + i + 16 * k, mask, form);
+		attn_ask_elems(r->ahead, t * dim + i, 16 * (size_t)vectors, form);
 		for (int h = 0; h < rows; h++) {
 			const __m512 p = _mm512_set1_ps(r->weights[h][t]);
 
@@ -241,30 +281,30 @@ KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, si
 
 /* elements of the outputs from @i; rows, vectors: constants */
 KERN_INLINE void sum_values(const struct kern_attn *a, const struct attn_rows *r,
-			    const uint8_t *values, uint32_t i, __mmask16 mask, bool f16, int rows,
+			    const uint8_t *values, uint32_t i, __mmask16 mask, enum attn_form form, int rows,
 			    int vectors)
 {
 	const size_t dim = a->kv.head_dim;
 
 	for (int h = 0; r->has_edges && h < rows; h++)
-		add_values(r, h, values, dim, r->span[h].begin, r->head[h], i, mask, f16, vectors);
-	add_common(r, values, dim, i, mask, f16, rows, vectors);
+		add_values(r, h, values, dim, r->span[h].begin, r->head[h], i, mask, form, vectors);
+	add_common(r, values, dim, i, mask, form, rows, vectors);
 	for (int h = 0; r->has_edges && h < rows; h++)
-		add_values(r, h, values, dim, r->tail[h], r->span[h].end, i, mask, f16, vectors);
+		add_values(r, h, values, dim, r->tail[h], r->span[h].end, i, mask, form, vectors);
 }
 
 KERN_INLINE void sum_page(const struct kern_attn *a, const struct attn_rows *r,
-			  const uint8_t *values, bool f16, int rows)
+			  const uint8_t *values, enum attn_form form, int rows)
 {
 	const uint32_t dim = a->kv.head_dim;
 	uint32_t i = 0;
 
 	for (; i + 16 * VECTORS <= dim; i += 16 * VECTORS)
-		sum_values(a, r, values, i, 0xffff, f16, rows, VECTORS);
+		sum_values(a, r, values, i, 0xffff, form, rows, VECTORS);
 	for (; i + 16 <= dim; i += 16)
-		sum_values(a, r, values, i, 0xffff, f16, rows, 1);
+		sum_values(a, r, values, i, 0xffff, form, rows, 1);
 	if (i < dim)
-		sum_values(a, r, values, i, 0xff, f16, rows, 1);
+		sum_values(a, r, values, i, 0xff, form, rows, 1);
 }
 
 #define ATTN_PART	kern_attn_part_avx512

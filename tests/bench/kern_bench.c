@@ -34,7 +34,11 @@
 #define KEYS		2048
 #define PAGE_TOKENS	32
 #define TILE		10	/* queries of a prompt */
+#define MODEL_LAYERS	16	/* and heads of a Llama of a billion weights: no cache holds them */
+#define MODEL_KV_HEADS	8
+#define MODEL_GROUP	4
 #define WIDTH		4096
+#define KV_BYTES	(2 * sizeof(float) * KEYS * HEAD_DIM * MODEL_LAYERS * MODEL_KV_HEADS)
 #define HUGE_BYTES	((size_t)2 << 20)	/* a huge page */
 
 enum op {
@@ -49,6 +53,7 @@ enum op {
 	OP_PACK_PANEL,
 	OP_ATTN,
 	OP_ATTN_TILE,
+	OP_ATTN_MODEL,
 	OP_RMS_NORM,
 	OP_ROPE,
 	OP_SILU_MUL,
@@ -58,7 +63,8 @@ enum op {
 
 static const char *const op_names[] = {
 	"read", "decode", "prefill", "batch", "decode-p", "prefill-p", "batch-p", "pack", "pack-p",
-	"attn", "attn-tile", "rms_norm", "rope", "silu_mul", "store-key", "store-val",
+	"attn", "attn-tile", "attn-model",
+	"rms_norm", "rope", "silu_mul", "store-key", "store-val",
 };
 
 /* struct bench_case - one line: @bytes and @flops of one run, @seconds of each round */
@@ -173,34 +179,55 @@ static struct kern_kv cache_form(uint32_t type)
 	return (struct kern_kv){ type, HEAD_DIM, PAGE_TOKENS };
 }
 
-/* the last @queries of KEYS tokens */
-static void run_attn(struct bench *b, const struct bench_case *c, uint32_t queries)
+/*
+ * the last @queries of KEYS tokens, whose pages are @page bytes apart; the plane of their keys is
+ * number @plane of a page
+ */
+static void attend(struct bench *b, const struct bench_case *c, uint32_t queries, uint32_t group,
+		   size_t page, size_t number)
 {
 	const struct kern_kv form = cache_form(c->type);
-	const size_t plane = kern_kv_plane_bytes(&form);
+	const uint8_t *first = b->kv + number * kern_kv_plane_bytes(&form);
 	struct kern_span spans[TILE];
 	const void *keys[KEYS / PAGE_TOKENS], *values[KEYS / PAGE_TOKENS];
 	const struct kern_attn a = {
 		.q = b->x,
 		.out = b->y,
-		.stride = GROUP * HEAD_DIM,
+		.stride = (size_t)group * HEAD_DIM,
 		.k_pages = keys,
 		.v_pages = values,
 		.spans = spans,
 		.queries = queries,
-		.group = GROUP,
+		.group = group,
 		.kv = form,
 		.scale = 0.125f,
 		.scratch = b->scratch,
 	};
 
 	for (uint32_t i = 0; i < KEYS / PAGE_TOKENS; i++) {
-		keys[i] = b->kv + 2 * plane * i;
-		values[i] = b->kv + 2 * plane * i + plane;
+		keys[i] = first + page * i;
+		values[i] = first + page * i + kern_kv_plane_bytes(&form);
 	}
 	for (uint32_t i = 0; i < queries; i++)
 		spans[i] = (struct kern_span){ 0, KEYS + 1 + i - queries };
 	kern_attn(c->ops, &a);
+}
+
+static void run_attn(struct bench *b, const struct bench_case *c, uint32_t queries)
+{
+	const struct kern_kv form = cache_form(c->type);
+
+	attend(b, c, queries, GROUP, 2 * kern_kv_plane_bytes(&form), 0);
+}
+
+/* one query of all heads in all layers, in pages as the engine has them */
+static void run_attn_model(struct bench *b, const struct bench_case *c)
+{
+	const struct kern_kv form = cache_form(c->type);
+	const size_t heads = (size_t)MODEL_LAYERS * MODEL_KV_HEADS;
+
+	for (size_t i = 0; i < heads; i++)
+		attend(b, c, 1, MODEL_GROUP, 2 * heads * kern_kv_plane_bytes(&form), 2 * i);
 }
 
 static void run_store(struct bench *b, const struct bench_case *c)
@@ -244,6 +271,9 @@ static void run(struct bench *b, const struct bench_case *c)
 		break;
 	case OP_ATTN_TILE:
 		run_attn(b, c, TILE);
+		break;
+	case OP_ATTN_MODEL:
+		run_attn_model(b, c);
 		break;
 	case OP_RMS_NORM:
 		c->ops->rms_norm(b->y, b->x, b->x + WIDTH, WIDTH, 1e-5f);
@@ -313,7 +343,7 @@ static void add_case(struct bench *b, enum op op, enum kern_type type, const str
 static void add_table(struct bench *b, const struct kern_ops *ops, const char *filter)
 {
 	static const uint32_t cache_types[] = { KERN_F32, KERN_F16, KERN_Q8_0, KERN_Q4_0 };
-	const double attn = 4.0 * GROUP * HEAD_DIM * KEYS;
+	const double attn = 4.0 * GROUP * HEAD_DIM * KEYS, heads = MODEL_LAYERS * MODEL_KV_HEADS;
 
 	for (unsigned int type = 0; type < KERN_TYPE_COUNT; type++) {
 		struct kern_weights w;
@@ -349,6 +379,8 @@ static void add_table(struct bench *b, const struct kern_ops *ops, const char *f
 		add_case(b, OP_ATTN, form.type, ops, 2 * plane * KEYS / PAGE_TOKENS, attn, filter);
 		add_case(b, OP_ATTN_TILE, form.type, ops, 2 * plane * KEYS / PAGE_TOKENS,
 			 TILE * attn, filter);
+		add_case(b, OP_ATTN_MODEL, form.type, ops, 2 * plane * KEYS / PAGE_TOKENS * heads,
+			 4.0 * MODEL_GROUP * HEAD_DIM * KEYS * heads, filter);
 		add_case(b, OP_STORE_KEY, form.type, ops, plane, 0, filter);
 		add_case(b, OP_STORE_VALUE, form.type, ops, plane, 0, filter);
 	}
@@ -371,7 +403,7 @@ static void bench_fill(struct bench *b)
 		b->cosines[i] = (float)cos(i);
 		b->sines[i] = (float)sin(i);
 	}
-	memset(b->kv, 0x2c, 2 * sizeof(float) * KEYS * HEAD_DIM);
+	memset(b->kv, 0x2c, KV_BYTES);
 }
 
 /* of all types */
@@ -401,7 +433,7 @@ static void bench_init(struct bench *b)
 	b->y = bench_alloc(sizeof(float) * (outputs + WIDTH));
 	b->scratch = bench_alloc(kern_attn_scratch_bytes(&form, TILE * GROUP));
 	b->act = bench_alloc(sizeof(float) * 2 * PREFILL_TOKENS * b->cols);
-	b->kv = bench_alloc(2 * sizeof(float) * KEYS * HEAD_DIM);
+	b->kv = bench_alloc(KV_BYTES);
 	bench_fill(b);
 }
 
