@@ -121,7 +121,8 @@ static int find_site(const struct binding *b, const char *name, size_t len, uint
 	if (len <= strlen(layers) || strncmp(name, layers, strlen(layers)))
 		return -ENOENT;
 	name += strlen(layers);
-	if (!isdigit((unsigned char)*name))
+	/* a number has one way to be written */
+	if (!isdigit((unsigned char)*name) || (*name == '0' && isdigit((unsigned char)name[1])))
 		return -ENOENT;
 	for (; name < end && isdigit((unsigned char)*name); name++) {
 		layer = layer * 10 + (uint64_t)(*name - '0');
@@ -274,6 +275,24 @@ static int order_b(const struct binding *b, const struct gguf_tensor *t, const s
 	return 0;
 }
 
+/* check_finite() - one weight that is no number makes all logits none */
+static int check_finite(const struct binding *b, const struct gguf_tensor *t)
+{
+	_cleanup_free_ float *row = calloc(t->dims[0], sizeof(*row));
+	const size_t row_bytes = kern_row_bytes(kern_type_info(t->type), t->dims[0]);
+
+	if (!row)
+		return error_set(b->error, -ENOMEM, "adapter: %s", strerror(ENOMEM));
+	for (uint64_t r = 0; r < t->dims[1]; r++) {
+		b->ref->dequant_row[t->type](row, (const char *)t->data + r * row_bytes,
+					     (uint32_t)t->dims[0]);
+		for (uint64_t i = 0; i < t->dims[0]; i++)
+			if (!isfinite(row[i]))
+				return fail(b, -EBADMSG, t, "has a weight that is no number");
+	}
+	return 0;
+}
+
 /* copy() - a tensor, as a matrix */
 static int copy(struct binding *b, const struct gguf_tensor *t, const struct site *site,
 		struct model_matrix *ret)
@@ -282,6 +301,8 @@ static int copy(struct binding *b, const struct gguf_tensor *t, const struct sit
 	char *data = take(b, t->size_bytes);
 	int r = fetch(b, t);
 
+	if (r >= 0)
+		r = check_finite(b, t);
 	if (r < 0)
 		return r;
 	memcpy(data, t->data, t->size_bytes);

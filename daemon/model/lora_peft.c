@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "model/gguf_build.h"
 #include "model/hub_internal.h"
@@ -41,14 +42,20 @@ static bool is_off(const json_t *json)
 static int check_off(const json_t *json, struct error *error)
 {
 	static const char *const keys[] = {
-		"use_dora", "modules_to_save", "trainable_token_indices", "layer_replication",
-		"lora_bias", "use_qalora", "use_bdlora", "alora_invocation_tokens",
-		"target_parameters", "arrow_config", "velora_config", "monteclora_config",
+		"modules_to_save", "trainable_token_indices", "layer_replication", "lora_bias",
+		"alora_invocation_tokens", "target_parameters", "arrow_config", "velora_config",
+		"monteclora_config", "kasa_config",
 	};
+	const char *key;
+	json_t *value;
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (!is_off(json_object_get(json, keys[i])))
 			return refuse(keys[i], error);
+	/* variants are used by keys of such names, also those that are yet to come */
+	json_object_foreach((json_t *)json, key, value)
+		if (!strncmp(key, "use_", 4) && strcmp(key, "use_rslora") && !is_off(value))
+			return refuse(show(key).text, error);
 	return 0;
 }
 
@@ -59,7 +66,7 @@ static int check_init(const json_t *json, struct error *error)
 	const char *init = json_string_value(json_object_get(json, "init_lora_weights"));
 
 	for (size_t i = 0; init && i < ARRAY_SIZE(changing); i++)
-		if (!strncmp(init, changing[i], strlen(changing[i])))
+		if (!strncasecmp(init, changing[i], strlen(changing[i])))
 			return refuse("init_lora_weights", error);
 	return 0;
 }
@@ -205,6 +212,7 @@ static int take_tensor(struct lora_file *file, const struct lora_peft *peft,
 		       const struct safetensor *t, const char *arch, struct error *error)
 {
 	char module[256], matrix[256], name[256 + 16];
+	const char *text;
 	bool is_a;
 	int r;
 
@@ -218,7 +226,9 @@ static int take_tensor(struct lora_file *file, const struct lora_peft *peft,
 	if (r < 0)
 		return r;
 	snprintf(matrix, sizeof(matrix), "%s", module);
-	if (arch && hub_module_map(arch, module, matrix, sizeof(matrix)) < 0)
+	/* of a model that also sees, the text half alone is there */
+	text = hub_compound_name(module);
+	if (arch && (!text || hub_module_map(arch, text, matrix, sizeof(matrix)) < 0))
 		return error_set(error, -EBADMSG,
 				 "adapter: tensor '%s' is of a module that the model does not have",
 				 show(t->name).text);

@@ -6,6 +6,7 @@
  */
 #include "tests/numeric/exact.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ static void merge(const struct exact *m, const char *name, double *w, size_t row
 	}
 }
 
-/* read_tensor() - all elements of a tensor, NULL if there is none */
+/* read_tensor() - all elements of a tensor, NULL if there is none, or it can't be read */
 static double *read_tensor(const struct gguf *gguf, const char *name, size_t *ret_count)
 {
 	const struct gguf_tensor *t = gguf_tensor_find(gguf, name);
@@ -90,7 +91,7 @@ static double *read_tensor(const struct gguf *gguf, const char *name, size_t *re
 	double *all;
 	float *row;
 
-	if (!t)
+	if (!t || gguf_fetch(gguf, t, NULL) < 0)
 		return NULL;
 	cols = t->dims[0];
 	rows = t->dims[1] * t->dims[2] * t->dims[3];
@@ -434,12 +435,35 @@ static void one_expert(const struct exact *m, const struct expert_weights *w, ui
 	free(y);
 }
 
+/* load_experts() - of all, stacked as one tensor is; a hub has one for each of them */
+static double *load_experts(const struct exact *m, uint32_t layer, const char *part)
+{
+	const size_t each = (size_t)m->expert_hidden * m->width;
+	double *all, *one;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s_exps.weight", part);
+	all = load_layer(m, layer, name);
+	if (all)
+		return all;
+	all = zeros(m->experts * each);
+	for (uint32_t e = 0; e < m->experts; e++) {
+		snprintf(name, sizeof(name), "%s.%" PRIu32 ".weight", part, e);
+		one = load_layer(m, layer, name);
+		if (!one)
+			abort();
+		memcpy(all + e * each, one, each * sizeof(*all));
+		free(one);
+	}
+	return all;
+}
+
 static double *mixture(const struct exact *m, uint32_t layer, const double *x)
 {
 	const struct expert_weights w = {
-		.gate = load_layer(m, layer, "ffn_gate_exps.weight"),
-		.up = load_layer(m, layer, "ffn_up_exps.weight"),
-		.down = load_layer(m, layer, "ffn_down_exps.weight"),
+		.gate = load_experts(m, layer, "ffn_gate"),
+		.up = load_experts(m, layer, "ffn_up"),
+		.down = load_experts(m, layer, "ffn_down"),
 	};
 	double *logits = project(m, layer, "ffn_gate_inp", 0, x, m->width, m->experts);
 	double *out = zeros(m->count * m->width);
