@@ -96,10 +96,15 @@ size_t engine_memory_bytes(void);
  */
 int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
 		      struct error *error);
+/**
+ * engine_model_load_opened() - the same, of a file that was opened and whose tokenizer was made
+ * @path: of the file, to recognise it by
+ * @gguf: it; the caller's, as is @tokenizer, and both outlive the model
+ */
+int engine_model_load_opened(struct engine *engine, const char *path, struct gguf *gguf,
+			     struct tokenizer *tokenizer, struct engine_model **ret,
+			     struct error *error);
 void engine_model_free(struct engine_model *model);	/* after its sequences */
-/** engine_model_detach() - its file and tokenizer are the caller's now; it can only be freed */
-void engine_model_detach(struct engine_model *model, struct gguf **ret_gguf,
-			 struct tokenizer **ret_tokenizer);
 DEFINE_CLEANUP(struct engine_model *, engine_model_free);
 
 /** enum engine_pooling - whose hidden states of a text are wanted */

@@ -66,6 +66,7 @@ struct engine_model {
 	struct engine *engine;
 	struct gguf *gguf;
 	struct tokenizer *tokenizer;
+	bool is_borrowed;		/* these two are somebody else's */
 	enum chat_template chat;
 	struct model *model;
 	struct pack pack;

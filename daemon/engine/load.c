@@ -30,12 +30,13 @@ static bool has_no_vocabulary(const struct gguf *gguf)
 
 static int load_tokenizer(struct engine_model *m, struct error *error)
 {
-	int r;
+	int r = 0;
 
 	m->chat = CHAT_NONE;
-	if (has_no_vocabulary(m->gguf))
+	if (!m->tokenizer && has_no_vocabulary(m->gguf))
 		return 0;
-	r = tok_new(&m->tokenizer, m->gguf, error);
+	if (!m->tokenizer)
+		r = tok_new(&m->tokenizer, m->gguf, error);
 	if (r < 0)
 		return r;
 	if (tok_vocab(m->tokenizer) != m->model->hparams.vocab)
@@ -281,6 +282,25 @@ static int load_pack(struct engine_model *m, const char *path, struct error *err
 	return 0;
 }
 
+/* load_rest() - all but the file */
+static int load_rest(struct engine_model *m, const char *path, struct error *error)
+{
+	int r;
+
+	r = model_new(&m->model, m->gguf, error);
+	if (r >= 0)
+		r = load_tokenizer(m, error);
+	if (r >= 0)
+		r = load_pack(m, path, error);
+	if (r >= 0)
+		r = load_cache(m, error);
+	if (r >= 0)
+		r = load_scratch(m, error);
+	if (r >= 0)
+		count_work(m);
+	return r;
+}
+
 int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
 		      struct error *error)
 {
@@ -292,27 +312,31 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	m->engine = engine;
 	r = model_file_open(&m->gguf, path, error);
 	if (r >= 0)
-		r = model_new(&m->model, m->gguf, error);
-	if (r >= 0)
-		r = load_tokenizer(m, error);
-	if (r >= 0)
-		r = load_pack(m, path, error);
-	if (r >= 0)
-		r = load_cache(m, error);
-	if (r >= 0)
-		r = load_scratch(m, error);
+		r = load_rest(m, path, error);
 	if (r < 0)
 		return r;
-	count_work(m);
 	*ret = steal_ptr(m);
 	return 0;
 }
 
-void engine_model_detach(struct engine_model *m, struct gguf **ret_gguf,
-			 struct tokenizer **ret_tokenizer)
+int engine_model_load_opened(struct engine *engine, const char *path, struct gguf *gguf,
+			     struct tokenizer *tokenizer, struct engine_model **ret,
+			     struct error *error)
 {
-	*ret_gguf = steal_ptr(m->gguf);
-	*ret_tokenizer = steal_ptr(m->tokenizer);
+	_cleanup_(engine_model_freep) struct engine_model *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return error_set(error, -ENOMEM, "model: %s", strerror(ENOMEM));
+	m->engine = engine;
+	m->gguf = gguf;
+	m->tokenizer = tokenizer;
+	m->is_borrowed = true;
+	r = load_rest(m, path, error);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(m);
+	return 0;
 }
 
 static struct engine_swapped swapped_of(const struct swap_stats *stats)
@@ -352,10 +376,12 @@ void engine_model_free(struct engine_model *m)
 	}
 	swap_close(m->swap);
 	kv_close(&m->kv);
-	tok_free(m->tokenizer);
 	model_free(m->model);
 	pack_close(&m->pack);
-	gguf_free(m->gguf);
+	if (!m->is_borrowed) {
+		tok_free(m->tokenizer);
+		gguf_free(m->gguf);
+	}
 	free(m);
 }
 

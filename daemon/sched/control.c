@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "model/gguf.h"
-#include "model/hub.h"
 #include "sched/job.h"
 #include "sched/prompt.h"
 #include "sched/record.h"
@@ -45,22 +44,39 @@ static int control_adapter(struct job *job, struct adapter *adapter)
 	return control_append(job, &record, record_model(&record, &info));
 }
 
+/* those whose files have been read: all, in the end, and what can not be read is told, too */
+static int control_list_models(struct sched *sched, struct job *job)
+{
+	struct model *model;
+	struct error why;
+	int r;
+
+	list_each(model, models_list(sched->models), link) {
+		if (strcmp(model->name, job->listed) <= 0)
+			continue;
+		if (models_open(sched->models, model, &why) == -EINPROGRESS)
+			return -EINPROGRESS;
+		r = control_model(sched, job, model);
+		if (r < 0)
+			return r;
+		memcpy(job->listed, model->name, sizeof(job->listed));
+	}
+	return 0;
+}
+
 static int control_models(struct sched *sched, struct job *job, struct error *error)
 {
 	struct adapter *adapter;
-	struct model *model;
-	int r;
+	int r = 0;
 
-	r = models_scan(sched->models, error);
+	if (!*job->listed)
+		r = models_scan(sched->models, error);
+	if (!r)
+		r = control_list_models(sched, job);
 	if (!r)
 		r = adapters_scan(sched->adapters, error);
 	if (r < 0)
 		return r;
-	list_each(model, models_list(sched->models), link) {
-		r = control_model(sched, job, model);
-		if (r < 0)
-			return r;
-	}
 	list_each(adapter, adapters_list(sched->adapters), link) {
 		r = control_adapter(job, adapter);
 		if (r < 0)
@@ -99,7 +115,7 @@ static int control_show_adapter(struct sched *sched, struct job *job, struct err
 	return control_adapter(job, adapter);
 }
 
-/* the file stays open for this job, whatever becomes of the model meanwhile */
+/* the file stays open for this job, whatever becomes of it in the folder meanwhile */
 static int control_show(struct sched *sched, struct job *job, struct error *error)
 {
 	int r;
@@ -107,11 +123,7 @@ static int control_show(struct sched *sched, struct job *job, struct error *erro
 	r = control_find(sched, job, error);
 	if (r == -ENOENT && *job->event.model)
 		return control_show_adapter(sched, job, error);
-	if (!r)
-		r = model_file_open(&job->opened, job->model->path, error);
-	if (!r)
-		r = control_model(sched, job, job->model);
-	return r;
+	return r < 0 ? r : control_model(sched, job, job->model);
 }
 
 static int control_status(struct sched *sched, struct job *job)
@@ -178,13 +190,18 @@ static int control_session(struct sched *sched, struct job *job, struct error *e
 
 /* ---- one item of a long answer ---- */
 
+static const struct gguf *control_file(const struct job *job)
+{
+	return job->opened ? job->opened : job->model->gguf;
+}
+
 static int control_fill_meta(struct job *job)
 {
 	char key[CONTROL_KEY_MAX], value[CONTROL_VALUE_MAX];
 	struct bytes record = { 0 };
 	int r;
 
-	r = gguf_key_print(job->opened, job->next, key, sizeof(key), value, sizeof(value));
+	r = gguf_key_print(control_file(job), job->next, key, sizeof(key), value, sizeof(value));
 	return r < 0 ? r : control_append(job, &record, record_meta(&record, key, value));
 }
 
@@ -232,7 +249,7 @@ static int control_fill_one(struct job *job)
 
 static size_t control_count(const struct job *job)
 {
-	return job->event.op == LLM_OP_SHOW ? gguf_key_count(job->opened) : job->tokens.count;
+	return job->event.op == LLM_OP_SHOW ? gguf_key_count(control_file(job)) : job->tokens.count;
 }
 
 void control_fill(struct sched *sched, struct job *job)
@@ -276,14 +293,17 @@ static int control_run(struct sched *sched, struct job *job, struct error *error
 	}
 }
 
-void control_start(struct sched *sched, struct job *job)
+int control_start(struct sched *sched, struct job *job)
 {
 	struct error error = { "" };
 	int r;
 
 	r = control_run(sched, job, &error);
+	if (r == -EINPROGRESS)
+		return r;
 	if (r < 0)
 		job_fail(sched, job, r, &error);
 	else if (!job->done)
 		job_move(sched, job, JOB_FINISHING);
+	return 0;
 }

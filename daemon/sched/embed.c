@@ -86,16 +86,10 @@ static int embed_check(const struct job *job, const struct options *options, str
 	return 0;
 }
 
-/* its file, which belongs to it once it is loaded */
-static const struct gguf *embed_gguf(const struct job *job)
-{
-	return job->model->loaded ? engine_model_gguf(job->model->loaded) : job->model->gguf;
-}
-
 /* the name of a label, as much of it as is told, in whole characters; "" if it is no text */
 static const char *embed_label(const struct job *job, uint32_t index, size_t *ret_len)
 {
-	const char *name = engine_label(embed_gguf(job), index, ret_len);
+	const char *name = engine_label(job->model->gguf, index, ret_len);
 
 	if (!utf8_valid(name, *ret_len))
 		*ret_len = 0;

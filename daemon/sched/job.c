@@ -39,6 +39,8 @@ struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event
 	list_init(&job->link);
 	list_append(&sched->table[event->id % SCHED_TABLE_SIZE], &job->table_link);
 	job_move(sched, job, JOB_ARRIVED);
+	if (event->attempts > 1)
+		sched->totals.recovered++;
 	return job;
 }
 
@@ -768,13 +770,30 @@ static int job_prepare_embed(struct sched *sched, struct job *job, struct error 
 
 /* ---- all ---- */
 
+static int job_prepare_op(struct sched *sched, struct job *job, struct error *error)
+{
+	switch (job->event.op) {
+	case LLM_OP_GENERATE:
+		return job_prepare_generate(sched, job, error);
+	case LLM_OP_APPEND:
+		return job_prepare_append(sched, job, error);
+	case LLM_OP_SCORE:
+		return job_prepare_score(sched, job, error);
+	case LLM_OP_EMBED:
+	case LLM_OP_CLASSIFY:
+		return job_prepare_embed(sched, job, error);
+	default:
+		if (job_is_control(job))
+			return control_start(sched, job);
+		return error_set(error, -EOPNOTSUPP, "operation %u is not known", job->event.op);
+	}
+}
+
 void job_prepare(struct sched *sched, struct job *job)
 {
 	struct error error = { "" };
 	int r;
 
-	if (job->event.attempts > 1)
-		sched->totals.recovered++;
 	if (job->event.flags & LLM_SUBMIT_OPTIONS && job_is_control(job)) {
 		r = error_set(&error, -EINVAL, "this operation has no options");
 		job_fail(sched, job, r, &error);
@@ -786,31 +805,15 @@ void job_prepare(struct sched *sched, struct job *job)
 		job_fail(sched, job, r, &error);
 		return;
 	}
-	switch (job->event.op) {
-	case LLM_OP_GENERATE:
-		r = job_prepare_generate(sched, job, &error);
-		break;
-	case LLM_OP_APPEND:
-		r = job_prepare_append(sched, job, &error);
-		break;
-	case LLM_OP_SCORE:
-		r = job_prepare_score(sched, job, &error);
-		break;
-	case LLM_OP_EMBED:
-	case LLM_OP_CLASSIFY:
-		r = job_prepare_embed(sched, job, &error);
-		break;
-	default:
-		if (job_is_control(job)) {
-			control_start(sched, job);
-			return;
-		}
-		r = error_set(&error, -EOPNOTSUPP, "operation %u is not known", job->event.op);
-	}
-	if (r < 0)
+	r = job_prepare_op(sched, job, &error);
+	if (r == -EINPROGRESS) {
+		stop_free(&job->answer.stops);
+		job_move(sched, job, JOB_OPENING);
+	} else if (r < 0) {
 		job_fail(sched, job, r, &error);
-	else if (!job->done)
+	} else if (job->state == JOB_ARRIVED) {
 		job_move(sched, job, JOB_WAITING);
+	}
 }
 
 size_t job_next_row(const struct job *job)

@@ -29,12 +29,14 @@
 /**
  * enum job_state - where a job is
  * @JOB_ARRIVED: nobody has looked at it
+ * @JOB_OPENING: a model's file is being read; it is looked at again behind that
  * @JOB_WAITING: its prompt is in tokens; waits for a sequence and cache pages, also again
  * @JOB_ACTIVE: has a sequence and takes part in steps (unless it is paused)
  * @JOB_FINISHING: nothing is left to compute; the rest of its answer and its end to be committed
  */
 enum job_state {
 	JOB_ARRIVED,
+	JOB_OPENING,
 	JOB_WAITING,
 	JOB_ACTIVE,
 	JOB_FINISHING,
@@ -128,7 +130,8 @@ struct job_shift {
  * @scores_bytes: of these, written
  * @done: nothing more will be added to the answer
  * @next: of a control operation: index of the next item to answer with
- * @opened: SHOW: a file that is not loaded
+ * @listed: MODELS: the last one that was told of; they are in the order of names
+ * @opened: SHOW: an adapter's file
  * @status, @finish: of the end
  * @sent_data, @sent_journal, @sent_end: the commit that is awaited
  * @sent_prompt_tokens, @sent_output_tokens: as last committed
@@ -201,6 +204,7 @@ struct job {
 	size_t scores_bytes;
 	bool done;
 	size_t next;
+	char listed[LLM_MODEL_NAME_MAX];
 	struct gguf *opened;
 	int status;
 	enum llm_finish finish;
@@ -252,7 +256,11 @@ struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event
 void job_free(struct job *job);
 void job_move(struct sched *sched, struct job *job, enum job_state state);
 bool job_is_control(const struct job *job);
-/** job_prepare() - from ARRIVED to WAITING, or to FINISHING if there is nothing to compute */
+/**
+ * job_prepare() - from ARRIVED to WAITING, or to FINISHING if there is nothing to compute
+ *
+ * To OPENING, and as if nothing had been done, where a file has to be read before.
+ */
 void job_prepare(struct sched *sched, struct job *job);
 /** job_finish() - nothing is left to compute */
 void job_finish(struct sched *sched, struct job *job, enum llm_finish finish);
@@ -429,7 +437,8 @@ void job_committed(struct sched *sched, struct job *job, int result);
 
 /* control.c: operations that need no step */
 
-void control_start(struct sched *sched, struct job *job);
+/** control_start() - 0; -EINPROGRESS a model's file has to be read before, and it is called again */
+int control_start(struct sched *sched, struct job *job);
 /** control_fill() - more of a long answer; sets done with the last of it */
 void control_fill(struct sched *sched, struct job *job);
 

@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "model/gguf.h"
 #include "model/hub.h"
 #include "sched/adapters.h"
 #include "sched/guard.h"
@@ -16,7 +15,7 @@
 #include "sched/model_place.h"
 
 #define MODELS_MAX	1024
-#define LOAD_FAILED_NS	NS_PER_S	/* so long those who waited are told of it */
+#define FAILED_NS	NS_PER_S	/* so long those who waited are told of it */
 
 struct models {
 	struct engine *engine;
@@ -30,8 +29,12 @@ struct models {
 	void *room_arg;
 	bool named_long;		/* a name that is too long was told of, once */
 	void (*busy)(const char *name);
+	struct loader *opener;		/* reads files; NULL: all is done by who asks */
+	struct model *opening;		/* by it; one of its users */
+	bool is_reopened;		/* what is being opened is not the model's file any more */
 	struct loader *loader;		/* NULL: nothing is loaded beside what is computed */
 	struct model *loading;		/* by it; one of its users */
+	struct opened *loading_file;	/* of which */
 	uint64_t loading_ns;		/* when that began */
 	struct model *reading;		/* for which it reads an adapter; one of its users */
 	uint64_t reading_bytes;		/* that the adapter will take, as far as is known */
@@ -46,7 +49,29 @@ static void model_drop_adapters(struct model *model)
 		adapter_unload(list_first(&model->adapters, struct adapter_bound, model_link));
 }
 
-static void model_close(struct model *model)
+static void model_close_file(struct model *model)
+{
+	opened_unref(model->file);
+	model->file = NULL;
+	model->gguf = NULL;
+	model->tokenizer = NULL;
+	model->piece_max = 0;
+	model->read_time.kib_ns = 0;
+	model->open_result = 0;
+}
+
+static void model_set_file(struct model *model, struct opened *file)
+{
+	model->file = file;
+	model->gguf = file->gguf;
+	model->tokenizer = file->tokenizer;
+	model->chat = file->chat;
+	model->info = file->info;
+	read_time_measure(&model->read_time, model->tokenizer);
+}
+
+/* all but its file, which is what it is loaded from */
+static void model_close_loaded(struct model *model)
 {
 	sampler_free(model->sampler);
 	gram_vocab_unref(model->vocab);
@@ -56,17 +81,16 @@ static void model_close(struct model *model)
 		engine_model_free(model->loaded);
 		log_info("model '%s': unloaded", model->name);
 	}
-	tok_free(model->own_tokenizer);
-	gguf_free(model->gguf);
 	model->sampler = NULL;
 	model->vocab = NULL;
 	model->loaded = NULL;
-	model->own_tokenizer = NULL;
-	model->tokenizer = NULL;
-	model->piece_max = 0;
-	model->read_time.kib_ns = 0;
 	model->load_result = 0;
-	model->gguf = NULL;
+}
+
+static void model_close(struct model *model)
+{
+	model_close_loaded(model);
+	model_close_file(model);
 }
 
 /* the same, while those who are charged for what it keeps are there to be told */
@@ -146,6 +170,12 @@ static bool model_is_same(const struct model *model, int r, const struct model_p
 	       model->size_bytes == place->size_bytes && model->changed_ns == place->changed_ns;
 }
 
+/* of its users, those that no request is */
+static unsigned int own_users(const struct models *models, const struct model *model)
+{
+	return (model == models->loading) + (model == models->opening);
+}
+
 /* one model of the folder: new, as before, or another one under an old name */
 static void models_look(struct models *models, const char *name)
 {
@@ -161,12 +191,13 @@ static void models_look(struct models *models, const char *name)
 	if (model)
 		model->present = true;
 	/* what is in use stays as it is; what is only being loaded, for nobody, is not */
-	if (!model || model->users > (model == models->loading) ||
+	if (!model || model->users > own_users(models, model) ||
 	    model_is_same(model, r, &place)) {
 		free(place.path);
 		return;
 	}
 	models->is_outdated |= model == models->loading;
+	models->is_reopened |= model == models->opening;
 	model_forget(model);
 	model->memory_bytes = 0;
 	free(model->path);
@@ -238,7 +269,9 @@ void models_free(struct models *models)
 {
 	if (!models)
 		return;
+	loader_free(models->opener);
 	loader_free(models->loader);
+	opened_unref(models->loading_file);
 	while (!list_empty(&models->list))
 		model_free(models, list_first(&models->list, struct model, link));
 	free(models->directory);
@@ -333,24 +366,6 @@ int models_find(struct models *models, const char *name, struct model **ret,
 
 /* ---- opening and loading ---- */
 
-static int models_open_gguf(struct model *model, struct error *error)
-{
-	int r;
-
-	if (model->gguf)
-		return 0;
-	r = model_file_open(&model->gguf, model->path, error);
-	if (r < 0)
-		return r;
-	model->chat = chat_detect(model->gguf);
-	r = engine_file_info(model->gguf, &model->info, error);
-	if (r < 0) {
-		gguf_free(model->gguf);
-		model->gguf = NULL;
-	}
-	return r;
-}
-
 static int models_broken(const struct model *model, struct error *error)
 {
 	return error_set(error, model->error, "model '%s' can not be used: %s", model->name,
@@ -372,26 +387,74 @@ static int models_failed(struct model *model, int r, const struct error *why,
 	return error_set(error, r, "model '%s' can not be used: %s", model->name, why->text);
 }
 
-int models_open(struct models *models, struct model *model, struct error *error)
+/* it was read, or could not be: @r */
+static int models_end_open(struct model *model, int r, struct opened *file, const struct error *why,
+			   struct error *error)
+{
+	if (r < 0) {
+		model->open_result = r;
+		model->open_why = *why;
+		model->open_failed_ns = clock_ns();
+		return models_failed(model, r, why, error);
+	}
+	model_set_file(model, file);
+	return 0;
+}
+
+static int models_open_here(struct model *model, struct error *error)
 {
 	struct error why = { "" };
+	struct opened *file;
 	int r;
 
-	(void)models;
 	if (model->error)
 		return models_broken(model, error);
-	if (model->tokenizer)
+	if (model->file)
 		return 0;
-	guard_opening(model->name);
-	r = models_open_gguf(model, &why);
-	if (!r)
-		r = tok_new(&model->own_tokenizer, model->gguf, &why);
-	guard_opening(NULL);
-	if (r < 0)
-		return models_failed(model, r, &why, error);
-	model->tokenizer = model->own_tokenizer;
-	read_time_measure(&model->read_time, model->tokenizer);
-	return 0;
+	r = opened_new(&file, model->name, model->path, &why);
+	return models_end_open(model, r, file, &why, error);
+}
+
+int models_open(struct models *models, struct model *model, struct error *error)
+{
+	if (!models->opener || model->error || model->file)
+		return models_open_here(model, error);
+	if (models->opening)
+		return -EINPROGRESS;
+	if (model->open_result < 0 && clock_ns() < model->open_failed_ns + FAILED_NS)
+		return models_failed(model, model->open_result, &model->open_why, error);
+	model->open_result = 0;
+	if (loader_begin_open(models->opener, model->name, model->path) < 0)
+		return models_open_here(model, error);
+	models->opening = model;
+	model->users++;
+	return -EINPROGRESS;
+}
+
+bool models_is_opening(const struct models *models)
+{
+	return models->opening;
+}
+
+static bool models_heard_open(struct models *models)
+{
+	struct error why = { "" }, error;
+	struct opened *file;
+	struct model *model;
+	int r;
+
+	if (!models->opening || !loader_is_ended(models->opener))
+		return false;
+	model = steal_ptr(models->opening);
+	model->users--;
+	r = loader_take_opened(models->opener, &file, &why);
+	if (models->is_reopened) {
+		models->is_reopened = false;
+		opened_unref(file);
+		return true;
+	}
+	models_end_open(model, r, file, &why, &error);
+	return true;
 }
 
 /* @loaded becomes the model's own, or is freed */
@@ -401,10 +464,6 @@ static int models_take(struct models *models, struct model *model, struct engine
 	int r;
 
 	engine_model_info(loaded, &model->info);
-	if (!engine_model_tokenizer(loaded)) {
-		engine_model_free(loaded);
-		return error_set(error, -EOPNOTSUPP, "the file has no tokenizer");
-	}
 	r = sampler_new(&model->sampler, model->info.vocab);
 	if (r < 0) {
 		engine_model_free(loaded);
@@ -412,21 +471,8 @@ static int models_take(struct models *models, struct model *model, struct engine
 	}
 	guard_add(model->name, loaded);
 	model->loaded = loaded;
-	model->chat = engine_model_chat(loaded);
 	pace_guess(&model->pace, model->info.parameters, engine_threads(models->engine));
 	return 0;
-}
-
-/* from now on the loaded model's own file and tokenizer serve for everything */
-static void models_adopt(struct model *model)
-{
-	tok_free(model->own_tokenizer);
-	gguf_free(model->gguf);
-	model->own_tokenizer = NULL;
-	model->gguf = NULL;
-	model->tokenizer = engine_model_tokenizer(model->loaded);
-	/* again: before, the thread that loaded it may have been in the way */
-	read_time_measure(&model->read_time, model->tokenizer);
 }
 
 /* ---- memory ---- */
@@ -497,20 +543,15 @@ static bool models_get_room(struct models *models, const struct model *model)
 
 void models_unload(struct model *model)
 {
-	const struct read_time read_time = model->read_time;
-	struct tokenizer *tokenizer = NULL;
-	struct gguf *gguf = NULL;
-
 	/* while it is whole */
 	model_drop_adapters(model);
 	/* who points to it goes on counting and spelling tokens, of this file and no other */
-	if (model->users)
-		engine_model_detach(model->loaded, &gguf, &tokenizer);
-	model_forget(model);
-	model->gguf = gguf;
-	model->own_tokenizer = tokenizer;
-	model->tokenizer = tokenizer;
-	model->read_time = read_time;
+	if (!model->users) {
+		model_forget(model);
+		return;
+	}
+	engine_prefix_clear(model->loaded);
+	model_close_loaded(model);
 }
 
 /* those who point to it have looked at the file as it was */
@@ -589,7 +630,8 @@ static int models_end_load(struct models *models, struct model *model, int r,
 		r = -ENOMEM;
 	if (r < 0)
 		return r;
-	models_adopt(model);
+	/* again: before, the thread that loaded it may have been in the way */
+	read_time_measure(&model->read_time, model->tokenizer);
 	model->is_fresh = true;
 	models_measure(model);
 	r = models_check_memory(models, model, why);
@@ -603,19 +645,15 @@ static int models_end_load(struct models *models, struct model *model, int r,
 	return 0;
 }
 
-/* Return: 1: it is loaded; 0: it can be loaded now; else as models_load() */
+/* it is open. Return: 0: it can be loaded now; else as models_load() */
 static int models_may_load(struct models *models, struct model *model, struct error *error)
 {
 	int r;
 
-	if (model->loaded)
-		return 1;
-	if (model->error)
-		return models_broken(model, error);
 	if (models_is_loading(models))
 		return -EINPROGRESS;
 	/* who has waited for it is told; who comes later has it tried again */
-	if (model->load_result < 0 && clock_ns() < model->load_failed_ns + LOAD_FAILED_NS)
+	if (model->load_result < 0 && clock_ns() < model->load_failed_ns + FAILED_NS)
 		return models_failed(model, model->load_result, &model->load_why, error);
 	model->load_result = 0;
 	r = models_check_same(models, model, error);
@@ -624,6 +662,7 @@ static int models_may_load(struct models *models, struct model *model, struct er
 	return models_get_room(models, model) ? 0 : -EAGAIN;
 }
 
+/* its file is open */
 static int models_load_here(struct models *models, struct model *model, struct error *error)
 {
 	struct engine_model *loaded = NULL;
@@ -631,25 +670,31 @@ static int models_load_here(struct models *models, struct model *model, struct e
 	struct error why = { "" };
 	int r;
 
-	if (models->busy)
-		models->busy(model->name);
+	log_info("model '%s': loading '%s'", model->name, model->path);
 	guard_loading(model->name);
-	r = engine_model_load(models->engine, model->path, &loaded, &why);
+	r = engine_model_load_opened(models->engine, model->path, model->file->gguf,
+				     model->file->tokenizer, &loaded, &why);
 	guard_loading(NULL);
-	if (models->busy)
-		models->busy(NULL);
 	r = models_end_load(models, model, r, loaded, start_ns, &why);
 	return r < 0 && r != -EAGAIN ? models_failed(model, r, &why, error) : r;
 }
 
 int models_load_now(struct models *models, struct model *model, struct error *error)
 {
-	int r = models_may_load(models, model, error);
+	int r;
 
-	if (r)
-		return MIN(r, 0);
-	log_info("model '%s': loading '%s'", model->name, model->path);
-	return models_load_here(models, model, error);
+	if (model->loaded)
+		return 0;
+	if (models->busy)
+		models->busy(model->name);
+	r = models_open_here(model, error);
+	if (!r)
+		r = models_may_load(models, model, error);
+	if (!r)
+		r = models_load_here(models, model, error);
+	if (models->busy)
+		models->busy(NULL);
+	return r;
 }
 
 int models_load(struct models *models, struct model *model, struct error *error)
@@ -658,13 +703,19 @@ int models_load(struct models *models, struct model *model, struct error *error)
 
 	if (!models->loader)
 		return models_load_now(models, model, error);
-	r = models_may_load(models, model, error);
-	if (r)
-		return MIN(r, 0);
-	log_info("model '%s': loading '%s'", model->name, model->path);
-	if (loader_begin(models->loader, model->name, model->path) < 0)
+	if (model->loaded)
+		return 0;
+	/* what makes way for it does so when it is known that it can be loaded */
+	r = models_open(models, model, error);
+	if (!r)
+		r = models_may_load(models, model, error);
+	if (r < 0)
+		return r;
+	if (loader_begin(models->loader, model->name, model->path, model->file) < 0)
 		return models_load_here(models, model, error);
+	log_info("model '%s': loading '%s'", model->name, model->path);
 	models->loading = model;
+	models->loading_file = opened_ref(model->file);
 	models->loading_ns = clock_ns();
 	model->users++;
 	return -EINPROGRESS;
@@ -672,7 +723,9 @@ int models_load(struct models *models, struct model *model, struct error *error)
 
 int models_load_beside(struct models *models, int news_fd)
 {
-	return loader_new(&models->loader, models->engine, news_fd);
+	int r = loader_new(&models->opener, models->engine, news_fd);
+
+	return r < 0 ? r : loader_new(&models->loader, models->engine, news_fd);
 }
 
 bool models_is_loading(const struct models *models)
@@ -719,27 +772,27 @@ bool models_read_heard(struct models *models, int *ret_result, struct engine_ada
 	return true;
 }
 
-void models_heard(struct models *models)
+static bool models_heard_load(struct models *models)
 {
+	_cleanup_(opened_unrefp) struct opened *file = NULL;
 	struct engine_model *loaded;
 	struct error why = { "" };
 	struct model *model;
 	int r;
 
-	list_each(model, models_list(models), link)
-		log_swap(model);
 	if (!models->loading || !loader_is_ended(models->loader))
-		return;
+		return false;
 	model = steal_ptr(models->loading);
+	file = steal_ptr(models->loading_file);
 	r = loader_take(models->loader, &loaded, &why);
 	if (models->is_outdated) {
 		if (r >= 0)
 			engine_model_free(loaded);
 		models->is_outdated = false;
 		model->users--;
-		return;
+		return true;
 	}
-	/* the thread opened what was there by then */
+	/* its file may have been another one already when it was opened */
 	if (!r) {
 		r = models_check_same(models, model, &why);
 		if (r < 0)
@@ -752,6 +805,17 @@ void models_heard(struct models *models)
 		model->load_why = why;
 		model->load_failed_ns = clock_ns();
 	}
+	return true;
+}
+
+bool models_heard(struct models *models)
+{
+	const bool is_opened = models_heard_open(models);
+	struct model *model;
+
+	list_each(model, models_list(models), link)
+		log_swap(model);
+	return models_heard_load(models) || is_opened;
 }
 
 /* ---- facts ---- */
@@ -811,18 +875,16 @@ static void models_fill_facts(struct model *model, struct llm_model_info *info)
 
 void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info)
 {
-	struct error why = { "" };
-
 	*info = (struct llm_model_info){
 		.size = sizeof(*info),
 		.file_bytes = model->size_bytes,
 	};
 	snprintf(info->name, sizeof(info->name), "%s", model->name);
-	if (!model->loaded && models_open(models, model, &why) < 0) {
+	if (!model->file || model->error) {
 		info->flags |= LLM_MODEL_BROKEN;
 		/* without a mark of its own it may work another time: memory, descriptors */
 		snprintf(info->error, sizeof(info->error), "%.*s", (int)sizeof(info->error) - 1,
-			 model->error ? model->error_text.text : why.text);
+			 model->error ? model->error_text.text : model->open_why.text);
 	} else {
 		models_fill_facts(model, info);
 	}

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "grammar/vocab.h"
 #include "ipc/ipc.h"
+#include "sched/opened.h"
 #include "sched/pace.h"
 #include "sched/read_time.h"
 
@@ -27,12 +28,12 @@ struct models;
  * @size_bytes: of its files of weights
  * @found: what that look brought: 0, or why it is no file to open
  * @error: 0, or why it can not be used; @error_text says it in words
+ * @file: its header and tokenizer, once they were read; the next three are of it
  * @gguf: open to look into, NULL before
- * @tokenizer: NULL before; the loaded model's own once there is one
- * @own_tokenizer: @tokenizer is to be freed
- * @chat: recognised chat template, once @gguf is there
+ * @tokenizer: NULL before
+ * @chat: recognised chat template
  * @piece_max: bytes of the longest token, once it was asked for
- * @info: facts, once @gguf is there
+ * @info: facts, once @file is there
  * @loaded: NULL unless it can be stepped
  * @memory_bytes: that it takes beside its file, as far as is known
  * @sampler: for its vocabulary, once loaded
@@ -44,6 +45,8 @@ struct models;
  * @draft_checked_ns: its changed_ns when it was found out whether the draft model fits it, 0 before
  * @draft_fits: it does
  * @has_told_swap: the log says why there is no swap for it
+ * @open_failed_ns: when it could not be opened for want of something that may be there another time
+ * @open_result: why; @open_why says it in words
  * @pace: how fast its steps are, once loaded
  */
 struct model {
@@ -56,9 +59,9 @@ struct model {
 	int found;
 	int error;
 	struct error error_text;
-	struct gguf *gguf;
+	struct opened *file;
+	const struct gguf *gguf;
 	const struct tokenizer *tokenizer;
-	struct tokenizer *own_tokenizer;
 	enum chat_template chat;
 	size_t piece_max;
 	struct engine_model_info info;
@@ -77,6 +80,9 @@ struct model {
 	uint64_t load_failed_ns;
 	int load_result;
 	struct error load_why;
+	uint64_t open_failed_ns;
+	int open_result;
+	struct error open_why;
 	struct pace pace;
 	struct read_time read_time;
 };
@@ -103,7 +109,15 @@ unsigned int models_loaded(const struct models *models);
  */
 int models_find(struct models *models, const char *name, struct model **ret,
 		struct error *error);
-/** models_open() - its gguf, facts and tokenizer; 0, or why it can not be used */
+/**
+ * models_open() - its gguf, facts and tokenizer
+ *
+ * Where models are loaded beside the others this only begins it, unless it is open; who asks again
+ * behind models_heard() hears how it ended.
+ *
+ * Return: 0; -EINPROGRESS it is being read, or the file of another model is; or why it can not be
+ * used.
+ */
 int models_open(struct models *models, struct model *model, struct error *error);
 /**
  * models_load() - ready to step
@@ -113,7 +127,8 @@ int models_open(struct models *models, struct model *model, struct error *error)
  *
  * Return: 0; -EINPROGRESS it is being loaded, or another one is, and models_heard() will have news;
  * -EAGAIN there is no room beside those that can not be unloaded now, and nothing else is
- * wrong; -ESTALE jobs point to it, and its file is another one by now; or why it can not be used.
+ * wrong; -ESTALE jobs point to it, and its file is another one by now, or gone; or why it can not be
+ * used.
  */
 int models_load(struct models *models, struct model *model, struct error *error);
 /** models_load_now() - the same, and wait for it: never -EINPROGRESS */
@@ -125,6 +140,8 @@ int models_load_now(struct models *models, struct model *model, struct error *er
  * Return: 0 or -ENOMEM.
  */
 int models_load_beside(struct models *models, int news_fd);
+/** models_is_opening() - is the file of one being read that was not heard of yet? */
+bool models_is_opening(const struct models *models);
 /** models_is_loading() - is one being loaded, or an adapter, that was not heard of yet? */
 bool models_is_loading(const struct models *models);
 /**
@@ -148,8 +165,12 @@ bool models_is_reading(const struct models *models, const struct model *model);
  */
 bool models_read_heard(struct models *models, int *ret_result, struct engine_adapter **ret,
 		       struct error *error);
-/** models_heard() - one that has been loaded serves from now on; says why one has no swap */
-void models_heard(struct models *models);
+/**
+ * models_heard() - one that has been loaded serves from now on; says why one has no swap
+ *
+ * Return: one was opened or loaded, or could not be.
+ */
+bool models_heard(struct models *models);
 /**
  * models_unload() - its weights and its cache are given back
  * @model: nobody has a sequence of it; jobs may point to it and use its tokenizer, which stays
@@ -176,7 +197,7 @@ int models_get_room_for(struct models *models, const struct model *model, uint64
 int models_vocab(struct model *model, struct gram_vocab **ret);
 /** models_piece_max() - bytes of its longest token; its tokenizer must be there */
 size_t models_piece_max(struct model *model);
-/** models_fill_info() - as LLM_RECORD_MODEL tells it */
+/** models_fill_info() - as LLM_RECORD_MODEL tells it; models_open() has been done with it */
 void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info);
 
 /**

@@ -210,6 +210,7 @@ static unsigned int sched_slots_busy(const struct sched *sched, const struct ipc
 			if (job->paused || job_is_control(job) || (ipc && job->ipc != ipc))
 				continue;
 			count++;
+			idle += state == JOB_OPENING;
 			idle += loading && state == JOB_WAITING &&
 				(!job->model->loaded || job->awaits_load);
 		}
@@ -300,8 +301,15 @@ int sched_fd(const struct sched *sched)
 void sched_heard(struct sched *sched)
 {
 	constrainer_heard(sched->constrainer);
-	models_heard(sched->models);
+	/* who guesses for others may be ready sooner than he would be asked again */
+	if (models_heard(sched->models) && sched->draft_turn != UINT64_MAX)
+		sched->draft_turn = 0;
 	adapters_heard(sched->adapters);
+	if (models_is_opening(sched->models))
+		return;
+	while (!list_empty(&sched->jobs[JOB_OPENING]))
+		job_move(sched, list_first(&sched->jobs[JOB_OPENING], struct job, link),
+			 JOB_ARRIVED);
 }
 
 int sched_preload(struct sched *sched, const char *name, struct error *error)

@@ -14,6 +14,8 @@
 
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
+void (*fake_on_open)(void);
+int fake_open_error;
 void (*fake_on_load)(void);
 void (*fake_on_adapter)(void);
 unsigned int fake_context_max;
@@ -27,7 +29,8 @@ unsigned int fake_nan_step;
 
 void fake_reset(void)
 {
-	fake_on_step = fake_on_load = fake_on_adapter = NULL;
+	fake_on_step = fake_on_open = fake_on_load = fake_on_adapter = NULL;
+	fake_open_error = 0;
 	fake_context_max = fake_nan_step = 0;
 	fake_adapt_bytes = 0;
 	fake_forgets = fake_swap_hangs = false;
@@ -87,22 +90,17 @@ unsigned int engine_threads(const struct engine *engine)
 	return 1;
 }
 
-int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
-		      struct error *error)
+int engine_model_load_opened(struct engine *engine, const char *path, struct gguf *gguf,
+			     struct tokenizer *tokenizer, struct engine_model **ret,
+			     struct error *error)
 {
 	struct engine_model *model;
-	struct gguf *gguf;
-	int r;
 
+	fake_counts.broken_promises += !tokenizer;
 	if (fake_on_load)
 		fake_on_load();
-	r = model_file_open(&gguf, path, error);
-	if (r < 0)
-		return r;
-	if (strstr(gguf->text, "unloadable")) {
-		gguf_free(gguf);
+	if (strstr(gguf->text, "unloadable"))
 		return error_set(error, -EOPNOTSUPP, "architecture 'odd' is not supported");
-	}
 	model = calloc(1, sizeof(*model));
 	model->engine = engine;
 	model->gguf = gguf;
@@ -116,15 +114,6 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	return 0;
 }
 
-void engine_model_detach(struct engine_model *model, struct gguf **ret_gguf,
-			 struct tokenizer **ret_tokenizer)
-{
-	*ret_gguf = model->gguf;
-	model->gguf = NULL;
-	*ret_tokenizer = malloc(sizeof(**ret_tokenizer));
-	**ret_tokenizer = *fake_tokenizer(*ret_gguf);
-}
-
 void engine_model_free(struct engine_model *model)
 {
 	unsigned int i;
@@ -133,7 +122,8 @@ void engine_model_free(struct engine_model *model)
 		fake_counts.broken_promises += model->seqs[i].used;
 	fake_counts.pages -= model->kept_count;
 	fake_counts.kept -= model->kept_count;
-	gguf_free(model->gguf);
+	/* its file has outlived it */
+	fake_counts.broken_promises += strncmp(model->gguf->text, "FAKE", 4) != 0;
 	free(model->seqs);
 	free(model->logits);
 	free(model->hidden);
@@ -170,21 +160,6 @@ void engine_model_info(const struct engine_model *model, struct engine_model_inf
 	ret->page_tokens = model->gguf->page;
 	ret->memory_bytes = model->gguf->pages * FAKE_PAGE_BYTES;
 	ret->memory_bytes += model->adapters ? fake_adapt_bytes : 0;
-}
-
-const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
-{
-	return fake_tokenizer(model->gguf);
-}
-
-enum chat_template engine_model_chat(const struct engine_model *model)
-{
-	return chat_detect(model->gguf);
-}
-
-const struct gguf *engine_model_gguf(const struct engine_model *model)
-{
-	return model->gguf;
 }
 
 const char *engine_model_pack_note(const struct engine_model *model)

@@ -39,11 +39,17 @@ static void gguf_parse_text(struct gguf *gguf)
 int model_file_open(struct gguf **ret, const char *path, struct error *error)
 {
 	struct gguf *gguf;
-	FILE *file = fopen(path, "r");
+	FILE *file;
 
+	if (fake_on_open)
+		fake_on_open();
+	fake_counts.opens++;
+	if (fake_open_error)
+		return error_set(error, fake_open_error, "'%s': %s", path,
+				 strerror(-fake_open_error));
+	file = fopen(path, "r");
 	if (!file)
 		return error_set(error, -errno, "'%s': %s", path, strerror(errno));
-	fake_counts.opens++;
 	gguf = calloc(1, sizeof(*gguf));
 	gguf->context = 64;
 	gguf->page = 4;

@@ -2,6 +2,8 @@
 /* What tests of the scheduler have in common; see sched_fixture.h. */
 #include "sched_fixture.h"
 
+#include <poll.h>
+
 const char *folder;
 struct test_broker broker;
 struct sched_config config;
@@ -67,6 +69,26 @@ void answered(const struct test_request *request)
 	assert_true(request->ended);
 	assert_int_equal(request->status, 0);
 	assert_int_equal(request->event.output_tokens, request->event.max_tokens);
+}
+
+void failed(const struct test_request *request, int status)
+{
+	assert_true(request->ended);
+	assert_int_equal(request->status, status);
+}
+
+void fixture_turns(void)
+{
+	while (test_turn(&broker))
+		;
+}
+
+void fixture_hear(void)
+{
+	struct pollfd news = { .fd = sched_fd(broker.sched), .events = POLLIN };
+
+	assert_int_equal(poll(&news, 1, 60000), 1);
+	sched_heard(broker.sched);
 }
 
 void assert_same_output(const struct test_request *a, const struct test_request *b)

@@ -43,6 +43,12 @@ void answered(const struct test_request *request);
 void assert_error(const struct test_request *request, int status, const char *part);
 /** assert_same_output() - both answered the same, and something */
 void assert_same_output(const struct test_request *a, const struct test_request *b);
+/** failed() - it ended, with that status */
+void failed(const struct test_request *request, int status);
+/** fixture_turns() - all that can be done without news from the threads of the scheduler */
+void fixture_turns(void);
+/** fixture_hear() - wait for news from one of them, and tell the scheduler */
+void fixture_hear(void);
 /** fixture_loaded() - as the status tells it */
 unsigned int fixture_loaded(void);
 /** put_option() - behind @at bytes of a payload; Return: its length with that */
