@@ -37,6 +37,9 @@ struct kern_ops;
 #define KERN_ATTN_ROWS	64	/* queries times heads, of one struct kern_attn at most */
 #define KERN_KV_BLOCK	32
 
+#define KERN_ATTN_NEAR	128	/* keys further away than this have the bias of this distance */
+#define KERN_ATTN_BIAS	(2 * KERN_ATTN_NEAR + 1)
+
 /**
  * struct kern_kv - how keys and values are stored
  * @type: KERN_F32, KERN_F16, KERN_Q8_0 or KERN_Q4_0
@@ -100,6 +103,9 @@ struct kern_attn_sum {
  * @next: a plane that is read after these pages, by whoever does so; NULL: it isn't known
  * @kv: of the cache
  * @scale: of the scores, usually 1 / sqrt(head_dim)
+ * @bias: (group, KERN_ATTN_BIAS) float32 that are added to scaled scores, by how far a key is from
+ *	the query: first those KERN_ATTN_NEAR before it, and further; NULL: none
+ * @first: with @bias: key that stands where the first query does; others follow one by one
  * @softcap: scores become softcap * tanh(score / softcap); 0: they stay as they are
  * @scratch: kern_attn_scratch_bytes() for as many rows, KERN_ALIGN aligned
  */
@@ -115,9 +121,20 @@ struct kern_attn {
 	const void *next;
 	struct kern_kv kv;
 	float scale;
+	const float *bias;
+	uint32_t first;
 	float softcap;
 	void *scratch;
 };
+
+/** kern_attn_distance() - place of @key's bias for the query that stands where @query does */
+static inline uint32_t kern_attn_distance(uint32_t query, uint32_t key)
+{
+	if (key > query)
+		return KERN_ATTN_NEAR + (key - query < KERN_ATTN_NEAR ? key - query :
+								       KERN_ATTN_NEAR);
+	return KERN_ATTN_NEAR - (query - key < KERN_ATTN_NEAR ? query - key : KERN_ATTN_NEAR);
+}
 
 /** kern_attn_part_bytes() - of scratch that ops->attn_part() needs for so many rows */
 static inline size_t kern_attn_part_bytes(const struct kern_kv *kv, uint32_t rows)

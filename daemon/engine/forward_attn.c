@@ -153,6 +153,7 @@ static void attend(struct pass *p, struct pages *pages, const struct plan *plan,
 	const uint32_t begin = p->own->tiles[task->tile], end = p->own->tiles[task->tile + 1];
 	const struct step_token *t = &p->s->tokens[p->rows[begin]];
 	const uint32_t first = t->begin / KV_PAGE_TOKENS;
+	const float *bias = p->model->model->attn_bias;
 	const size_t at = p->rows[begin] * p->s->q_stride + (size_t)task->head * h->head_dim;
 	struct kern_span spans[ATTN_TILE_ROWS], all = { UINT32_MAX, 0 };
 	const struct kern_attn a = {
@@ -166,6 +167,8 @@ static void attend(struct pass *p, struct pages *pages, const struct plan *plan,
 		.group = task->heads,
 		.kv = p->model->kv.form,
 		.scale = h->attn_scale,
+		.bias = bias ? bias + (size_t)task->head * KERN_ATTN_BIAS : NULL,
+		.first = t->position,
 		.softcap = h->attn_softcap,
 		.scratch = p->own->attn,
 	};

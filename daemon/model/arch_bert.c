@@ -3,7 +3,8 @@
  * BERT, an encoder: every token sees the whole text, norms stand behind the sums, and there is no
  * output but the hidden states. nomic-bert is the same with a rope and a gate. Sources: Devlin et
  * al., "BERT: Pre-training of Deep Bidirectional Transformers" (2018); Nussbaum et al., "Nomic
- * Embed" (2024). ModernBERT has norms before each half of a layer, as decoders have them, and most
+ * Embed" (2024). MPNet adds to scores what distances are worth: Song et al., "MPNet: Masked and
+ * Permuted Pre-training" (2020), by names of our own, as GGUF has none. ModernBERT has norms before each half of a layer, as decoders have them, and most
  * layers see only what is near: Warner et al., "Smarter, Better, Faster, Longer" (2024).
  */
 #include "model/arch.h"
@@ -66,6 +67,14 @@ const struct model_arch model_arch_bert[] = {
 		.hparams = {
 			.norm = MODEL_NORM_LAYER, .act = MODEL_ACT_GELU_ERF, .has_positions = true,
 			.is_encoder = true, .has_sum_norms = true,
+		},
+		.read = read_bert,
+	},
+	{
+		.name = "mpnet",
+		.hparams = {
+			.norm = MODEL_NORM_LAYER, .act = MODEL_ACT_GELU_ERF, .has_positions = true,
+			.is_encoder = true, .has_sum_norms = true, .has_attn_bias = true,
 		},
 		.read = read_bert,
 	},

@@ -64,17 +64,25 @@ static bool mark_bound(struct binder *b, const struct gguf_tensor *t)
 	return is_new;
 }
 
-/* copy_vector() - as float32 in memory of its own */
-static const float *copy_vector(struct binder *b, const struct gguf_tensor *t, uint32_t elems)
+float *bind_alloc(struct binder *b, size_t elems)
 {
 	struct model_copy *copy = malloc(sizeof(*copy) + elems * sizeof(float));
 
 	if (!copy)
 		return NULL;
-	b->ref->dequant_row[t->type](copy->data, t->data, elems);
 	copy->next = b->model->copies;
 	b->model->copies = copy;
 	return copy->data;
+}
+
+/* copy_vector() - as float32 in memory of its own */
+static const float *copy_vector(struct binder *b, const struct gguf_tensor *t, uint32_t elems)
+{
+	float *copy = bind_alloc(b, elems);
+
+	if (copy)
+		b->ref->dequant_row[t->type](copy, t->data, elems);
+	return copy;
 }
 
 int bind_vector(struct binder *b, const char *name, uint32_t elems, bool is_optional,

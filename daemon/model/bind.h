@@ -33,6 +33,8 @@ struct bind_part {
  * supported, -ENOMEM.
  */
 int bind_missing(struct binder *b, const char *name);
+/** bind_alloc() - (elems) float32 that live as long as the model; NULL: there is no memory */
+float *bind_alloc(struct binder *b, size_t elems);
 /** bind_vector() - *ret stays NULL where an optional one is missing */
 int bind_vector(struct binder *b, const char *name, uint32_t elems, bool is_optional,
 		const float **ret);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BERT, RoBERTa and DistilBERT as hubs have them. They are one architecture in GGUF: RoBERTa counts
- * positions from behind the number of its padding token, so the first rows of that matrix are left
- * out; DistilBERT has no types of tokens, and other names. What
- * was only there for training (the head that guesses masked words) is ignored, and so is the pooler
- * but for models that label texts.
+ * BERT, RoBERTa, DistilBERT and MPNet as hubs have them. The first three are one architecture in
+ * GGUF: RoBERTa counts positions from behind the number of its padding token, so the first rows of
+ * that matrix are left out, as of MPNet; DistilBERT has no types of tokens, and other names. What was
+ * only there for training (the head that guesses masked words) is ignored, and so is the pooler but
+ * for models that label texts.
  */
 #include <stddef.h>
 
@@ -41,6 +41,30 @@ static const struct hub_name names_bert[] = {
 
 static const struct hub_name names_roberta[] = {
 	NAMES_ENCODER,
+	{ "pooler.dense", "", HUB_IGNORE },
+	{ "classifier.dense", "cls", HUB_HEAD },
+	{ "classifier.out_proj", "cls.output", HUB_HEAD },
+	{ "lm_head", "", HUB_IGNORE },
+	{ "lm_head.dense", "", HUB_IGNORE },
+	{ "lm_head.decoder", "", HUB_IGNORE },
+	{ "lm_head.layer_norm", "", HUB_IGNORE },
+	{ 0 },
+};
+
+static const struct hub_name names_mpnet[] = {
+	{ "embeddings.word_embeddings", "token_embd", HUB_AS_IS },
+	{ "embeddings.position_embeddings", "position_embd", HUB_POSITIONS },
+	{ "embeddings.LayerNorm", "token_embd_norm", HUB_AS_IS },
+	{ "embeddings.position_ids", "", HUB_IGNORE },
+	{ "encoder.relative_attention_bias", "attn_rel_b", HUB_AS_IS },
+	{ "encoder.layer.#.attention.attn.q", "blk.#.attn_q", HUB_AS_IS },
+	{ "encoder.layer.#.attention.attn.k", "blk.#.attn_k", HUB_AS_IS },
+	{ "encoder.layer.#.attention.attn.v", "blk.#.attn_v", HUB_AS_IS },
+	{ "encoder.layer.#.attention.attn.o", "blk.#.attn_output", HUB_AS_IS },
+	{ "encoder.layer.#.attention.LayerNorm", "blk.#.attn_output_norm", HUB_AS_IS },
+	{ "encoder.layer.#.intermediate.dense", "blk.#.ffn_up", HUB_AS_IS },
+	{ "encoder.layer.#.output.dense", "blk.#.ffn_down", HUB_AS_IS },
+	{ "encoder.layer.#.output.LayerNorm", "blk.#.layer_output_norm", HUB_AS_IS },
 	{ "pooler.dense", "", HUB_IGNORE },
 	{ "classifier.dense", "cls", HUB_HEAD },
 	{ "classifier.out_proj", "cls.output", HUB_HEAD },
@@ -91,6 +115,19 @@ static int keys_encoder(const struct hub_config *c)
 	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_epsilon", eps);
 }
 
+static int keys_mpnet(const struct hub_config *c)
+{
+	uint32_t buckets = 0;
+	int r = hub_key_u32(c, "relative_attention_num_buckets", 32, &buckets);
+
+	if (r >= 0 && buckets != 32)
+		return hub_refuse(c, "relative_attention_num_buckets");
+	/* positions begin behind this number, whatever else is said */
+	if (r >= 0 && c->first_position != 2)
+		return hub_refuse(c, "pad_token_id");
+	return r < 0 ? r : keys_encoder(c);
+}
+
 static int keys_distilbert(const struct hub_config *c)
 {
 	static const char *const activations[] = { "gelu", NULL };
@@ -112,6 +149,8 @@ const struct hub_arch hub_encoders[] = {
 	{ .model_type = "xlm-roberta", .arch = "bert", .prefix = "roberta.",
 	  .names = names_roberta, .is_tied = true, .add_keys = keys_encoder,
 	  .kind = HUB_ENCODER_PADDED },
+	{ .model_type = "mpnet", .arch = "mpnet", .prefix = "mpnet.", .names = names_mpnet,
+	  .is_tied = true, .add_keys = keys_mpnet, .kind = HUB_ENCODER_PADDED },
 	{ .model_type = "camembert", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
 	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
 	{ 0 },

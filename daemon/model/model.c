@@ -175,6 +175,55 @@ struct gguf_string model_label(const struct gguf *gguf, uint32_t index)
 	return names.strings[index];
 }
 
+#define BIAS_BUCKETS	32U
+#define BIAS_EXACT	8U		/* on each side, distances that have a bucket of their own */
+
+/*
+ * bias_bucket() - which one a distance is in, as T5 has it: half of them are for keys behind the
+ * query, and those further than BIAS_EXACT are evenly spread over the logarithms up to 128
+ */
+static uint32_t bias_bucket(uint32_t place)
+{
+	const bool is_behind = place > KERN_ATTN_NEAR;
+	const uint32_t far = is_behind ? place - KERN_ATTN_NEAR : KERN_ATTN_NEAR - place;
+	uint32_t bucket = far < BIAS_EXACT ? far : BIAS_EXACT;
+
+	/* 8 + floor(8 log(far / 8) / log(128 / 8)), which has whole numbers at powers of sqrt(2) */
+	while (far >= BIAS_EXACT && bucket < BIAS_BUCKETS / 2 - 1 &&
+	       far * far >= BIAS_EXACT * BIAS_EXACT << (bucket + 1 - BIAS_EXACT))
+		bucket++;
+	return bucket + (is_behind ? BIAS_BUCKETS / 2 : 0);
+}
+
+/* bind_bias() - of scores: of a bucket for each head, here of a distance */
+static int bind_bias(struct binder *b)
+{
+	const uint32_t heads = b->model->hparams.heads;
+	struct model_matrix buckets;
+	float *rows, *bias;
+	int r;
+
+	if (!b->model->hparams.has_attn_bias)
+		return 0;
+	r = bind_matrix(b, "attn_rel_b.weight", BIAS_BUCKETS, heads, &buckets);
+	if (r < 0)
+		return r;
+	rows = bind_alloc(b, (size_t)BIAS_BUCKETS * heads);
+	bias = bind_alloc(b, (size_t)KERN_ATTN_BIAS * heads);
+	if (!rows || !bias)
+		return error_set(b->error, -ENOMEM, "model: %s", strerror(ENOMEM));
+	for (uint32_t i = 0; i < BIAS_BUCKETS; i++)
+		b->ref->dequant_row[buckets.type](rows + (size_t)i * heads,
+						  (const char *)buckets.w.data +
+						  i * buckets.w.row_bytes, heads);
+	for (uint32_t head = 0; head < heads; head++)
+		for (uint32_t i = 0; i < KERN_ATTN_BIAS; i++)
+			bias[(size_t)head * KERN_ATTN_BIAS + i] =
+				rows[(size_t)bias_bucket(i) * heads + head];
+	b->model->attn_bias = bias;
+	return 0;
+}
+
 static int bind_output(struct binder *b)
 {
 	struct model *m = b->model;
@@ -269,6 +318,8 @@ int model_new(struct model **ret, const struct gguf *gguf, struct error *error)
 		r = bind_positions(&b);
 	if (r >= 0)
 		r = bind_types(&b);
+	if (r >= 0)
+		r = bind_bias(&b);
 	if (r >= 0)
 		r = bind_layers(&b);
 	if (r >= 0)

@@ -137,6 +137,7 @@ struct model_experts {
  * @has_bare_norms: norms may have no bias, and the first layer takes the embedding as it is
  * @has_sum_norms: norms stand behind the sums of embeddings and of each half of a layer, not before
  *	what is added
+ * @has_attn_bias: scores have something added to them, by how far a key is from a query
  * @head_act: between the two matrices of its labels, where it has such
  * @pooling: what the model was made for
  * @label_pooling: what its labels are of; none: of an encoder's first token, or the last one
@@ -167,6 +168,7 @@ struct model_hparams {
 	bool has_embedding_norm;
 	bool has_bare_norms;
 	bool has_sum_norms;
+	bool has_attn_bias;
 	enum model_head_act head_act;
 	enum model_pooling pooling;
 	enum model_pooling label_pooling;
@@ -256,6 +258,7 @@ struct model_head {
  * @types: (token types, width), added to the embedding of each token, as its type says
  * @output: (vocab, width), the embedding where the file has no other; nothing in an encoder
  * @embedding_norm: behind the sum of all these
+ * @attn_bias: (heads, KERN_ATTN_BIAS) as struct kern_attn has it, NULL: none
  * @parameters: number of weights
  * @weights: name of the type that holds most of them
  * @is_f32: all matrices are float32
@@ -268,6 +271,7 @@ struct model {
 	struct model_norm embedding_norm;
 	struct model_matrix output;
 	struct model_norm output_norm;
+	const float *attn_bias;
 	struct model_head head;
 	struct model_layer *layers;
 	uint64_t parameters;

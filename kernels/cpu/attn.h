@@ -162,6 +162,24 @@ KERN_INLINE void attn_ask_elems(const uint8_t *plane, size_t at, size_t count, e
 		attn_ask(plane, at * size, count * size);
 }
 
+/* attn_add_bias() - to the scores of a row's keys: of those far before it, around it, far behind it */
+KERN_INLINE void attn_add_bias(const struct attn_part *p, uint32_t row, struct kern_span s)
+{
+	const uint32_t query = p->a->first + row / p->a->group, part = p->part * KERN_ATTN_KEYS;
+	const float *bias = p->a->bias + (size_t)(row % p->a->group) * KERN_ATTN_BIAS;
+	const float before = bias[0], behind = bias[KERN_ATTN_BIAS - 1];
+	float *scores = p->scores + (size_t)row * KERN_ATTN_KEYS;
+	uint32_t t = s.begin, at;
+
+	for (; t < s.end && part + t + KERN_ATTN_NEAR < query; t++)
+		scores[t] += before;
+	at = kern_attn_distance(query, part + t);
+	for (; t < s.end && part + t <= query + KERN_ATTN_NEAR; t++)
+		scores[t] += bias[at++];
+	for (; t < s.end; t++)
+		scores[t] += behind;
+}
+
 /* attn_is_wide() - float32 of a page is made before it is used: for that many rows it pays */
 KERN_INLINE bool attn_is_wide(const struct kern_attn *a)
 {

@@ -64,6 +64,8 @@ static void softmax_rows(const struct attn_part *p, struct kern_attn_sum *sums)
 
 		if (s.begin == s.end)
 			continue;
+		if (p->a->bias)
+			attn_add_bias(p, row, s);
 		sums[row] = softmax(p->scores + (size_t)row * KERN_ATTN_KEYS, s,
 				    p->a->softcap);
 		memset(p->out + (size_t)row * p->a->kv.head_dim, 0,

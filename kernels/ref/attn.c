@@ -10,10 +10,12 @@
 
 #define SLICE	64	/* elements of the output at a time */
 
-/** struct row - one head of one query, and the keys it attends to */
+/** struct row - one head of one query, which stands where key @at does, and what it attends to */
 struct row {
 	const struct kern_attn *a;
 	const float *q;
+	const float *bias;
+	uint32_t at;
 	uint32_t begin;
 	uint32_t end;
 };
@@ -63,6 +65,8 @@ static double score(const struct row *row, uint32_t token)
 	for (uint32_t i = 0; i < a->kv.head_dim; i++)
 		sum += row->q[i] * load_key(a, token, i);
 	sum *= a->scale;
+	if (row->bias)
+		sum += row->bias[kern_attn_distance(row->at, token)];
 	return a->softcap == 0 ? sum : a->softcap * tanh(sum / a->softcap);
 }
 
@@ -109,6 +113,8 @@ void kern_attn_part_ref(const struct kern_attn *a, uint32_t part, float *out,
 			const struct row row = {
 				.a = a,
 				.q = a->q + i * a->stride + (size_t)g * a->kv.head_dim,
+				.bias = a->bias ? a->bias + (size_t)g * KERN_ATTN_BIAS : NULL,
+				.at = a->first + i,
 				.begin = first + s.begin,
 				.end = first + s.end,
 			};

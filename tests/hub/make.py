@@ -99,7 +99,7 @@ def randomise(model):
     return model
 
 
-def save_facts(folder, model, tokenizer, settings, output):
+def save_facts(folder, model, tokenizer, settings, output, texts=TEXTS):
     """What @output makes of the model's answer, for each text and for each behind a query, in float64."""
     import torch
     model.save_pretrained(folder)
@@ -109,7 +109,7 @@ def save_facts(folder, model, tokenizer, settings, output):
         write_json(folder / name, content)
     model, facts = model.to(torch.float64).eval(), []
     for query in (None, "the dog"):
-        for text in TEXTS:
+        for text in texts:
             encoded = tokenizer.encode(*((query, text) if query else (text,)))
             kinds = getattr(model.config, "type_vocab_size", 0)     # some models have none at all
             types = {"token_type_ids": torch.tensor([encoded.type_ids]) * (kinds > 1)} if kinds else {}
@@ -222,6 +222,29 @@ def save_nomic():
                lambda answer: answer.last_hidden_state[0, 0])
 
 
+def save_mpnet():
+    """MPNet: what is added to scores goes by distances, which its long text has all of; no types of tokens."""
+    import tokenizers
+    import torch
+    import transformers
+    from tokenizers import processors
+    torch.manual_seed(17)
+    text = make_words().to_str()
+    for old, new in (("[PAD]", "<s>"), ("[UNK]", "<pad>"), ("[CLS]", "</s>"), ("[SEP]", "[UNK]")):
+        text = text.replace(old, new)
+    words = tokenizers.Tokenizer.from_str(text.replace('"unk_token":"<pad>"', '"unk_token":"[UNK]"'))
+    words.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B:1 </s>:1", special_tokens=[("<s>", 0), ("</s>", 2)])
+    config = transformers.MPNetConfig(vocab_size=words.get_vocab_size(), hidden_size=32, intermediate_size=48,
+                                      num_attention_heads=2, num_hidden_layers=2, max_position_embeddings=322,
+                                      bos_token_id=0, pad_token_id=1, eos_token_id=2, layer_norm_eps=1e-5)
+    config._attn_implementation = "eager"
+    settings = {"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>",
+                                          "sep_token": "</s>", "unk_token": "[UNK]", "do_lower_case": True}}
+    save_facts(HERE / "mpnet", randomise(transformers.MPNetModel(config)), words, settings,
+               lambda answer: answer.last_hidden_state[0, 0], TEXTS + ["the cat said it " * 70])
+
+
 def save_qwen():
     """Qwen 3 as its embedding models are, and as its rerankers: a decoder that answers with yes or no."""
     import torch
@@ -291,6 +314,7 @@ def main():
     save_distilled()
     save_modern()
     save_nomic()
+    save_mpnet()
     save_qwen()
     save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))

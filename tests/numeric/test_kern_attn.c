@@ -27,6 +27,7 @@ struct attn_data {
 	struct kern_span spans[QUERIES_MAX];
 	const void *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
 	float *q, *out, *keys, *values;		/* keys and values: (tokens, head_dim) */
+	float *bias;				/* (group, KERN_ATTN_BIAS), or NULL */
 	uint8_t *planes;
 	void *scratch;
 	size_t floats;				/* of q and out */
@@ -107,6 +108,7 @@ static void attn_new(struct attn_data *d, uint64_t *rng, const struct kern_ops *
 		.q = d->q, .out = d->out, .stride = stride, .k_pages = d->k_pages,
 		.v_pages = d->v_pages, .spans = d->spans, .queries = s->queries,
 		.group = s->group, .kv = kv, .scale = 1 / sqrtf((float)s->head_dim),
+		.first = s->tokens - s->queries,
 		.scratch = d->scratch,
 	};
 	store_all(d, ops);
@@ -120,6 +122,15 @@ static void attn_free(struct attn_data *d)
 	free(d->values);
 	free(d->planes);
 	free(d->scratch);
+	free(d->bias);
+}
+
+static void set_bias(struct attn_data *d, uint64_t *rng)
+{
+	const size_t floats = (size_t)d->a.group * KERN_ATTN_BIAS;
+
+	d->a.bias = d->bias = aligned_new(floats * sizeof(float));
+	random_floats(rng, d->bias, floats);
 }
 
 static void set_windows(struct attn_data *d, uint32_t window)
@@ -161,6 +172,7 @@ static float read_key(const struct attn_data *d, uint32_t token, uint32_t i)
 	one.spans = &span;
 	one.queries = one.group = 1;
 	one.scale = 1;
+	one.bias = NULL;
 	one.softcap = 0;
 	reference()->attn_part(&one, token / KERN_ATTN_KEYS, out, &sum);
 	return sum.max;
@@ -176,6 +188,7 @@ static void read_value(const struct attn_data *d, uint32_t token, float *out)
 	one.q = q;
 	one.spans = &span;
 	one.queries = one.group = 1;
+	one.bias = NULL;
 	reference()->attn_part(&one, token / KERN_ATTN_KEYS, out, &sum);
 	assert_true(sum.sum == 1);
 }
@@ -311,6 +324,12 @@ static void plain(const struct attn_data *d, const float *keys, const float *val
 		for (uint32_t i = 0; i < dim; i++)
 			scores[t] += (double)q[i] * keys[(size_t)t * dim + i];
 		scores[t] *= d->a.scale;
+		if (d->bias) {
+			const int far = (int)t - (int)(d->a.first + query);
+
+			scores[t] += (double)d->bias[head * 257 +
+						     (far < -128 ? 0 : far > 128 ? 256 : far + 128)];
+		}
 		if (d->a.softcap != 0)
 			scores[t] = d->a.softcap * tanh(scores[t] / d->a.softcap);
 		max = fmax(max, scores[t]);
@@ -365,6 +384,8 @@ static void random_case(struct attn_data *d, uint64_t *rng, const struct kern_op
 	attn_new(d, rng, ops, &s);
 	if (round % 3 == 1)
 		set_windows(d, rng_range(rng, 1, s.tokens));
+	if (round % 3 == 2)
+		set_bias(d, rng);
 	if (round % 5 == 4)
 		d->a.scale *= 20;
 	if (round % 7 == 3)
@@ -381,6 +402,29 @@ static void test_attention(void **state)
 		float *have;
 
 		random_case(&d, &rng, ops, kv_types[round % 4], round % 8 < 4 ? 50 : 280, round / 4);
+		have = rows_of(&d, ops);
+		check_plain(&d, have);
+		free(have);
+		attn_free(&d);
+	}
+}
+
+/* a text whose tokens see what is before and behind them, further than distances are told apart */
+static void test_attention_bias(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 12;
+
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct shape s = {kv_types[i % 2], 8, i % 3 + 1, 32, 420, 32};
+		struct attn_data d;
+		float *have;
+
+		attn_new(&d, &rng, ops, &s);
+		set_bias(&d, &rng);
+		d.a.first = 80 * i;
+		for (uint32_t k = 0; k < s.queries; k++)
+			d.spans[k] = (struct kern_span){0, s.tokens - (i == 5) * k};
 		have = rows_of(&d, ops);
 		check_plain(&d, have);
 		free(have);
@@ -516,6 +560,8 @@ static void check_alone(const struct attn_data *d, const struct kern_ops *ops, c
 		one.q += row / d->a.group * d->a.stride + (size_t)(row % d->a.group) * dim;
 		one.out = out;
 		one.spans += row / d->a.group;
+		one.first += row / d->a.group;
+		one.bias = d->bias ? d->bias + row % d->a.group * KERN_ATTN_BIAS : NULL;
 		one.queries = one.group = 1;
 		kern_attn(ops, &one);
 		if (memcmp(out, want + (size_t)row * dim, dim * sizeof(float)))
@@ -657,6 +703,7 @@ int main(void)
 		KERN_TEST(test_store, "ref"),	      KERN_TESTS(test_store),
 		KERN_TEST(test_store_edges, "ref"),   KERN_TESTS(test_store_edges),
 		KERN_TEST(test_attention, "ref"),     KERN_TESTS(test_attention),
+		KERN_TEST(test_attention_bias, "ref"), KERN_TESTS(test_attention_bias),
 		KERN_TESTS(test_attention_deep),      KERN_TESTS(test_attention_edges),
 		KERN_TEST(test_attention_beside, "ref"), KERN_TESTS(test_attention_beside),
 		KERN_TESTS(test_invariance),

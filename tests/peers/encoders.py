@@ -36,6 +36,9 @@ MODELS = {
     "bert-bf16": ("BertModel", "BertConfig", WIDE, "words", "bfloat16", "cls", 7e-3),
     "roberta": ("RobertaModel", "RobertaConfig", WIDE | {"type_vocab_size": 1, "num_hidden_layers": 3}, "pieces",
                 "float32", "mean", 1e-5),
+    "mpnet": ("MPNetModel", "MPNetConfig", WIDE | {"num_hidden_layers": 3, "max_position_embeddings": 514,
+                                                   "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}, "apart",
+              "float32", "mean", 1e-5),
     "bert-rank": ("BertForSequenceClassification", "BertConfig", WIDE | {"num_labels": 1, "num_hidden_layers": 3},
                   "words", "float32", "rank", 1e-5),
     "xlmr": ("XLMRobertaModel", "XLMRobertaConfig", WIDE | {"type_vocab_size": 1, "num_hidden_layers": 3}, "unigram",
@@ -62,6 +65,11 @@ def make_tokenizer(arguments, which):
         return tok
     if which == "unigram":
         return hub.make_unigram(arguments, "xlmr")
+    if which == "apart":    # words of BERT, tokens of RoBERTa
+        tok = hub.make_wordpiece(arguments, "uncased")
+        tok.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        return tok
     tok = hub.make_bytes(arguments, "gpt2")
     if which == "pieces":
         tok.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=False)
