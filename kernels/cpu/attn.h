@@ -162,7 +162,7 @@ KERN_INLINE void attn_ask_elems(const uint8_t *plane, size_t at, size_t count, e
 		attn_ask(plane, at * size, count * size);
 }
 
-/* attn_add_bias() - to the scores of a row's keys: of those far before it, around it, far behind it */
+/* attn_add_bias() - to the scores of a row: its keys are far before it, around it, far behind it */
 KERN_INLINE void attn_add_bias(const struct attn_part *p, uint32_t row, struct kern_span s)
 {
 	const uint32_t query = p->a->first + row / p->a->group, part = p->part * KERN_ATTN_KEYS;
