@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/hub_internal.h"
+#include "model/hub_modules.h"
 #include "model/model.h"
 
 #define LABEL_BYTES_MAX	256U		/* LLM_LABEL_NAME_MAX */
@@ -98,17 +99,14 @@ static int add_problem(const struct hub_config *c)
 	return r < 0 ? error_set(c->error, r, HUB_CONFIG ": %s", strerror(-r)) : 0;
 }
 
-/* the name of a class, which may be of more than one place */
+/* the name of a class, which may be in more than one place */
 static const char *activation_of(const struct hub_config *c)
 {
 	const json_t *own = json_object_get(c->json, "sentence_transformers");
 	const json_t *json = json_object_get(own, "activation_fn") ?:
 			     json_object_get(c->json, "sbert_ce_default_activation_function");
-	const char *name = c->activation && *c->activation ? c->activation :
-							      json_string_value(json);
-	const char *dot = name ? strrchr(name, '.') : NULL;
 
-	return dot ? dot + 1 : name;
+	return c->activation && *c->activation ? c->activation : hub_activation_class(json);
 }
 
 /* as sentence-transformers has it: a sigmoid, unless the model says something else */

@@ -82,10 +82,20 @@ int hub_modules_read(const json_t *json, struct hub_module_paths *ret, struct er
 
 /* ---- scores ---- */
 
+const char *hub_activation_class(const json_t *json)
+{
+	static const char trusted[] = "torch.";
+	const char *name = json_string_value(json);
+
+	return name && !strncmp(name, trusted, strlen(trusted)) ? strrchr(name, '.') + 1 : NULL;
+}
+
 void hub_activation_read(struct hub_modules *m, const json_t *settings)
 {
-	const char *name = json_string_value(json_object_get(settings, "activation_fn"));
+	const char *name = NULL;
 
+	if (json_is(json_object_get(settings, "model_type"), "CrossEncoder"))
+		name = hub_activation_class(json_object_get(settings, "activation_fn"));
 	snprintf(m->activation, sizeof(m->activation), "%s", name ?: "");
 }
 
@@ -247,13 +257,13 @@ int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *
 	int r;
 
 	*ret = (struct hub_modules){ 0 };
+	r = read_optional(&json, folder, HUB_MODULES, error);
+	if (r < 0 || !json)
+		return r;
 	r = read_optional(&settings, folder, HUB_SETTINGS, error);
 	if (r < 0)
 		return r;
 	hub_activation_read(ret, settings);
-	r = read_optional(&json, folder, HUB_MODULES, error);
-	if (r < 0 || !json)
-		return r;
 	r = hub_modules_read(json, &paths, error);
 	if (r >= 0 && paths.pooling)
 		r = load_pooling(ret, folder, paths.pooling, error);

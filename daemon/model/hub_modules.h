@@ -57,7 +57,12 @@ struct hub_module_paths {
 
 /** hub_modules_read() - modules.json; the folders' names are its */
 int hub_modules_read(const json_t *json, struct hub_module_paths *ret, struct error *error);
-/** hub_activation_read() - of a score, out of the settings of a whole model: whatever they are */
+/**
+ * hub_activation_class() - what becomes of a score, by the name of its class without where it is;
+ * NULL: @json says nothing, or has code that is not torch's, which nobody runs unasked
+ */
+const char *hub_activation_class(const json_t *json);
+/** hub_activation_read() - the same, out of the settings of a whole model: whatever they are */
 void hub_activation_read(struct hub_modules *m, const json_t *settings);
 /** hub_score_read() - the settings of a LogitScore */
 int hub_score_read(const json_t *json, struct hub_score *ret, struct error *error);
