@@ -65,27 +65,40 @@ int gguf_open_one(struct gguf **ret, const char *path, bool is_read, struct erro
 	return 0;
 }
 
-static int open_all(struct gguf **ret, const char *path, bool is_read, struct error *error)
+int gguf_open(struct gguf **ret, const char *path, struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *gguf = NULL;
-	int r = gguf_open_one(&gguf, path, is_read, error);
+	int r = gguf_open_one(&gguf, path, false, error);
 
 	if (r >= 0)
-		r = gguf_parts_open(gguf, path, is_read, error);
+		r = gguf_parts_open(gguf, path, error);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(gguf);
 	return 0;
 }
 
-int gguf_open(struct gguf **ret, const char *path, struct error *error)
-{
-	return open_all(ret, path, false, error);
-}
-
 int gguf_open_read(struct gguf **ret, const char *path, struct error *error)
 {
-	return open_all(ret, path, true, error);
+	_cleanup_(gguf_freep) struct gguf *gguf = NULL;
+	struct error inner = { 0 };
+	uint32_t parts = 1;
+	int r = gguf_open_one(&gguf, path, true, error);
+
+	if (r < 0)
+		return r;
+	/* each would keep a descriptor, and memory for what is before its tensors */
+	r = gguf_parts_count(gguf, &parts, &inner);
+	if (r >= 0 && parts > 1)
+		r = error_set(&inner, -EOPNOTSUPP,
+			      "one of %" PRIu32 " files, where only a single one can be read", parts);
+	if (r < 0)
+		return error_in_file(error, r, path, &inner);
+	r = gguf_parts_open(gguf, path, error);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(gguf);
+	return 0;
 }
 
 int gguf_open_memory(struct gguf **ret, const void *data, size_t size_bytes, struct error *error)

@@ -59,7 +59,8 @@ int gguf_open(struct gguf **ret, const char *path, struct error *error);
  * gguf_open_read() - the same for a file that is read, not mapped: a file that is cut off later, or
  * a disk that fails, is an error of gguf_fetch()
  *
- * Return: as gguf_open(); -EIO and what else pread() gives, -E2BIG too much before its tensors.
+ * Return: as gguf_open(); -EIO and what else pread() gives, -E2BIG too much before its tensors,
+ * -EOPNOTSUPP it is one of several.
  */
 int gguf_open_read(struct gguf **ret, const char *path, struct error *error);
 /**

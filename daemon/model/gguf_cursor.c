@@ -17,13 +17,15 @@ static bool cursor_fill(struct gguf_cursor *c, size_t end)
 		return false;
 	if (!c->file || end <= c->filled)
 		return true;
-	end = MAX(end, c->filled + FILL_BYTES);
-	end = MIN(end, c->size_bytes);
-	if (end <= GGUF_HEAD_MAX)
+	if (end <= GGUF_HEAD_MAX) {
+		end = MAX(end, c->filled + FILL_BYTES);
+		end = MIN(end, (size_t)GGUF_HEAD_MAX);
+		end = MIN(end, c->size_bytes);
 		c->status = mapped_fill(c->file, c->filled, end - c->filled, c->error);
-	else if (c->file->is_read)
+	} else if (c->file->is_read) {
 		c->status = error_set(c->error, -E2BIG,
 				      "more than %u bytes before the tensors", GGUF_HEAD_MAX);
+	}
 	c->filled = end;
 	return c->status >= 0;
 }

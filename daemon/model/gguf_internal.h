@@ -52,7 +52,7 @@ int gguf_open_one(struct gguf **ret, const char *path, bool is_read, struct erro
 /** gguf_parts_count() - of how many files it is one; -EBADMSG it does not say it well */
 int gguf_parts_count(const struct gguf *gguf, uint32_t *ret, struct error *error);
 /** gguf_parts_open() - add the other files' tensors to the first one's; as gguf_open() */
-int gguf_parts_open(struct gguf *gguf, const char *path, bool is_read, struct error *error);
+int gguf_parts_open(struct gguf *gguf, const char *path, struct error *error);
 void gguf_free_blocks(struct gguf *gguf);
 const struct gguf_key *gguf_key_find(const struct gguf *gguf, const char *name);
 /** gguf_value_size() - bytes of a scalar value; 0 for strings, arrays and unknown types */

@@ -67,11 +67,11 @@ static int take_tensors(struct gguf *gguf, struct gguf *part, struct error *erro
 }
 
 static int add_part(struct gguf *gguf, const char *path, uint32_t index, uint32_t count,
-		    bool is_read, struct error *error)
+		    struct error *error)
 {
 	_cleanup_(gguf_freep) struct gguf *part = NULL;
 	struct error inner = { 0 };
-	int r = gguf_open_one(&part, path, is_read, error);
+	int r = gguf_open_one(&part, path, false, error);
 
 	if (r < 0)
 		return r;
@@ -98,7 +98,7 @@ static int check_total(const struct gguf *gguf, struct error *error)
 			 "there are %zu", total, gguf->tensor_count);
 }
 
-int gguf_parts_open(struct gguf *gguf, const char *path, bool is_read, struct error *error)
+int gguf_parts_open(struct gguf *gguf, const char *path, struct error *error)
 {
 	struct gguf_part name;
 	struct error inner = { 0 };
@@ -117,7 +117,7 @@ int gguf_parts_open(struct gguf *gguf, const char *path, bool is_read, struct er
 	for (uint32_t i = 1; i < count; i++) {
 		_cleanup_free_ char *part = gguf_part_name(path, name.len, i + 1, count);
 
-		r = part ? add_part(gguf, part, i, count, is_read, error) :
+		r = part ? add_part(gguf, part, i, count, error) :
 			   error_set(error, -ENOMEM, "'%s': %s", path, strerror(ENOMEM));
 		if (r < 0)
 			return r;

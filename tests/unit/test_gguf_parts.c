@@ -158,6 +158,26 @@ static void test_one_model(void **state)
 	gguf_free(gguf);
 }
 
+/* what is read and not mapped is a single file: of others nobody looks how many there are */
+static void test_read(void **state)
+{
+	struct error error = { "" };
+	struct gguf *gguf = NULL;
+
+	(void)state;
+	assert_int_equal(gguf_open_read(&gguf, path_of(1, PARTS), &error), -EOPNOTSUPP);
+	assert_non_null(strstr(error.text, "model-00001-of-00003.gguf': one of 3 files"));
+	assert_null(gguf);
+	write_part(path_of(1, 1), &(struct part){ 0, 1, 1, "a" });
+	assert_int_equal(gguf_open_read(&gguf, path_of(1, 1), NULL), 0);
+	gguf_free(gguf);
+	unlink(path_of(1, 1));
+	/* by its name it is one of several, by what is in it not */
+	write_part(path_of(2, PARTS), &(struct part){ 0, 1, 1, "a" });
+	assert_int_equal(gguf_open_read(&gguf, path_of(2, PARTS), &error), -EBADMSG);
+	assert_non_null(strstr(error.text, "2 of 3 by its name"));
+}
+
 static void test_alone(void **state)
 {
 	const char *one = path_of(1, 1);
@@ -240,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_one_model, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_together, setup, teardown),
 		cmocka_unit_test(test_in_memory),

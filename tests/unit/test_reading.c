@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "base/mapped.h"
+#include "model/gguf_cursor.h"
 #include "model/lora_internal.h"
 #include "tests/unit/hub_test.h"
 #include "tests/unit/lora_build.h"
@@ -281,7 +282,7 @@ static void test_bounds(void **state)
 static void test_head(void **state)
 {
 	struct gguf_build b = { .rng = 5 };
-	const uint64_t count = (uint64_t)1 << 39;
+	uint64_t count = (uint64_t)1 << 39;
 	struct error error = { "" };
 	char path[64], *at;
 	char head[512];
@@ -300,6 +301,11 @@ static void test_head(void **state)
 	assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
 	assert_int_equal(open_facts(path, NULL, &error), -E2BIG);
 	assert_non_null(strstr(error.text, "before the tensors"));
+	/* up to the last byte of so many: behind it there are no tensors, but zeros */
+	count = GGUF_HEAD_MAX - 1000;
+	assert_int_equal(pwrite(fd, &count, sizeof(count), at + 4 + 4 + 4 - head), sizeof(count));
+	assert_int_equal(open_facts(path, NULL, &error), -EBADMSG);
+	assert_non_null(strstr(error.text, "has a length of 0"));
 	close(fd);
 }
 
