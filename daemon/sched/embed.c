@@ -75,6 +75,8 @@ static int embed_check(const struct job *job, const struct options *options, str
 	if (options->query && type != LLM_PAYLOAD_TEXT && type != LLM_PAYLOAD_RAW &&
 	    type != LLM_PAYLOAD_BATCH)
 		return error_set(error, -EINVAL, "a query goes with texts, not with tokens");
+	if (options->query && !utf8_valid(options->query, options->query_len))
+		return error_set(error, -EILSEQ, "the query is not valid UTF-8");
 	/* others take the two as one text, in words that not every file has */
 	if (options->query && !info->is_encoder && !tok_has_pair_words(job->model->tokenizer))
 		return error_set(error, -EOPNOTSUPP,

@@ -275,8 +275,9 @@ static int embed_failed(const struct job *job, uint32_t max, int r, struct error
 
 	switch (r) {
 	case -E2BIG:
-		return error_set(error, r, "text %u has more than %u tokens, model '%s' takes no more",
-				 index, max, job->model->name);
+		return error_set(error, r,
+				 "text %u has more than %u tokens%s, model '%s' takes no more", index,
+				 max, job->embed->query ? " with its query" : "", job->model->name);
 	case -EILSEQ:
 		return error_set(error, r, "text %u is not valid UTF-8", index);
 	case -EINVAL:

@@ -616,7 +616,13 @@ static void test_classify_pair(void **state)
 	add_text("this");
 	request = submit(LLM_OP_CLASSIFY, LLM_PAYLOAD_BATCH, true);
 	test_run(&broker);
-	assert_int_equal(request->status, -E2BIG);
+	assert_error(request, -E2BIG, "text 0 has more than 16 tokens with its query");
+	add_option(LLM_OPTION_QUERY, "wh\xff", 3);
+	add_option(LLM_OPTION_END, NULL, 0);
+	add_text("this");
+	request = submit(LLM_OP_CLASSIFY, LLM_PAYLOAD_BATCH, true);
+	test_run(&broker);
+	assert_error(request, -EILSEQ, "the query is not valid UTF-8");
 }
 
 /* a decoder's pair in words of its own: its last token is theirs, also of a text that is cut */
@@ -660,7 +666,7 @@ static void test_classify_words(void **state)
 	add_text("this");
 	request = submit(LLM_OP_CLASSIFY, LLM_PAYLOAD_BATCH, true);
 	test_run(&broker);
-	assert_int_equal(request->status, -E2BIG);
+	assert_error(request, -E2BIG, "text 0 has more than 16 tokens with its query");
 }
 
 static void test_no_labels(void **state)
