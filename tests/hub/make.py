@@ -307,6 +307,107 @@ def save_ranker(folder, model, tokenizer, settings):
     write_json(folder / "facts.json", facts)
 
 
+# what llama.cpp's converter calls things; "#" is the number of a layer
+GGUF_NAMES = {
+    "embeddings.word_embeddings": "token_embd", "embeddings.position_embeddings": "position_embd",
+    "embeddings.token_type_embeddings": "token_types", "embeddings.LayerNorm": "token_embd_norm",
+    "encoder.layer.#.attention.self.query": "blk.#.attn_q", "encoder.layer.#.attention.self.key": "blk.#.attn_k",
+    "encoder.layer.#.attention.self.value": "blk.#.attn_v", "encoder.layer.#.attention.output.dense": "blk.#.attn_output",
+    "encoder.layer.#.attention.output.LayerNorm": "blk.#.attn_output_norm",
+    "encoder.layer.#.intermediate.dense": "blk.#.ffn_up", "encoder.layer.#.output.dense": "blk.#.ffn_down",
+    "encoder.layer.#.output.LayerNorm": "blk.#.layer_output_norm", "classifier.dense": "cls",
+    "classifier.out_proj": "cls.output", "embed_tokens": "token_embd", "norm": "output_norm",
+    "layers.#.self_attn.q_proj": "blk.#.attn_q", "layers.#.self_attn.k_proj": "blk.#.attn_k",
+    "layers.#.self_attn.v_proj": "blk.#.attn_v", "layers.#.self_attn.o_proj": "blk.#.attn_output",
+    "layers.#.self_attn.q_norm": "blk.#.attn_q_norm", "layers.#.self_attn.k_norm": "blk.#.attn_k_norm",
+    "layers.#.mlp.gate_proj": "blk.#.ffn_gate", "layers.#.mlp.up_proj": "blk.#.ffn_up",
+    "layers.#.mlp.down_proj": "blk.#.ffn_down", "layers.#.input_layernorm": "blk.#.attn_norm",
+    "layers.#.post_attention_layernorm": "blk.#.ffn_norm"}
+
+
+def gguf_name(name):
+    import re
+    name, kind = re.sub(r"^(roberta|model)\.", "", name).rsplit(".", 1)
+    number = "".join(re.findall(r"\.(\d+)\.", name)[:1])
+    return GGUF_NAMES[re.sub(r"\.\d+\.", ".#.", name)].replace("#", number) + "." + kind
+
+
+def gguf_begin(folder, arch, positions):
+    """A file with the sizes of a folder's model, and what of it has been read."""
+    import gguf
+    from safetensors.numpy import load_file
+    config, tokenizer = (json.loads((folder / name).read_text()) for name in ("config.json", "tokenizer.json"))
+    file = gguf.GGUFWriter(folder.with_suffix(".gguf"), arch)
+    file.add_context_length(positions)
+    file.add_block_count(config["num_hidden_layers"])
+    file.add_embedding_length(config["hidden_size"])
+    file.add_feed_forward_length(config["intermediate_size"])
+    file.add_head_count(config["num_attention_heads"])
+    file.add_pooling_type(gguf.PoolingType.RANK)
+    return file, config, tokenizer, load_file(folder / "model.safetensors")
+
+
+def gguf_end(file):
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+
+
+def save_gguf_multilingual():
+    """XLM-RoBERTa: a unigram vocabulary with its map, and no rows of positions that no token has."""
+    import base64
+    file, config, tokenizer, tensors = gguf_begin(HERE / "multilingual", "bert", 64)
+    file.add_layer_norm_eps(config["layer_norm_eps"])
+    file.add_causal_attention(False)
+    file.add_token_type_count(1)
+    vocab, special = tokenizer["model"]["vocab"], {a["id"] for a in tokenizer["added_tokens"]}
+    file.add_tokenizer_model("t5")
+    file.add_token_list([piece.encode() for piece, _ in vocab])
+    file.add_token_scores([score for _, score in vocab])
+    unknown = tokenizer["model"]["unk_id"]
+    file.add_token_types([2 if i == unknown else 3 if i in special else 1 for i in range(len(vocab))])
+    file.add_add_space_prefix(True)
+    file.add_remove_extra_whitespaces(True)
+    file.add_precompiled_charsmap(base64.b64decode(tokenizer["normalizer"]["precompiled_charsmap"]))
+    file.add_bos_token_id(0)
+    file.add_eos_token_id(2)
+    file.add_unk_token_id(unknown)
+    file.add_add_bos_token(True)
+    file.add_add_eos_token(True)
+    for name, value in tensors.items():
+        value = value[config["pad_token_id"] + 1:] if "position" in name else value
+        file.add_tensor(gguf_name(name), np.ascontiguousarray(value))
+    gguf_end(file)
+
+
+def save_gguf_qwen():
+    """Qwen3-Reranker: two rows of its output, and the words in which it is asked."""
+    file, config, tokenizer, tensors = gguf_begin(HERE / "qwen3-reranker", "qwen3", 512)
+    file.add_head_count_kv(config["num_key_value_heads"])
+    file.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    file.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    file.add_key_length(config["head_dim"])
+    file.add_value_length(config["head_dim"])
+    file.add_classifier_output_labels(["yes", "no"])
+    file.add_chat_template([{"name": "rerank", "template": RANK}])
+    vocab, added = tokenizer["model"]["vocab"], {a["id"]: a for a in tokenizer["added_tokens"]}
+    texts = {i: text for text, i in vocab.items()} | {i: a["content"] for i, a in added.items()}
+    ids = range(config["vocab_size"])
+    file.add_tokenizer_model("gpt2")
+    file.add_tokenizer_pre("qwen2")
+    file.add_token_list([texts.get(i, f"[PAD{i}]").encode() for i in ids])
+    file.add_token_types([(3 if added[i]["special"] else 4) if i in added else 1 if i in texts else 5 for i in ids])
+    file.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
+    file.add_eos_token_id(config["eos_token_id"])
+    file.add_add_bos_token(False)
+    for name, value in tensors.items():
+        file.add_tensor(gguf_name(name), value)
+        if name == "model.embed_tokens.weight":
+            file.add_tensor("cls.output.weight", value[[vocab["yes"], vocab["no"]]])
+    gguf_end(file)
+
+
 def main():
     save_model()
     save_encoders()
@@ -316,6 +417,8 @@ def main():
     save_nomic()
     save_mpnet()
     save_qwen()
+    save_gguf_multilingual()
+    save_gguf_qwen()
     save_tokenizer("unigram", make_unigram("later"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))

@@ -113,14 +113,15 @@ static void hidden_pooled(const struct hub_engine *e, const struct tok_ids *ids,
 	engine_seq_free(item.seq);
 }
 
-/* @folder: with the model of @fixture, whose facts it has to have */
-static void check_folder(const char *folder, const char *fixture, uint32_t labels)
+/* @path: of a model that has to have the facts of @fixture */
+static void check_model(const char *path, const char *fixture, uint32_t labels)
 {
-	json_t *facts = hub_test_json(folder, "facts.json");
 	struct hub_engine e = { 0 };
 	double sum = 0, all = 0;
+	json_t *facts;
 
-	engine_open(&e, folder);
+	engine_open(&e, path);
+	facts = hub_test_json(hub_test_path(fixture), "facts.json");
 	assert_true(e.info.is_encoder);
 	assert_false(e.info.has_output);
 	assert_int_equal(e.info.labels, labels);
@@ -160,10 +161,7 @@ static void check_folder(const char *folder, const char *fixture, uint32_t label
 
 static void check_facts(const char *fixture, uint32_t labels)
 {
-	char folder[PATH_MAX];
-
-	snprintf(folder, sizeof(folder), "%s", hub_test_path(fixture));
-	check_folder(folder, fixture, labels);
+	check_model(hub_test_path(fixture), fixture, labels);
 }
 
 static void test_encoder(void **state)
@@ -293,6 +291,8 @@ static void test_multilingual(void **state)
 	engine_open(&e, hub_test_path("multilingual"));
 	assert_int_equal(e.info.context, 64);
 	engine_close(&e);
+	/* and the same model as a converter has it */
+	check_model(hub_test_path("multilingual.gguf"), "multilingual", 1);
 }
 
 /* names of its own, no types of tokens, and another function before the labels */
@@ -376,7 +376,7 @@ static void test_modern(void **state)
 	hub_copy_set(&copy, HUB_CONFIG, "global_attn_every_n_layers", "3");
 	hub_copy_set(&copy, HUB_CONFIG, "global_rope_theta", "160000.0");
 	hub_copy_set(&copy, HUB_CONFIG, "local_rope_theta", "10000.0");
-	check_folder(copy.path, "modern", 2);
+	check_model(copy.path, "modern", 2);
 	hub_copy_free(&copy);
 	check_facts("modern", 2);
 	engine_open(&e, hub_test_path("modern"));
@@ -416,7 +416,7 @@ static void test_nomic(void **state)
 		hub_copy_set(&copy, HUB_CONFIG, renamed[i].to, renamed[i].value);
 	}
 	hub_copy_set(&copy, HUB_CONFIG, "rotary_scaling_factor", "null");
-	check_folder(copy.path, "nomic", 0);
+	check_model(copy.path, "nomic", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		struct hub_copy bad;
 		char name[32];
@@ -487,8 +487,8 @@ static void check_company(const char *fixture, uint32_t vocab)
 }
 
 /*
- * Windows that end on both sides, and what distances are worth, are the same bits in any company, for
- * any number of threads.
+ * Windows that end on both sides, and what distances are worth, are the same bits in any company,
+ * for any number of threads.
  */
 static void test_company(void **state)
 {

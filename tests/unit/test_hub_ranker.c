@@ -85,15 +85,16 @@ static void encode(const struct ranker *r, const json_t *fact, struct tok_ids *i
 					    TOK_BOS, SIZE_MAX, ids), 0);
 }
 
-/* @folder: with the model of @fixture; @wants_query: of its facts, those with one */
-static void check_facts(const char *folder, const char *fixture, bool wants_query)
+/* @path: of the model of @fixture; @wants_query: of its facts, those with one */
+static void check_facts(const char *path, const char *fixture, bool wants_query)
 {
-	json_t *facts = hub_test_json(folder, "facts.json");
 	double sum = 0, all = 0;
 	unsigned int count = 0;
 	struct ranker r = { 0 };
+	json_t *facts;
 
-	ranker_open(&r, folder);
+	ranker_open(&r, path);
+	facts = hub_test_json(hub_test_path(fixture), "facts.json");
 	assert_int_equal(r.info.width, WIDTH);
 	assert_false(r.info.has_output);
 	for (size_t i = 0; i < json_array_size(facts); i++) {
@@ -131,13 +132,11 @@ static void check_facts(const char *folder, const char *fixture, bool wants_quer
 /* the token behind a text is not the one that ends an answer */
 static void test_embedding(void **state)
 {
-	char folder[PATH_MAX];
 	struct ranker r = { 0 };
 
 	(void)state;
-	snprintf(folder, sizeof(folder), "%s", hub_test_path("qwen3-embedding"));
-	check_facts(folder, "qwen3-embedding", false);
-	ranker_open(&r, folder);
+	check_facts(hub_test_path("qwen3-embedding"), "qwen3-embedding", false);
+	ranker_open(&r, hub_test_path("qwen3-embedding"));
 	assert_int_equal(r.info.pooling, ENGINE_POOL_LAST);
 	assert_int_equal(r.info.labels, 0);
 	assert_false(tok_has_pair_words(engine_model_tokenizer(r.model)));
@@ -147,20 +146,30 @@ static void test_embedding(void **state)
 static void test_reranker(void **state)
 {
 	static const char *const fixtures[] = { "qwen3-reranker", "qwen3-reranker-untied" };
-	char folder[PATH_MAX];
 	struct ranker r = { 0 };
 	size_t len;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(fixtures); i++) {
-		snprintf(folder, sizeof(folder), "%s", hub_test_path(fixtures[i]));
-		check_facts(folder, fixtures[i], true);
-		ranker_open(&r, folder);
+		check_facts(hub_test_path(fixtures[i]), fixtures[i], true);
+		ranker_open(&r, hub_test_path(fixtures[i]));
 		assert_int_equal(r.info.labels, 1);
 		assert_memory_equal(engine_label(engine_model_gguf(r.model), 0, &len), "yes", 3);
 		assert_int_equal(len, 3);
 		ranker_close(&r);
 	}
+}
+
+/* as llama.cpp's converter has it: two rows, their names, and the words */
+static void test_converted(void **state)
+{
+	struct ranker r = { 0 };
+
+	(void)state;
+	check_facts(hub_test_path("qwen3-reranker.gguf"), "qwen3-reranker", true);
+	ranker_open(&r, hub_test_path("qwen3-reranker.gguf"));
+	assert_int_equal(r.info.labels, 1);
+	ranker_close(&r);
 }
 
 /* control tokens in what is judged are text, unless they are wanted */
@@ -245,7 +254,7 @@ static void test_card(void **state)
 	assert_int_equal(r.info.labels, 0);
 	ranker_close(&r);
 	write_text(&copy, "README.md", "---\nlicense: mit\n---\n\n# Qwen3-Reranker-0.6B\n");
-	check_facts(copy.path, "by its card", true);
+	check_facts(copy.path, "qwen3-reranker", true);
 	hub_copy_free(&copy);
 }
 
@@ -289,7 +298,7 @@ static void test_score(void **state)
 		if (!i) {
 			write_text(&copy, "chat_template.jinja", "<|im_start|>\nJudge whether "
 				   "the Document meets the requirements {{ messages[0] }}");
-			check_facts(copy.path, "by its modules", true);
+			check_facts(copy.path, "qwen3-reranker-untied", true);
 		}
 		score_free(&copy);
 	}
@@ -340,6 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_embedding),
 		cmocka_unit_test(test_reranker),
+		cmocka_unit_test(test_converted),
 		cmocka_unit_test(test_forged),
 		cmocka_unit_test(test_card),
 		cmocka_unit_test(test_score),
