@@ -4,8 +4,9 @@
  * output but the hidden states. nomic-bert is the same with a rope and a gate. Sources: Devlin et
  * al., "BERT: Pre-training of Deep Bidirectional Transformers" (2018); Nussbaum et al., "Nomic
  * Embed" (2024). MPNet adds to scores what distances are worth: Song et al., "MPNet: Masked and
- * Permuted Pre-training" (2020), by names of our own, as GGUF has none. ModernBERT has norms before each half of a layer, as decoders have them, and most
- * layers see only what is near: Warner et al., "Smarter, Better, Faster, Longer" (2024).
+ * Permuted Pre-training" (2020), by names of our own, as GGUF has none. ModernBERT has norms before
+ * each half of a layer, as decoders have them, and most layers see only what is near: Warner et al.,
+ * "Smarter, Better, Faster, Longer" (2024).
  */
 #include "model/arch.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzes what sentence-transformers keeps beside a model. The texts up to each of three NULs are
- * modules.json, the settings of the pooling, and those of a text's length; what follows them are
- * the tokenizer's. A folder that is accepted must be one in this folder, a pooling one that there is.
+ * Fuzzes what sentence-transformers keeps beside a model. The texts up to each of four NULs are
+ * modules.json, the settings of the pooling or the score, those of a text's length, and the
+ * tokenizer's; what follows them are those of all. A folder that is accepted must be one in this
+ * folder, a pooling one that there is.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	json_t *list = next(&data, &size), *pooling = next(&data, &size);
 	json_t *sentence = next(&data, &size), *tokenizer = next(&data, &size);
+	json_t *settings = next(&data, &size);
 	struct hub_modules modules = { 0 };
 	struct hub_module_paths paths = { 0 };
 
@@ -53,9 +55,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!hub_pooling_read(pooling, &modules.pooling, NULL))
 		require(modules.pooling >= MODEL_POOL_MEAN && modules.pooling <= MODEL_POOL_LAST);
 	hub_sentence_read(&modules, sentence, tokenizer, NULL);
+	hub_activation_read(&modules, settings);
+	require(!strchr(modules.activation, '.'));
 	json_decref(list);
 	json_decref(pooling);
 	json_decref(sentence);
 	json_decref(tokenizer);
+	json_decref(settings);
 	return 0;
 }

@@ -198,6 +198,10 @@ def seeds_hub_modules():
         parts = [modules, pooling[name], {"max_seq_length": 256 if name == "all" else None, "do_lower_case": True},
                  {"model_max_length": 10**30 if name == "dense" else 512}]
         yield name, b"\0".join(json.dumps(part).encode() for part in parts)
+    parts = [[module("", "Transformer"), module("1_LogitScore", "LogitScore")],
+             {"true_token_id": 9693, "false_token_id": None}, {}, {},
+             {"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}]
+    yield "cross", b"\0".join(json.dumps(part).encode() for part in parts)
 
 
 def charsmap():
