@@ -37,6 +37,27 @@ struct schema_format {
 #define CLOCK	"([01][0-9]|2[0-3]):[0-5][0-9]"
 #define TIME	CLOCK ":[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]" CLOCK ")"
 #define BYTE	"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+/* RFC 3339, appendix A: what is left out may be so from either end, not in between */
+#define COUNT	"[0-9]{1,9}"
+#define MINUTES	COUNT "M(" COUNT "S)?"
+#define HOURS	COUNT "H(" MINUTES ")?"
+#define WITHIN	"T(" HOURS "|" MINUTES "|" COUNT "S)"
+#define MONTHS	COUNT "M(" COUNT "D)?"
+#define YEARS	COUNT "Y(" MONTHS ")?"
+/* RFC 1123: at most 63 bytes in a label, and 253 in all */
+#define LABEL	"[A-Za-z0-9](-?[A-Za-z0-9]){0,14}"
+#define HOST	LABEL "(\\." LABEL "){0,7}"
+/* RFC 5321: at most 64 bytes before the sign, and 254 in all */
+#define ATOM	"[A-Za-z0-9_%+-]{1,20}"
+/* RFC 4291 */
+#define WORD	"[0-9a-fA-F]{1,4}"
+#define BEFORE(n)	"(" WORD ":){1," n "}"
+#define AFTER(n)	"(:" WORD "){1," n "}"
+/* RFC 3986, without users and addresses in brackets */
+#define PLAIN	"[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2}"
+#define LETTERS	"(" PLAIN ")"
+#define STEPS	"(/" LETTERS "*)*"
+#define QUERY	"(" PLAIN "|[/?])*"
 
 static const struct schema_format formats[] = {
 	{ "date", "^" DATE "$" },
@@ -44,6 +65,26 @@ static const struct schema_format formats[] = {
 	{ "date-time", "^" DATE "T" TIME "$" },
 	{ "uuid", "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" },
 	{ "ipv4", "^" BYTE "(\\." BYTE "){3}$" },
+	{ "ipv6", "^((" WORD ":){7}" WORD "|" BEFORE("7") ":|" BEFORE("6") AFTER("1") "|"
+		  BEFORE("5") AFTER("2") "|" BEFORE("4") AFTER("3") "|" BEFORE("3") AFTER("4") "|"
+		  BEFORE("2") AFTER("5") "|" BEFORE("1") AFTER("6") "|:(" AFTER("7") "|:))$" },
+	{ "hostname", "^" HOST "$" },
+	{ "email", "^" ATOM "(\\." ATOM "){0,2}@" LABEL "(\\." LABEL "){1,5}$" },
+	{ "uri", "^[a-z][a-z0-9+.-]{0,15}:(//" HOST "(:[0-9]{1,5})?" STEPS "|/(" LETTERS "+" STEPS
+		 ")?|" LETTERS "+" STEPS ")(\\?" QUERY ")?(#" QUERY ")?$" },
+	{ "duration", "^P((" COUNT "D|" MONTHS "|" YEARS ")(" WITHIN ")?|" WITHIN "|" COUNT "W)$" },
+};
+
+/** struct integer_format - a format of integers, as its bounds; wide ones as far as numbers are exact */
+static const struct integer_format {
+	const char *name;
+	int64_t least, most;
+} integer_formats[] = {
+	{ "int8", INT8_MIN, INT8_MAX }, { "uint8", 0, UINT8_MAX },
+	{ "int16", INT16_MIN, INT16_MAX }, { "uint16", 0, UINT16_MAX },
+	{ "int32", INT32_MIN, INT32_MAX }, { "uint32", 0, UINT32_MAX },
+	{ "int64", -(int64_t)NUMBER_EXACT, (int64_t)NUMBER_EXACT },
+	{ "uint64", 0, (int64_t)NUMBER_EXACT },
 };
 
 static int add_pattern(struct schema *s, const char *pattern, size_t len, uint32_t *ret)
@@ -137,10 +178,25 @@ static int add_bound(struct schema *s, const json_t *schema, const char *keyword
 	return 0;
 }
 
+/* format_bounds() - of a format that is about integers; false: it is not, and asks for nothing here */
+static bool format_bounds(const json_t *schema, int64_t *least, int64_t *most)
+{
+	const char *name = json_string_value(json_object_get(schema, "format"));
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(integer_formats); i++) {
+		if (strcmp(integer_formats[i].name, name))
+			continue;
+		*least = integer_formats[i].least;
+		*most = integer_formats[i].most;
+		return true;
+	}
+	return false;
+}
+
 int schema_integer(struct schema *s, json_t *schema, uint32_t *ret)
 {
-	bool has_least = false, has_most = false;
 	int64_t least = 0, most = 0;
+	bool has_least = format_bounds(schema, &least, &most), has_most = has_least;
 	int r;
 
 	r = add_bound(s, schema, "minimum", true, 0, &has_least, &least);

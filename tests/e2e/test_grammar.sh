@@ -97,14 +97,14 @@ refuse()
 }
 printf 'root ::= ("a"\n' >"$TMP/bad.gbnf"
 printf 'root ::= root "a" | "a"\n' >"$TMP/left.gbnf"
-printf '{"type":"string","format":"email"}' >"$TMP/email.json"
+printf '{"type":"string","format":"idn-email"}' >"$TMP/email.json"
 refuse 66 'nowhere' "no such file" --grammar "$TMP/nowhere"
 refuse 64 'exclude each other' "two of them" --any-json --grammar "$TMP/choice.gbnf"
 refuse 64 'ignore-eos' "an answer without an end" --any-json --ignore-eos
 refuse 64 "line 2: .* is missing" "no grammar" --grammar "$TMP/bad.gbnf"
 refuse 64 "rule 'root' begins with itself" "left recursion" --grammar "$TMP/left.gbnf"
 refuse 64 'schema, line 1' "no schema" --schema "$TMP/bad.gbnf"
-refuse 69 "'email' as a 'format'" "a schema that asks for too much" --schema "$TMP/email.json"
+refuse 69 "'idn-email' as a 'format'" "a schema that asks for too much" --schema "$TMP/email.json"
 
 daemon_stop
 done_testing
