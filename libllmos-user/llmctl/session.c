@@ -17,6 +17,7 @@
 #define SESSION_VARIABLE	"LLMOS_SESSION"
 #define SAVED_MAGIC		"llmos session 1\n"
 #define SAVED_MODEL		"model "
+#define SAVED_TOKENS		"tokens "
 
 int session_open(const struct options *options, struct llmos_session **ret)
 {
@@ -146,7 +147,7 @@ static int saved_write(FILE *file, const struct llmos_tokens *tokens, const char
 {
 	size_t i;
 
-	fprintf(file, SAVED_MAGIC SAVED_MODEL "%s\n", model);
+	fprintf(file, SAVED_MAGIC SAVED_MODEL "%s\n" SAVED_TOKENS "%zu\n", model, tokens->count);
 	for (i = 0; i < tokens->count; i++)
 		fprintf(file, "%u%c", tokens->tokens[i].id,
 			i % 16 == 15 || i + 1 == tokens->count ? '\n' : ' ');
@@ -220,11 +221,36 @@ static int saved_read(const char *path, struct bytes *ret)
 	return code;
 }
 
+/* saved_counted() - the line that says how many ids there are; *ret: (size_t)-1 if it is missing */
+static int saved_counted(struct bytes *text, size_t *ret)
+{
+	const size_t len = strlen(SAVED_TOKENS);
+	unsigned long long count;
+	char *end;
+
+	*ret = (size_t)-1;
+	/* an earlier version had none */
+	if (strncmp(text->data, SAVED_TOKENS, len))
+		return EX_OK;
+	if (text->data[len] < '0' || text->data[len] > '9')
+		return fail(EX_DATAERR, "a saved session that does not say how many tokens it has");
+	errno = 0;
+	count = strtoull(text->data + len, &end, 10);
+	if (errno || *end != '\n' || count >= SAVED_MAX)
+		return fail(EX_DATAERR, "a saved session that does not say how many tokens it has");
+	*ret = (size_t)count;
+	text->len -= (size_t)(end + 1 - text->data);
+	text->data = end + 1;
+	return EX_OK;
+}
+
 int session_saved_parse(struct bytes *text, const char **ret_model, uint32_t **ret_ids,
 			size_t *ret_count)
 {
 	struct bytes ids = { .data = text->data, .len = text->len };
 	char *model, *end;
+	size_t wanted;
+	int code;
 
 	/* a NUL byte would end the lines early */
 	if (memchr(text->data, '\0', text->len) ||
@@ -238,7 +264,16 @@ int session_saved_parse(struct bytes *text, const char **ret_model, uint32_t **r
 	ids.data = end + 1;
 	ids.len = text->len - (size_t)(ids.data - text->data);
 	*ret_model = model;
-	return input_ids(&ids, ret_ids, ret_count);
+	/* the last id may be half of one */
+	if (text->data[text->len - 1] != '\n')
+		return fail(EX_DATAERR, "a saved session that is cut off");
+	code = saved_counted(&ids, &wanted);
+	if (!code)
+		code = input_ids(&ids, ret_ids, ret_count);
+	if (!code && wanted != (size_t)-1 && wanted != *ret_count)
+		return fail(EX_DATAERR, "a saved session of %zu tokens, of which %zu are there",
+			    wanted, *ret_count);
+	return code;
 }
 
 static int verb_restore(const struct options *options, struct llmos *llmos, char **argv)

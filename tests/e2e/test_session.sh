@@ -47,7 +47,8 @@ is "$(($(reused) - before))" 32 "what was said was not computed again"
 ctl ask --raw 'Once upon a time' -n 40 </dev/null >"$TMP/alone"
 same "$TMP/first" "$TMP/alone" "the first answer is the usual one"
 is "$(head -n 2 "$TMP/saved" | tail -n 1)" "model $SMALL" "the model is saved with it"
-is "$(tail -n +3 "$TMP/saved" | wc -w)" "$tokens" "and each token"
+is "$(sed -n 3p "$TMP/saved")" "tokens $tokens" "how many tokens there are"
+is "$(tail -n +4 "$TMP/saved" | wc -w)" "$tokens" "and each token"
 is "$(stat -c %a "$TMP/saved")" 600 "for nobody else to read"
 
 # who is given the descriptor goes on, in another process and over another connection
@@ -125,6 +126,25 @@ is "$REFUSED" 66 "there is no such command"
 echo 'llmos session 1' >"$TMP/torn"
 in_session '"$CTL" session restore "$TMP/torn"' </dev/null 2>"$TMP/err"
 is $? 65 "a saved session that is torn"
+# wherever it is cut off: within a number, behind one, at the end of a line
+size=$(wc -c <"$TMP/saved1")
+torn=0
+for at in 1 2 $((size / 2)) $((size / 2 + 1)) $((size / 2 + 2)) $((size - 20)); do
+	head -c $((size - at)) "$TMP/saved1" >"$TMP/torn"
+	in_session '"$CTL" session restore "$TMP/torn"' </dev/null 2>"$TMP/err"
+	[ $? -eq 65 ] && torn=$((torn + 1))
+done
+is "$torn" 6 "wherever that was" || note "$(cat "$TMP/err")"
+head -n 3 "$TMP/saved1" >"$TMP/torn"
+sed -n 4p "$TMP/saved1" >>"$TMP/torn"
+in_session '"$CTL" session restore "$TMP/torn"' </dev/null 2>"$TMP/err"
+is $? 65 "also between two lines"
+has "$TMP/err" "a saved session of [0-9]+ tokens, of which 16 are there" "and what is left is told"
+grep -v '^tokens ' "$TMP/saved1" >"$TMP/older"
+in_session '"$CTL" session restore "$TMP/older" && "$CTL" session info --json' \
+	</dev/null >"$TMP/out" 2>"$TMP/err"
+is "$(json .tokens <"$TMP/out")" "$(sed -n 's/^tokens //p' "$TMP/saved1")" \
+	"one that does not say how many there are is taken as it is"
 printf 'llmos session 1\nmodel %s\n1 2 99999999\n' "$SMALL" >"$TMP/beyond"
 in_session '"$CTL" session restore "$TMP/beyond"' </dev/null 2>"$TMP/err"
 is $? 64 "one with a token that the model has not"
