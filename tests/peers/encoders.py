@@ -65,10 +65,14 @@ def make_tokenizer(arguments, which):
         return tok
     if which == "unigram":
         return hub.make_unigram(arguments, "xlmr")
-    if which == "apart":    # words of BERT, tokens of RoBERTa
-        tok = hub.make_wordpiece(arguments, "uncased")
+    if which == "apart":    # words of BERT, tokens of RoBERTa: number 1 has no position
+        import tokenizers
+        text = hub.make_wordpiece(arguments, "uncased").to_str()
+        for old, new in (("[PAD]", "<s>"), ("[UNK]", "<pad>"), ("[CLS]", "</s>"), ("[SEP]", "[UNK]")):
+            text = text.replace(old, new)
+        tok = tokenizers.Tokenizer.from_str(text.replace('"unk_token":"<pad>"', '"unk_token":"[UNK]"'))
         tok.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+            single="<s> $A </s>", pair="<s> $A </s> </s> $B:1 </s>:1", special_tokens=[("<s>", 0), ("</s>", 2)])
         return tok
     tok = hub.make_bytes(arguments, "gpt2")
     if which == "pieces":
@@ -133,7 +137,7 @@ def ctl(arguments, address, how, name, texts):
         raise RuntimeError(done.stderr.decode().strip())
     answer = json.loads(done.stdout)
     if how == "rank":
-        return np.array([[x["score"]] for x in sorted(answer, key=lambda x: x["index"])])
+        return np.array([[x["logit"]] for x in sorted(answer, key=lambda x: x["index"])])
     if how == "classify":
         return np.array([[label["logit"] for label in text] for text in answer])
     return np.array(answer["embeddings"])
