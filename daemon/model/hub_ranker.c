@@ -2,7 +2,6 @@
 /* Decoders that rank; see hub_ranker.h. */
 #include "model/hub_ranker.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -101,6 +100,8 @@ int hub_ranker_take(const struct hub_config *c, const struct safetensor *output)
 		return error_set(c->error, -EBADMSG, "tensor '%s' is no matrix of this model",
 				 gguf_show((struct gguf_string){ output->name,
 								 strlen(output->name) }).text);
+	if (c->ranker->output.data)
+		return error_set(c->error, -EBADMSG, "the output is there under two names");
 	c->ranker->output = *output;
 	return 0;
 }
@@ -119,23 +120,38 @@ static int find_token(const struct hub_config *c, const char *text, uint32_t *re
 	return error_set(c->error, -EBADMSG, "there is no token '%s' to rank by", text);
 }
 
+/* what can't be read is an error here, where a listing may look, and not a signal */
+static int copy_row(const struct hub_config *c, const char *row, size_t bytes, char *to)
+{
+	const struct gguf_tensor tensor = { .data = row, .size_bytes = bytes };
+	struct error why = { "" };
+	int r = gguf_fetch(c->gguf, &tensor, &why);
+
+	if (r < 0)
+		return error_set(c->error, r, "the output: %s", why.text);
+	memcpy(to, row, bytes);
+	return 0;
+}
+
 /* rows of the output, as a head of so many labels */
 static int add_rows(const struct hub_config *c, const uint32_t *ids, uint32_t count)
 {
 	const struct safetensor *output = &c->ranker->output;
 	const size_t row_bytes = output->size_bytes / output->shape[0];
 	char *rows = gguf_alloc(c->gguf, count * row_bytes);
-	int r;
+	int r = 0;
 
 	if (!rows)
 		return error_set(c->error, -ENOMEM, "%s", strerror(ENOMEM));
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && r >= 0; i++) {
 		if (ids[i] >= output->shape[0])
 			return error_set(c->error, -EBADMSG,
 					 "token %u to rank by is none of %" PRIu64, ids[i],
 					 output->shape[0]);
-		memcpy(rows + i * row_bytes, output->data + ids[i] * row_bytes, row_bytes);
+		r = copy_row(c, output->data + ids[i] * row_bytes, row_bytes, rows + i * row_bytes);
 	}
+	if (r < 0)
+		return r;
 	r = gguf_add_tensor(c->gguf, "cls.output.weight", (uint32_t)output->type, 2,
 			    (const uint64_t[]){ c->width, count }, rows);
 	return r < 0 ? error_set(c->error, r, "'cls.output.weight': %s", strerror(-r)) : 0;

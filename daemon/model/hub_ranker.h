@@ -31,7 +31,7 @@ struct hub_ranker {
  */
 int hub_ranker_find(struct hub_config *c, struct hub_ranker *ranker, const struct hub_score *score,
 		    const char *folder);
-/** hub_ranker_take() - the output; 0 or -EBADMSG: it is no matrix of this model */
+/** hub_ranker_take() - the output; 0 or -EBADMSG: it is no matrix of this model, or there twice */
 int hub_ranker_take(const struct hub_config *c, const struct safetensor *output);
 /** hub_ranker_load() - labels, and words around two texts, once tokens and weights are there */
 int hub_ranker_load(const struct hub_config *c, const struct hub_ranker *ranker);

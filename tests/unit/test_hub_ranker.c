@@ -344,6 +344,41 @@ static void test_refused(void **state)
 	}
 }
 
+#define TENSOR	"\"%s\":{\"dtype\":\"BF16\",\"shape\":[1,%u],\"data_offsets\":[%u,%u]}"
+
+/* an output that is there under both of its names, or is none of this model */
+static void test_output(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned int width;
+		const char *text;
+	} cases[] = {
+		{ "model.lm_head.weight", 32, "under two names" },
+		{ "other", 16, "'lm_head.weight' is no matrix" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const unsigned int bytes = cases[i].width * 2;
+		unsigned char file[8 + 256 + 128] = { 0 };
+		char header[256];
+		struct hub_copy copy;
+		int n = snprintf(header, sizeof(header), "{" TENSOR "," TENSOR "}",
+				 "lm_head.weight", cases[i].width, 0U, bytes, cases[i].name,
+				 cases[i].width, bytes, 2 * bytes);
+
+		assert_in_range(n, 1, 255);
+		file[0] = (unsigned char)n;
+		memcpy(file + 8, header, (size_t)n);
+		hub_copy_new(&copy, "qwen3-reranker-untied");
+		write_text(&copy, "README.md", "# Qwen3-Reranker-8B\n");
+		hub_copy_write(&copy, "model.safetensors", file, 8 + (size_t)n + 2 * bytes);
+		hub_copy_refuse(&copy, -EBADMSG, cases[i].text);
+		hub_copy_free(&copy);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_card),
 		cmocka_unit_test(test_score),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_output),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
