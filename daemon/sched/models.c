@@ -16,6 +16,7 @@
 
 #define MODELS_MAX	1024
 #define FAILED_NS	NS_PER_S	/* so long those who waited are told of it */
+#define REREADS_MAX	4	/* of a file that is another one each time that it has been read */
 
 struct models {
 	struct engine *engine;
@@ -176,6 +177,14 @@ static unsigned int own_users(const struct models *models, const struct model *m
 	return (model == models->loading) + (model == models->opening);
 }
 
+/* a file that is being written is another one at each look; see models_open() */
+static void model_count_changes(struct model *model)
+{
+	const bool is_soon = model->read_ns && clock_ns() < model->read_ns + FAILED_NS;
+
+	model->rereads = is_soon ? model->rereads + 1 : 0;
+}
+
 /* one model of the folder: new, as before, or another one under an old name */
 static void models_look(struct models *models, const char *name)
 {
@@ -198,6 +207,7 @@ static void models_look(struct models *models, const char *name)
 	}
 	models->is_outdated |= model == models->loading;
 	models->is_reopened |= model == models->opening;
+	model_count_changes(model);
 	model_forget(model);
 	model->memory_bytes = 0;
 	free(model->path);
@@ -415,10 +425,25 @@ static int models_open_here(struct model *model, struct error *error)
 	return models_end_open(model, r, file, &why, error);
 }
 
+/* who waits for a file that never stays as it was read would wait, and keep others waiting */
+static int models_check_steady(struct model *model, struct error *error)
+{
+	if (model->rereads <= REREADS_MAX || clock_ns() >= model->read_ns + FAILED_NS)
+		return 0;
+	error_set(&model->open_why, -ESTALE, "its file is being written");
+	return error_set(error, -ESTALE, "model '%s' can not be used: %s", model->name,
+			 model->open_why.text);
+}
+
 int models_open(struct models *models, struct model *model, struct error *error)
 {
+	int r;
+
 	if (!models->opener || model->error || model->file)
 		return models_open_here(model, error);
+	r = models_check_steady(model, error);
+	if (r < 0)
+		return r;
 	if (models->opening)
 		return -EINPROGRESS;
 	if (model->open_result < 0 && clock_ns() < model->open_failed_ns + FAILED_NS)
@@ -447,6 +472,7 @@ static bool models_heard_open(struct models *models)
 		return false;
 	model = steal_ptr(models->opening);
 	model->users--;
+	model->read_ns = clock_ns();
 	r = loader_take_opened(models->opener, &file, &why);
 	if (models->is_reopened) {
 		models->is_reopened = false;

@@ -47,6 +47,8 @@ struct models;
  * @has_told_swap: the log says why there is no swap for it
  * @open_failed_ns: when it could not be opened for want of something that may be there another time
  * @open_result: why; @open_why says it in words
+ * @read_ns: when a thread had last read its file, 0: never
+ * @rereads: how often since it was found changed soon behind that, without a pause
  * @pace: how fast its steps are, once loaded
  */
 struct model {
@@ -83,6 +85,8 @@ struct model {
 	uint64_t open_failed_ns;
 	int open_result;
 	struct error open_why;
+	uint64_t read_ns;
+	unsigned int rereads;
 	struct pace pace;
 	struct read_time read_time;
 };
@@ -115,8 +119,8 @@ int models_find(struct models *models, const char *name, struct model **ret,
  * Where models are loaded beside the others this only begins it, unless it is open; who asks again
  * behind models_heard() hears how it ended.
  *
- * Return: 0; -EINPROGRESS it is being read, or the file of another model is; or why it can not be
- * used.
+ * Return: 0; -EINPROGRESS it is being read, or the file of another model is; -ESTALE it was another one
+ * whenever it had been read; or why it can not be used.
  */
 int models_open(struct models *models, struct model *model, struct error *error);
 /**

@@ -246,6 +246,45 @@ static void test_replaced(void **state)
 	assert_int_equal(info.file_bytes, strlen(TEXT " context=100"));
 }
 
+/* a file that is being written: whoever asks for it is told, and nobody else waits for that long */
+static void test_written(void **state)
+{
+	struct test_request *request, *other;
+	char text[64];
+	unsigned int i;
+
+	(void)state;
+	serve_a_alone();
+	fake_clock_ns = NS_PER_S;
+	request = ask_control(LLM_OP_TOKENIZE, "b", "x");
+	other = ask_control(LLM_OP_TOKENIZE, "c", "x");
+	fixture_turns();
+	for (i = 0; i < 20 && !request->ended; i++) {
+		/* cut off, and longer each time */
+		snprintf(text, sizeof(text), "no model %0*u", (int)i + 1, i);
+		fake_model(folder, "b.gguf", text);
+		read_file();
+		fixture_turns();
+	}
+	assert_error(request, -ESTALE, "being written");
+	assert_true(i > 2);
+	assert_false(other->ended);
+	read_file();
+	fixture_turns();
+	ended_well(other);
+	/* it is whole, which is found out behind a pause */
+	fake_model(folder, "b.gguf", TEXT);
+	request = ask_control(LLM_OP_TOKENIZE, "b", "x");
+	fixture_turns();
+	assert_error(request, -ESTALE, "being written");
+	fake_clock_ns += 2 * NS_PER_S;
+	request = ask_control(LLM_OP_TOKENIZE, "b", "x");
+	fixture_turns();
+	read_file();
+	fixture_turns();
+	ended_well(request);
+}
+
 /* a file that is replaced while nobody is left who asked, and the one that it was is loaded */
 static void test_outdated(void **state)
 {
@@ -336,6 +375,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outdated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
