@@ -52,16 +52,18 @@ int tokenizer_unigram_find(struct reader *r, const char *normal, const char *pre
 {
 	static const struct {
 		const char *pre;
-		bool white_apart, has_prefix, spaces_apart;
+		bool white_apart, has_prefix, spaces_apart, is_first;
 	} known[] = {
-		{ "Words;MetaAlwaysSplit;", true, true, true },
-		{ "Words;MetaAlways;", true, true, false },
-		{ "Words;MetaNeverSplit;", true, false, true },
-		{ "Words;MetaNever;", true, false, false },
-		{ "MetaAlwaysSplit;", false, true, true },
-		{ "MetaAlways;", false, true, false },
-		{ "MetaNeverSplit;", false, false, true },
-		{ "MetaNever;", false, false, false },
+		{ "Words;MetaAlwaysSplit;", true, true, true, false },
+		{ "Words;MetaAlways;", true, true, false, false },
+		{ "Words;MetaNeverSplit;", true, false, true, false },
+		{ "Words;MetaNever;", true, false, false, false },
+		{ "MetaAlwaysSplit;", false, true, true, false },
+		{ "MetaAlways;", false, true, false, false },
+		{ "MetaNeverSplit;", false, false, true, false },
+		{ "MetaNever;", false, false, false, false },
+		{ "MetaFirstSplit;", false, true, true, true },
+		{ "MetaFirst;", false, true, false, true },
 	};
 	size_t i = 0;
 	int e;
@@ -80,6 +82,8 @@ int tokenizer_unigram_find(struct reader *r, const char *normal, const char *pre
 		e = gguf_add_bool(r->gguf, "llmos.tokenizer.spaces_apart", known[i].spaces_apart);
 	if (e >= 0)
 		e = gguf_add_bool(r->gguf, "tokenizer.ggml.add_space_prefix", known[i].has_prefix);
+	if (e >= 0)
+		e = gguf_add_bool(r->gguf, "llmos.tokenizer.prefix_first", known[i].is_first);
 	return reader_added(r, e);
 }
 

@@ -239,7 +239,7 @@ static int encode_fragment(struct tok_work *work, const char *text, size_t len, 
 	case TOK_BPE:
 		return bpe_encode(work, text, len);
 	case TOK_UNIGRAM:
-		return unigram_encode(work, text, len);
+		return unigram_encode(work, text, len, at_start);
 	default:
 		return wordpiece_encode(work, text, len);
 	}

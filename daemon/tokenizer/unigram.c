@@ -225,15 +225,15 @@ static int encode_marked(struct tok_work *work, const char *text, size_t len)
 	return r;
 }
 
-/* a text or a word as tokenizer.json has it: spaces are marked, and there is one before it */
-static int encode_piece(struct tok_work *work, const char *text, size_t len)
+/* a text or word as tokenizer.json has it: spaces are marked; @wants_prefix: one is before it */
+static int encode_piece(struct tok_work *work, const char *text, size_t len, bool wants_prefix)
 {
 	struct bytes *marked = &work->unigram.text[1];
 	size_t end;
 	int r = 0;
 
 	bytes_clear(marked);
-	if (work->tok->add_space_prefix && *text != ' ' && !words_is_space(text, len))
+	if (wants_prefix && *text != ' ' && !words_is_space(text, len))
 		r = bytes_append(marked, TOK_SPACE, TOK_SPACE_LEN);
 	for (size_t at = 0; r >= 0 && at < len; at = end) {
 		for (end = at; end < len && text[end] != ' '; end++)
@@ -251,6 +251,7 @@ static int encode_piece(struct tok_work *work, const char *text, size_t len)
 /* the words between white space */
 static int encode_words(struct tok_work *work, const char *text, size_t len)
 {
+	const bool wants_prefix = work->tok->add_space_prefix;
 	size_t begin = 0;
 	int r = 0;
 
@@ -259,17 +260,20 @@ static int encode_words(struct tok_work *work, const char *text, size_t len)
 
 		if (unigram_is_white(utf8_decode(text + at))) {
 			if (at > begin)
-				r = encode_piece(work, text + begin, at - begin);
+				r = encode_piece(work, text + begin, at - begin,
+						 wants_prefix);
 			begin = at + n;
 		}
 		at += n;
 	}
-	return r >= 0 && len > begin ? encode_piece(work, text + begin, len - begin) : r;
+	return r >= 0 && len > begin ?
+		encode_piece(work, text + begin, len - begin, wants_prefix) : r;
 }
 
-int unigram_encode(struct tok_work *work, const char *text, size_t len)
+int unigram_encode(struct tok_work *work, const char *text, size_t len, bool at_start)
 {
-	const struct unigram *unigram = work->tok->unigram;
+	const struct tokenizer *tok = work->tok;
+	const struct unigram *unigram = tok->unigram;
 	const struct bytes *normal = &work->unigram.text[0];
 	int r = unigram_normalise(work->tok, &work->unigram, text, len);
 
@@ -280,5 +284,6 @@ int unigram_encode(struct tok_work *work, const char *text, size_t len)
 	if (!unigram->has_steps)
 		return encode_marked(work, text, normal->len);
 	return unigram->is_white_apart ? encode_words(work, text, normal->len) :
-					 encode_piece(work, text, normal->len);
+		encode_piece(work, text, normal->len, tok->add_space_prefix &&
+			     (at_start || tok->prefix != TOK_PREFIX_FIRST));
 }

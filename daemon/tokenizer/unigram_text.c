@@ -110,7 +110,7 @@ int unigram_load_text(struct tokenizer *tok, const struct gguf *gguf, struct err
 {
 	static const char suffix[] = "tokenizer.ggml.treat_whitespace_as_suffix";
 	struct unigram *unigram = tok->unigram;
-	bool is_suffix = false;
+	bool is_suffix = false, is_first = false;
 	int r;
 
 	/* llama.cpp's own default where a file does not say it */
@@ -121,8 +121,12 @@ int unigram_load_text(struct tokenizer *tok, const struct gguf *gguf, struct err
 	    (r = get_flag(gguf, "tokenizer.ggml.remove_extra_whitespaces", &unigram->merges_spaces,
 			  error)) < 0 ||
 	    (r = get_flag(gguf, TOK_KEY_WHITE_APART, &unigram->is_white_apart, error)) < 0 ||
-	    (r = get_flag(gguf, TOK_KEY_SPACES_APART, &tok->spaces_apart, error)) < 0)
+	    (r = get_flag(gguf, TOK_KEY_SPACES_APART, &tok->spaces_apart, error)) < 0 ||
+	    (r = get_flag(gguf, TOK_KEY_PREFIX_FIRST, &is_first, error)) < 0)
 		return r;
+	/* each text between special tokens has one before it, or only what all begins with */
+	if (is_first)
+		tok->prefix = TOK_PREFIX_FIRST;
 	if (is_suffix)
 		return error_set(error, -EOPNOTSUPP, "tokenizer: '%s' is not supported", suffix);
 	return 0;

@@ -64,7 +64,7 @@ struct tokenizer {
 	bool lowercase, strip_accents;	/* WordPiece */
 	bool words_apart;		/* SPM, unigram: no token spans two words */
 	bool spaces_apart;		/* SPM, unigram: each space begins a word */
-	enum tok_prefix prefix;		/* SPM */
+	enum tok_prefix prefix;		/* SPM; unigram: the first or the last of these */
 	uint32_t *specials;		/* sorted by text */
 	size_t special_count;
 	uint64_t special_first[4];	/* set of their first bytes */
@@ -140,6 +140,7 @@ int tok_encode_parts(const struct tokenizer *tok, const struct tok_part *parts, 
 #define TOK_KEY_STEPS		"llmos.tokenizer.steps"
 #define TOK_KEY_WHITE_APART	"llmos.tokenizer.white_apart"
 #define TOK_KEY_SPACES_APART	"llmos.tokenizer.spaces_apart"
+#define TOK_KEY_PREFIX_FIRST	"llmos.tokenizer.prefix_first"
 /* (n_vocab) F64, in the place of scores in float32 */
 #define TOK_KEY_SCORES		"llmos.tokenizer.scores"
 
@@ -155,7 +156,8 @@ void bpe_free(struct bpe *bpe);
 int wordpiece_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
 int wordpiece_encode(struct tok_work *work, const char *text, size_t len);
 int unigram_build(struct tokenizer *tok, const struct gguf *gguf, struct error *error);
-int unigram_encode(struct tok_work *work, const char *text, size_t len);
+/** unigram_encode() - @at_start as of spm_encode() */
+int unigram_encode(struct tok_work *work, const char *text, size_t len, bool at_start);
 void unigram_free(struct unigram *unigram);
 
 #endif /* LLMOS_TOKENIZER_VOCAB_H */

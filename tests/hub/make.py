@@ -420,6 +420,7 @@ def main():
     save_gguf_multilingual()
     save_gguf_qwen()
     save_tokenizer("unigram", make_unigram("later"))
+    save_tokenizer("unigram-first", make_unigram("first"))
     save_tokenizer("bytes", train_small(hub.make_bytes, "qwen2", 300))
     save_tokenizer("spm", train_small(hub.make_spm, "llama2", 340))
     save_tokenizer("spm-first", train_small(hub.make_spm, "first-split", 340))

@@ -352,12 +352,12 @@ def make_unigram(arguments, which, vocab_size=3000, rules=None):
     squeeze = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": space if which == "later" else " "}
     strip = {"type": "Strip", "strip_left": which == "strip", "strip_right": True}
     metaspace = json.loads(Tokenizer.from_str(json.dumps(state | {"pre_tokenizer": {
-        "type": "Metaspace", "replacement": space, "prepend_scheme": "never" if which == "never" else "always",
-        "split": which != "whole"}})).to_str())["pre_tokenizer"]
+        "type": "Metaspace", "replacement": space, "prepend_scheme": which.split("-")[0] if which in ("never", "first", "first-whole") else "always",
+        "split": "whole" not in which}})).to_str())["pre_tokenizer"]
     if which in ("later", "strip"):
         state["normalizer"] = {"type": "Sequence", "normalizers": [mapped, strip, squeeze]}
         state["pre_tokenizer"] = metaspace
-    elif which in ("whole", "never"):
+    elif which in ("whole", "never", "first", "first-whole"):
         state["normalizer"] = {"type": "Sequence", "normalizers": [mapped, squeeze]}
         state["pre_tokenizer"] = metaspace
     else:
@@ -375,7 +375,7 @@ TOKENIZERS = {"bytes-" + w: (make_bytes, w) for w in ("gpt2", "smollm", "llama3"
 TOKENIZERS |= {"spm-" + w: (make_spm, w) for w in ("llama2", "gemma", "first-nosplit", "first-split",
                                                   "always-nosplit", "always-split", "never-nosplit", "never-split")}
 TOKENIZERS |= {"wordpiece-" + w: (make_wordpiece, w) for w in ("uncased", "cased")}
-TOKENIZERS |= {"unigram-" + w: (make_unigram, w) for w in ("xlmr", "later", "strip", "whole", "never", "plain",
+TOKENIZERS |= {"unigram-" + w: (make_unigram, w) for w in ("xlmr", "later", "strip", "whole", "never", "plain", "first", "first-whole",
                                                           "added")}
 
 

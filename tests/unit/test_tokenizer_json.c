@@ -194,8 +194,9 @@ static const struct refused refused[] = {
 	{ "unigram", "normalizer/normalizers/2/content", "\"x\"", -EOPNOTSUPP, "Replace" },
 	{ "unigram", "normalizer/normalizers/2/pattern", "{\"Regex\":\" +\"}", -EOPNOTSUPP,
 	  "Replace" },
-	{ "unigram", "pre_tokenizer/prepend_scheme", "\"first\"", -EOPNOTSUPP,
-	  "'MetaFirstSplit;'" },
+	{ "unigram", "pre_tokenizer", "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
+	  "\"WhitespaceSplit\"},{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\","
+	  "\"prepend_scheme\":\"first\"}]}", -EOPNOTSUPP, "'Words;MetaFirstSplit;'" },
 	{ "unigram", "pre_tokenizer", "null", -EOPNOTSUPP, "with pre-tokenizer ''" },
 	{ "wordpiece", "model/continuing_subword_prefix", "\"@@\"", -EOPNOTSUPP, "as BERT has it" },
 	{ "wordpiece", "model/max_input_chars_per_word", "7", -EOPNOTSUPP, "as BERT has it" },
@@ -391,6 +392,7 @@ int main(void)
 		{ "ids_spm", test_ids, NULL, NULL, "spm" },
 		{ "ids_spm_first", test_ids, NULL, NULL, "spm-first" },
 		{ "ids_unigram", test_ids, NULL, NULL, "unigram" },
+		{ "ids_unigram_first", test_ids, NULL, NULL, "unigram-first" },
 		{ "ids_wordpiece", test_ids, NULL, NULL, "wordpiece" },
 		cmocka_unit_test(test_nfc),
 		cmocka_unit_test(test_nfc_marks),
