@@ -119,8 +119,8 @@ int models_find(struct models *models, const char *name, struct model **ret,
  * Where models are loaded beside the others this only begins it, unless it is open; who asks again
  * behind models_heard() hears how it ended.
  *
- * Return: 0; -EINPROGRESS it is being read, or the file of another model is; -ESTALE it was another one
- * whenever it had been read; or why it can not be used.
+ * Return: 0; -EINPROGRESS it is being read, or the file of another model is; -ESTALE it was another
+ * one whenever it had been read; or why it can not be used.
  */
 int models_open(struct models *models, struct model *model, struct error *error);
 /**

@@ -161,10 +161,23 @@ static void sched_apply_cancels(struct sched *sched)
 				job_cancel(sched, job);
 }
 
+/* whose model's file may have been read by now; @lists: those who wait for all files, or the others */
+static void sched_look_again(struct sched *sched, bool lists)
+{
+	struct job *job, *next;
+
+	list_each_safe(job, next, &sched->jobs[JOB_OPENING], link)
+		if (lists == (job->event.op == LLM_OP_MODELS))
+			job_move(sched, job, JOB_ARRIVED);
+}
+
 static void sched_prepare(struct sched *sched)
 {
 	uint64_t start_ns;
 
+	/* who wants a single file does not wait for one who wants them all */
+	if (list_empty(&sched->jobs[JOB_ARRIVED]) && !models_is_opening(sched->models))
+		sched_look_again(sched, true);
 	if (list_empty(&sched->jobs[JOB_ARRIVED]))
 		return;
 	start_ns = clock_ns();
@@ -241,6 +254,8 @@ static bool sched_has_work(const struct sched *sched, bool changed)
 
 	if (sched->cancels || !list_empty(&sched->jobs[JOB_ARRIVED]))
 		return true;
+	if (!list_empty(&sched->jobs[JOB_OPENING]) && !models_is_opening(sched->models))
+		return true;
 	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
 		if (!job->paused && !job_is_held(job) && !job->is_fetching)
 			return true;
@@ -305,11 +320,8 @@ void sched_heard(struct sched *sched)
 	if (models_heard(sched->models) && sched->draft_turn != UINT64_MAX)
 		sched->draft_turn = 0;
 	adapters_heard(sched->adapters);
-	if (models_is_opening(sched->models))
-		return;
-	while (!list_empty(&sched->jobs[JOB_OPENING]))
-		job_move(sched, list_first(&sched->jobs[JOB_OPENING], struct job, link),
-			 JOB_ARRIVED);
+	if (!models_is_opening(sched->models))
+		sched_look_again(sched, false);
 }
 
 int sched_preload(struct sched *sched, const char *name, struct error *error)

@@ -192,6 +192,32 @@ static void test_list(void **state)
 	assert_int_equal(fake_counts.opens, 2);
 }
 
+/* who wants one file does not wait until all have been read for a list, though he came later */
+static void test_list_gives_way(void **state)
+{
+	struct test_request *list, *texts;
+
+	(void)state;
+	fake_model(folder, "d.gguf", TEXT);
+	serve_a_alone();
+	list = ask_control(LLM_OP_MODELS, "", "");
+	fixture_turns();
+	texts = ask_control(LLM_OP_TOKENIZE, "d", "some text");
+	fixture_turns();
+	read_file();
+	fixture_turns();
+	assert_false(texts->ended);
+	read_file();
+	fixture_turns();
+	ended_well(texts);
+	assert_false(list->ended);
+	read_file();
+	fixture_turns();
+	ended_well(list);
+	assert_int_equal(record_count(list, LLM_RECORD_MODEL), 4);
+	assert_int_equal(fake_counts.opens, 3);
+}
+
 /* what is wrong with the moment, not with the file, is told to who waited, and tried again */
 static void test_failure(void **state)
 {
@@ -373,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_others_go_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_beside_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_list_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_written, setup, teardown),
