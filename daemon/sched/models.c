@@ -889,6 +889,7 @@ static void models_fill_facts(struct model *model, struct llm_model_info *info)
 			 tok_kind_name(model->tokenizer));
 	if (!facts->has_output)
 		info->flags |= LLM_MODEL_ENCODER;
+	info->labels = facts->labels;
 	if (facts->labels)
 		info->flags |= LLM_MODEL_LABELS;
 	if (model->loaded) {

@@ -776,6 +776,7 @@ struct llmos_model {
 	size_t meta_count;	/* keys of the file; llmos_show() only */
 	const char *const *meta_keys;
 	const char *const *meta_values;
+	uint32_t labels;	/* how many, 0 also where the server does not say */
 };
 
 struct llmos_models {

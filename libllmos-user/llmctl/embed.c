@@ -171,6 +171,17 @@ static int compare_ranks(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
+/* what orders texts with that model: its label, or vectors; nothing is computed for one of several */
+static int check_labels(const struct llmos_model *model, bool *ret)
+{
+	if (model->labels > 1)
+		return fail(EX_UNAVAILABLE,
+			    "model '%s' has '%u' labels, none of which puts texts in order; see 'llmctl classify'",
+			    model->name, model->labels);
+	*ret = model->has_labels;
+	return EX_OK;
+}
+
 /* whether a model can label texts; one that nobody knows is refused when it is asked */
 static int find_labels(struct llmos *llmos, const char *model, bool *ret)
 {
@@ -182,7 +193,7 @@ static int find_labels(struct llmos *llmos, const char *model, bool *ret)
 		return fail_llmos(llmos, r);
 	for (i = 0; i < models->count; i++)
 		if (model ? !strcmp(models->models[i].name, model) : models->models[i].is_default)
-			*ret = models->models[i].has_labels;
+			return check_labels(&models->models[i], ret);
 	return EX_OK;
 }
 

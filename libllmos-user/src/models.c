@@ -85,6 +85,7 @@ static void model_fill(struct llmos_model *model, const struct llm_model_info *i
 		.kv_heads = info->kv_heads,
 		.ff_width = info->ff_width,
 		.vocab = info->vocab,
+		.labels = info->labels,
 	};
 }
 

@@ -153,6 +153,10 @@ is "$(ctl rank -m encoder --json 'the cat' rain 'the cat' what | json '[0].score
 ctl rank -m labels "$query" what >"$TMP/out" 2>&1
 isnt $? 0 "a model of several labels does not rank"
 has "$TMP/out" "'3' labels" "and says why"
+has "$TMP/out" 'llmctl classify' "and what does"
+steps=$(status .steps)
+ctl rank -m labels "$query" what >"$TMP/out" 2>&1
+is "$(status .steps)" "$steps" "nothing was computed for that"
 
 # ---- labels ----
 

@@ -526,6 +526,7 @@ static void add_model(const char *name, uint32_t flags)
 		.file_bytes = 1 << 20,
 		.context = 512,
 		.vocab = 512,
+		.labels = flags & LLM_MODEL_LABELS ? 3 : 0,
 		.arch = "llama",
 		.weights = "F32",
 		.tokenizer = "spm",
@@ -569,6 +570,8 @@ static void test_models(void **state)
 	assert_string_equal(models->models[1].arch, "llama");
 	assert_false(models->models[1].is_adapter || models->models[3].is_adapter);
 	assert_true(models->models[4].is_adapter);
+	assert_int_equal(models->models[3].labels, 3);
+	assert_int_equal(models->models[0].labels, 0);
 	llmos_models_free(models);
 }
 

@@ -152,6 +152,7 @@ static void test_encoder(void **state)
 	memcpy(&info, bytes_data(&request->output) + sizeof(struct llm_record), sizeof(info));
 	assert_int_equal(info.flags & (LLM_MODEL_ENCODER | LLM_MODEL_LABELS),
 			 LLM_MODEL_ENCODER | LLM_MODEL_LABELS);
+	assert_int_equal(info.labels, 2);
 	/* all are averaged, and each sees all */
 	embed_raw("abc", 0);
 	assert_float_equal(vectors[0][2], 4, 0);

@@ -1386,6 +1386,8 @@ struct llm_meta {
  * @tokenizer: "spm", "bpe", "wordpiece", "unigram"
  * @chat: name of the chat template recognised, "" if the file has none, "unknown"
  * @error: why it can not be used
+ * @labels: number of them, 0 where it has none
+ * @pad: zero
  */
 struct llm_model_info {
 	__u32 size;
@@ -1407,6 +1409,8 @@ struct llm_model_info {
 	char  tokenizer[16];
 	char  chat[16];
 	char  error[112];
+	__u32 labels;
+	__u32 pad;
 };
 
 /**
