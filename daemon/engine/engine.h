@@ -329,6 +329,13 @@ struct engine_swapped engine_swapped(const struct engine *engine);
 /** engine_swap_pace() - to compute a token takes that long now: what takes longer to read is not */
 void engine_swap_pace(struct engine_model *model, uint64_t token_ns);
 /**
+ * engine_swap_ahead() - a few kept pages go to the disk before they have to make way
+ * @ret_more: out: there are more, and it should be asked again soon
+ *
+ * Only while the disk has nothing else to do, and little of the cache is free. Return: how many.
+ */
+unsigned int engine_swap_ahead(struct engine_model *model, bool *ret_more);
+/**
  * engine_prefix_drop() - give up kept pages that no sequence uses
  * @payer: who is charged for them
  * @bytes: so many at least, if there are

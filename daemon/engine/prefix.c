@@ -298,6 +298,7 @@ void prefix_leave(struct prefix *prefix, uint32_t page)
 	if (kv_give(prefix->kv, page) > 1)
 		return;
 	list_append(&left->domain->idle, &left->idle);
+	prefix->is_behind |= !left->is_ahead;
 	prefix->idle_count++;
 }
 
@@ -350,6 +351,7 @@ bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
 	kept = &prefix->pages[page];
 	kept->domain = where;
 	kept->parent = page_at(prefix, parent);
+	kept->is_ahead = false;
 	kept->payer = *payer;
 	memcpy(kept->adapters, domain->adapters, sizeof(kept->adapters));
 	memcpy(page_tokens(prefix, page), tokens, KV_PAGE_TOKENS * sizeof(*tokens));
@@ -378,6 +380,35 @@ bool prefix_evict(struct prefix *prefix)
 		return false;
 	domain_shrink(prefix, victim);
 	return true;
+}
+
+bool prefix_is_behind(const struct prefix *prefix)
+{
+	return prefix->swap && prefix->is_behind &&
+	       prefix->kv->free_count < prefix->kv->page_count / 2;
+}
+
+unsigned int prefix_write_ahead(struct prefix *prefix, unsigned int max)
+{
+	struct prefix_domain *domain;
+	struct prefix_page *page;
+	unsigned int count = 0;
+
+	if (!prefix_is_behind(prefix))
+		return 0;
+	list_each(domain, &prefix->active, link) {
+		list_each(page, &domain->idle, idle) {
+			if (page->is_ahead)
+				continue;
+			if (count == max)
+				return count;
+			page_swap(prefix, page);
+			page->is_ahead = true;
+			count++;
+		}
+	}
+	prefix->is_behind = false;
+	return count;
 }
 
 size_t prefix_drop(struct prefix *prefix, const struct engine_payer *payer, size_t bytes)

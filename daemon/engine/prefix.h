@@ -38,6 +38,7 @@ struct prefix_domain;
  * @payer: who is charged for it
  * @adapters: of a first page, what it was computed with; those behind it were, too
  * @text: the tokens up to its end, with @swap
+ * @is_ahead: it was given to @swap before it had to make way
  */
 struct prefix_page {
 	struct prefix_domain *domain;
@@ -49,6 +50,7 @@ struct prefix_page {
 	struct engine_payer payer;
 	struct engine_adapter_key adapters[ENGINE_ADAPTERS_MAX];
 	struct swap_chain text;
+	bool is_ahead;
 };
 
 /**
@@ -65,6 +67,7 @@ struct prefix_page {
  * @count: pages it keeps
  * @idle_count: of these, idle
  * @swap: where pages go that make way; NULL: they are lost
+ * @is_behind: there may be idle ones that were not given to it
  * @dropped: told of each page that it keeps no longer, with its payer; NULL: nobody is
  */
 struct prefix {
@@ -82,6 +85,7 @@ struct prefix {
 	uint32_t count;
 	uint32_t idle_count;
 	struct swap *swap;
+	bool is_behind;
 	void (*dropped)(void *arg, const struct engine_payer *payer, size_t bytes);
 	void *dropped_arg;
 };
@@ -120,6 +124,15 @@ bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
 void prefix_unkeep(struct prefix *prefix, uint32_t page);
 /** prefix_evict() - free the idle page that is needed least; false: there is none */
 bool prefix_evict(struct prefix *prefix);
+/**
+ * prefix_write_ahead() - give idle pages to the swap before they have to make way
+ * @max: of them
+ *
+ * Those that go first, while few pages of the cache are free: less than half. Return: how many.
+ */
+unsigned int prefix_write_ahead(struct prefix *prefix, unsigned int max);
+/** prefix_is_behind() - would that find any? It may say so though there are none */
+bool prefix_is_behind(const struct prefix *prefix);
 /**
  * prefix_drop() - free idle pages that @payer is charged for, and what is behind them
  * @bytes: so many at least

@@ -139,6 +139,21 @@ void engine_seq_fetch_stop(struct engine_seq *seq)
 	seq_swap_cancel(seq);
 }
 
+unsigned int engine_swap_ahead(struct engine_model *model, bool *ret_more)
+{
+	unsigned int max, count = 0;
+
+	*ret_more = false;
+	if (!prefix_is_behind(&model->prefix))
+		return 0;
+	max = swap_ahead(model->swap, ret_more);
+	if (max) {
+		count = prefix_write_ahead(&model->prefix, max);
+		*ret_more = prefix_is_behind(&model->prefix);
+	}
+	return count;
+}
+
 void engine_swap_pace(struct engine_model *model, uint64_t token_ns)
 {
 	if (model->swap)

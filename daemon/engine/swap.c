@@ -14,6 +14,7 @@
 #define SWAP_BYTE_NS		5	/* of a disk that was not tried yet: 200 MB/s */
 #define SWAP_TRIES		64U	/* one in so many pages is tried though it was not worth it */
 #define SWAP_REST		1024U	/* pages that are not written after one that could not be */
+#define SWAP_AHEAD		8U	/* pages at a time that do not have to make way yet */
 #define SWAP_LATE		16U	/* no page counts for more times what computing takes */
 
 /**
@@ -77,8 +78,7 @@ static int swap_allocate(struct swap *swap)
 	swap->buckets = calloc(swap->mask + 1, sizeof(*swap->buckets));
 	if (!swap->pages || !swap->buckets)
 		return -ENOMEM;
-	swap->stats.memory_bytes = swap_io_bytes(swap->io) +
-				   swap->page_count * sizeof(*swap->pages) +
+	swap->stats.memory_bytes = swap->page_count * sizeof(*swap->pages) +
 				   (swap->mask + 1) * sizeof(*swap->buckets);
 	for (i = 0; i <= swap->mask; i++)
 		list_init(&swap->buckets[i]);
@@ -138,6 +138,7 @@ struct swap_stats swap_stats(const struct swap *swap)
 	struct swap_stats stats = swap->stats;
 
 	stats.bytes = (uint64_t)stats.pages * swap->page_bytes;
+	stats.memory_bytes += swap_io_bytes(swap->io);
 	return stats;
 }
 
@@ -350,6 +351,25 @@ void swap_put(struct swap *swap, const struct engine_domain *domain,
 	buffer_set(swap, buffer, page);
 	memcpy(buffer->data, data, swap->page_bytes);
 	swap_io_ask(swap->io, buffer);
+}
+
+unsigned int swap_ahead(struct swap *swap, bool *ret_busy)
+{
+	const unsigned int room = swap->page_count - swap->stats.pages;
+	const unsigned int share = MAX(swap_io_count(swap->io) / 4, 1U);
+	const uint64_t move_ns = MAX(swap->read_ns, swap->write_ns);
+	unsigned int max;
+
+	*ret_busy = false;
+	swap_reap(swap);
+	if (!room || swap->rest || swap_error(swap) || swap_is_stuck(swap) ||
+	    (swap->compute_ns && move_ns > swap->compute_ns))
+		return 0;
+	*ret_busy = swap_io_is_busy(swap->io);
+	if (*ret_busy)
+		return 0;
+	max = MIN(room, share);
+	return MIN(max, SWAP_AHEAD);
 }
 
 uint32_t swap_get(struct swap *swap, const struct engine_domain *domain,

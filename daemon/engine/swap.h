@@ -36,7 +36,7 @@ struct swap_chain {
 
 /**
  * struct swap_stats - how it is
- * @pages: in the file, or on their way there; @bytes: of these
+ * @pages: in the file, or on their way there, some of which are in the cache yet; @bytes: of these
  * @memory_bytes: that it takes beside the file
  * @written: so far, @read: that came back, and @failed: that could not be written or read, or not
  *	in time
@@ -86,6 +86,14 @@ void swap_pace(struct swap *swap, uint64_t page_ns);
  */
 void swap_put(struct swap *swap, const struct engine_domain *domain,
 	      const struct swap_chain *chain, const uint32_t *tokens, const char *page);
+/**
+ * swap_ahead() - how many pages may be put now, though nobody needs their room yet
+ * @ret_busy: out: none, but that may change soon, for the disk is at something
+ *
+ * None that is in the file loses its place for them, none is tried that may not be worth it, and the
+ * buffers are left to those that have to make way.
+ */
+unsigned int swap_ahead(struct swap *swap, bool *ret_busy);
 /**
  * swap_get() - ask for a page
  *

@@ -72,6 +72,17 @@ static void io_leave(struct swap_io *io)
 
 /* ---- the thread ---- */
 
+/* its bytes are nobody's; with the lock */
+static void io_shrink_one(const struct swap_io *io, const struct swap_buffer *buffer)
+{
+	const uintptr_t mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
+	const uintptr_t from = ((uintptr_t)buffer->data + mask) & ~mask;
+	const uintptr_t to = ((uintptr_t)buffer->data + io->page_bytes) & ~mask;
+
+	if (to > from)
+		madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /*
  * Not by the owner: a file system that hangs holds up whoever opens. With the lock, which is not
  * held meanwhile.
@@ -89,6 +100,9 @@ static void io_open(struct swap_io *io)
 	io->error = r;
 	io->busy = false;
 	io->moves++;
+	for (unsigned int i = 0; r < 0 && i < io->count; i++)
+		if (io->buffers[i].state == SWAP_BUFFER_FREE)
+			io_shrink_one(io, &io->buffers[i]);
 	if (r < 0 && io->ready && !io->stop)
 		io->ready(io->arg);
 }
@@ -238,15 +252,9 @@ int swap_io_open(struct swap_io **ret, const char *folder, size_t page_bytes,
 /* a thread that hangs keeps the one page that it is moving, not all of them */
 static void io_shrink(struct swap_io *io)
 {
-	const uintptr_t mask = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
-
-	for (unsigned int i = 0; i < io->count; i++) {
-		const uintptr_t from = ((uintptr_t)io->buffers[i].data + mask) & ~mask;
-		const uintptr_t to = ((uintptr_t)io->buffers[i].data + io->page_bytes) & ~mask;
-
-		if (io->buffers[i].state != SWAP_BUFFER_MOVING && to > from)
-			madvise((void *)from, to - from, MADV_DONTNEED);
-	}
+	for (unsigned int i = 0; i < io->count; i++)
+		if (io->buffers[i].state != SWAP_BUFFER_MOVING)
+			io_shrink_one(io, &io->buffers[i]);
 }
 
 void swap_io_close(struct swap_io *io)
@@ -271,9 +279,9 @@ int swap_io_error(struct swap_io *io)
 	return error;
 }
 
-size_t swap_io_bytes(const struct swap_io *io)
+size_t swap_io_bytes(struct swap_io *io)
 {
-	return io->memory_bytes;
+	return swap_io_error(io) ? 0 : io->memory_bytes;
 }
 
 /* ---- buffers ---- */
@@ -306,9 +314,11 @@ struct swap_buffer *swap_io_take(struct swap_io *io, bool is_write)
 		if (buffer->state == SWAP_BUFFER_FREE)
 			found = buffer;
 	}
-	pthread_mutex_unlock(&io->lock);
-	if (found)
+	if (found) {
+		found->state = SWAP_BUFFER_TAKEN;
 		found->is_write = is_write;
+	}
+	pthread_mutex_unlock(&io->lock);
 	return found;
 }
 
@@ -344,6 +354,8 @@ bool swap_io_drop(struct swap_io *io, struct swap_buffer *buffer)
 	if (is_dropped) {
 		list_remove(&buffer->link);
 		buffer->state = SWAP_BUFFER_FREE;
+		if (io->error)
+			io_shrink_one(io, buffer);
 	}
 	pthread_mutex_unlock(&io->lock);
 	return is_dropped;
@@ -351,7 +363,11 @@ bool swap_io_drop(struct swap_io *io, struct swap_buffer *buffer)
 
 void swap_io_free(struct swap_io *io, struct swap_buffer *buffer)
 {
-	io_set(io, buffer, SWAP_BUFFER_FREE);
+	pthread_mutex_lock(&io->lock);
+	buffer->state = SWAP_BUFFER_FREE;
+	if (io->error)
+		io_shrink_one(io, buffer);
+	pthread_mutex_unlock(&io->lock);
 }
 
 unsigned int swap_io_done(struct swap_io *io, struct swap_buffer **ret)
@@ -374,6 +390,16 @@ enum swap_buffer_state swap_io_state(struct swap_io *io, const struct swap_buffe
 	state = buffer->state;
 	pthread_mutex_unlock(&io->lock);
 	return state;
+}
+
+bool swap_io_is_busy(struct swap_io *io)
+{
+	bool busy;
+
+	pthread_mutex_lock(&io->lock);
+	busy = io->busy || !list_empty(&io->reads) || !list_empty(&io->writes);
+	pthread_mutex_unlock(&io->lock);
+	return busy;
 }
 
 uint64_t swap_io_moves(struct swap_io *io, bool *ret_busy)

@@ -25,6 +25,7 @@ struct swap_io;
 
 enum swap_buffer_state {
 	SWAP_BUFFER_FREE,
+	SWAP_BUFFER_TAKEN,	/* being filled by the owner */
 	SWAP_BUFFER_QUEUED,
 	SWAP_BUFFER_MOVING,	/* by the thread */
 	SWAP_BUFFER_DONE,
@@ -56,8 +57,8 @@ struct swap_buffer {
  * @ready: called by that thread, under the lock, each time a read is done, and if there is no file;
  *	NULL: nobody waits. Not after swap_io_close()
  *
- * What is asked for before there is a file is done when there is one, or fails. Return: 0; -ENOMEM,
- * -EAGAIN there can be no thread.
+ * What is asked for before there is a file is done when there is one, or fails; where there is none
+ * the buffers take no memory. Return: 0; -ENOMEM, -EAGAIN there can be no thread.
  */
 int swap_io_open(struct swap_io **ret, const char *folder, size_t page_bytes,
 		 void (*ready)(void *arg), void *arg);
@@ -65,15 +66,15 @@ int swap_io_open(struct swap_io **ret, const char *folder, size_t page_bytes,
 void swap_io_close(struct swap_io *io);
 /** swap_io_error() - why there is no file, -errno; 0: there is one, or will be */
 int swap_io_error(struct swap_io *io);
-/** swap_io_bytes() - of all buffers */
-size_t swap_io_bytes(const struct swap_io *io);
+/** swap_io_bytes() - of all buffers; 0 where there is no file: none is kept filled */
+size_t swap_io_bytes(struct swap_io *io);
 
 /** swap_io_count() - buffers that there are; swap_io_at() is each of them */
 unsigned int swap_io_count(const struct swap_io *io);
 struct swap_buffer *swap_io_at(struct swap_io *io, unsigned int index);
 /** swap_io_index() - for swap_io_at() */
 unsigned int swap_io_index(const struct swap_io *io, const struct swap_buffer *buffer);
-/** swap_io_take() - one that is free, and so until asked for, or NULL; some are for reads alone */
+/** swap_io_take() - one that was free, to be asked for or filled, or NULL; some are for reads alone */
 struct swap_buffer *swap_io_take(struct swap_io *io, bool is_write);
 /** swap_io_ask() - move it */
 void swap_io_ask(struct swap_io *io, struct swap_buffer *buffer);
@@ -86,6 +87,8 @@ void swap_io_free(struct swap_io *io, struct swap_buffer *buffer);
 /** swap_io_done() - those that are done now, to @ret (SWAP_BUFFERS_MAX); Return: so many */
 unsigned int swap_io_done(struct swap_io *io, struct swap_buffer **ret);
 enum swap_buffer_state swap_io_state(struct swap_io *io, const struct swap_buffer *buffer);
+/** swap_io_is_busy() - the thread has something to do, or is doing it */
+bool swap_io_is_busy(struct swap_io *io);
 /** swap_io_moves() - what the thread has done so far; @ret_busy: it is moving something now */
 uint64_t swap_io_moves(struct swap_io *io, bool *ret_busy);
 

@@ -243,6 +243,8 @@ struct sched {
 	uint64_t turn;			/* of steps: models take turns */
 	uint64_t admissions;		/* rounds of them */
 	uint64_t pause_turns;		/* that pauses have been lasting */
+	uint64_t ahead_ns;		/* when more pages may be written ahead, 0: none are left */
+	uint64_t ahead_wait_ns;		/* between two times, while the disk is at something else */
 	bool cancels;			/* some job has been cancelled since the last step */
 	struct engine_item *items;	/* (slots): the step that is being formed */
 	struct job **members;		/* (max_seqs): who could take part, then who does */

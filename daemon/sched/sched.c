@@ -11,6 +11,8 @@
 #include "sched/job.h"
 
 #define SCHED_AHEAD		4	/* a newcomer finds an open door though all slots are taken */
+#define SCHED_AHEAD_NS		(5 * NS_PER_MS)	/* between pages that are written ahead */
+#define SCHED_AHEAD_WAIT_NS	NS_PER_S	/* at most, where the disk does not get on */
 #define SCHED_PREPARE_NS	(5 * NS_PER_MS)	/* tokenizing between two steps */
 
 /* ---- what comes in ---- */
@@ -273,6 +275,28 @@ static bool sched_has_work(const struct sched *sched, bool changed)
 	return false;
 }
 
+/* pages that may have to make way soon go to the disk while that has nothing else to do */
+static void sched_write_ahead(struct sched *sched)
+{
+	const uint64_t now = clock_ns();
+	bool more = false, any = false;
+	struct model *model;
+
+	if (now < sched->ahead_ns)
+		return;
+	list_each(model, models_list(sched->models), link) {
+		bool has_more = false;
+
+		any |= model->loaded && engine_swap_ahead(model->loaded, &has_more);
+		more |= has_more;
+	}
+	if (any || !more)
+		sched->ahead_wait_ns = SCHED_AHEAD_NS;
+	else
+		sched->ahead_wait_ns = MIN(2 * sched->ahead_wait_ns, SCHED_AHEAD_WAIT_NS);
+	sched->ahead_ns = more ? now + sched->ahead_wait_ns : 0;
+}
+
 bool sched_step(struct sched *sched)
 {
 	bool changed;
@@ -282,6 +306,7 @@ bool sched_step(struct sched *sched)
 	sched_prepare(sched);
 	batch_admit(sched);
 	changed = batch_step(sched);
+	sched_write_ahead(sched);
 	/* before their ends are committed, so that these fetch the next ones */
 	sched_want(sched);
 	sched_flush(sched);
@@ -296,7 +321,7 @@ static uint64_t sched_sooner(uint64_t first_ns, bool is_due, uint64_t ns)
 uint64_t sched_retry_ns(const struct sched *sched)
 {
 	const struct job *job;
-	uint64_t first_ns = 0;
+	uint64_t first_ns = sched->ahead_ns;
 	int state;
 
 	for (state = JOB_ACTIVE; state < JOB_STATES; state++)
@@ -477,6 +502,7 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 	sched->slots = filled.slots;
 	sched->step_ns = filled.step_ns;
 	sched->draft_tokens = MIN(filled.draft_tokens, DRAFT_MAX);
+	sched->ahead_wait_ns = SCHED_AHEAD_NS;
 	r = sched_init(sched, config, error);
 	if (r < 0) {
 		sched_free(sched);

@@ -3,7 +3,8 @@
 #
 # swap.sh BUILD MODEL [ROUNDS]: what reading pages back from the disk saves. A prompt is asked, another
 # one takes its pages, and it is asked again: the time to its first token, in milliseconds, without a
-# swap and with one, the median and the least of ROUNDS (5), in turn.
+# swap, with one, and with one where the other prompt comes when the disk has become quiet; the median
+# and the least of ROUNDS (5), in turn. For prompts of LLMOS_SWAP_WORDS ("64 256 1024 4096").
 
 set -euo pipefail
 (($# >= 2 && $# <= 3)) || { echo "usage: swap.sh BUILD MODEL [ROUNDS]" >&2; exit 64; }
@@ -68,13 +69,14 @@ settle()
 	done
 }
 
-# measure WORDS KV_MEMORY SWAP_SIZE ROUND
+# measure WORDS KV_MEMORY SWAP_SIZE ROUND [LATER]
 measure()
 {
 	text "$4" "$1" >"$dir/a"
 	text "1$4" "$1" >"$dir/b"
 	start "$2" "$3"
 	ask "$dir/a" >/dev/null
+	[[ -z ${5:-} ]] || settle
 	ask "$dir/b" >/dev/null
 	settle
 	ask "$dir/a"
@@ -86,16 +88,20 @@ median()
 	sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)], a[1] }'
 }
 
-printf '%8s %24s %24s\n' words 'without: median, least' 'with: median, least'
-for words in 64 256 1024 4096; do
+printf '%8s %24s %24s %24s\n' words 'without: median, least' 'with: median, least' \
+	'later: median, least'
+for words in ${LLMOS_SWAP_WORDS:-64 256 1024 4096}; do
 	# room for one of the two, and a little
 	kv=$(((words * 5 / 4 + 256) * ${LLMOS_KV_TOKEN_BYTES:-23040}))
-	rm -f "$dir/without" "$dir/with"
+	rm -f "$dir/without" "$dir/with" "$dir/later"
 	for ((round = 1; round <= rounds; round++)); do
 		measure "$words" "$kv" 0 "$round" >>"$dir/without"
 		measure "$words" "$kv" 4G "$round" >>"$dir/with"
+		measure "$words" "$kv" 4G "$round" later >>"$dir/later"
 	done
 	read -r m0 l0 < <(median <"$dir/without")
 	read -r m1 l1 < <(median <"$dir/with")
-	printf '%8s %17s ms %s ms %17s ms %s ms\n' "$words" "$m0" "$l0" "$m1" "$l1"
+	read -r m2 l2 < <(median <"$dir/later")
+	printf '%8s %17s ms %s ms %17s ms %s ms %17s ms %s ms\n' "$words" "$m0" "$l0" "$m1" "$l1" \
+		"$m2" "$l2"
 done

@@ -22,6 +22,7 @@ unsigned int fake_context_max;
 size_t fake_adapt_bytes;
 bool fake_forgets;
 bool fake_swap_hangs;
+unsigned int fake_ahead;
 uint64_t fake_token_ns;
 _Atomic uint64_t fake_clock_ns;
 int fake_step_error;
@@ -34,6 +35,7 @@ void fake_reset(void)
 	fake_context_max = fake_nan_step = 0;
 	fake_adapt_bytes = 0;
 	fake_forgets = fake_swap_hangs = false;
+	fake_ahead = 0;
 	fake_token_ns = 0;
 	fake_clock_ns = 0;
 	fake_step_error = 0;

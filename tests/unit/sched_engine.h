@@ -66,6 +66,8 @@ extern size_t fake_adapt_bytes;
 extern bool fake_forgets;
 /* nothing comes back from the swap */
 extern bool fake_swap_hangs;
+/* pages that could be written ahead yet, one at a time */
+extern unsigned int fake_ahead;
 /* what the clock says, which goes on by what is done and not with the machine's; 0: the time */
 extern _Atomic uint64_t fake_clock_ns;
 /* how long each token of a step takes by the fake clock */

@@ -159,6 +159,17 @@ void engine_seq_fetch_stop(struct engine_seq *seq)
 	seq->is_fetching = false;
 }
 
+unsigned int engine_swap_ahead(struct engine_model *model, bool *ret_more)
+{
+	(void)model;
+	if (!fake_ahead) {
+		*ret_more = false;
+		return 0;
+	}
+	*ret_more = --fake_ahead;
+	return 1;
+}
+
 void engine_swap_pace(struct engine_model *model, uint64_t token_ns)
 {
 	(void)model;

@@ -320,6 +320,68 @@ static void test_takes_turns(void **state)
 	engine_seq_free(seq);
 }
 
+/* as the scheduler does it: now and then, while there is more; Return: pages */
+static unsigned int write_ahead(void)
+{
+	unsigned int count = 0;
+	bool more = true;
+
+	while (more) {
+		count += engine_swap_ahead(test.model, &more);
+		settle();
+	}
+	return count;
+}
+
+/* what is idle is on the disk before it has to make way, where that may be soon */
+static void test_ahead(void **state)
+{
+	struct engine_seq *others[8], *seq;
+	unsigned int count = 0;
+	bool more;
+
+	(void)state;
+	settle();
+	seq = engine_test_seq(&test, PROMPT);
+	feed(seq, tokens);
+	assert_int_equal(engine_seq_keep(seq, &yours, &payer, tokens),
+			 4 * test.model->kv.page_bytes);
+	/* in use, and then with half of the cache free */
+	assert_int_equal(write_ahead(), 0);
+	engine_seq_free(seq);
+	assert_true(test.model->kv.free_count >= test.model->kv.page_count / 2);
+	assert_int_equal(write_ahead(), 0);
+	while (test.model->kv.free_count >= test.model->kv.page_count / 2) {
+		assert_true(count < 3);
+		others[count++] = engine_test_seq(&test, 320);
+	}
+	/* not while the disk is at something else */
+	disk_gate_close(test.model->kv.page_bytes);
+	assert_int_equal(engine_swap_ahead(test.model, &more), 4);
+	assert_false(more);
+	disk_gate_wait();
+	test.model->prefix.is_behind = true;
+	assert_int_equal(engine_swap_ahead(test.model, &more), 0);
+	assert_true(more);
+	disk_gate_open();
+	settle();
+	assert_int_equal(write_ahead(), 0);
+	/* then nothing is to be written any more */
+	assert_int_equal(engine_prefix_drop(test.model, &payer, SIZE_MAX),
+			 4 * test.model->kv.page_bytes);
+	assert_int_equal(swap_writing(test.model->swap), 0);
+	while (count)
+		engine_seq_free(others[--count]);
+	seq = engine_test_seq(&test, PROMPT);
+	assert_int_equal(fetch(seq, &yours, tokens, PROMPT - 1), FULL);
+	feed(seq, tokens);
+	assert_same(FULL);
+	engine_seq_free(seq);
+	engine_model_info(test.model, &test.info);
+	assert_int_equal(test.info.swapped.out, 8);
+	assert_int_equal(test.info.swapped.in, 4);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define TEST_F16(f) { #f "_f16", f, setup, teardown, (void *)"f16" }
 
@@ -328,7 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_exact), TEST_F16(test_exact), TEST(test_whose), TEST(test_behind),
 		TEST(test_pages), TEST(test_too_late), TEST(test_beside),
-		TEST(test_takes_turns),
+		TEST(test_takes_turns), TEST(test_ahead),
 	};
 
 	/* a disk that is waited for in vain */

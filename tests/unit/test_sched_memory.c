@@ -6,6 +6,7 @@
  */
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 #include "sched/guard.h"
 #include "sched/job.h"
@@ -628,6 +629,34 @@ static void test_bad_score_buffers(void **state)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_end)
 #define GUESSED(f)	{ #f "_guessed", f, setup_guessed, fixture_end, NULL }
 
+/* ---- pages that are written ahead ---- */
+
+/* a few at a time, also while nobody asks for anything, and not all the time */
+static void test_written_ahead(void **state)
+{
+	struct test_request *request;
+	uint64_t at;
+
+	(void)state;
+	fake_clock_ns = NS_PER_S;
+	fake_ahead = 3;
+	serve("FAKE");
+	request = ask_model("a", "x", 3);
+	test_run(&broker);
+	answered(request);
+	for (unsigned int left = 2; left; left--) {
+		assert_int_equal(fake_ahead, left);
+		at = sched_retry_ns(broker.sched);
+		assert_true(at > fake_clock_ns);
+		assert_false(sched_step(broker.sched));
+		assert_int_equal(fake_ahead, left);
+		fake_clock_ns = at;
+		assert_false(sched_step(broker.sched));
+	}
+	assert_int_equal(fake_ahead, 0);
+	assert_int_equal(sched_retry_ns(broker.sched), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -643,6 +672,7 @@ int main(void)
 		GUESSED(test_short_now_and_then), GUESSED(test_small_cache), GUESSED(test_deaths),
 		GUESSED(test_no_wait), GUESSED(test_never), GUESSED(test_cancel_short),
 		GUESSED(test_paused_end),
+		TEST(test_written_ahead),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "engine/swap.h"
+#include "engine/swap_io.h"
 #include "tests/unit/disk_gate.h"
 
 #define PAGE_BYTES	4096
@@ -363,7 +364,9 @@ static void test_not_worth_it(void **state)
 static void test_refused(void **state)
 {
 	struct pollfd poll_fd = { .fd = news, .events = POLLIN };
+	const size_t with_file = swap_stats(swap).memory_bytes;
 	struct swap *other = NULL;
+	bool busy;
 
 	(void)state;
 	assert_int_equal(swap_open(&other, folder, PAGE_BYTES - 1, PAGE_BYTES, NULL, NULL),
@@ -377,6 +380,48 @@ static void test_refused(void **state)
 	put(&one, 1);
 	assert_int_equal(swap_stats(swap).pages, 0);
 	assert_false(has(&one, 1));
+	assert_int_equal(swap_ahead(swap, &busy), 0);
+	assert_false(busy);
+	/* it has places for many pages, and no buffers */
+	close_swap();
+	assert_int_equal(swap_open(&swap, "/nonexistent", PLACES * PAGE_BYTES, PAGE_BYTES, ready,
+				   &news), 0);
+	while (!swap_error(swap))
+		assert_int_equal(poll(&poll_fd, 1, 60000), 1);
+	assert_true(swap_stats(swap).memory_bytes + SWAP_BUFFERS_MAX * PAGE_BYTES == with_file);
+}
+
+/* what need not make way yet takes nothing from what has to, or had to */
+static void test_ahead(void **state)
+{
+	bool busy;
+
+	(void)state;
+	assert_int_equal(swap_ahead(swap, &busy), PLACES);
+	put(&one, 0);
+	settle();
+	assert_int_equal(swap_ahead(swap, &busy), PLACES - 1);
+	assert_false(busy);
+	/* the disk has something to do */
+	disk_gate_close(PAGE_BYTES);
+	put(&one, 1);
+	disk_gate_wait();
+	assert_int_equal(swap_ahead(swap, &busy), 0);
+	assert_true(busy);
+	disk_gate_open();
+	settle();
+	/* what computing is faster than is not even tried */
+	swap_pace(swap, 1);
+	for (unsigned int i = 0; i < 200; i++)
+		assert_int_equal(swap_ahead(swap, &busy), 0);
+	assert_false(busy);
+	swap_pace(swap, 0);
+	/* the file is full */
+	for (unsigned int i = 2; i < PLACES; i++)
+		put(&one, i);
+	settle();
+	assert_int_equal(swap_ahead(swap, &busy), 0);
+	assert_false(busy);
 }
 
 /* a file system on which nothing can be opened: nobody waits for that */
@@ -639,7 +684,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_comes_back), TEST(test_whose), TEST(test_oldest_goes),
 		TEST(test_has_no_name), TEST(test_full_disk), TEST(test_broken_disk),
-		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused),
+		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused), TEST(test_ahead),
 		TEST(test_close), TEST(test_reads_first), TEST(test_not_written_yet),
 		TEST(test_gives_up), TEST(test_close_while_it_hangs),
 		TEST(test_open_hangs), TEST(test_learns_from_late_reads),

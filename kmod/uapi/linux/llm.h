@@ -1438,7 +1438,7 @@ struct llm_model_info {
  * @models_loaded: number of them
  * @kv_pages_kept: of the pages that are not taken, those that hold a prefix for requests to come;
  *	only the administrator is told
- * @kv_pages_swapped: pages that had to make way and are on the disk; told as @kv_pages_kept
+ * @kv_pages_swapped: pages on the disk, that had to make way or may have to; told as @kv_pages_kept
  * @pad: 0
  * @reused_tokens: of @prompt_tokens, those that were found in such pages; only the administrator is
  *	told
