@@ -177,6 +177,13 @@ const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
 const char *engine_model_pack_note(const struct engine_model *model);
 /** engine_model_has() - does this address lie in a file that it maps? Safe in a signal handler. */
 bool engine_model_has(const struct engine_model *model, uintptr_t address);
+/**
+ * engine_model_lost() - a page of a file that it maps can't be read any more
+ *
+ * If it is of packed weights, they are not kept any longer: the next start packs them anew, and does
+ * not end at the same page. Safe in a signal handler.
+ */
+void engine_model_lost(const struct engine_model *model, uintptr_t address);
 enum chat_template engine_model_chat(const struct engine_model *model);
 const struct gguf *engine_model_gguf(const struct engine_model *model);
 

@@ -460,10 +460,20 @@ const char *engine_model_pack_note(const struct engine_model *m)
 	return m->pack_note.text;
 }
 
+static bool is_packed(const struct engine_model *m, uintptr_t address)
+{
+	return m->pack.map && address - (uintptr_t)m->pack.map < m->pack.map_bytes;
+}
+
 bool engine_model_has(const struct engine_model *m, uintptr_t address)
 {
-	return (m->gguf && gguf_has(m->gguf, address)) ||
-		(m->pack.map && address - (uintptr_t)m->pack.map < m->pack.map_bytes);
+	return (m->gguf && gguf_has(m->gguf, address)) || is_packed(m, address);
+}
+
+void engine_model_lost(const struct engine_model *m, uintptr_t address)
+{
+	if (is_packed(m, address) && m->pack.kept)
+		(void)unlink(m->pack.kept);
 }
 
 enum chat_template engine_model_chat(const struct engine_model *m)

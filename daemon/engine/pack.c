@@ -108,6 +108,8 @@ void pack_unmap(struct pack *pack)
 	if (pack->map)
 		munmap(pack->map, pack->map_bytes);
 	pack->base = pack->map = NULL;
+	free(pack->kept);
+	pack->kept = NULL;
 	pack->map_bytes = 0;
 }
 

@@ -27,6 +27,7 @@ struct pack_item {
  * @source_bytes: of the rows that they stand in for
  * @base: the panels; NULL: none
  * @map: what is mapped, @base in it (@map_bytes)
+ * @kept: path of the file that is mapped, or is to become it; NULL: memory, or not known
  */
 struct pack {
 	struct pack_item *items;
@@ -36,6 +37,7 @@ struct pack {
 	uint8_t *base;
 	uint8_t *map;
 	size_t map_bytes;
+	char *kept;
 };
 
 /**

@@ -149,7 +149,9 @@ static int read_header(int fd, const struct stat *st, struct header *ret)
 	return 0;
 }
 
-static int map_file(struct pack *pack, int fd, int protection)
+/* map_file() - and note where it is: without memory for that it is not removed where it is broken */
+static int map_file(struct pack *pack, int fd, int protection, const char *directory,
+		    const char *name)
 {
 	void *map;
 
@@ -160,6 +162,8 @@ static int map_file(struct pack *pack, int fd, int protection)
 	pack->map = map;
 	pack->map_bytes = pack->bytes + HEADER_BYTES;
 	pack->base = pack->map + HEADER_BYTES;
+	if (asprintf(&pack->kept, "%s/%s", directory, name) < 0)
+		pack->kept = NULL;
 	return 0;
 }
 
@@ -188,7 +192,7 @@ int pack_cache_find(struct pack *pack, const struct pack_source *source, const c
 	if (memcmp(&there, &wanted, sizeof(there)))
 		return error_set(error, -ESTALE, "'%s/%s' is of another file or layout", directory,
 				 name);
-	r = map_file(pack, fd, PROT_READ);
+	r = map_file(pack, fd, PROT_READ, directory, name);
 	if (r < 0)
 		return error_set(error, r, "'%s/%s': %s", directory, name, strerror(-r));
 	/* which of them is the oldest */
@@ -309,7 +313,8 @@ static bool is_within_limit(uint64_t bytes)
 	return getrlimit(RLIMIT_FSIZE, &limit) < 0 || bytes <= limit.rlim_cur;
 }
 
-static int create_file(struct pack_cache *cache, struct pack *pack, uint64_t max_bytes)
+static int create_file(struct pack_cache *cache, struct pack *pack, const char *directory,
+		       uint64_t max_bytes)
 {
 	const uint64_t bytes = (uint64_t)pack->bytes + HEADER_BYTES;
 	int r;
@@ -327,7 +332,7 @@ static int create_file(struct pack_cache *cache, struct pack *pack, uint64_t max
 		return -errno;
 	/* a page that finds no room when it is written raises SIGBUS */
 	r = posix_fallocate(cache->fd, 0, (off_t)bytes);
-	return r ? -r : map_file(pack, cache->fd, PROT_READ | PROT_WRITE);
+	return r ? -r : map_file(pack, cache->fd, PROT_READ | PROT_WRITE, directory, cache->name);
 }
 
 int pack_cache_begin(struct pack_cache *cache, struct pack *pack,
@@ -345,7 +350,7 @@ int pack_cache_begin(struct pack_cache *cache, struct pack *pack,
 		return cache->dir_fd;
 	file_name(cache->name, sizeof(cache->name), &h);
 	snprintf(cache->temporary, sizeof(cache->temporary), "%.24s" TEMPORARY, cache->name);
-	r = create_file(cache, pack, max_bytes);
+	r = create_file(cache, pack, directory, max_bytes);
 	if (r < 0)
 		return error_set(error, r, "can't keep %zu bytes of packed weights in '%s': %s",
 				 pack->bytes, directory, strerror(-r));

@@ -48,13 +48,17 @@ static void guard_print(const char *name)
 		return;
 }
 
+/* the name of whose page it was, and what can be done for the next start */
 static const char *guard_find(uintptr_t address)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(guards); i++)
-		if (guards[i].name && engine_model_has(guards[i].model, address))
-			return guards[i].name;
+	for (i = 0; i < ARRAY_SIZE(guards); i++) {
+		if (!guards[i].name || !engine_model_has(guards[i].model, address))
+			continue;
+		engine_model_lost(guards[i].model, address);
+		return guards[i].name;
+	}
 	return guard_opened ? guard_opened : guard_loaded;
 }
 

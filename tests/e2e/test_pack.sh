@@ -110,6 +110,7 @@ uml*)
 	is "$DAEMON_STATUS" 74 "a lost page ends the daemon"
 	logged "model 'quantised': a page of its file can not be read"
 	ok $? "which says whose it was"
+	is "$(find "$cache" -name '*.panels' | wc -l)" 0 "what was kept and can't be read is removed"
 	kill "$asker" 2>/dev/null
 	wait "$asker" 2>/dev/null
 	ask >"$TMP/answer"

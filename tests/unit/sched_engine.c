@@ -170,6 +170,13 @@ const char *engine_model_pack_note(const struct engine_model *model)
 	return "";
 }
 
+/* nothing is kept */
+void engine_model_lost(const struct engine_model *model, uintptr_t address)
+{
+	(void)model;
+	(void)address;
+}
+
 bool engine_model_has(const struct engine_model *model, uintptr_t address)
 {
 	return model->gguf && gguf_has(model->gguf, address);
