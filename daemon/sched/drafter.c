@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #define DRAFTER_JOBS		4U	/* guessed for at once */
+#define DRAFTER_LOOK_NS		NS_PER_S	/* between two looks at its files, which may be many */
 #define DRAFTER_RETRY_TURNS	1024U	/* after which a model that found no room is tried again */
 
 int drafter_open(struct sched *sched, const char *name, struct error *error)
@@ -86,6 +87,22 @@ static bool drafter_fits(struct model *draft, struct model *model)
 	return model->draft_fits;
 }
 
+/* it is looked for in each step of others, and its files seldom change */
+static int drafter_find(struct sched *sched, struct model **ret, struct error *error)
+{
+	const uint64_t now = clock_ns();
+	int r;
+
+	if (now < sched->draft_look_ns) {
+		*ret = models_known(sched->models, sched->draft_name);
+		if (*ret && (*ret)->loaded)
+			return 0;
+	}
+	r = models_find(sched->models, sched->draft_name, ret, error);
+	sched->draft_look_ns = now + DRAFTER_LOOK_NS;
+	return r;
+}
+
 /* Return: it can be stepped, for answers of @model */
 static bool drafter_is_ready(struct sched *sched, struct model *model)
 {
@@ -96,7 +113,7 @@ static bool drafter_is_ready(struct sched *sched, struct model *model)
 	if (!*sched->draft_name || !strcmp(sched->draft_name, model->name) ||
 	    sched->turn < sched->draft_turn)
 		return false;
-	r = models_find(sched->models, sched->draft_name, &draft, &error);
+	r = drafter_find(sched, &draft, &error);
 	if (!r && !draft->loaded)
 		r = models_load(sched->models, draft, &error);
 	if (r < 0) {

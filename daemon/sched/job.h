@@ -228,6 +228,7 @@ struct sched {
 	uint64_t step_ns;		/* that a step may take, 0: as long as it likes */
 	char draft_name[LLM_MODEL_NAME_MAX]; /* of who guesses for others; "": nobody does */
 	struct model *draft_model;	/* while it does */
+	uint64_t draft_look_ns;		/* when its files are looked at again */
 	uint64_t draft_turn;		/* before which it is not tried to load it */
 	unsigned int draft_tokens;	/* guessed ahead for one job in one step at most */
 	struct engine *engine;

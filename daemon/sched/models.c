@@ -374,6 +374,11 @@ int models_find(struct models *models, const char *name, struct model **ret,
 	return 0;
 }
 
+struct model *models_known(struct models *models, const char *name)
+{
+	return model_get(models, name);
+}
+
 /* ---- opening and loading ---- */
 
 static int models_broken(const struct model *model, struct error *error)

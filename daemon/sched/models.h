@@ -113,6 +113,8 @@ unsigned int models_loaded(const struct models *models);
  */
 int models_find(struct models *models, const char *name, struct model **ret,
 		struct error *error);
+/** models_known() - the same as it was known, without a look at its files; NULL: there is none */
+struct model *models_known(struct models *models, const char *name);
 /**
  * models_open() - its gguf, facts and tokenizer
  *

@@ -333,6 +333,35 @@ static void test_draft_model(void **state)
 	assert_int_equal(fake_counts.accepted, 0);
 }
 
+/* guesses that were right in an answer of @tokens */
+static unsigned int guessed_right(unsigned int tokens)
+{
+	struct test_request *request = ask_model("a", "once upon a time", tokens);
+
+	fake_counts.accepted = 0;
+	test_run(&broker);
+	answered(request);
+	return fake_counts.accepted;
+}
+
+/* not in each step, but now and then: another one is found within a second */
+static void test_draft_model_replaced(void **state)
+{
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=600 page=16 pages=60");
+	fake_model(folder, "b.gguf", "FAKE context=600 page=16 pages=60");
+	config.default_model = "a";
+	config.draft_tokens = 8;
+	config.draft_model = "b";
+	fake_clock_ns = NS_PER_S;
+	test_broker_serve(&broker, &config);
+	assert_true(guessed_right(50) > 0);
+	fake_model(folder, "b.gguf", "no model any more");
+	assert_true(guessed_right(50) > 0);
+	fake_clock_ns += NS_PER_S;
+	assert_int_equal(guessed_right(50), 0);
+}
+
 static void no_such_draft_model(void **state)
 {
 	struct error error = { "" };
@@ -474,6 +503,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_guesses, setup, fixture_end),
 		cmocka_unit_test_setup_teardown(test_guesses_of_a_crowd, setup, fixture_end),
 		cmocka_unit_test_setup_teardown(test_draft_model, setup, fixture_end),
+		cmocka_unit_test_setup_teardown(test_draft_model_replaced, setup, fixture_end),
 		cmocka_unit_test_setup_teardown(no_such_draft_model, setup, fixture_end),
 		cmocka_unit_test_setup_teardown(test_draft_model_of_a_crowd, setup, fixture_end),
 		cmocka_unit_test_setup_teardown(test_draft_model_uncharged, setup, fixture_end),
