@@ -90,8 +90,8 @@ void swap_put(struct swap *swap, const struct engine_domain *domain,
  * swap_ahead() - how many pages may be put now, though nobody needs their room yet
  * @ret_busy: out: none, but that may change soon, for the disk is at something
  *
- * None that is in the file loses its place for them, none is tried that may not be worth it, and the
- * buffers are left to those that have to make way.
+ * None that is in the file loses its place for them, none is tried that may not be worth it, and
+ * the buffers are left to those that have to make way.
  */
 unsigned int swap_ahead(struct swap *swap, bool *ret_busy);
 /**

@@ -74,7 +74,7 @@ unsigned int swap_io_count(const struct swap_io *io);
 struct swap_buffer *swap_io_at(struct swap_io *io, unsigned int index);
 /** swap_io_index() - for swap_io_at() */
 unsigned int swap_io_index(const struct swap_io *io, const struct swap_buffer *buffer);
-/** swap_io_take() - one that was free, to be asked for or filled, or NULL; some are for reads alone */
+/** swap_io_take() - one that was free, to be asked for or filled, or NULL; some are for reads */
 struct swap_buffer *swap_io_take(struct swap_io *io, bool is_write);
 /** swap_io_ask() - move it */
 void swap_io_ask(struct swap_io *io, struct swap_buffer *buffer);

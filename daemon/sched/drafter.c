@@ -8,7 +8,7 @@
 #include "base/log.h"
 
 #define DRAFTER_JOBS		4U	/* guessed for at once */
-#define DRAFTER_LOOK_NS		NS_PER_S	/* between two looks at its files, which may be many */
+#define DRAFTER_LOOK_NS		NS_PER_S	/* between two looks at its files */
 #define DRAFTER_RETRY_TURNS	1024U	/* after which a model that found no room is tried again */
 
 int drafter_open(struct sched *sched, const char *name, struct error *error)

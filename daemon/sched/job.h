@@ -440,7 +440,7 @@ void job_committed(struct sched *sched, struct job *job, int result);
 
 /* control.c: operations that need no step */
 
-/** control_start() - 0; -EINPROGRESS a model's file has to be read before, and it is called again */
+/** control_start() - 0; -EINPROGRESS a model's file has to be read first: call it again then */
 int control_start(struct sched *sched, struct job *job);
 /** control_fill() - more of a long answer; sets done with the last of it */
 void control_fill(struct sched *sched, struct job *job);

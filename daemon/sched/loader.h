@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model that is checked and packed while others answer, the file of one that is read, or an adapter
- * for one that is loaded: by a thread of its own, at a lower priority than those that compute, one
+ * A model that is checked and packed while others answer, the file of one that is read, or an
+ * adapter for one that is loaded: by a thread of its own, at a lower priority than those that compute, one
  * of them at a time. Called by the scheduler's thread.
  */
 #ifndef LLMOS_SCHED_LOADER_H

@@ -133,8 +133,8 @@ int models_open(struct models *models, struct model *model, struct error *error)
  *
  * Return: 0; -EINPROGRESS it is being loaded, or another one is, and models_heard() will have news;
  * -EAGAIN there is no room beside those that can not be unloaded now, and nothing else is
- * wrong; -ESTALE jobs point to it, and its file is another one by now, or gone; or why it can not be
- * used.
+ * wrong; -ESTALE jobs point to it, and its file is another one by now, or gone; or why it can not
+ * be used.
  */
 int models_load(struct models *models, struct model *model, struct error *error);
 /** models_load_now() - the same, and wait for it: never -EINPROGRESS */

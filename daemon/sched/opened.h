@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model's file that has been read, but for its weights: what it says of itself, and its tokenizer.
- * That takes as long as there are tokens: of a large vocabulary, a good part of a second. Immutable,
- * so that a thread may use what another one holds; references are the scheduler's thread's alone.
+ * A model's file that has been read, but for its weights: what it says of itself, and its
+ * tokenizer. That takes as long as there are tokens: of a large vocabulary, seconds. Immutable, so
+ * that a thread may use what another one holds; references are the scheduler's thread's alone.
  */
 #ifndef LLMOS_SCHED_OPENED_H
 #define LLMOS_SCHED_OPENED_H

@@ -171,7 +171,7 @@ static int compare_ranks(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* what orders texts with that model: its label, or vectors; nothing is computed for one of several */
+/* what orders texts with that model: its label, or vectors; of several labels none does */
 static int check_labels(const struct llmos_model *model, bool *ret)
 {
 	if (model->labels > 1)

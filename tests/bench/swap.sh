@@ -3,8 +3,8 @@
 #
 # swap.sh BUILD MODEL [ROUNDS]: what reading pages back from the disk saves. A prompt is asked, another
 # one takes its pages, and it is asked again: the time to its first token, in milliseconds, without a
-# swap, with one, and with one where the other prompt comes when the disk has become quiet; the median
-# and the least of ROUNDS (5), in turn. For prompts of LLMOS_SWAP_WORDS ("64 256 1024 4096").
+# swap, with one, and with one where the other prompt comes when the disk has become quiet; the
+# median and the least of ROUNDS (5), in turn. For prompts of LLMOS_SWAP_WORDS ("64 256 1024 4096").
 
 set -euo pipefail
 (($# >= 2 && $# <= 3)) || { echo "usage: swap.sh BUILD MODEL [ROUNDS]" >&2; exit 64; }

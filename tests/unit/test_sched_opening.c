@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model's file that is read while others answer: who waits for it, what is told of it, and that it
- * comes to an end whatever happens to the file, its requests and the scheduler meanwhile.
+ * A model's file that is read while others answer: who waits for it, what is told of it, and that
+ * it comes to an end whatever happens to the file, its requests and the scheduler meanwhile.
  */
 #include <semaphore.h>
 

@@ -684,7 +684,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_comes_back), TEST(test_whose), TEST(test_oldest_goes),
 		TEST(test_has_no_name), TEST(test_full_disk), TEST(test_broken_disk),
-		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused), TEST(test_ahead),
+		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused),
+		TEST(test_ahead),
 		TEST(test_close), TEST(test_reads_first), TEST(test_not_written_yet),
 		TEST(test_gives_up), TEST(test_close_while_it_hangs),
 		TEST(test_open_hangs), TEST(test_learns_from_late_reads),
