@@ -233,8 +233,8 @@ static struct kern_attn_sum softmax(float *scores, struct kern_span s, float sof
 
 /* adds values [begin, end) to elements of one row's output from @i */
 KERN_INLINE void add_values(const struct attn_rows *r, int h, const uint8_t *values, size_t dim,
-			    uint32_t begin, uint32_t end, uint32_t i, __mmask16 mask, enum attn_form form,
-			    int vectors)
+			    uint32_t begin, uint32_t end, uint32_t i, __mmask16 mask,
+			    enum attn_form form, int vectors)
 {
 	float *out = r->out[h] + i;
 	__m512 acc[VECTORS];
@@ -281,8 +281,8 @@ KERN_INLINE void add_common(const struct attn_rows *r, const uint8_t *values, si
 
 /* elements of the outputs from @i; rows, vectors: constants */
 KERN_INLINE void sum_values(const struct kern_attn *a, const struct attn_rows *r,
-			    const uint8_t *values, uint32_t i, __mmask16 mask, enum attn_form form, int rows,
-			    int vectors)
+			    const uint8_t *values, uint32_t i, __mmask16 mask,
+			    enum attn_form form, int rows, int vectors)
 {
 	const size_t dim = a->kv.head_dim;
 
