@@ -4,6 +4,7 @@
  * it comes to an end whatever happens to the file, its requests and the scheduler meanwhile.
  */
 #include <semaphore.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "sched_fixture.h"
@@ -218,6 +219,39 @@ static void test_list_gives_way(void **state)
 	assert_int_equal(fake_counts.opens, 3);
 }
 
+/* who waits for a list goes away in the middle of it, and then so does what is being read */
+static void test_list_cancelled(void **state)
+{
+	struct test_request *list;
+	char path[512];
+
+	(void)state;
+	serve_a_alone();
+	list = ask_control(LLM_OP_MODELS, "", "");
+	fixture_turns();
+	read_file();
+	fixture_turns();
+	/* c is being read */
+	list->cancelled = true;
+	broker.ipc.sink->cancelled(broker.ipc.sink, &broker.ipc, list->event.id, 1);
+	fixture_turns();
+	failed(list, -ECANCELED);
+	assert_int_equal(list->output.len, 0);
+	snprintf(path, sizeof(path), "%s/c.gguf", folder);
+	assert_int_equal(unlink(path), 0);
+	list = ask_control(LLM_OP_MODELS, "", "");
+	fixture_turns();
+	assert_false(list->ended);
+	read_file();
+	fixture_turns();
+	ended_well(list);
+	assert_int_equal(fake_counts.opens, 2);
+	list = ask_control(LLM_OP_MODELS, "", "");
+	fixture_turns();
+	ended_well(list);
+	assert_int_equal(record_count(list, LLM_RECORD_MODEL), 2);
+}
+
 /* what is wrong with the moment, not with the file, is told to who waited, and tried again */
 static void test_failure(void **state)
 {
@@ -400,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_beside_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list_gives_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_list_cancelled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_written, setup, teardown),
