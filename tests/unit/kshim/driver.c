@@ -1287,7 +1287,7 @@ static void step_quota(void)
 		rc = 0;
 		break;
 	case 2:
-		cgroups[next(TASKS)].dead = next(2);
+		cgroups[1 + next(TASKS - 1)].dead = next(2);
 		rc = 0;
 		break;
 	default:
@@ -1415,11 +1415,11 @@ static void start(const uint8_t *data, size_t len)
 	llm_limits = limits_first;
 	for (u32 i = 0; i < TASKS; i++) {
 		pids[i] = (struct pid) { .refs = 1, .nr = 100 + i };
-		/* the second one is within the first */
+		/* the first one is the root, which there is one of, and the others are within it */
 		cgroups[i] = (struct cgroup) {
 			.id = 1000 + i,
-			.level = i == 1,
-			.ancestors = { &cgroups[i == 1 ? 0 : i], &cgroups[i] },
+			.level = i != 0,
+			.ancestors = { &cgroups[0], &cgroups[i] },
 		};
 		memcgs[i] = (struct mem_cgroup) { .refs = 1 };
 		mms[i] = (struct mm_struct) { .memcg = &memcgs[i] };
