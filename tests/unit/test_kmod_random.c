@@ -90,12 +90,13 @@ static void test_random(void **state)
 	print_message("# %lu steps: %lu requests, %lu events, %lu commits, %lu bytes and %lu ends "
 		      "read, %lu calls parked, %lu pauses, %lu cancelled, %lu recovered, "
 		      "%lu refused, %lu quotas set or reset, %lu events told, short of memory "
-		      "%lu times, %lu asked back, %lu turns of sessions, %lu sessions told over\n",
+		      "%lu times, %lu asked back, %lu turns of sessions, %lu sessions told over, "
+		      "%lu bytes said in them, %lu uses of buffers\n",
 		      total.steps, total.submitted,
 		      total.delivered, total.committed, total.bytes_read, total.ends_read,
 		      total.parked, total.paused, total.cancelled, total.recovered, total.refused,
 		      total.quotas, total.told, total.short_of_memory, total.reclaimed,
-		      total.session_turns, total.session_ends);
+		      total.session_turns, total.session_ends, total.session_bytes, total.buffer_uses);
 	assert_true(is_enough(&total));
 }
 
