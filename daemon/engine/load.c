@@ -301,16 +301,21 @@ static int load_rest(struct engine_model *m, const char *path, struct error *err
 	return r;
 }
 
-int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
-		      struct error *error)
+/* load() - @gguf NULL: of the file at @path, whose tokenizer is made, too */
+static int load(struct engine *engine, const char *path, struct gguf *gguf,
+		struct tokenizer *tokenizer, struct engine_model **ret, struct error *error)
 {
 	_cleanup_(engine_model_freep) struct engine_model *m = calloc(1, sizeof(*m));
-	int r;
+	int r = 0;
 
 	if (!m)
 		return error_set(error, -ENOMEM, "model: %s", strerror(ENOMEM));
 	m->engine = engine;
-	r = model_file_open(&m->gguf, path, error);
+	m->gguf = gguf;
+	m->tokenizer = tokenizer;
+	m->is_borrowed = gguf;
+	if (!gguf)
+		r = model_file_open(&m->gguf, path, error);
 	if (r >= 0)
 		r = load_rest(m, path, error);
 	if (r < 0)
@@ -319,24 +324,17 @@ int engine_model_load(struct engine *engine, const char *path, struct engine_mod
 	return 0;
 }
 
+int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
+		      struct error *error)
+{
+	return load(engine, path, NULL, NULL, ret, error);
+}
+
 int engine_model_load_opened(struct engine *engine, const char *path, struct gguf *gguf,
 			     struct tokenizer *tokenizer, struct engine_model **ret,
 			     struct error *error)
 {
-	_cleanup_(engine_model_freep) struct engine_model *m = calloc(1, sizeof(*m));
-	int r;
-
-	if (!m)
-		return error_set(error, -ENOMEM, "model: %s", strerror(ENOMEM));
-	m->engine = engine;
-	m->gguf = gguf;
-	m->tokenizer = tokenizer;
-	m->is_borrowed = true;
-	r = load_rest(m, path, error);
-	if (r < 0)
-		return r;
-	*ret = steal_ptr(m);
-	return 0;
+	return load(engine, path, gguf, tokenizer, ret, error);
 }
 
 static struct engine_swapped swapped_of(const struct swap_stats *stats)

@@ -39,15 +39,19 @@ static const struct hub_name names_bert[] = {
 	{ 0 },
 };
 
+/* behind the layers: a pooler that nothing asks for, labels, and what guesses words */
+#define NAMES_ROBERTA_HEADS \
+	{ "pooler.dense", "", HUB_IGNORE }, \
+	{ "classifier.dense", "cls", HUB_HEAD }, \
+	{ "classifier.out_proj", "cls.output", HUB_HEAD }, \
+	{ "lm_head", "", HUB_IGNORE }, \
+	{ "lm_head.dense", "", HUB_IGNORE }, \
+	{ "lm_head.decoder", "", HUB_IGNORE }, \
+	{ "lm_head.layer_norm", "", HUB_IGNORE }
+
 static const struct hub_name names_roberta[] = {
 	NAMES_ENCODER,
-	{ "pooler.dense", "", HUB_IGNORE },
-	{ "classifier.dense", "cls", HUB_HEAD },
-	{ "classifier.out_proj", "cls.output", HUB_HEAD },
-	{ "lm_head", "", HUB_IGNORE },
-	{ "lm_head.dense", "", HUB_IGNORE },
-	{ "lm_head.decoder", "", HUB_IGNORE },
-	{ "lm_head.layer_norm", "", HUB_IGNORE },
+	NAMES_ROBERTA_HEADS,
 	{ 0 },
 };
 
@@ -65,13 +69,7 @@ static const struct hub_name names_mpnet[] = {
 	{ "encoder.layer.#.intermediate.dense", "blk.#.ffn_up", HUB_AS_IS },
 	{ "encoder.layer.#.output.dense", "blk.#.ffn_down", HUB_AS_IS },
 	{ "encoder.layer.#.output.LayerNorm", "blk.#.layer_output_norm", HUB_AS_IS },
-	{ "pooler.dense", "", HUB_IGNORE },
-	{ "classifier.dense", "cls", HUB_HEAD },
-	{ "classifier.out_proj", "cls.output", HUB_HEAD },
-	{ "lm_head", "", HUB_IGNORE },
-	{ "lm_head.dense", "", HUB_IGNORE },
-	{ "lm_head.decoder", "", HUB_IGNORE },
-	{ "lm_head.layer_norm", "", HUB_IGNORE },
+	NAMES_ROBERTA_HEADS,
 	{ 0 },
 };
 
