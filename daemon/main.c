@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/config.h"
@@ -31,6 +34,8 @@
 #define DEVICE_PATIENCE_NS	(10 * NS_PER_S)
 #define LOAD_TIMEOUT_US		"1800000000"	/* a large model from a slow disk */
 #define STATUS_INTERVAL_NS	(5 * NS_PER_S)
+
+#define END_PATIENCE_S		5	/* of TimeoutStopSec=10s in llmosd.service */
 
 #define EXIT_USAGE		64
 #define EXIT_CONFIG		78
@@ -74,12 +79,14 @@ static const char usage[] =
 	"  --batch-tokens=N     tokens of one step at most (128)\n"
 	"  --step-ms=N          milliseconds that prompts may make a step last (100)\n"
 	"  --draft-tokens=N     guessed ahead from the text itself, at most (8); 0: none\n"
+	"  --draft-model=NAME   smaller model that guesses where the text does not\n"
 	"  --context=N          tokens of one request at most (as the model says)\n"
 	"  --kv-type=TYPE       auto, f32, f16, q8_0, q4_0\n"
 	"  --model-memory=BYTES all loaded models together; who is idle longest goes (K, M, G)\n"
 	"  --kv-memory=BYTES    key-value cache of each model (K, M, G)\n"
 	"  --prefix-cache=no    compute each prompt anew, though it begins as an earlier one\n"
 	"  --prefix-memory=SIZE of each cache, kept at most for that: bytes, or 50%\n"
+	"  --grammar-memory=BYTES  of all grammars that answers are held to (256M)\n"
 	"  --pack-cache=DIR     folder that keeps packed weights for the next start; auto, no\n"
 	"  --pack-cache-size=BYTES  they may take there (a quarter of the file system)\n"
 	"  --swap-size=BYTES    of each cache, written to the disk rather than lost (0)\n"
@@ -108,12 +115,14 @@ static const struct option options[] = {
 	{ "batch-tokens", required_argument, NULL, OPTION_KEY },
 	{ "step-ms", required_argument, NULL, OPTION_KEY },
 	{ "draft-tokens", required_argument, NULL, OPTION_KEY },
+	{ "draft-model", required_argument, NULL, OPTION_KEY },
 	{ "context", required_argument, NULL, OPTION_KEY },
 	{ "kv-type", required_argument, NULL, OPTION_KEY },
 	{ "model-memory", required_argument, NULL, OPTION_KEY },
 	{ "kv-memory", required_argument, NULL, OPTION_KEY },
 	{ "prefix-cache", required_argument, NULL, OPTION_KEY },
 	{ "prefix-memory", required_argument, NULL, OPTION_KEY },
+	{ "grammar-memory", required_argument, NULL, OPTION_KEY },
 	{ "pack-cache", required_argument, NULL, OPTION_KEY },
 	{ "pack-cache-size", required_argument, NULL, OPTION_KEY },
 	{ "swap-size", required_argument, NULL, OPTION_KEY },
@@ -551,6 +560,7 @@ static struct sched_config sched_config_of(struct daemon *daemon)
 		.models = config->models,
 		.adapters = *config->adapters ? config->adapters : NULL,
 		.default_model = config->default_model,
+		.grammar_memory = config->grammar_memory,
 		.busy = notify_busy,
 		.load_beside = true,
 	};
@@ -608,9 +618,42 @@ static void announce(const struct daemon *daemon)
 	sd_notify(0, "READY=1\nSTATUS=Serving");
 }
 
-static void stop(struct daemon *daemon)
+/* all that there is to lose is with the broker by then, and caches are whole at any moment */
+static void *end_anyway(void *arg)
+{
+	struct timespec left = { .tv_sec = END_PATIENCE_S };
+
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+	log_warning("what is being read has not ended in %d s: ending without it", END_PATIENCE_S);
+	_exit(*(const int *)arg);
+}
+
+/*
+ * A thread that waits for a disk that hangs can not be told to end, and who has to wait for it
+ * (also the kernel, that unmaps its file) would not either; but all of it ends with the process.
+ */
+static void end_in_time(int *status)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	pthread_t thread;
+
+	if (pthread_attr_init(&attr))
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) ||
+	    pthread_create(&thread, &attr, end_anyway, status))
+		log_warning("no thread to end in time by");
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+}
+
+static void stop(struct daemon *daemon, int *status)
 {
 	sd_notify(0, "STOPPING=1");
+	end_in_time(status);
 	/* doors first: what is unfinished goes back, and nobody new comes in */
 	device_free(daemon->device);
 	socket_server_free(daemon->server);
@@ -629,6 +672,7 @@ int main(int argc, char **argv)
 		.retry = { LIST_INIT(daemon.retry.link), 0, retry_fire },
 	};
 	struct error error = { "" };
+	static int status;	/* read by a thread that may outlive main() by a moment */
 	int r;
 
 	log_open(LOG_INFO);
@@ -640,12 +684,13 @@ int main(int argc, char **argv)
 		log_error("%s", *error.text ? error.text : strerror(-r));
 		notify_clean(error.text);
 		sd_notifyf(0, "STATUS=%s\nERRNO=%d", error.text, -r);
-		stop(&daemon);
-		return 1;
+		status = 1;
+		stop(&daemon, &status);
+		return status;
 	}
 	announce(&daemon);
 	start_timers(&daemon);
-	r = serve(&daemon);
-	stop(&daemon);
-	return r;
+	status = serve(&daemon);
+	stop(&daemon, &status);
+	return status;
 }

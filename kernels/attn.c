@@ -31,6 +31,14 @@ size_t kern_kv_plane_bytes(const struct kern_kv *kv)
 	return bytes + (size_t)kern_kv_blocks(kv) * kv->page_tokens * 2;
 }
 
+uint32_t kern_kv_block_turned(const struct kern_kv *kv)
+{
+	if (kv->type != KERN_Q8_0 && kv->type != KERN_Q4_0)
+		return 0;
+	/* the greatest power of two that divides it */
+	return kv->head_dim & -kv->head_dim;
+}
+
 static size_t aligned(size_t bytes)
 {
 	return (bytes + KERN_ALIGN - 1) / KERN_ALIGN * KERN_ALIGN;

@@ -57,6 +57,15 @@ static inline uint32_t kern_kv_blocks(const struct kern_kv *kv)
 	return (kv->head_dim + KERN_KV_BLOCK - 1) / KERN_KV_BLOCK;
 }
 
+/**
+ * kern_kv_block_turned() - elements of a head that ops->hadamard() takes together; 0: none
+ *
+ * Where there are blocks, keys and values are turned before they are stored, so are queries, and what
+ * attention gives is turned back: scores and outputs stay what they were, and an element that stands
+ * out of its head, as models have some, does not coarsen all others of its block.
+ */
+uint32_t kern_kv_block_turned(const struct kern_kv *kv);
+
 /** kern_kv_elem_bytes() - of all elements of the keys, or the values, of one head in a page */
 size_t kern_kv_elem_bytes(const struct kern_kv *kv);
 /** kern_kv_plane_bytes() - of these and their scales; 0: no type of a cache */

@@ -65,6 +65,8 @@ static const struct config_key {
 	{ .name = "pack_cache", .offset = offsetof(struct config, pack_cache) },
 	{ .name = "pack_cache_size", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
 	  .offset = offsetof(struct config, pack_cache_size) },
+	{ .name = "grammar_memory", .type = CONFIG_SIZE, .min = UINT64_C(128) << 20,
+	  .max = UINT64_C(1) << 50, .offset = offsetof(struct config, grammar_memory) },
 	{ .name = "swap_size", .type = CONFIG_SIZE, .max = UINT64_C(1) << 50,
 	  .offset = offsetof(struct config, swap_size) },
 	{ .name = "swap_folder", .offset = offsetof(struct config, swap_folder) },
@@ -86,6 +88,7 @@ void config_init(struct config *config)
 		.batch_tokens = 128,
 		.step_ms = 100,
 		.draft_tokens = 8,
+		.grammar_memory = UINT64_C(256) << 20,
 		.prefix_percent = 50,
 		.prefix_cache = true,
 	};

@@ -37,6 +37,7 @@
  * @prefix_cache: keep what was computed, for requests that begin in the same way
  * @prefix_memory: bytes of one model's cache that it may keep, 0: see @prefix_percent
  * @prefix_percent: of that cache; both 0: none
+ * @grammar_memory: bytes that what answers are held to may take
  * @pack_cache: folder in which packed weights are kept; "auto", "no"
  * @pack_cache_size: bytes that they may take there, 0: a quarter of the file system
  * @swap_size: bytes of one model's cache that are written to the disk rather than lost, 0: none
@@ -67,6 +68,7 @@ struct config {
 	uint64_t kv_memory;
 	uint64_t prefix_memory;
 	uint64_t prefix_percent;
+	uint64_t grammar_memory;
 	char pack_cache[CONFIG_STRING_MAX];
 	uint64_t pack_cache_size;
 	char swap_folder[CONFIG_STRING_MAX];

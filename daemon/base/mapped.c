@@ -58,8 +58,7 @@ static int open_as(struct mapped *ret, const char *path, bool is_read, struct er
 	if (data == MAP_FAILED)
 		return error_set(error, -errno, "can't map '%s': %s", path, strerror(errno));
 	mapped.data = data;
-	if (is_read)
-		mapped.fd = steal_fd(fd);
+	mapped.fd = steal_fd(fd);
 	*ret = mapped;
 	return 0;
 }
@@ -74,12 +73,12 @@ int mapped_open_read(struct mapped *ret, const char *path, struct error *error)
 	return open_as(ret, path, true, error);
 }
 
-static int read_bytes(const struct mapped *mapped, size_t at, size_t len, struct error *error)
+int mapped_read(const struct mapped *mapped, void *to, size_t at, size_t len, struct error *error)
 {
-	char *data = (char *)(uintptr_t)mapped->data;
+	char *next = to;
 
 	while (len) {
-		const ssize_t n = pread(mapped->fd, data + at, len, (off_t)at);
+		const ssize_t n = pread(mapped->fd, next, len, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -89,6 +88,7 @@ static int read_bytes(const struct mapped *mapped, size_t at, size_t len, struct
 		if (!n)
 			return error_set(error, -EBADMSG,
 					 "cut off at byte %zu while it was read", at);
+		next += n;
 		at += (size_t)n;
 		len -= (size_t)n;
 	}
@@ -111,7 +111,7 @@ static int fetch_pages(const struct mapped *mapped, size_t at, size_t len, struc
 int mapped_fill(const struct mapped *mapped, size_t at, size_t len, struct error *error)
 {
 	if (mapped->is_read)
-		return read_bytes(mapped, at, len, error);
+		return mapped_read(mapped, (char *)(uintptr_t)mapped->data + at, at, len, error);
 	return fetch_pages(mapped, at, len, error);
 }
 
@@ -137,9 +137,9 @@ int mapped_read_all(struct mapped *ret, const char *path, size_t max, struct err
 
 void mapped_close(struct mapped *mapped)
 {
-	if (mapped->data)
+	if (mapped->data) {
 		munmap((void *)(uintptr_t)mapped->data, mapped->size_bytes);
-	if (mapped->is_read)
 		close(mapped->fd);
+	}
 	*mapped = (struct mapped){ 0 };
 }

@@ -20,7 +20,8 @@ struct mapped_id {
 /**
  * struct mapped - see above
  * @data: NULL where nothing is mapped
- * @is_read: bytes are there once mapped_fill() was asked for them, out of @fd
+ * @is_read: bytes are there once mapped_fill() was asked for them
+ * @fd: the file, open for reading
  */
 struct mapped {
 	const char *data;
@@ -52,6 +53,13 @@ int mapped_open_read(struct mapped *ret, const char *path, struct error *error);
  * does not name the file.
  */
 int mapped_fill(const struct mapped *mapped, size_t at, size_t len, struct error *error);
+
+/**
+ * mapped_read() - copy bytes of it, which lie within it, without mapping their pages
+ *
+ * Return: 0; as mapped_fill() of one that is read, and @to may have some of them.
+ */
+int mapped_read(const struct mapped *mapped, void *to, size_t at, size_t len, struct error *error);
 
 /** mapped_read_all() - mapped_open_read() and all of it; -E2BIG more than @max bytes */
 int mapped_read_all(struct mapped *ret, const char *path, size_t max, struct error *error);

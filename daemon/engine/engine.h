@@ -92,7 +92,7 @@ size_t engine_memory_bytes(void);
  * May be called by another thread while models of the engine are stepped; one model at a time.
  *
  * Return: 0; -ENOENT ..., -EBADMSG broken file, -EOPNOTSUPP architecture, weight type or tokenizer
- * that is not supported (the text names it), -ENOMEM.
+ * that is not supported (the text names it), -ENOMEM, what reading weights gives that are packed.
  */
 int engine_model_load(struct engine *engine, const char *path, struct engine_model **ret,
 		      struct error *error);
@@ -282,13 +282,38 @@ struct engine_adapter_key engine_adapter_key(const struct engine_adapter_use *us
  *
  * @adapters: what keys and values depend on beside the tokens, as they are used, zero behind the
  *	last one: within a domain, what was computed with some is found with the same alone
+ * @base: in which whole pages of the first @base_tokens of a text are kept, so that others can begin
+ *	with them, too; those behind them are this one's. What is behind a page goes with it
+ * @base_tokens: 0: all are its own
  */
 struct engine_domain {
 	const void *source;
 	uint64_t group;
 	uint32_t user;
 	struct engine_adapter_key adapters[ENGINE_ADAPTERS_MAX];
+	struct engine_domain_base {
+		const void *source;
+		uint64_t group;
+		uint32_t user;
+	} base;
+	unsigned int base_tokens;
 };
+
+/** engine_domain_at() - that of the page that begins with token @at */
+static inline struct engine_domain engine_domain_at(const struct engine_domain *domain,
+						    unsigned int at, unsigned int page_tokens)
+{
+	struct engine_domain ret = *domain;
+
+	if (at >= ret.base_tokens || page_tokens > ret.base_tokens - at)
+		return ret;
+	ret.source = ret.base.source;
+	ret.group = ret.base.group;
+	ret.user = ret.base.user;
+	ret.base = (struct engine_domain_base){ 0 };
+	ret.base_tokens = 0;
+	return ret;
+}
 
 /** struct engine_payer - who is charged for what is kept; as struct engine_domain */
 struct engine_payer {

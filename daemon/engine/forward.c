@@ -66,12 +66,21 @@ static void turn(struct pass *p, const struct model_layer *l, const float *norm,
 		float *first = heads + i * stride + begin;
 
 		for (uint32_t r = 0; norm && r < end - begin; r += h->head_dim)
-			p->ops->rms_norm(first + r, first + r, norm, h->head_dim, h->norm_eps);
+			p->ops->rms_norm(first + r, first + r, norm, h->head_elems, h->norm_eps);
 		if (h->rope.dim)
 			p->ops->rope(first, (end - begin) / h->head_dim, h->head_dim, h->rope.dim,
 				     a->cos + i * s->rope_stride, a->sin + i * s->rope_stride,
 				     h->rope.is_neox);
 	}
+}
+
+/* even_out() - turn whole heads [begin, end) into what a cache in blocks keeps well */
+static void even_out(struct pass *p, float *heads, size_t stride, uint32_t begin, uint32_t end)
+{
+	const uint32_t block = kern_kv_block_turned(&p->model->kv.form);
+
+	for (uint32_t i = 0; block && i < p->s->token_count; i++)
+		p->ops->hadamard(heads + i * stride + begin, end - begin, block);
 }
 
 /* store() - put whole heads [begin, end) of every token's keys or values into the cache */
@@ -133,6 +142,7 @@ static void query_key_value(struct pass *p, const struct model_layer *l, uint32_
 			    stride);
 		if (which < 2)
 			turn(p, l, norms[which], out[which], stride, begin, end);
+		even_out(p, out[which], stride, begin, end);
 		if (which)
 			store(p, layer, out[which], begin, end, which == 2);
 	}

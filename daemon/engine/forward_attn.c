@@ -146,6 +146,16 @@ static size_t split_row(const struct pass *p, const struct plan *plan, const str
 	       (size_t)row * task->heads;
 }
 
+/* turn_back() - what attention made of @heads heads of a row, where their values were turned */
+static void turn_back(struct pass *p, float *out, uint32_t heads)
+{
+	const struct kern_kv *form = &p->model->kv.form;
+	const uint32_t block = kern_kv_block_turned(form);
+
+	if (block)
+		p->ops->hadamard(out, heads * form->head_dim, block);
+}
+
 static void attend(struct pass *p, struct pages *pages, const struct plan *plan,
 		   const struct task *task)
 {
@@ -194,6 +204,8 @@ static void attend(struct pass *p, struct pages *pages, const struct plan *plan,
 		   first + (all.end - 1) / KV_PAGE_TOKENS + 1);
 	if (!plan->is_split) {
 		kern_attn(p->ops, &a);
+		for (uint32_t i = 0; i < a.queries; i++)
+			turn_back(p, a.out + i * a.stride, a.group);
 		return;
 	}
 	row = split_row(p, plan, task, task->part, begin);
@@ -219,6 +231,7 @@ static void join(struct pass *p, const struct plan *plan, const struct task *tas
 					  &p->s->split.sums[at], head_dim);
 		}
 		kern_attn_end(out, &all, head_dim);
+		turn_back(p, out, 1);
 	}
 }
 

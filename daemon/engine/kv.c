@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define SMALL_BYTES	((size_t)2 << 20)	/* from the beginning on, which is taken first */
+
 size_t kv_page_bytes(uint32_t layers, uint32_t kv_heads, const struct kern_kv *form)
 {
 	size_t bytes = kern_kv_plane_bytes(form);
@@ -13,6 +15,19 @@ size_t kv_page_bytes(uint32_t layers, uint32_t kv_heads, const struct kern_kv *f
 	    !size_mul(&bytes, bytes, layers))
 		return 0;
 	return bytes;
+}
+
+/*
+ * Attention walks through megabytes of it; where there are no huge pages, small ones do. The first
+ * few tokens of all take less than a huge page, which would be much beside a small model.
+ */
+static void advise_arena(void *base, size_t bytes)
+{
+	const size_t small = MIN(bytes, SMALL_BYTES);
+
+	(void)madvise(base, small, MADV_NOHUGEPAGE);
+	if (bytes > small)
+		(void)madvise((char *)base + small, bytes - small, MADV_HUGEPAGE);
 }
 
 int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads,
@@ -39,8 +54,7 @@ int kv_open(struct kv *kv, uint32_t pages, uint32_t layers, uint32_t kv_heads,
 		kv_close(&new);
 		return -ENOMEM;
 	}
-	/* attention walks through megabytes of it; where there are no huge pages, small ones do */
-	(void)madvise(base, new.arena_bytes, MADV_HUGEPAGE);
+	advise_arena(base, new.arena_bytes);
 	new.base = base;
 	for (uint32_t i = 0; i < pages; i++)
 		new.free_pages[i] = pages - 1 - i;

@@ -6,7 +6,8 @@
  *	(layers, kv_heads, {keys, values}) planes
  *
  * so that each head's keys lie together, as kernels/attn.h has them, and a page is one stretch of
- * memory. Keys are stored as the scores want them, normalised and rotated to their positions. A page
+ * memory. Keys are stored as the scores want them, normalised and rotated to their positions; where
+ * blocks are rounded, keys and values are turned first (kern_kv_block_turned()). A page
  * may have several holders: sequences that share it, and the prefix store. It is written only while
  * it has one. Belongs to the thread that steps the model; inside a step its members write disjoint
  * parts.

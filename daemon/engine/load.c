@@ -195,42 +195,47 @@ static int load_scratch(struct engine_model *m, struct error *error)
 	return 0;
 }
 
-/* by a team of its own: the engine's may be in the middle of a step */
-static int fill_pack(struct engine_model *m)
+/*
+ * fill_pack() - by a team of its own: the engine's may be in the middle of a step. 0; -ENOMEM: there
+ * is no room for that; else there are weights that can't be read. Then there is no map any more.
+ */
+static int fill_pack(struct engine_model *m, struct error *error)
 {
 	_cleanup_(threads_freep) struct threads *team = NULL;
 	int r;
 
-	r = threads_new(&team, engine_threads(m->engine));
+	if (threads_new(&team, engine_threads(m->engine)) < 0 && threads_new(&team, 1) < 0) {
+		r = -ENOMEM;
+	} else {
+		/* few bytes were read so far, but each brought megabytes along */
+		gguf_drop_files(m->gguf);
+		r = pack_fill(&m->pack, team, m->gguf, error);
+	}
 	if (r < 0)
-		r = threads_new(&team, 1);
-	if (r < 0)
-		return r;
-	pack_fill(&m->pack, team, m->gguf);
-	return 0;
+		pack_unmap(&m->pack);
+	return r;
 }
 
-/* keep_pack() - pack into a file, which is then what is mapped: 0, or why not */
-static int keep_pack(struct engine_model *m, const struct pack_source *source)
+/* keep_pack() - pack into a file, and map that: 1; 0: it can't be kept; < 0: as fill_pack() */
+static int keep_pack(struct engine_model *m, const struct pack_source *source, struct error *error)
 {
 	struct pack_cache cache = PACK_CACHE_INIT;
-	int r;
+	int r, filled = 0;
 
 	r = pack_cache_begin(&cache, &m->pack, source, m->engine->pack_cache,
 			     m->engine->config.pack_cache_bytes, &m->pack_note);
 	if (r >= 0) {
-		r = fill_pack(m);
-		if (r < 0)
-			pack_unmap(&m->pack);
+		filled = fill_pack(m, error);
+		r = filled < 0 ? filled : pack_cache_commit(&cache, &m->pack, &m->pack_note);
 	}
-	if (r >= 0)
-		r = pack_cache_commit(&cache, &m->pack, source, &m->pack_note);
 	pack_cache_end(&cache);
-	return r;
+	if (filled < 0 && filled != -ENOMEM)
+		return filled;
+	return r >= 0;
 }
 
-/* kept_pack() - the panels from the folder for them, or into it; false: neither, see the note */
-static bool kept_pack(struct engine_model *m, const char *path)
+/* kept_pack() - the panels from the folder for them, or into it; 0: neither, see the note */
+static int kept_pack(struct engine_model *m, const char *path, struct error *error)
 {
 	const struct pack_source source = { .path = path, .gguf = m->gguf };
 	int r;
@@ -238,29 +243,30 @@ static bool kept_pack(struct engine_model *m, const char *path)
 	r = pack_cache_find(&m->pack, &source, m->engine->pack_cache, &m->pack_note);
 	if (r >= 0) {
 		m->packed = ENGINE_PACKED_FOUND;
-		return true;
+		return 1;
 	}
 	/* that there is none yet needs no word */
 	if (r == -ENOENT)
 		m->pack_note.text[0] = '\0';
-	if (keep_pack(m, &source) < 0)
-		return false;
-	m->packed = ENGINE_PACKED_KEPT;
-	return true;
+	r = keep_pack(m, &source, error);
+	if (r > 0)
+		m->packed = ENGINE_PACKED_KEPT;
+	return r;
 }
 
-/* memory_pack() - in memory, unless that takes most of it: pages of a file can be given back */
-static bool memory_pack(struct engine_model *m)
+/* memory_pack() - in memory; 0: that would be most of it, and pages of a file can be given back */
+static int memory_pack(struct engine_model *m, struct error *error)
 {
+	int r;
+
 	if (m->pack.bytes / PACK_SHARE_PARTS > memory_limit() / PACK_SHARE_OF ||
 	    pack_alloc(&m->pack) < 0)
-		return false;
-	if (fill_pack(m) < 0) {
-		pack_unmap(&m->pack);
-		return false;
-	}
+		return 0;
+	r = fill_pack(m, error);
+	if (r < 0)
+		return r == -ENOMEM ? 0 : r;
 	m->packed = ENGINE_PACKED_MEMORY;
-	return true;
+	return 1;
 }
 
 /* load_pack() - weights that are multiplied faster in panels */
@@ -277,9 +283,15 @@ static int load_pack(struct engine_model *m, const char *path, struct error *err
 	if (r < 0)
 		return error_set(error, -ENOMEM, "model: can't take memory for its weights: %s",
 				 strerror(-r));
-	if (m->pack.bytes && ((m->engine->pack_cache && kept_pack(m, path)) || memory_pack(m)))
+	if (!m->pack.bytes)
+		return 0;
+	if (m->engine->pack_cache)
+		r = kept_pack(m, path, error);
+	if (!r)
+		r = memory_pack(m, error);
+	if (r > 0)
 		pack_apply(&m->pack, m->model, m->gguf);
-	return 0;
+	return MIN(r, 0);
 }
 
 /* load_rest() - all but the file */

@@ -2,6 +2,7 @@
 /* Packs the weights of a model; see pack.h. */
 #include "engine/pack.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -9,9 +10,7 @@
 #include "kernels/panel.h"
 #include "model/gguf.h"
 
-#define STAGE_BYTES	((size_t)2 << 20)	/* at least, packed before the pages go */
-#define CHUNK_BYTES	((size_t)64 << 10)	/* of them, taken by a member at a time */
-#define CHUNKS_EACH	4			/* for a member at least, so that none waits long */
+#define CHUNK_BYTES	((size_t)64 << 10)	/* of rows, packed by a member at a time */
 #define ITEMS_MIN	64U
 
 /* ---- the plan ---- */
@@ -122,59 +121,91 @@ void pack_close(struct pack *pack)
 
 /* ---- packing ---- */
 
+/**
+ * struct filling - one pack_fill()
+ * @buffers: for the rows of a chunk, @buffer_bytes for each member
+ * @has_failed: rows can't be read: nothing else is packed
+ * @result: 0, or why, as @error says; set by whoever is the first
+ */
 struct filling {
 	struct pack *pack;
 	struct threads *threads;
 	const struct gguf *gguf;
+	char *buffers;
+	size_t buffer_bytes;
+	atomic_bool has_failed;
+	int result;
+	struct error *error;
 };
 
-/* fill_stage() - panels [begin, end) of one matrix; all meet */
-static void fill_stage(const struct filling *f, unsigned int member, const struct pack_item *item,
+/* chunk_panels() - that a member packs at a time: of wide rows it is one */
+static uint32_t chunk_panels(const struct kern_weights *w)
+{
+	return (uint32_t)MAX(CHUNK_BYTES / KERN_PANEL_ROWS / w->row_bytes, 1U);
+}
+
+/* fill_chunk() - panels [begin, end) of one matrix */
+static void fill_chunk(struct filling *f, unsigned int member, const struct pack_item *item,
 		       uint32_t begin, uint32_t end)
 {
 	const struct model_matrix *m = item->matrix;
-	const size_t rows_bytes = KERN_PANEL_ROWS * m->w.row_bytes;
-	const uint32_t chunk = (uint32_t)MAX(CHUNK_BYTES / rows_bytes, 1U);
-	const uint32_t chunks = (end - begin - 1) / chunk + 1;
-	const uint64_t last_row = MIN((uint64_t)end * KERN_PANEL_ROWS, m->w.rows);
+	const uint32_t first = begin * KERN_PANEL_ROWS;
+	struct kern_weights rows = m->w;
+	struct error why = { "" };
+	int r;
 
-	for (unsigned int c = member; c < chunks; c = threads_chunk_next(f->threads)) {
-		const uint32_t from = begin + c * chunk;
-
-		kern_panel_pack(m->type, f->pack->base + item->offset, &m->w, from,
-				MIN(from + chunk, end));
+	if (f->has_failed)
+		return;
+	rows.rows = MIN((end - begin) * KERN_PANEL_ROWS, m->w.rows - first);
+	r = gguf_read(f->gguf, (const char *)m->w.data + first * m->w.row_bytes,
+		      rows.rows * rows.row_bytes, f->buffers + member * f->buffer_bytes, &rows.data,
+		      &why);
+	if (r < 0) {
+		if (!atomic_exchange(&f->has_failed, true))
+			f->result = error_set(f->error, r, "%s", why.text);
+		return;
 	}
-	threads_barrier(f->threads);
-	if (!member)
-		gguf_drop(f->gguf, (const char *)m->w.data + begin * rows_bytes,
-			  (size_t)last_row * m->w.row_bytes - begin * rows_bytes);
+	kern_panel_pack(m->type,
+			f->pack->base + item->offset + begin * kern_panel_bytes(m->type, m->w.cols),
+			&rows, 0, end - begin);
 }
 
 static void fill_member(void *arg, unsigned int member)
 {
-	const struct filling *f = arg;
-	const size_t stage_bytes =
-		MAX(STAGE_BYTES, threads_count(f->threads) * CHUNKS_EACH * CHUNK_BYTES);
+	struct filling *f = arg;
 
 	for (size_t i = 0; i < f->pack->count; i++) {
 		const struct pack_item *item = &f->pack->items[i];
-		const struct kern_weights *w = &item->matrix->w;
-		const uint32_t panels = kern_panel_count(w->rows);
-		/* of wide rows as many panels as there are members, each of which takes one */
-		const uint32_t stage =
-			(uint32_t)MAX(stage_bytes / (KERN_PANEL_ROWS * w->row_bytes),
-				      threads_count(f->threads));
+		const uint32_t panels = kern_panel_count(item->matrix->w.rows);
+		const uint32_t chunk = chunk_panels(&item->matrix->w);
+		const uint32_t chunks = (panels - 1) / chunk + 1;
 
-		for (uint32_t begin = 0; begin < panels; begin += stage)
-			fill_stage(f, member, item, begin, MIN(begin + stage, panels));
+		for (uint32_t c = member; c < chunks; c = threads_chunk_next(f->threads))
+			fill_chunk(f, member, item, c * chunk, MIN((c + 1) * chunk, panels));
+		threads_barrier(f->threads);
 	}
 }
 
-void pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf)
+int pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf,
+	      struct error *error)
 {
-	struct filling f = { .pack = pack, .threads = threads, .gguf = gguf };
+	struct filling f = { .pack = pack, .threads = threads, .gguf = gguf, .error = error };
+	size_t bytes;
 
+	for (size_t i = 0; i < pack->count; i++) {
+		const struct kern_weights *w = &pack->items[i].matrix->w;
+
+		f.buffer_bytes = MAX(f.buffer_bytes,
+				     chunk_panels(w) * KERN_PANEL_ROWS * w->row_bytes);
+	}
+	if (!size_mul(&bytes, f.buffer_bytes, threads_count(threads)))
+		return -ENOMEM;
+	f.buffers = malloc(bytes);
+	if (!f.buffers)
+		return -ENOMEM;
 	threads_run(threads, threads_count(threads), fill_member, &f);
+	free(f.buffers);
+	return f.result;
 }
 
 void pack_apply(struct pack *pack, struct model *model, const struct gguf *gguf)
@@ -185,11 +216,11 @@ void pack_apply(struct pack *pack, struct model *model, const struct gguf *gguf)
 		const struct pack_item *item = &pack->items[i];
 		struct model_matrix *m = item->matrix;
 
-		gguf_drop(gguf, m->w.data, (size_t)m->w.rows * m->w.row_bytes);
 		m->w.data = pack->base + item->offset;
 		m->w.row_bytes = kern_panel_bytes(m->type, m->w.cols) / KERN_PANEL_ROWS;
 		m->is_packed = true;
 	}
 	if (is_tied)
 		model->embedding = model->output;
+	gguf_drop_files(gguf);
 }

@@ -50,10 +50,13 @@ int pack_plan(struct pack *pack, struct model *model, const struct kern_ops *ops
 /** pack_alloc() - memory for the panels; -ENOMEM */
 int pack_alloc(struct pack *pack);
 /**
- * pack_fill() - pack every matrix into @base, and give pages of the file back as they were read
+ * pack_fill() - pack every matrix into @base, without mapping the file's pages for that
  * @gguf: whose tensors they are
+ *
+ * Return: 0; -ENOMEM no room for a few rows of each thread; as gguf_read(), with its text.
  */
-void pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf);
+int pack_fill(struct pack *pack, struct threads *threads, const struct gguf *gguf,
+	      struct error *error);
 /**
  * pack_apply() - @model multiplies by the panels in @base from now on; it must not outlive them
  * @gguf: of the model: what the panels stand in for need not stay mapped

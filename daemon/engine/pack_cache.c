@@ -354,6 +354,7 @@ int pack_cache_begin(struct pack_cache *cache, struct pack *pack,
 	if (r < 0)
 		return error_set(error, r, "can't keep %zu bytes of packed weights in '%s': %s",
 				 pack->bytes, directory, strerror(-r));
+	memcpy(pack->map, &h, sizeof(h));
 	return 0;
 }
 
@@ -368,21 +369,14 @@ static int finish_file(struct pack_cache *cache, struct pack *pack)
 	return 0;
 }
 
-int pack_cache_commit(struct pack_cache *cache, struct pack *pack,
-		      const struct pack_source *source, struct error *error)
+int pack_cache_commit(struct pack_cache *cache, struct pack *pack, struct error *error)
 {
-	struct header h;
-	int r;
+	const int r = finish_file(cache, pack);
 
-	r = header_fill(&h, pack, source, error);
-	if (r >= 0) {
-		memcpy(pack->map, &h, sizeof(h));
-		r = finish_file(cache, pack);
-		if (r < 0)
-			error_set(error, r, "packed weights can't be written: %s", strerror(-r));
-	}
-	if (r < 0)
+	if (r < 0) {
+		error_set(error, r, "packed weights can't be written: %s", strerror(-r));
 		pack_unmap(pack);
+	}
 	return r;
 }
 

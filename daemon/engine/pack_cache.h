@@ -56,8 +56,7 @@ int pack_cache_begin(struct pack_cache *cache, struct pack *pack,
  *
  * Return: 0, @pack->base is read-only; what fsync() and rename() give: @pack has no base any more.
  */
-int pack_cache_commit(struct pack_cache *cache, struct pack *pack,
-		      const struct pack_source *source, struct error *error);
+int pack_cache_commit(struct pack_cache *cache, struct pack *pack, struct error *error);
 /** pack_cache_end() - the folder is free for others; what was not committed is gone */
 void pack_cache_end(struct pack_cache *cache);
 

@@ -40,6 +40,7 @@ static void page_init(struct prefix_page *page)
 	list_init(&page->sibling);
 	list_init(&page->chain);
 	list_init(&page->idle);
+	list_init(&page->behind);
 }
 
 static void domain_init(struct prefix_domain *domain)
@@ -70,6 +71,7 @@ int prefix_open(struct prefix *prefix, struct kv *kv, uint32_t limit)
 	*prefix = (struct prefix){ .kv = kv, .limit = MIN(limit, kv->page_count) };
 	list_init(&prefix->active);
 	list_init(&prefix->spare);
+	list_init(&prefix->behind);
 	if (!prefix->limit)
 		return 0;
 	while (prefix->mask + 1 < prefix->limit)
@@ -145,6 +147,8 @@ static struct prefix_domain *domain_new(struct prefix *prefix, const struct engi
 	struct prefix_domain *domain = list_first(&prefix->spare, struct prefix_domain, link);
 
 	domain->key = *key;
+	domain->key.base = (struct engine_domain_base){ 0 };
+	domain->key.base_tokens = 0;
 	list_move(&prefix->active, &domain->link);
 	list_append(domain_bucket(prefix, key), &domain->chain);
 	return domain;
@@ -204,6 +208,7 @@ static void page_unlink(struct prefix *prefix, struct prefix_page *page)
 	list_remove(&page->sibling);
 	list_remove(&page->chain);
 	list_remove(&page->idle);
+	list_remove(&page->behind);
 	page->domain = NULL;
 	page->parent = NULL;
 	prefix->count--;
@@ -234,10 +239,11 @@ static void page_drop(struct prefix *prefix, struct prefix_page *page)
 		prefix->dropped(prefix->dropped_arg, &payer, prefix->kv->page_bytes);
 }
 
-/* bytes of these that @payer was charged for */
+/* bytes of these that @payer was charged for; @ret_others: some of them were another domain's */
 static size_t page_drop_with_children(struct prefix *prefix, struct prefix_page *top,
-				      const struct engine_payer *payer)
+				      const struct engine_payer *payer, bool *ret_others)
 {
+	const struct prefix_domain *domain = top->domain;
 	struct prefix_page *page = top, *parent;
 	size_t bytes = 0;
 
@@ -247,6 +253,7 @@ static size_t page_drop_with_children(struct prefix *prefix, struct prefix_page 
 		if (page->payer.source == payer->source && page->payer.group == payer->group)
 			bytes += prefix->kv->page_bytes;
 		parent = page->parent;
+		*ret_others |= page->domain != domain;
 		if (prefix->swap)
 			page_swap(prefix, page);
 		page_drop(prefix, page);
@@ -288,6 +295,7 @@ void prefix_use(struct prefix *prefix, uint32_t page)
 	if (kv_share(prefix->kv, page) > 2)
 		return;
 	list_remove(&prefix->pages[page].idle);
+	list_remove(&prefix->pages[page].behind);
 	prefix->idle_count--;
 }
 
@@ -298,7 +306,8 @@ void prefix_leave(struct prefix *prefix, uint32_t page)
 	if (kv_give(prefix->kv, page) > 1)
 		return;
 	list_append(&left->domain->idle, &left->idle);
-	prefix->is_behind |= !left->is_ahead;
+	if (!left->is_ahead)
+		list_append(&prefix->behind, &left->behind);
 	prefix->idle_count++;
 }
 
@@ -320,13 +329,27 @@ static struct prefix_domain *domain_to_shrink(const struct prefix *prefix,
 	return own && !list_empty(&own->idle) ? own : NULL;
 }
 
+/* what other domains have behind its page was used no later than that */
 static void domain_shrink(struct prefix *prefix, struct prefix_domain *domain)
 {
 	struct prefix_page *page = list_first(&domain->idle, struct prefix_page, idle);
+	const struct engine_payer payer = page->payer;
+	bool others = false;
 
-	if (prefix->swap)
-		page_swap(prefix, page);
-	page_drop(prefix, page);
+	page_drop_with_children(prefix, page, &payer, &others);
+}
+
+/* may a page of @where, which is @domain's, be behind that one? */
+static bool page_may_follow(const struct prefix_page *parent, const struct prefix_domain *where,
+			    const struct engine_domain *domain)
+{
+	const struct engine_domain *front;
+
+	if (!parent || parent->domain == where)
+		return true;
+	front = &parent->domain->key;
+	return domain->base_tokens && front->source == domain->base.source &&
+	       front->group == domain->base.group && front->user == domain->base.user;
 }
 
 bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
@@ -336,7 +359,7 @@ bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
 	struct prefix_domain *where = domain_find(prefix, domain), *victim;
 	struct prefix_page *kept;
 
-	if (!prefix->limit || (parent != KV_PAGE_NONE && prefix->pages[parent].domain != where))
+	if (!prefix->limit || !page_may_follow(page_at(prefix, parent), where, domain))
 		return false;
 	if (prefix->count == prefix->limit) {
 		victim = domain_to_shrink(prefix, where);
@@ -384,49 +407,57 @@ bool prefix_evict(struct prefix *prefix)
 
 bool prefix_is_behind(const struct prefix *prefix)
 {
-	return prefix->swap && prefix->is_behind &&
+	return prefix->swap && !list_empty(&prefix->behind) &&
 	       prefix->kv->free_count < prefix->kv->page_count / 2;
 }
 
 unsigned int prefix_write_ahead(struct prefix *prefix, unsigned int max)
 {
-	struct prefix_domain *domain;
-	struct prefix_page *page;
 	unsigned int count = 0;
 
-	if (!prefix_is_behind(prefix))
-		return 0;
-	list_each(domain, &prefix->active, link) {
-		list_each(page, &domain->idle, idle) {
-			if (page->is_ahead)
-				continue;
-			if (count == max)
-				return count;
-			page_swap(prefix, page);
-			page->is_ahead = true;
-			count++;
-		}
+	for (; count < max && prefix_is_behind(prefix); count++) {
+		struct prefix_page *page = list_first(&prefix->behind, struct prefix_page, behind);
+
+		page_swap(prefix, page);
+		page->is_ahead = true;
+		list_remove(&page->behind);
 	}
-	prefix->is_behind = false;
 	return count;
+}
+
+/* a domain's; what is behind a page is older, so the next one stays, or is another domain's */
+static size_t domain_drop(struct prefix *prefix, struct prefix_domain *domain,
+			  const struct engine_payer *payer, size_t bytes, bool *ret_others)
+{
+	struct prefix_page *page, *next;
+	size_t dropped = 0;
+
+	list_each_safe(page, next, &domain->idle, idle) {
+		if (dropped >= bytes)
+			break;
+		if (page->payer.source == payer->source && page->payer.group == payer->group)
+			dropped += page_drop_with_children(prefix, page, payer, ret_others);
+	}
+	return dropped;
 }
 
 size_t prefix_drop(struct prefix *prefix, const struct engine_payer *payer, size_t bytes)
 {
-	struct prefix_domain *domain, *next_domain;
-	struct prefix_page *page, *next;
+	struct prefix_domain *domain, *next;
 	size_t dropped = 0;
+	bool again;
 
-	list_each_safe(domain, next_domain, &prefix->active, link) {
-		/* what is behind a page is older: the next one stays */
-		list_each_safe(page, next, &domain->idle, idle) {
-			if (dropped >= bytes)
-				return dropped;
-			if (page->payer.source == payer->source &&
-			    page->payer.group == payer->group)
-				dropped += page_drop_with_children(prefix, page, payer);
+	do {
+		again = false;
+		list_each_safe(domain, next, &prefix->active, link) {
+			if (dropped < bytes)
+				dropped += domain_drop(prefix, domain, payer, bytes - dropped,
+						       &again);
+			/* the next one may be gone with what was behind these */
+			if (again)
+				break;
 		}
-	}
+	} while (again);
 	return dropped;
 }
 
@@ -448,11 +479,13 @@ static bool check_page(const struct prefix *prefix, const struct prefix_domain *
 	const uint32_t number = page_number(prefix, page);
 	const uint32_t parent = page->parent ? page_number(prefix, page->parent) : KV_PAGE_NONE;
 	const bool is_idle = !list_empty(&page->idle);
+	const bool is_behind = !list_empty(&page->behind);
 	struct engine_domain key = domain->key;
 
 	memcpy(key.adapters, page->adapters, sizeof(key.adapters));
 	if (page->domain != domain || !prefix->kv->holders[number] ||
-	    is_idle != (prefix->kv->holders[number] == 1))
+	    is_idle != (prefix->kv->holders[number] == 1) ||
+	    is_behind != (is_idle && !page->is_ahead))
 		return false;
 	if (page->parent && !list_empty(&page->parent->idle) && !is_idle)
 		return false;

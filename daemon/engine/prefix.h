@@ -10,6 +10,9 @@
  * a walk ends its use at the far end first, a page is always newer there than the pages behind it.
  * So the oldest idle page of a domain has nothing behind it, and can go.
  *
+ * A domain may have a base: its texts begin in that, and behind a page of the base are pages of its
+ * own. These go with it, and were used no later, in whichever list they are.
+ *
  * Who has to give a page: when the store is full, the domain that keeps most, which is the one that
  * wants to keep more unless another has more than it. So whoever keeps no more than an equal share
  * loses nothing to what others keep. Sequences that need pages take them from whoever keeps most.
@@ -38,6 +41,7 @@ struct prefix_domain;
  * @payer: who is charged for it
  * @adapters: of a first page, what it was computed with; those behind it were, too
  * @text: the tokens up to its end, with @swap
+ * @behind: in the store's list of those that are idle, and were not given to @swap yet
  * @is_ahead: it was given to @swap before it had to make way
  */
 struct prefix_page {
@@ -47,6 +51,7 @@ struct prefix_page {
 	struct list sibling;
 	struct list chain;
 	struct list idle;
+	struct list behind;
 	struct engine_payer payer;
 	struct engine_adapter_key adapters[ENGINE_ADAPTERS_MAX];
 	struct swap_chain text;
@@ -67,7 +72,7 @@ struct prefix_page {
  * @count: pages it keeps
  * @idle_count: of these, idle
  * @swap: where pages go that make way; NULL: they are lost
- * @is_behind: there may be idle ones that were not given to it
+ * @behind: idle ones that were not given to it, the one used longest ago first
  * @dropped: told of each page that it keeps no longer, with its payer; NULL: nobody is
  */
 struct prefix {
@@ -85,7 +90,7 @@ struct prefix {
 	uint32_t count;
 	uint32_t idle_count;
 	struct swap *swap;
-	bool is_behind;
+	struct list behind;
 	void (*dropped)(void *arg, const struct engine_payer *payer, size_t bytes);
 	void *dropped_arg;
 };
@@ -115,7 +120,7 @@ void prefix_leave(struct prefix *prefix, uint32_t page);
  *
  * The page is not there yet: prefix_find() was asked. May drop others.
  *
- * Return: it is kept; false: there is no room, or the parent is another domain's.
+ * Return: it is kept; false: there is no room, or the parent is neither the domain's nor its base's.
  */
 bool prefix_keep(struct prefix *prefix, const struct engine_domain *domain,
 		 const struct engine_payer *payer, uint32_t parent, const uint32_t *tokens,
@@ -131,7 +136,7 @@ bool prefix_evict(struct prefix *prefix);
  * Those that go first, while few pages of the cache are free: less than half. Return: how many.
  */
 unsigned int prefix_write_ahead(struct prefix *prefix, unsigned int max);
-/** prefix_is_behind() - would that find any? It may say so though there are none */
+/** prefix_is_behind() - would that find any? */
 bool prefix_is_behind(const struct prefix *prefix);
 /**
  * prefix_drop() - free idle pages that @payer is charged for, and what is behind them

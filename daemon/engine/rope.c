@@ -20,8 +20,9 @@ static double yarn_pair(const struct model_rope *c, double turns)
 /* yarn_share() - how much of a pair's frequency is left unscaled: 1 for the fast ones, 0 for slow */
 static double yarn_share(const struct model_rope *c, uint32_t pair)
 {
-	const double low = fmax(0, floor(yarn_pair(c, c->beta_fast)));
-	const double high = fmin(c->dim - 1, ceil(yarn_pair(c, c->beta_slow)));
+	const double fast = yarn_pair(c, c->beta_fast), slow = yarn_pair(c, c->beta_slow);
+	const double low = fmax(0, c->has_real_ends ? fast : floor(fast));
+	const double high = fmin(c->dim - 1, c->has_real_ends ? slow : ceil(slow));
 	const double ramp = (pair - low) / fmax(YARN_RAMP_MIN, high - low);
 
 	return 1 - fmin(1, fmax(0, ramp));

@@ -144,6 +144,17 @@ static void lay_out_split(struct scratch *s, const struct scratch_config *c, str
 	s->split.sums = carve(carver, rows, sizeof(*s->split.sums));
 }
 
+/* ff_width() - of the widest hidden state: layers with experts may be among others, or be all */
+static uint32_t ff_width(const struct model *model)
+{
+	uint32_t width = 0;
+
+	for (uint32_t i = 0; i < model->hparams.layers; i++)
+		width = MAX(width, model->layers[i].experts ? model->hparams.experts.width
+							    : model->hparams.ff_width);
+	return width;
+}
+
 static void lay_out(struct scratch *s, const struct scratch_config *c, struct carver *carver)
 {
 	const struct model_hparams *p = &c->model->hparams;
@@ -153,7 +164,7 @@ static void lay_out(struct scratch *s, const struct scratch_config *c, struct ca
 	s->width_stride = float_stride(p->width);
 	s->q_stride = float_stride(p->heads * p->head_dim);
 	s->kv_stride = float_stride(p->kv_heads * p->head_dim);
-	s->ff_stride = float_stride(p->experts.count ? p->experts.width : p->ff_width);
+	s->ff_stride = float_stride(ff_width(c->model));
 	s->rope_stride = float_stride(p->rope.dim / 2);
 	s->tokens = carve(carver, t, sizeof(*s->tokens));
 	s->rows = carve(carver, t, sizeof(*s->rows));

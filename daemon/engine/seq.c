@@ -172,7 +172,9 @@ unsigned int engine_prefix_find(const struct engine_model *model,
 	uint32_t page = KV_PAGE_NONE, at;
 
 	for (at = 0; count - at >= KV_PAGE_TOKENS; at += KV_PAGE_TOKENS) {
-		page = prefix_find(&model->prefix, domain, page, tokens + at);
+		const struct engine_domain where = engine_domain_at(domain, at, KV_PAGE_TOKENS);
+
+		page = prefix_find(&model->prefix, &where, page, tokens + at);
 		if (page == KV_PAGE_NONE)
 			break;
 	}
@@ -216,7 +218,9 @@ unsigned int engine_seq_begin(struct engine_seq *seq, const struct engine_domain
 		return 0;
 	count = MIN(count, seq->model->context);
 	while (count - seq->length >= KV_PAGE_TOKENS) {
-		const uint32_t page = prefix_find(prefix, domain, last_kept(seq),
+		const struct engine_domain where = engine_domain_at(domain, seq->length,
+								    KV_PAGE_TOKENS);
+		const uint32_t page = prefix_find(prefix, &where, last_kept(seq),
 						  tokens + seq->length);
 
 		if (page == KV_PAGE_NONE)
@@ -250,15 +254,17 @@ size_t engine_seq_keep(struct engine_seq *seq, const struct engine_domain *domai
 
 	seq->tentative = 0;
 	while (seq->kept_count < seq->length / KV_PAGE_TOKENS) {
-		const uint32_t *text = tokens + seq->kept_count * KV_PAGE_TOKENS;
+		const uint32_t at = seq->kept_count * KV_PAGE_TOKENS;
+		const struct engine_domain where = engine_domain_at(domain, at, KV_PAGE_TOKENS);
+		const uint32_t *text = tokens + at;
 		uint32_t *own = &seq->pages[seq->kept_count];
-		const uint32_t page = prefix_find(&model->prefix, domain, last_kept(seq), text);
+		const uint32_t page = prefix_find(&model->prefix, &where, last_kept(seq), text);
 
 		if (page != KV_PAGE_NONE) {
 			prefix_use(&model->prefix, page);
 			kv_give(&model->kv, *own);
 			*own = page;
-		} else if (prefix_keep(&model->prefix, domain, payer, last_kept(seq), text, *own)) {
+		} else if (prefix_keep(&model->prefix, &where, payer, last_kept(seq), text, *own)) {
 			bytes += model->kv.page_bytes;
 		} else {
 			break;

@@ -23,10 +23,13 @@ void engine_seq_swap(const struct engine_seq *seq, const struct engine_domain *d
 	for (uint32_t i = 0; i < seq->length / KV_PAGE_TOKENS; i++) {
 		const uint32_t *text = tokens + (size_t)i * KV_PAGE_TOKENS;
 
+		const struct engine_domain where = engine_domain_at(domain, i * KV_PAGE_TOKENS,
+								    KV_PAGE_TOKENS);
+
 		chain = swap_extend(model->swap, chain, text);
 		/* those that are kept have not made way yet */
 		if (i >= seq->kept_count && (i + 1) * KV_PAGE_TOKENS > from)
-			swap_put(model->swap, domain, &chain, text,
+			swap_put(model->swap, &where, &chain, text,
 				 kv_page(&model->kv, seq->pages[i]));
 	}
 }
@@ -78,13 +81,15 @@ static bool fetch_ask(struct engine_seq *seq, const struct engine_domain *domain
 
 	while (seq->read_next < end) {
 		const uint32_t *text = tokens + (size_t)seq->read_next * KV_PAGE_TOKENS;
+		const struct engine_domain where =
+			engine_domain_at(domain, seq->read_next * KV_PAGE_TOKENS, KV_PAGE_TOKENS);
 		struct swap_chain chain;
 		uint32_t buffer;
 
 		if (seq->read_count == SEQ_READS)
 			return true;
 		chain = swap_extend(swap, seq->read_chain, text);
-		buffer = swap_get(swap, domain, &chain, text, &is_busy);
+		buffer = swap_get(swap, &where, &chain, text, &is_busy);
 		if (buffer == SWAP_NONE)
 			break;
 		seq->reads[seq->read_count++] = buffer;

@@ -362,9 +362,15 @@ unsigned int swap_ahead(struct swap *swap, bool *ret_busy)
 
 	*ret_busy = false;
 	swap_reap(swap);
-	if (!room || swap->rest || swap_error(swap) || swap_is_stuck(swap) ||
+	if (!room || swap_error(swap) || swap_is_stuck(swap) ||
 	    (swap->compute_ns && move_ns > swap->compute_ns))
 		return 0;
+	/* where nothing has to make way, nobody else would try a disk again that was full */
+	if (swap->rest) {
+		swap->rest -= MIN(swap->rest, SWAP_AHEAD);
+		*ret_busy = true;
+		return 0;
+	}
 	*ret_busy = swap_io_is_busy(swap->io);
 	if (*ret_busy)
 		return 0;

@@ -327,17 +327,48 @@ static void find_classes(struct grammar *g)
 
 /* ---- all of it ---- */
 
+static void free_names(struct grammar *g)
+{
+	for (size_t i = 0; g->names && i < g->rule_count; i++)
+		free(g->names[i]);
+	free(g->names);
+	g->names = NULL;
+}
+
+struct grammar *gram_ref(struct grammar *grammar)
+{
+	atomic_fetch_add_explicit(&grammar->users, 1, memory_order_relaxed);
+	return grammar;
+}
+
 void gram_free(struct grammar *grammar)
 {
-	if (!grammar)
+	/* whoever frees it sees all that the others have done with it */
+	if (!grammar || atomic_fetch_sub_explicit(&grammar->users, 1, memory_order_acq_rel) > 1)
 		return;
-	for (size_t i = 0; grammar->names && i < grammar->rule_count; i++)
-		free(grammar->names[i]);
-	free(grammar->names);
+	free_names(grammar);
 	free(grammar->entries);
 	free(grammar->pos);
 	free(grammar->sets);
 	free(grammar);
+}
+
+size_t gram_bytes(const struct grammar *grammar)
+{
+	return sizeof(*grammar) + grammar->pos_count * sizeof(*grammar->pos) +
+	       grammar->set_count * sizeof(*grammar->sets) +
+	       (grammar->rule_count + 1) * sizeof(*grammar->entries);
+}
+
+/* what only errors need goes, and what arrays have grown by in advance */
+static void compile_trim(struct grammar *g)
+{
+	void *pos = realloc(g->pos, MAX(g->pos_count, (size_t)1) * sizeof(*g->pos));
+	void *sets = realloc(g->sets, MAX(g->set_count, (size_t)1) * sizeof(*g->sets));
+
+	g->pos = pos ? pos : g->pos;
+	g->sets = sets ? sets : g->sets;
+	free_names(g);
 }
 
 static int compile_init(struct compile *c, size_t rule_count)
@@ -372,10 +403,19 @@ static int compile_rules(struct compile *c, struct gram_build *build, struct err
 	return c->error;
 }
 
+static struct grammar *gram_calloc(void)
+{
+	struct grammar *g = calloc(1, sizeof(*g));
+
+	if (g)
+		atomic_init(&g->users, 1);
+	return g;
+}
+
 int gram_compile(struct grammar **ret, struct gram_build *build, uint32_t root,
 		 struct error *error)
 {
-	_cleanup_(gram_freep) struct grammar *g = calloc(1, sizeof(*g));
+	_cleanup_(gram_freep) struct grammar *g = gram_calloc();
 	_cleanup_(compile_done) struct compile c = { .build = build, .g = g };
 	struct error why = { "" };
 	int r = g ? build->error : -ENOMEM;
@@ -396,6 +436,7 @@ int gram_compile(struct grammar **ret, struct gram_build *build, uint32_t root,
 				 GRAM_POSITIONS_MAX);
 	if (r < 0)
 		return error_set(error, r, "grammar: %s", strerror(-r));
+	compile_trim(g);
 	*ret = steal_ptr(g);
 	return 0;
 }

@@ -38,7 +38,12 @@ int gram_new_gbnf(struct grammar **ret, const char *text, size_t len, struct err
 int gram_new_schema(struct grammar **ret, const char *text, size_t len, struct error *error);
 /** gram_new_json() - any JSON value; 0 or -ENOMEM */
 int gram_new_json(struct grammar **ret, struct error *error);
+/** gram_ref() - one more reference; by any thread that has one */
+struct grammar *gram_ref(struct grammar *grammar);
+/** gram_free() - give a reference back; NULL is fine; the last one frees it */
 void gram_free(struct grammar *grammar);
+/** gram_bytes() - of memory that it takes */
+size_t gram_bytes(const struct grammar *grammar);
 DEFINE_CLEANUP(struct grammar *, gram_free);
 
 #endif /* LLMOS_GRAMMAR_GRAMMAR_H */

@@ -6,16 +6,20 @@
 
 #include "grammar/grow.h"
 
-/* bounds since the last reset: some 20 MB, and about 0.1 s */
+/* bounds since the last reset: see GRAM_MACHINE_BYTES_MAX, and about 0.1 s */
 #define STATES_MAX	(1U << 15)
 #define ITEMS_MAX	(1U << 19)
 #define WAYS_MAX	(1U << 21)
 #define STACKS_MAX	(1U << 17)
 #define ENTRIES_MAX	(1U << 19)
+#define TODO_MAX	(1U << 19)
 #define WORK_MAX	(1U << 22)
+#define STEP_MAX	GRAM_POSITIONS_MAX	/* items that one step adds before it is looked */
 
 #define STATE_SLOTS	(2 * STATES_MAX)
 #define STACK_SLOTS	(2 * STACKS_MAX)
+#define UNIONS_MAX	(1U << 12)	/* that a step remembers */
+#define UNION_SLOTS	(2 * UNIONS_MAX)
 #define STACK_BOTTOM	0U	/* the stack that is empty */
 
 /* ---- arrays ---- */
@@ -23,7 +27,8 @@
 /* room for @count more; NULL: there is none */
 static void *array_room(struct gram_array *array, size_t count, size_t element_bytes)
 {
-	void *memory = grow(array->memory, &array->capacity, array->count + count, element_bytes);
+	void *memory = grow_to(array->memory, &array->capacity, array->count + count, array->most,
+			       element_bytes);
 
 	if (!memory)
 		return NULL;
@@ -105,11 +110,41 @@ static int work_done(struct gram_machine *m, uint64_t steps)
 {
 	m->work += steps;
 	return m->work > WORK_MAX || m->items.count > ITEMS_MAX ||
-	       m->entries.count > ENTRIES_MAX ? -ENOBUFS : 0;
+	       m->entries.count > ENTRIES_MAX || m->todo.count > TODO_MAX ? -ENOBUFS : 0;
+}
+
+/* the slot of a union that this step has found, or the one for it */
+static struct gram_union *union_slot(const struct gram_machine *m, uint32_t a, uint32_t b)
+{
+	const uint32_t pair[] = { MIN(a, b), MAX(a, b) };
+	uint32_t slot = (uint32_t)(hash_bytes(&m->key, pair, sizeof(pair)) % UNION_SLOTS);
+
+	while (m->unions[slot].step == m->step &&
+	       (m->unions[slot].a != pair[0] || m->unions[slot].b != pair[1]))
+		slot = (slot + 1) % UNION_SLOTS;
+	return &m->unions[slot];
+}
+
+static void union_keep(struct gram_machine *m, uint32_t a, uint32_t b, uint32_t both)
+{
+	if (m->union_count == UNIONS_MAX)
+		return;
+	m->union_count++;
+	*union_slot(m, a, b) = (struct gram_union){ MIN(a, b), MAX(a, b), both, m->step };
+}
+
+/* those of another step are forgotten: what a step costs must not depend on what was before */
+static void union_begin(struct gram_machine *m)
+{
+	m->step++;
+	m->union_count = 0;
 }
 
 /*
  * stack_union() - the stacks of both; as deep as they are
+ *
+ * Without those that the step has made before, stacks that share what is below them at each level
+ * would take as long as all ways through them.
  *
  * What is below is united before the entries are written, for that needs the end of m->entries
  * itself. Where both have the same position on top, the result stands in @todo meanwhile.
@@ -118,6 +153,7 @@ static int stack_union(struct gram_machine *m, uint32_t a, uint32_t b, uint32_t 
 {
 	const struct gram_stack x = *stack_at(m, a), y = *stack_at(m, b);
 	const size_t kept = m->todo.count;
+	const struct gram_union *found;
 	uint32_t i = 0, j = 0;
 	size_t first;
 	int r = 0;
@@ -125,6 +161,11 @@ static int stack_union(struct gram_machine *m, uint32_t a, uint32_t b, uint32_t 
 	if (a == b) {
 		*ret = a;
 		return 0;
+	}
+	found = union_slot(m, a, b);
+	if (found->step == m->step) {
+		*ret = found->both;
+		return work_done(m, 1);
 	}
 	while (!r && (i < x.entry_count || j < y.entry_count)) {
 		const struct gram_item *left = items_at(&m->entries, x.entries + i);
@@ -152,7 +193,11 @@ static int stack_union(struct gram_machine *m, uint32_t a, uint32_t b, uint32_t 
 	for (size_t k = kept; !r && k < m->todo.count; k++)
 		r = array_add(&m->entries, *items_at(&m->todo, k));
 	m->todo.count = kept;
-	return r < 0 ? r : stack_intern(m, first, x.has_bottom || y.has_bottom, ret);
+	if (!r)
+		r = stack_intern(m, first, x.has_bottom || y.has_bottom, ret);
+	if (!r)
+		union_keep(m, a, b, *ret);
+	return r;
 }
 
 /* ---- making a state: all positions that are reached without a byte ---- */
@@ -333,6 +378,7 @@ int gram_machine_find(struct gram_machine *m, uint32_t state, unsigned int class
 	if (r < 0)
 		return r;
 	from = *gram_state(m, state);
+	union_begin(m);
 	for (uint32_t i = 0; !r && i < from.item_count; i++) {
 		const struct gram_item item = *items_at(&m->items, from.items + i);
 		const struct gram_pos *pos = &g->pos[item.pos];
@@ -365,6 +411,8 @@ static int clear(struct gram_machine *m)
 	memset(m->stack_slots, 0, STACK_SLOTS * sizeof(*m->stack_slots));
 	m->states.count = m->items.count = m->ways.count = 0;
 	m->stacks.count = m->entries.count = 0;
+	memset(m->unions, 0, UNION_SLOTS * sizeof(*m->unions));
+	m->step = 0;
 	m->work = 0;
 	r = stack_intern(m, 0, true, &number);
 	return r < 0 ? r : state_intern(m, 0, false, &number);
@@ -374,14 +422,25 @@ int gram_machine_init(struct gram_machine *m, const struct grammar *grammar, uin
 {
 	int r;
 
-	*m = (struct gram_machine){ .grammar = grammar };
+	*m = (struct gram_machine){
+		.grammar = grammar,
+		.states.most = STATES_MAX,
+		.items.most = ITEMS_MAX + STEP_MAX,
+		.ways.most = WAYS_MAX,
+		.stacks.most = STACKS_MAX,
+		.entries.most = ENTRIES_MAX + STEP_MAX,
+		.open.most = GRAM_POSITIONS_MAX,
+		.todo.most = TODO_MAX + STEP_MAX,
+	};
 	hash_key_init(&m->key);
 	m->state_slots = calloc(STATE_SLOTS, sizeof(*m->state_slots));
 	m->stack_slots = calloc(STACK_SLOTS, sizeof(*m->stack_slots));
+	m->unions = calloc(UNION_SLOTS, sizeof(*m->unions));
 	m->at = calloc(grammar->pos_count, sizeof(*m->at));
-	if (!m->state_slots || !m->stack_slots || !m->at)
+	if (!m->state_slots || !m->stack_slots || !m->unions || !m->at)
 		return -ENOMEM;
 	r = clear(m);
+	union_begin(m);
 	if (!r)
 		r = open_add(m, grammar->start, STACK_BOTTOM);
 	if (!r)
@@ -396,6 +455,7 @@ void gram_machine_done(struct gram_machine *m)
 {
 	free(m->state_slots);
 	free(m->stack_slots);
+	free(m->unions);
 	free(m->at);
 	free(m->states.memory);
 	free(m->items.memory);
@@ -405,6 +465,24 @@ void gram_machine_done(struct gram_machine *m)
 	free(m->open.memory);
 	free(m->todo.memory);
 	*m = (struct gram_machine){ 0 };
+}
+
+static size_t array_bytes(const struct gram_array *array, size_t element_bytes)
+{
+	return array->capacity * element_bytes;
+}
+
+size_t gram_machine_bytes(const struct gram_machine *m)
+{
+	return (STATE_SLOTS + STACK_SLOTS + m->grammar->pos_count) * sizeof(uint32_t) +
+	       UNION_SLOTS * sizeof(struct gram_union) +
+	       array_bytes(&m->states, sizeof(struct gram_state)) +
+	       array_bytes(&m->ways, sizeof(uint32_t)) +
+	       array_bytes(&m->stacks, sizeof(struct gram_stack)) +
+	       array_bytes(&m->items, sizeof(struct gram_item)) +
+	       array_bytes(&m->entries, sizeof(struct gram_item)) +
+	       array_bytes(&m->open, sizeof(struct gram_item)) +
+	       array_bytes(&m->todo, sizeof(struct gram_item));
 }
 
 bool gram_machine_is_full(const struct gram_machine *m)
@@ -486,7 +564,8 @@ int gram_machine_reset(struct gram_machine *m, uint32_t *state)
 		if (from.item_count)
 			memcpy(items, items_at(&m->items, from.items),
 			       from.item_count * sizeof(*items));
-		m->stacks = m->entries = (struct gram_array){ 0 };
+		m->stacks = (struct gram_array){ .most = STACKS_MAX };
+		m->entries = (struct gram_array){ .most = ENTRIES_MAX + STEP_MAX };
 		r = move_state(m, &old, &from, items, state);
 		free(old.stacks.memory);
 		free(old.entries.memory);

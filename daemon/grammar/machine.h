@@ -14,6 +14,7 @@
 
 #define GRAM_DEAD		0U	/* the state in which nothing matches any more */
 #define GRAM_UNKNOWN		UINT32_MAX
+#define GRAM_MACHINE_BYTES_MAX	(46U << 20)	/* with what a reset needs besides */
 #define GRAM_DEPTH_MAX		1024	/* calls in calls; what is deeper does not match */
 
 /**
@@ -50,10 +51,20 @@ struct gram_stack {
 	bool has_bottom;
 };
 
+/** struct gram_union - what the union of two sets of stacks is, found by a step */
+struct gram_union {
+	uint32_t a;
+	uint32_t b;
+	uint32_t both;
+	uint32_t step;
+};
+
+/** struct gram_array - @most: elements past which its memory does not grow ahead of need */
 struct gram_array {
 	void *memory;
 	size_t capacity;
 	size_t count;
+	size_t most;
 };
 
 /**
@@ -63,6 +74,8 @@ struct gram_array {
  * @states, @items, @ways: of struct gram_state, struct gram_item, and uint32_t
  * @stacks, @entries: of struct gram_stack and struct gram_item
  * @state_slots, @stack_slots: hash tables of them, as index + 1
+ * @unions: hash table of those that the step being made has found (union_count)
+ * @step: its number since the last reset; unions of another are not there
  * @work: steps since the last reset
  * @at: of each position: 1 + its place in @open, while a state is made
  * @open: positions of that state, with their stacks
@@ -78,6 +91,9 @@ struct gram_machine {
 	struct gram_array entries;
 	uint32_t *state_slots;
 	uint32_t *stack_slots;
+	struct gram_union *unions;
+	uint32_t union_count;
+	uint32_t step;
 	uint64_t work;
 	uint32_t *at;
 	struct gram_array open;
@@ -102,6 +118,8 @@ void gram_machine_done(struct gram_machine *m);
 int gram_machine_find(struct gram_machine *m, uint32_t state, unsigned int class, uint32_t *ret);
 /** gram_machine_reset() - forget all but @state, whose number changes; as gram_machine_find() */
 int gram_machine_reset(struct gram_machine *m, uint32_t *state);
+/** gram_machine_bytes() - of memory that it takes; GRAM_MACHINE_BYTES_MAX at most */
+size_t gram_machine_bytes(const struct gram_machine *m);
 /** gram_machine_is_full() - is there less than half of what the bounds allow left? */
 bool gram_machine_is_full(const struct gram_machine *m);
 

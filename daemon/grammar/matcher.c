@@ -52,6 +52,17 @@ struct gram_matcher {
 
 /* ---- life ---- */
 
+static size_t mask_bytes(const struct gram_vocab *vocab)
+{
+	return gram_vocab_words(vocab) * sizeof(uint32_t);
+}
+
+/* masks that are kept, and the one of the walk */
+static size_t masks_max(const struct gram_vocab *vocab)
+{
+	return MIN(MASKS_BYTES / (mask_bytes(vocab) + 1) + 1, (size_t)MASKS_MAX);
+}
+
 static int matcher_init(struct gram_matcher *m)
 {
 	const size_t words = gram_vocab_words(m->vocab);
@@ -61,7 +72,7 @@ static int matcher_init(struct gram_matcher *m)
 	m->found = calloc(words, sizeof(*m->found));
 	if (!m->path || !m->found)
 		return -ENOMEM;
-	m->kept_count = MIN(MASKS_BYTES / (words * sizeof(*m->found) + 1) + 1, (size_t)MASKS_MAX);
+	m->kept_count = masks_max(m->vocab);
 	r = gram_machine_init(&m->machine, m->grammar, &m->state);
 	return r == -ENOBUFS ? -E2BIG : r;
 }
@@ -98,6 +109,23 @@ void gram_matcher_free(struct gram_matcher *m)
 	free(m->path);
 	free(m->found);
 	free(m);
+}
+
+size_t gram_matcher_bytes(const struct gram_matcher *m)
+{
+	size_t masks = 1;
+
+	for (size_t i = 0; i < m->kept_count; i++)
+		masks += m->kept[i].words != NULL;
+	return sizeof(*m) + gram_machine_bytes(&m->machine) + masks * mask_bytes(m->vocab) +
+	       (m->vocab->depth + 1) * sizeof(*m->path);
+}
+
+size_t gram_matcher_bytes_max(const struct gram_vocab *vocab)
+{
+	return sizeof(struct gram_matcher) + GRAM_MACHINE_BYTES_MAX +
+	       (masks_max(vocab) + 1) * mask_bytes(vocab) +
+	       (vocab->depth + 1) * sizeof(uint32_t);
 }
 
 /* ---- states come and go ---- */
@@ -159,6 +187,26 @@ int gram_matcher_advance(struct gram_matcher *m, uint32_t id)
 	m->walking = false;
 	m->mask = NULL;
 	return 0;
+}
+
+int gram_matcher_catch_up(struct gram_matcher *m, const uint32_t *ids, size_t *count,
+			  size_t branches)
+{
+	uint64_t steps = 0;
+	size_t i = 0;
+	int r = 0;
+
+	for (; i < *count && steps < branches; i++) {
+		const uint64_t before = m->machine.work;
+
+		r = gram_matcher_advance(m, ids[i]);
+		if (r < 0)
+			break;
+		/* with less it has begun to count anew */
+		steps += m->machine.work - (m->machine.work < before ? 0 : before);
+	}
+	*count = i;
+	return r;
 }
 
 bool gram_matcher_can_end(const struct gram_matcher *m)

@@ -24,6 +24,10 @@ struct gram_matcher;
 int gram_matcher_new(struct gram_matcher **ret, struct grammar *grammar,
 		     struct gram_vocab *vocab, bool fresh);
 void gram_matcher_free(struct gram_matcher *matcher);
+/** gram_matcher_bytes() - of memory that it takes, without its grammar and the tokens */
+size_t gram_matcher_bytes(const struct gram_matcher *matcher);
+/** gram_matcher_bytes_max() - that it may ever take, with what it needs in between */
+size_t gram_matcher_bytes_max(const struct gram_vocab *vocab);
 DEFINE_CLEANUP(struct gram_matcher *, gram_matcher_free);
 
 /**
@@ -33,6 +37,15 @@ DEFINE_CLEANUP(struct gram_matcher *, gram_matcher_free);
  * it was.
  */
 int gram_matcher_advance(struct gram_matcher *matcher, uint32_t id);
+/**
+ * gram_matcher_catch_up() - tokens were said, some time ago
+ * @ids: of them (*count, out: how many of them it is past; without an error, one at least)
+ * @branches: as gram_matcher_work(): steps to make, about
+ *
+ * Return: as gram_matcher_advance().
+ */
+int gram_matcher_catch_up(struct gram_matcher *matcher, const uint32_t *ids, size_t *count,
+			  size_t branches);
 /** gram_matcher_can_end() - does what was said match, as it is? */
 bool gram_matcher_can_end(const struct gram_matcher *matcher);
 

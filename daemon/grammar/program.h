@@ -7,6 +7,8 @@
 #ifndef LLMOS_GRAMMAR_PROGRAM_H
 #define LLMOS_GRAMMAR_PROGRAM_H
 
+#include <stdatomic.h>
+
 #include "grammar/build.h"
 #include "grammar/grammar.h"
 
@@ -47,16 +49,18 @@ static inline bool gram_set_has(const struct gram_set *set, uint8_t byte)
 
 /**
  * struct grammar - immutable
+ * @users: references
  * @pos: positions (pos_count)
  * @sets: of bytes (set_count)
  * @entries: where each rule begins (rule_count)
- * @names: of the rules, may be NULL; for errors
+ * @names: of the rules, for errors; NULL once it is made
  * @start: where an answer begins
  * @class_count: bytes that are in the same sets are of one class
  * @class_of: class of each byte
  * @byte_of: one byte of each class
  */
 struct grammar {
+	atomic_uint users;
 	struct gram_pos *pos;
 	size_t pos_count;
 	struct gram_set *sets;

@@ -181,7 +181,7 @@ int gram_vocab_new(struct gram_vocab **ret, const struct tokenizer *tok, uint32_
 	int r;
 
 	if (vocab)
-		vocab->users = 1;
+		atomic_init(&vocab->users, 1);
 	if (!vocab || !tokens)
 		return -ENOMEM;
 	vocab->size = size;
@@ -204,13 +204,13 @@ int gram_vocab_new(struct gram_vocab **ret, const struct tokenizer *tok, uint32_
 
 struct gram_vocab *gram_vocab_ref(struct gram_vocab *vocab)
 {
-	vocab->users++;
+	atomic_fetch_add_explicit(&vocab->users, 1, memory_order_relaxed);
 	return vocab;
 }
 
 void gram_vocab_unref(struct gram_vocab *vocab)
 {
-	if (!vocab || --vocab->users)
+	if (!vocab || atomic_fetch_sub_explicit(&vocab->users, 1, memory_order_acq_rel) > 1)
 		return;
 	free(vocab->tree.branches);
 	free(vocab->tree.ids);

@@ -2,10 +2,12 @@
 /*
  * The tokens of a model as a tree of their bytes: what begins alike is looked at once. Built once
  * for each model, immutable, shared by threads, and independent of its tokenizer. Tokens without
- * bytes are not in it, nor are those that end an answer. References are counted by one thread.
+ * bytes are not in it, nor are those that end an answer.
  */
 #ifndef LLMOS_GRAMMAR_VOCAB_H
 #define LLMOS_GRAMMAR_VOCAB_H
+
+#include <stdatomic.h>
 
 #include "tokenizer/tokenizer.h"
 
@@ -51,7 +53,7 @@ struct gram_tree {
  * @depth: of the deeper tree
  */
 struct gram_vocab {
-	unsigned int users;
+	atomic_uint users;
 	uint32_t size;
 	uint32_t token_count;
 	char *bytes;

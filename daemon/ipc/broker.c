@@ -27,6 +27,8 @@ struct broker {
 	uint64_t last_file;
 	unsigned int count;
 	unsigned int wanted;		/* requests that need compute the scheduler would take */
+	unsigned int slots;		/* as set; 0: it is not fair */
+	unsigned int sequences;
 	uint64_t last_id;
 	uint64_t ended;
 	uint64_t cancelled;
@@ -306,6 +308,17 @@ static void broker_want(struct ipc *ipc, unsigned int count)
 	}
 }
 
+static void broker_spare(struct ipc *ipc, unsigned int count)
+{
+	struct broker *broker = to_broker(ipc);
+
+	if (!ipc->is_fair)
+		return;
+	llm_stage_set_slots(&broker->tenants.stage, broker->slots + count,
+			    broker->sequences ? broker->sequences + count : 0);
+	broker_run(broker);
+}
+
 /* a request has come that needs compute */
 static void broker_queue(struct broker *broker, struct broker_request *request)
 {
@@ -517,6 +530,7 @@ static void broker_ipc_free(struct ipc *ipc)
 
 static const struct ipc_ops broker_ops = {
 	.want = broker_want,
+	.spare = broker_spare,
 	.commit = broker_commit,
 	.charge = broker_charge,
 	.uncharge = broker_uncharge,
@@ -553,6 +567,8 @@ int broker_new(struct broker **ret, struct ipc_sink *sink)
 
 void broker_set_slots(struct broker *broker, unsigned int slots, unsigned int sequences)
 {
+	broker->slots = slots;
+	broker->sequences = sequences;
 	llm_stage_set_slots(&broker->tenants.stage, slots, sequences);
 	broker->ipc.is_fair = slots;
 }

@@ -78,6 +78,8 @@ struct device {
 	struct list commits;		/* spare ones */
 	unsigned int wanted;		/* requests */
 	unsigned int wanted_max;
+	unsigned int step_slots;	/* as configured */
+	unsigned int sequences;
 	unsigned int parked_requests;
 	unsigned int parked_controls;
 	unsigned int parked_notices;
@@ -556,6 +558,29 @@ static int device_view(struct ipc *ipc, uint64_t offset, size_t len, bool write,
 
 /* ---- what a transport can do ---- */
 
+static int device_set_slots(const struct device *device, unsigned int spare)
+{
+	const struct llm_setup setup = {
+		.size = sizeof(setup),
+		.slots = device->step_slots + spare,
+		.sequences = device->sequences ? device->sequences + spare : 0,
+	};
+
+	return ioctl(device->fd, LLM_IOC_SETUP, &setup) < 0 ? -errno : 0;
+}
+
+static void device_spare(struct ipc *ipc, unsigned int count)
+{
+	const struct device *device = to_device(ipc);
+	int r;
+
+	if (!ipc->is_fair)
+		return;
+	r = device_set_slots(device, count);
+	if (r < 0)
+		log_debug("%u more slots: %s", count, strerror(-r));
+}
+
 static void device_want(struct ipc *ipc, unsigned int count)
 {
 	struct device *device = to_device(ipc);
@@ -570,6 +595,7 @@ static void device_ipc_free(struct ipc *ipc)
 
 static const struct ipc_ops device_ops = {
 	.want = device_want,
+	.spare = device_spare,
 	.commit = device_commit,
 	.charge = device_charge,
 	.uncharge = device_uncharge,
@@ -641,19 +667,16 @@ static int device_make_slots(struct device *device)
 static int device_setup(struct device *device, const struct device_config *config,
 			struct error *error)
 {
-	struct llm_setup setup = {
-		.size = sizeof(setup),
-		.slots = config->slots,
-		.sequences = config->sequences,
-	};
 	int r;
 
 	if (config->by_arrival)
 		return 0;
-	if (ioctl(device->fd, LLM_IOC_SETUP, &setup) < 0) {
-		r = -errno;
-		if (r == -ENOTTY)
-			return 0;
+	device->step_slots = config->slots;
+	device->sequences = config->sequences;
+	r = device_set_slots(device, 0);
+	if (r == -ENOTTY)
+		return 0;
+	if (r < 0) {
 		return error_set(error, r, "'%s': %u slots, %u sequences: %s", config->path,
 				 config->slots, config->sequences, strerror(-r));
 	}

@@ -48,6 +48,9 @@ struct ipc_sink {
  * struct ipc_ops - what a transport can do
  * @want: hand out at most this many more requests that need compute; control requests always come.
  *	A fair one hands out no more than are to be stepped, whatever the number.
+ * @spare: of those that were handed out, so many can not be stepped for now: a fair one hands out
+ *	as many others. Once they are fewer, each that could not be is to be committed, with nothing to
+ *	tell, for a verdict. NULL: it is not fair
  * @commit: as LLM_IOC_COMMIT; pointers in it stay valid until the result is known, the struct
  *	only during the call. A session's past has grown if, and only if, the result is
  *	LLM_VERDICT_CONTINUE
@@ -60,6 +63,7 @@ struct ipc_sink {
  */
 struct ipc_ops {
 	void (*want)(struct ipc *ipc, unsigned int count);
+	void (*spare)(struct ipc *ipc, unsigned int count);
 	int (*commit)(struct ipc *ipc, const struct llm_commit *commit);
 	int (*charge)(struct ipc *ipc, const struct llm_charge *charge);
 	int (*uncharge)(struct ipc *ipc, const struct llm_charge *charge);

@@ -52,6 +52,9 @@ int bind_norm(struct binder *b, const char *prefix, struct model_norm *ret);
 /** model_copies_free() - the vectors that were copied */
 void model_copies_free(struct model_copy *copy);
 
+/** bind_pad_heads() - of a layer whose matrices are bound, to head_dim elements (pad.c); -ENOMEM */
+int bind_pad_heads(struct binder *b, struct model_layer *l);
+
 /** bind_layer() - all of one layer (layer.c) */
 int bind_layer(struct binder *b, uint32_t index);
 

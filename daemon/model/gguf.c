@@ -136,6 +136,28 @@ bool gguf_has(const struct gguf *gguf, uintptr_t address)
 	return false;
 }
 
+int gguf_read(const struct gguf *gguf, const void *data, size_t size_bytes, void *buffer,
+	      const void **ret, struct error *error)
+{
+	const uintptr_t at = (uintptr_t)data;
+	struct error why = { "" };
+	size_t i = 0;
+	int r;
+
+	*ret = data;
+	while (i < gguf->file_count && !mapped_has(&gguf->files[i], at))
+		i++;
+	if (i == gguf->file_count)
+		return 0;
+	r = mapped_read(&gguf->files[i], buffer, at - (uintptr_t)gguf->files[i].data, size_bytes,
+			&why);
+	/* names of tensors are in the file: one that was cut off may have lost them */
+	if (r < 0)
+		return error_set(error, r, "gguf: %s", why.text);
+	*ret = buffer;
+	return 0;
+}
+
 int gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *error)
 {
 	const uintptr_t at = (uintptr_t)tensor->data;
@@ -205,6 +227,14 @@ static void advise(const struct gguf *gguf, const void *data, size_t size_bytes,
 void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes)
 {
 	advise(gguf, data, size_bytes, MADV_DONTNEED);
+}
+
+void gguf_drop_files(const struct gguf *gguf)
+{
+	for (size_t i = 0; i < gguf->file_count; i++)
+		if (!gguf->files[i].is_read)
+			(void)madvise((void *)gguf->files[i].data, gguf->files[i].size_bytes,
+				      MADV_DONTNEED);
 }
 
 void gguf_scatter(const struct gguf *gguf, const void *data, size_t size_bytes)

@@ -112,12 +112,24 @@ int gguf_identify(const struct gguf *gguf, struct gguf_identity *ret);
  */
 int gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *error);
 /**
+ * gguf_read() - bytes of a tensor that are needed once
+ * @buffer: room for them
+ *
+ * A file's pages are copied from: they need not be mapped, and given back, for that.
+ *
+ * Return: 0, *ret is @buffer, or @data where they are of no file; as mapped_read().
+ */
+int gguf_read(const struct gguf *gguf, const void *data, size_t size_bytes, void *buffer,
+	      const void **ret, struct error *error);
+/**
  * gguf_drop() - these bytes of a tensor will hardly be read again: their pages need not stay mapped
  *
  * Whole pages in between alone. Of a file that is mapped they come back by themselves, of one that
  * is read by gguf_fetch(). Nothing where the bytes are of no file.
  */
 void gguf_drop(const struct gguf *gguf, const void *data, size_t size_bytes);
+/** gguf_drop_files() - the same of all that is mapped, names and values of keys too */
+void gguf_drop_files(const struct gguf *gguf);
 /**
  * gguf_scatter() - these bytes of a tensor are read a few here and a few there: in small pages
  *

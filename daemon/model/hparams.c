@@ -9,6 +9,8 @@
 
 #include "model/arch.h"
 
+#define HEAD_UNIT	8U	/* elements; kernels have heads of its multiples */
+
 static const struct model_arch *const families[] = {
 	model_arch_llama, model_arch_qwen, model_arch_gemma, model_arch_phi, model_arch_gpt2,
 	model_arch_bert,
@@ -60,12 +62,19 @@ static int read_heads(struct model_hparams *p, const struct keys *keys)
 			     &value_dim);
 	if (r < 0)
 		return r;
-	if (p->head_dim % 8 || value_dim != p->head_dim)
+	if (value_dim != p->head_dim)
 		return error_set(keys->error, -EOPNOTSUPP,
 				 "model: heads of %u and %u elements are not supported",
 				 p->head_dim, value_dim);
 	p->attn_scale = 1.0f / sqrtf((float)p->head_dim);
 	return 0;
+}
+
+/* pad_heads() - once nothing else is computed from their size */
+static void pad_heads(struct model_hparams *p)
+{
+	p->head_elems = p->head_dim;
+	p->head_dim = (p->head_dim + HEAD_UNIT - 1) / HEAD_UNIT * HEAD_UNIT;
 }
 
 static int read_scaling_type(struct model_rope *rope, const struct keys *keys)
@@ -92,6 +101,19 @@ static int read_scaling_type(struct model_rope *rope, const struct keys *keys)
 	return 0;
 }
 
+/* read_ends() - of the ramp of YaRN: at whole pairs, unless a file says that they are not */
+static int read_ends(struct model_rope *rope, const struct keys *keys)
+{
+	static const char key[] = "llmos.rope.yarn_truncate";
+	bool truncates = true;
+	int r = gguf_get_bool(keys->gguf, key, &truncates);
+
+	if (r < 0 && r != -ENOENT)
+		return error_set(keys->error, -EBADMSG, "model: key '%s' is no boolean", key);
+	rope->has_real_ends = !truncates;
+	return 0;
+}
+
 /* read_scaling() - the factor has an old name, and 0 means that there is none */
 static int read_scaling(struct model_rope *rope, const struct keys *keys, uint32_t context)
 {
@@ -102,6 +124,8 @@ static int read_scaling(struct model_rope *rope, const struct keys *keys, uint32
 	rope->beta_fast = 32;
 	rope->beta_slow = 1;
 	r = read_scaling_type(rope, keys);
+	if (r >= 0)
+		r = read_ends(rope, keys);
 	if (r >= 0)
 		r = keys_f32(keys, "rope.scale_linear", 0, &rope->factor);
 	if (r >= 0)
@@ -135,7 +159,7 @@ static int read_rope(struct model_hparams *p, const struct keys *keys)
 		r = keys_f32(keys, "rope.freq_base", 1, &p->rope.freq_base);
 	if (r < 0)
 		return r;
-	if (p->rope.dim % 2)
+	if (p->rope.dim % 2 && !p->has_positions)
 		return error_set(keys->error, -EBADMSG,
 				 "model: 'rope.dimension_count' is %u, not even", p->rope.dim);
 	/* for weights that no converter has reordered, whatever is usual for the architecture */
@@ -241,6 +265,31 @@ static int read_output(struct model_hparams *p, const struct keys *keys)
 	return 0;
 }
 
+/* read_activation() - of the feed-forward networks, where that is not what its architecture has */
+static int read_activation(struct model_hparams *p, const struct keys *keys)
+{
+	static const struct {
+		const char *name;
+		enum model_act act;
+	} known[] = {
+		{ "silu", MODEL_ACT_SILU }, { "gelu", MODEL_ACT_GELU },
+		{ "gelu_erf", MODEL_ACT_GELU_ERF },
+	};
+	static const char key[] = "llmos.activation";
+	struct gguf_string name;
+	int r = gguf_get_string(keys->gguf, key, &name);
+
+	if (r == -ENOENT)
+		return 0;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(known); i++)
+		if (gguf_string_is(name, known[i].name) &&
+		    (p->is_gated || known[i].act != MODEL_ACT_SILU)) {
+			p->act = known[i].act;
+			return 0;
+		}
+	return error_set(keys->error, -EBADMSG, "model: key '%s' is no activation", key);
+}
+
 static int read_sizes(struct model_hparams *p, const struct keys *keys)
 {
 	int r;
@@ -280,6 +329,8 @@ int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struc
 	if (r >= 0)
 		r = keys_f32(&keys, "attention.scale", 1e-6f, &p.attn_scale);
 	if (r >= 0)
+		r = read_activation(&p, &keys);
+	if (r >= 0)
 		r = read_pooling(&p, &keys);
 	if (r >= 0)
 		r = read_head(&p, &keys);
@@ -287,6 +338,7 @@ int model_read_hparams(struct model_hparams *ret, const struct gguf *gguf, struc
 		r = read_output(&p, &keys);
 	if (r < 0)
 		return r;
+	pad_heads(&p);
 	*ret = p;
 	return 0;
 }

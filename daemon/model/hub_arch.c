@@ -203,46 +203,11 @@ int hub_activation(const struct hub_config *c, const char *key, const char *cons
 	return hub_refuse(c, key);
 }
 
-static int check_silu(const struct hub_config *c)
-{
-	static const char *const known[] = { "silu", "swish", NULL };
-
-	return hub_activation(c, "hidden_act", known);
-}
-
-/* what layer_types must say, where it is there: every @pattern'th layer sees all, the others not */
-static int check_layer_types(const struct hub_config *c, uint32_t pattern)
-{
-	const json_t *types = json_object_get(c->json, "layer_types");
-
-	if (!types || json_is_null(types))
-		return 0;
-	if (json_array_size(types) != c->layers)
-		return hub_refuse(c, "layer_types");
-	for (uint32_t i = 0; i < c->layers; i++)
-		if (!json_is(json_array_get(types, i), pattern && (i + 1) % pattern ?
-			     "sliding_attention" : "full_attention"))
-			return hub_refuse(c, "layer_types");
-	return 0;
-}
-
 static const json_t *rope_of(const struct hub_config *c)
 {
 	const json_t *rope = json_object_get(c->json, "rope_parameters");
 
 	return json_is_object(rope) ? rope : json_object_get(c->json, "rope_scaling");
-}
-
-/* null is none, and nothing is what the architecture says; GGUF has 0 for none */
-static int add_window(const struct hub_config *c)
-{
-	const json_t *json = json_object_get(c->json, "sliding_window");
-	uint32_t window = json ? 0 : c->arch->window;
-	int r = 0;
-
-	if (json && !json_is_null(json))
-		r = hub_key_u32(c, "sliding_window", 0, &window);
-	return r < 0 ? r : hub_add_u32(c, "attention.sliding_window", window);
 }
 
 static int keys_rms(const struct hub_config *c)
@@ -255,19 +220,26 @@ static int keys_rms(const struct hub_config *c)
 
 static int keys_llama(const struct hub_config *c)
 {
-	int r = check_silu(c);
+	int r = hub_activation_load(c, "hidden_act", "silu", true);
 
-	if (r >= 0)
-		r = check_layer_types(c, 0);
 	if (r >= 0)
 		r = keys_rms(c);
 	return r < 0 ? r : hub_rope_load(c, rope_of(c));
 }
 
+static int keys_llama1(const struct hub_config *c)
+{
+	int r = hub_window_refuse(c);
+
+	return r < 0 ? r : keys_llama(c);
+}
+
 static int keys_mistral(const struct hub_config *c)
 {
-	int r = add_window(c);
+	int r = hub_window_refuse(c);
 
+	if (r >= 0)
+		r = hub_window_add(c);
 	return r < 0 ? r : keys_llama(c);
 }
 
@@ -285,29 +257,41 @@ static int keys_mixtral(const struct hub_config *c)
 	return r < 0 ? r : keys_mistral(c);
 }
 
+/* the first layers see all, where layer_types says nothing else */
 static int keys_qwen(const struct hub_config *c)
 {
-	if (hub_key_bool(c, "use_sliding_window", false))
-		return hub_refuse(c, "use_sliding_window");
-	return keys_llama(c);
+	uint32_t first = 28;
+	int r;
+
+	if (!hub_key_bool(c, "use_sliding_window", false)) {
+		r = hub_window_refuse(c);
+		return r < 0 ? r : keys_llama(c);
+	}
+	r = hub_key_u32(c, "max_window_layers", first, &first);
+	if (r >= 0)
+		r = hub_window_add_layers(c, first, 0);
+	return r < 0 ? r : keys_llama(c);
 }
 
-/* all layers alike: the format allows for some without experts */
+/* a window is for all layers here, whatever else Qwen's have */
+static int keys_qwen3moe_window(const struct hub_config *c)
+{
+	int r = hub_window_refuse(c);
+
+	if (r < 0 || !hub_key_bool(c, "use_sliding_window", false))
+		return r;
+	return hub_window_add_layers(c, 0, 0);
+}
+
+/* which layers have experts, their tensors tell */
 static int keys_qwen3moe(const struct hub_config *c)
 {
 	const char *count = json_object_get(c->json, "num_experts") ? "num_experts" :
 								      "num_local_experts";
 	const bool norm = hub_key_bool(c, "norm_topk_prob", false);
-	uint32_t experts = 0, used = 0, width = 0, step = 1;
-	int r;
+	uint32_t experts = 0, used = 0, width = 0;
+	int r = hub_key_u32(c, count, 0, &experts);
 
-	if (json_array_size(json_object_get(c->json, "mlp_only_layers")))
-		return hub_refuse(c, "mlp_only_layers");
-	r = hub_key_u32(c, "decoder_sparse_step", 1, &step);
-	if (r >= 0 && step != 1)
-		return hub_refuse(c, "decoder_sparse_step");
-	if (r >= 0)
-		r = hub_key_u32(c, count, 0, &experts);
 	if (r >= 0)
 		r = hub_key_u32(c, "num_experts_per_tok", 0, &used);
 	if (r >= 0)
@@ -320,7 +304,9 @@ static int keys_qwen3moe(const struct hub_config *c)
 		r = hub_add_u32(c, "expert_feed_forward_length", width);
 	if (r >= 0)
 		r = hub_add_bool(c, "expert_weights_norm", norm);
-	return r < 0 ? r : keys_qwen(c);
+	if (r >= 0)
+		r = keys_qwen3moe_window(c);
+	return r < 0 ? r : keys_llama(c);
 }
 
 /* whatever "hidden_act" says: early files name another than the model was trained with */
@@ -337,16 +323,11 @@ static int keys_gemma1(const struct hub_config *c)
 
 static int keys_gemma(const struct hub_config *c)
 {
-	static const char *const known[] = { "gelu_pytorch_tanh", NULL };
-	const char *key = json_object_get(c->json, "hidden_activation") ? "hidden_activation" :
-									  "hidden_act";
 	float scalar = 0;
-	int r = hub_activation(c, key, known);
+	int r = hub_activation_load(c, "hidden_activation", "gelu", true);
 
 	if (r >= 0)
 		r = keys_rms(c);
-	if (r >= 0)
-		r = add_window(c);
 	if (r >= 0)
 		r = hub_key_f32(c, c->json, "query_pre_attn_scalar", &scalar);
 	if (r < 0)
@@ -375,7 +356,7 @@ static int keys_gemma2(const struct hub_config *c)
 	int r = keys_gemma(c);
 
 	if (r >= 0)
-		r = check_layer_types(c, 2);
+		r = hub_window_add_layers(c, 0, 2);
 	if (r >= 0)
 		r = add_softcap(c, "attn_logit_softcapping", "attn_logit_softcapping");
 	if (r >= 0)
@@ -405,16 +386,17 @@ static int keys_gemma3_local(const struct hub_config *c, const json_t *rope)
 static int keys_gemma3(const struct hub_config *c)
 {
 	const json_t *rope = rope_of(c), *global = json_object_get(rope, "full_attention");
-	uint32_t pattern = 6;
+	uint32_t period = 6;
 	int r = keys_gemma(c);
 
+	/* the one with an underscore is what its writer made of the other */
 	if (r >= 0)
-		r = hub_key_u32(c, json_object_get(c->json, "_sliding_window_pattern") ?
-				"_sliding_window_pattern" : "sliding_window_pattern", 6, &pattern);
-	if (r >= 0 && pattern != 6)
+		r = hub_key_u32(c, json_object_get(c->json, "sliding_window_pattern") ?
+				"sliding_window_pattern" : "_sliding_window_pattern", 6, &period);
+	if (r >= 0 && !period)
 		return hub_refuse(c, "sliding_window_pattern");
 	if (r >= 0)
-		r = check_layer_types(c, pattern);
+		r = hub_window_add_layers(c, 0, period);
 	if (r >= 0 && hub_key_bool(c, "use_bidirectional_attention", false))
 		return hub_refuse(c, "use_bidirectional_attention");
 	if (r >= 0)
@@ -429,23 +411,22 @@ static int keys_gemma3(const struct hub_config *c)
 
 static int keys_phi3(const struct hub_config *c)
 {
-	int r = check_silu(c);
+	int r = hub_activation_load(c, "hidden_act", "silu", true);
 
 	if (r >= 0)
 		r = keys_rms(c);
 	if (r >= 0)
-		r = add_window(c);
+		r = hub_window_add(c);
 	return r < 0 ? r : hub_rope_load(c, rope_of(c));
 }
 
 static int keys_gpt2(const struct hub_config *c)
 {
-	static const char *const known[] = { "gelu_new", NULL };
 	float eps = 1e-5f;
-	int r = hub_activation(c, "activation_function", known);
+	int r = hub_activation_load(c, "activation_function", "gelu", false);
 
 	if (r >= 0 && !hub_key_bool(c, "scale_attn_weights", true))
-		return hub_refuse(c, "scale_attn_weights");
+		r = hub_add_f32(c, "attention.scale", 1);
 	if (r >= 0 && hub_key_bool(c, "scale_attn_by_inverse_layer_idx", false))
 		return hub_refuse(c, "scale_attn_by_inverse_layer_idx");
 	if (r >= 0)
@@ -455,20 +436,34 @@ static int keys_gpt2(const struct hub_config *c)
 
 /* ---- the table ---- */
 
+/* what the writers of these leave out, where it is what their class has anyway; sizes are not */
+#define DEFAULT_LLAMA	"\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-6"
+#define DEFAULT_GEMMA	"\"hidden_activation\":\"gelu_pytorch_tanh\",\"rms_norm_eps\":1e-6," \
+			"\"head_dim\":256,\"query_pre_attn_scalar\":256"
+
 static const struct hub_arch archs[] = {
-	{ "llama", "llama", "model.", names_llama, false, 0, 1e4f, keys_llama, HUB_DECODER },
-	{ "mistral", "llama", "model.", names_llama, false, 4096, 1e4f, keys_mistral, HUB_DECODER },
-	{ "mixtral", "llama", "model.", names_mixtral, false, 0, 1e6f, keys_mixtral, HUB_DECODER },
-	{ "qwen2", "qwen2", "model.", names_llama, false, 0, 1e4f, keys_qwen, HUB_DECODER },
-	{ "qwen3", "qwen3", "model.", names_qwen3, false, 0, 1e4f, keys_qwen, HUB_DECODER },
-	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, 0, 1e4f, keys_qwen3moe,
-	  HUB_DECODER },
-	{ "gemma", "gemma", "model.", names_gemma1, true, 0, 1e4f, keys_gemma1, HUB_DECODER },
-	{ "gemma2", "gemma2", "model.", names_gemma, true, 4096, 1e4f, keys_gemma2, HUB_DECODER },
+	{ "llama", "llama", "model.", names_llama, false, 0, 1e4f, keys_llama1, HUB_DECODER,
+	  "{" DEFAULT_LLAMA "}" },
+	{ "mistral", "llama", "model.", names_llama, false, 4096, 1e4f, keys_mistral, HUB_DECODER,
+	  "{" DEFAULT_LLAMA ",\"num_key_value_heads\":8}" },
+	{ "mixtral", "llama", "model.", names_mixtral, false, 0, 1e6f, keys_mixtral, HUB_DECODER,
+	  "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-5,\"num_key_value_heads\":8}" },
+	{ "qwen2", "qwen2", "model.", names_llama, false, 4096, 1e4f, keys_qwen, HUB_DECODER,
+	  "{" DEFAULT_LLAMA "}" },
+	{ "qwen3", "qwen3", "model.", names_qwen3, false, 4096, 1e4f, keys_qwen, HUB_DECODER,
+	  "{" DEFAULT_LLAMA ",\"head_dim\":128}" },
+	{ "qwen3_moe", "qwen3moe", "model.", names_qwen3moe, false, 4096, 1e4f, keys_qwen3moe,
+	  HUB_DECODER, "{" DEFAULT_LLAMA ",\"num_key_value_heads\":4}" },
+	{ "gemma", "gemma", "model.", names_gemma1, true, 0, 1e4f, keys_gemma1, HUB_DECODER,
+	  "{\"head_dim\":256,\"rms_norm_eps\":1e-6}" },
+	{ "gemma2", "gemma2", "model.", names_gemma, true, 4096, 1e4f, keys_gemma2, HUB_DECODER,
+	  "{" DEFAULT_GEMMA ",\"num_key_value_heads\":4}" },
 	{ "gemma3_text", "gemma3", "model.", names_gemma, true, 4096, 1e6f, keys_gemma3,
-	  HUB_DECODER },
-	{ "phi3", "phi3", "model.", names_phi3, false, 0, 1e4f, keys_phi3, HUB_DECODER },
-	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, 0, 1e4f, keys_gpt2, HUB_DECODER },
+	  HUB_DECODER, "{" DEFAULT_GEMMA ",\"num_key_value_heads\":4}" },
+	{ "phi3", "phi3", "model.", names_phi3, false, 0, 1e4f, keys_phi3, HUB_DECODER,
+	  "{\"hidden_act\":\"silu\",\"rms_norm_eps\":1e-5}" },
+	{ "gpt2", "gpt2", "transformer.", names_gpt2, true, 0, 1e4f, keys_gpt2, HUB_DECODER,
+	  "{\"activation_function\":\"gelu_new\",\"layer_norm_epsilon\":1e-5}" },
 };
 
 const struct hub_arch *hub_arch_find(const char *model_type)

@@ -106,6 +106,41 @@ int hub_add_head(const struct hub_config *c, const char *activation)
 	return added(c, key, gguf_add_string(c->gguf, key, activation, strlen(activation)));
 }
 
+int hub_add_bools(const struct hub_config *c, const char *to, const uint8_t *values, size_t count)
+{
+	return added(c, to, gguf_add_array(c->gguf, full_key(c, to).text, GGUF_BOOL, values,
+					   count));
+}
+
+static int add_activation(const struct hub_config *c, const char *activation)
+{
+	static const char key[] = "llmos.activation";
+
+	return added(c, key, gguf_add_string(c->gguf, key, activation, strlen(activation)));
+}
+
+int hub_activation_load(const struct hub_config *c, const char *from, const char *own,
+			bool is_gated)
+{
+	static const struct {
+		const char *name, *activation;
+	} known[] = {
+		{ "gelu", "gelu_erf" }, { "gelu_new", "gelu" }, { "gelu_fast", "gelu" },
+		{ "gelu_pytorch_tanh", "gelu" }, { "silu", "silu" }, { "swish", "silu" },
+	};
+	const json_t *json = json_object_get(c->json, from);
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (!json_is(json, known[i].name))
+			continue;
+		if (!is_gated && !strcmp(known[i].activation, "silu"))
+			break;
+		return strcmp(known[i].activation, own) ? add_activation(c, known[i].activation)
+							: 0;
+	}
+	return hub_refuse(c, from);
+}
+
 /* ---- what all models have ---- */
 
 /* a size by one of its names: GPT-2 and DistilBERT came before they were settled */
@@ -199,6 +234,18 @@ static int load_sizes(struct hub_config *c)
 	return r;
 }
 
+static int add_defaults(const struct hub_config *c)
+{
+	_cleanup_json_ json_t *defaults = NULL;
+
+	if (!c->arch->defaults)
+		return 0;
+	defaults = json_loads(c->arch->defaults, JSON_DECODE_INT_AS_REAL, NULL);
+	if (!defaults || json_object_update_missing(c->json, defaults) < 0)
+		return error_set(c->error, -ENOMEM, HUB_CONFIG ": %s", strerror(ENOMEM));
+	return 0;
+}
+
 static int load_arch(struct hub_config *c)
 {
 	const char *type = json_string_value(json_object_get(c->json, "model_type"));
@@ -229,6 +276,8 @@ int hub_config_load(struct hub_config *c)
 	if (!json_is_object(c->json))
 		return error_set(c->error, -EBADMSG, HUB_CONFIG ": not an object");
 	r = load_arch(c);
+	if (r >= 0)
+		r = add_defaults(c);
 	if (r >= 0)
 		r = hub_classifier_find(c);
 	if (r >= 0)

@@ -96,12 +96,11 @@ static const struct hub_name names_distilbert[] = {
 
 static int keys_encoder(const struct hub_config *c)
 {
-	static const char *const activations[] = { "gelu", NULL };
 	static const char *const positions[] = { "absolute", NULL };
 	static const char *const never[] = { "is_decoder", "add_cross_attention" };
 	const json_t *eps_key = json_object_get(c->json, "layer_norm_eps");
 	float eps = 1e-12f;
-	int r = hub_activation(c, "hidden_act", activations);
+	int r = hub_activation_load(c, "hidden_act", "gelu_erf", false);
 
 	if (r >= 0 && json_object_get(c->json, "position_embedding_type"))
 		r = hub_activation(c, "position_embedding_type", positions);
@@ -128,28 +127,33 @@ static int keys_mpnet(const struct hub_config *c)
 
 static int keys_distilbert(const struct hub_config *c)
 {
-	static const char *const activations[] = { "gelu", NULL };
-	int r = hub_activation(c, "activation", activations);
+	int r = hub_activation_load(c, "activation", "gelu_erf", false);
 
 	if (r >= 0)
 		r = hub_add_head(c, "relu");
 	return r < 0 ? r : hub_add_f32(c, "attention.layer_norm_epsilon", 1e-12f);
 }
 
+#define DEFAULT_GELU	"{\"hidden_act\":\"gelu\"}"
+
 const struct hub_arch hub_encoders[] = {
 	{ .model_type = "bert", .arch = "bert", .prefix = "bert.", .names = names_bert,
-	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER },
+	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER,
+	  .defaults = DEFAULT_GELU },
 	{ .model_type = "distilbert", .arch = "bert", .prefix = "distilbert.",
 	  .names = names_distilbert, .is_tied = true, .add_keys = keys_distilbert,
-	  .kind = HUB_ENCODER },
+	  .kind = HUB_ENCODER, .defaults = "{\"activation\":\"gelu\"}" },
 	{ .model_type = "roberta", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
-	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
+	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED,
+	  .defaults = DEFAULT_GELU },
 	{ .model_type = "xlm-roberta", .arch = "bert", .prefix = "roberta.",
 	  .names = names_roberta, .is_tied = true, .add_keys = keys_encoder,
-	  .kind = HUB_ENCODER_PADDED },
+	  .kind = HUB_ENCODER_PADDED, .defaults = DEFAULT_GELU },
 	{ .model_type = "mpnet", .arch = "mpnet", .prefix = "mpnet.", .names = names_mpnet,
-	  .is_tied = true, .add_keys = keys_mpnet, .kind = HUB_ENCODER_PADDED },
+	  .is_tied = true, .add_keys = keys_mpnet, .kind = HUB_ENCODER_PADDED,
+	  .defaults = DEFAULT_GELU },
 	{ .model_type = "camembert", .arch = "bert", .prefix = "roberta.", .names = names_roberta,
-	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED },
+	  .is_tied = true, .add_keys = keys_encoder, .kind = HUB_ENCODER_PADDED,
+	  .defaults = DEFAULT_GELU },
 	{ 0 },
 };

@@ -47,6 +47,7 @@ struct hub_ranker;
  * @window: tokens that sliding layers see, where it does not say; 0: all
  * @rope_base: of the rotary embedding, where it does not say
  * @add_keys: what is its own, beyond what hub_config_load() does for all
+ * @defaults: settings that config.json may leave out, as an object; NULL: there are none
  */
 struct hub_arch {
 	const char *model_type;
@@ -58,6 +59,7 @@ struct hub_arch {
 	float rope_base;
 	int (*add_keys)(const struct hub_config *c);
 	enum hub_kind kind;
+	const char *defaults;
 };
 
 /**
@@ -72,7 +74,7 @@ struct hub_arch {
  */
 struct hub_config {
 	struct gguf *gguf;
-	const json_t *json;
+	json_t *json;
 	const struct hub_arch *arch;
 	uint32_t width, ff_width, heads, head_dim, layers, context;
 	uint32_t context_max, first_position;
@@ -113,7 +115,7 @@ int hub_module_map(const char *arch, const char *module, char *to, size_t size);
 
 /**
  * hub_config_load() - the keys that config.json gives
- * @config: zeroed but for gguf, json and error
+ * @config: zeroed but for gguf, json and error; json is given what it leaves out
  */
 int hub_config_load(struct hub_config *config);
 
@@ -126,6 +128,15 @@ int hub_add_u32(const struct hub_config *c, const char *to, uint32_t value);
 int hub_add_f32(const struct hub_config *c, const char *to, float value);
 int hub_add_bool(const struct hub_config *c, const char *to, bool value);
 int hub_add_string(const struct hub_config *c, const char *to, const char *value);
+/** hub_add_bools() - @values (count), each 0 or 1, which are not copied */
+int hub_add_bools(const struct hub_config *c, const char *to, const uint8_t *values, size_t count);
+/**
+ * hub_activation_load() - of the feed-forward networks, under any of its names
+ * @own: what the architecture has, as GGUF's reader names it ("silu", "gelu", "gelu_erf")
+ * @is_gated: by a matrix of its own; others have no SiLU
+ */
+int hub_activation_load(const struct hub_config *c, const char *from, const char *own,
+			bool is_gated);
 /** hub_add_head() - what is between the two matrices of its labels, where that is no tanh */
 int hub_add_head(const struct hub_config *c, const char *activation);
 /** hub_refuse() - -EOPNOTSUPP: this key has a value that is not supported */
@@ -139,6 +150,21 @@ int hub_rope_load(const struct hub_config *c, const json_t *json);
 
 /** hub_activation() - 0: the key has a value of @known, which ends with NULL; else hub_refuse() */
 int hub_activation(const struct hub_config *c, const char *key, const char *const *known);
+
+/* hub_window.c: layers that see a window only */
+
+/** hub_window_add() - sliding_window, which is for all layers */
+int hub_window_add(const struct hub_config *c);
+/**
+ * hub_window_add_layers() - sliding_window, and which layers have it
+ * @first: where layer_types is missing, layers before see all
+ * @period: and so does the last one of so many; 0: no other
+ */
+int hub_window_add_layers(const struct hub_config *c, uint32_t first, uint32_t period);
+/** hub_window_add_types() - the layers that layer_types says; *ret: is it there? */
+int hub_window_add_types(const struct hub_config *c, bool *ret);
+/** hub_window_refuse() - 0, if layer_types has no layer that sees a window */
+int hub_window_refuse(const struct hub_config *c);
 
 /* hub_labels.c: heads that label texts */
 

@@ -47,32 +47,14 @@ static int rope_base(const struct hub_config *c, const char *kind, const char *o
 /* which layers see only what is near: a list, or all but one of so many */
 static int add_pattern(const struct hub_config *c)
 {
-	static const char to[] = "attention.sliding_window_pattern";
-	const json_t *types = json_object_get(c->json, "layer_types");
 	uint32_t period = 3;
-	uint8_t *is_local;
-	char key[64];
-	int r;
+	bool has_types;
+	int r = hub_window_add_types(c, &has_types);
 
-	if (!types || json_is_null(types)) {
-		r = hub_key_u32(c, "global_attn_every_n_layers", 3, &period);
-		return r < 0 ? r : hub_add_u32(c, to, period);
-	}
-	if (!c->layers || json_array_size(types) != c->layers)
-		return hub_refuse(c, "layer_types");
-	is_local = gguf_alloc(c->gguf, c->layers);
-	if (!is_local)
-		return error_set(c->error, -ENOMEM, HUB_CONFIG ": %s", strerror(ENOMEM));
-	for (uint32_t i = 0; i < c->layers; i++) {
-		const json_t *type = json_array_get(types, i);
-
-		is_local[i] = json_is(type, "sliding_attention");
-		if (!is_local[i] && !json_is(type, "full_attention"))
-			return hub_refuse(c, "layer_types");
-	}
-	snprintf(key, sizeof(key), "%s.%s", c->arch->arch, to);
-	r = gguf_add_array(c->gguf, key, GGUF_BOOL, is_local, c->layers);
-	return r < 0 ? error_set(c->error, r, HUB_CONFIG ": %s", strerror(-r)) : 0;
+	if (r < 0 || has_types)
+		return r;
+	r = hub_key_u32(c, "global_attn_every_n_layers", 3, &period);
+	return r < 0 ? r : hub_add_u32(c, "attention.sliding_window_pattern", period);
 }
 
 static int add_label_pooling(const struct hub_config *c)
@@ -93,7 +75,7 @@ static int keys_modern(const struct hub_config *c)
 	static const char *const activations[] = { "gelu", NULL };
 	uint32_t window = 128;
 	float eps = 1e-5f;
-	int r = hub_activation(c, "hidden_activation", activations);
+	int r = hub_activation_load(c, "hidden_activation", "gelu_erf", true);
 
 	if (r >= 0 && json_object_get(c->json, "rope_scaling") &&
 	    !json_is_null(json_object_get(c->json, "rope_scaling")))
@@ -121,4 +103,5 @@ static int keys_modern(const struct hub_config *c)
 const struct hub_arch hub_modern = {
 	.model_type = "modernbert", .arch = "modern-bert", .prefix = "model.",
 	.names = names_modern, .is_tied = true, .add_keys = keys_modern, .kind = HUB_ENCODER,
+	.defaults = "{\"hidden_activation\":\"gelu\"}",
 };

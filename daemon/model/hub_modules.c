@@ -219,29 +219,20 @@ static int refuse_settings(const char *name, int r, const struct error *why, str
 			 gguf_show((struct gguf_string){ name, strlen(name) }).text, why->text);
 }
 
-static int load_pooling(struct hub_modules *m, const char *folder, const char *name,
-			struct error *error)
+enum module_kind { MODULE_POOLING, MODULE_SCORE };
+
+/* load_module() - what the folder of a module says; @name NULL: there is no such module */
+static int load_module(struct hub_modules *m, enum module_kind kind, const char *folder,
+		       const char *name, struct error *error)
 {
 	_cleanup_json_ json_t *json = NULL;
 	struct error why = { "" };
-	int r = read_settings(&json, folder, name, error);
+	int r = name ? read_settings(&json, folder, name, error) : 0;
 
-	if (r < 0)
+	if (r < 0 || !name)
 		return r;
-	r = hub_pooling_read(json, &m->pooling, &why);
-	return r < 0 ? refuse_settings(name, r, &why, error) : 0;
-}
-
-static int load_score(struct hub_modules *m, const char *folder, const char *name,
-		      struct error *error)
-{
-	_cleanup_json_ json_t *json = NULL;
-	struct error why = { "" };
-	int r = read_settings(&json, folder, name, error);
-
-	if (r < 0)
-		return r;
-	r = hub_score_read(json, &m->score, &why);
+	r = kind == MODULE_SCORE ? hub_score_read(json, &m->score, &why) :
+				   hub_pooling_read(json, &m->pooling, &why);
 	return r < 0 ? refuse_settings(name, r, &why, error) : 0;
 }
 
@@ -265,10 +256,10 @@ int hub_modules_load(struct hub_modules *ret, const char *folder, struct error *
 		return r;
 	hub_activation_read(ret, settings);
 	r = hub_modules_read(json, &paths, error);
-	if (r >= 0 && paths.pooling)
-		r = load_pooling(ret, folder, paths.pooling, error);
-	if (r >= 0 && paths.score)
-		r = load_score(ret, folder, paths.score, error);
+	if (r >= 0)
+		r = load_module(ret, MODULE_POOLING, folder, paths.pooling, error);
+	if (r >= 0)
+		r = load_module(ret, MODULE_SCORE, folder, paths.score, error);
 	for (size_t i = 0; r >= 0 && !sentence && i < ARRAY_SIZE(sentence_files); i++)
 		r = read_optional(&sentence, folder, sentence_files[i], error);
 	if (r >= 0)

@@ -29,10 +29,15 @@ static int optional_key(const struct hub_config *c, const json_t *json, const ch
 	return value && !json_is_null(value) ? factor_key(c, json, key, ret) : 0;
 }
 
+/* what is said of the model goes before what is said of the rope, and nothing is all positions */
 static int original_context(const struct hub_config *c, const json_t *json, float *ret)
 {
+	static const char key[] = "original_max_position_embeddings";
+	int r;
+
 	*ret = (float)c->context;
-	return optional_key(c, json, "original_max_position_embeddings", ret);
+	r = optional_key(c, json, key, ret);
+	return r < 0 ? r : optional_key(c, c->json, key, ret);
 }
 
 /* the divisor of a frequency: 1 for fast pairs, the factor for slow ones, between them a blend */
@@ -59,7 +64,7 @@ static int add_llama3(const struct hub_config *c, const json_t *json, uint32_t d
 	if (r >= 0)
 		r = factor_key(c, json, "high_freq_factor", &high);
 	if (r >= 0)
-		r = factor_key(c, json, "original_max_position_embeddings", &context);
+		r = original_context(c, json, &context);
 	if (r < 0)
 		return r;
 	if (high <= low)
@@ -74,25 +79,60 @@ static int add_llama3(const struct hub_config *c, const json_t *json, uint32_t d
 	return r < 0 ? error_set(c->error, r, HUB_CONFIG ": rope: %s", strerror(-r)) : 0;
 }
 
+/* *ret: what YaRN makes of a factor, or of two scales of it, where both are there */
+static int yarn_magnitude(const struct hub_config *c, const json_t *json, float factor, float *ret)
+{
+	const float log_factor = 0.1f * logf(fmaxf(1, factor));
+	const char *const keys[] = { "mscale", "mscale_all_dim" };
+	float scales[] = { 0, 0 };
+
+	*ret = 1 + log_factor;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const json_t *value = json_object_get(json, keys[i]);
+		int r = value && !json_is_null(value) ? hub_key_f32(c, json, keys[i], &scales[i])
+						      : 0;
+
+		if (r < 0)
+			return r;
+		if (!(scales[i] >= 0 && scales[i] <= 1e3f))
+			return error_set(c->error, -EBADMSG, HUB_CONFIG ": '%s' is %g", keys[i],
+					 (double)scales[i]);
+	}
+	if (scales[0] > 0 && scales[1] > 0)
+		*ret = (1 + log_factor * scales[0]) / (1 + log_factor * scales[1]);
+	return 0;
+}
+
+/* the ends of the ramp are whole pairs, unless they are not to be truncated */
+static int add_yarn_ends(const struct hub_config *c, const json_t *json)
+{
+	static const char key[] = "llmos.rope.yarn_truncate";
+	const json_t *truncate = json_object_get(json, "truncate");
+	int r;
+
+	if (!truncate || json_is_true(truncate))
+		return 0;
+	if (!json_is_false(truncate))
+		return error_set(c->error, -EBADMSG, HUB_CONFIG ": 'truncate' is no boolean");
+	r = gguf_add_bool(c->gguf, key, false);
+	return r < 0 ? error_set(c->error, r, HUB_CONFIG ": rope: %s", strerror(-r)) : 0;
+}
+
 /* "attention_factor" is all of the magnitude; the key in GGUF is on top of what YaRN has by itself */
 static int add_yarn(const struct hub_config *c, const json_t *json)
 {
 	float factor, context, fast = 32, slow = 1, own, magnitude;
-	const json_t *truncate = json_object_get(json, "truncate");
 	int r = factor_key(c, json, "factor", &factor);
 
 	if (r < 0)
 		return r;
-	if ((truncate && !json_is_true(truncate)) || json_object_get(json, "mscale") ||
-	    json_object_get(json, "mscale_all_dim"))
-		return hub_refuse(c, json_object_get(c->json, "rope_scaling") ? "rope_scaling" :
-										"rope_parameters");
 	own = 1 + 0.1f * logf(fmaxf(1, factor));
-	magnitude = own;
 	if ((r = original_context(c, json, &context)) < 0 ||
 	    (r = optional_key(c, json, "beta_fast", &fast)) < 0 ||
 	    (r = optional_key(c, json, "beta_slow", &slow)) < 0 ||
+	    (r = yarn_magnitude(c, json, factor, &magnitude)) < 0 ||
 	    (r = optional_key(c, json, "attention_factor", &magnitude)) < 0 ||
+	    (r = add_yarn_ends(c, json)) < 0 ||
 	    (r = hub_add_f32(c, "rope.scaling.attn_factor", magnitude / own)) < 0 ||
 	    (r = hub_add_string(c, "rope.scaling.type", "yarn")) < 0 ||
 	    (r = hub_add_f32(c, "rope.scaling.factor", factor)) < 0 ||
@@ -143,20 +183,19 @@ static int add_longrope_factors(const struct hub_config *c, const json_t *json, 
 /* source: Ding et al., "LongRoPE" (2024), and what the model's own code takes for the magnitude */
 static int add_longrope(const struct hub_config *c, const json_t *json, uint32_t dim)
 {
-	float context = 0, scale, magnitude;
-	uint32_t original = 0;
-	int r;
+	float context, scale, magnitude;
+	uint32_t original;
+	int r = original_context(c, json, &context);
 
-	if (json_object_get(json, "original_max_position_embeddings"))
-		r = factor_key(c, json, "original_max_position_embeddings", &context);
-	else
-		r = hub_key_u32(c, "original_max_position_embeddings", 0, &original);
 	if (r < 0)
 		return r;
-	original = original ? original : (uint32_t)context;
+	original = (uint32_t)context;
 	if (original < 2)
 		return hub_refuse(c, "original_max_position_embeddings");
 	scale = (float)c->context / (float)original;
+	r = optional_key(c, json, "factor", &scale);
+	if (r < 0)
+		return r;
 	magnitude = scale <= 1 ? 1 : sqrtf(1 + logf(scale) / logf((float)original));
 	if ((r = optional_key(c, json, "attention_factor", &magnitude)) < 0 ||
 	    (r = add_longrope_factors(c, json, "long_factor", "rope_factors_long.weight", dim)) < 0 ||
@@ -171,7 +210,8 @@ static int add_scaling(const struct hub_config *c, const json_t *json, uint32_t 
 {
 	const json_t *type = json_object_get(json, "rope_type") ?: json_object_get(json, "type");
 
-	if (!json || json_is_null(json) || json_is(type, "default") ||
+	/* a dynamic one begins where positions end, which no text gets behind */
+	if (!json || json_is_null(json) || json_is(type, "default") || json_is(type, "dynamic") ||
 	    (!type && json_object_get(json, "rope_theta")))
 		return 0;
 	if (json_is(type, "linear"))
@@ -197,10 +237,15 @@ int hub_rope_load(const struct hub_config *c, const json_t *json)
 	if ((r = optional_key(c, c->json, "partial_rotary_factor", &part)) < 0 ||
 	    (r = optional_key(c, json, "partial_rotary_factor", &part)) < 0)
 		return r;
+	/* others turn whole heads, whatever it says */
+	if (part < 1 && strcmp(c->arch->arch, "phi3"))
+		return error_set(c->error, -EOPNOTSUPP,
+				 HUB_CONFIG ": 'partial_rotary_factor' is not supported");
 	/* a base may be larger than any factor */
 	if (json_object_get(json, "rope_theta"))
 		r = hub_key_f32(c, json, "rope_theta", &base);
-	else if (json_object_get(c->json, "rope_theta"))
+	else if (!json_is_null(json_object_get(c->json, "rope_theta")) &&
+		 json_object_get(c->json, "rope_theta"))
 		r = hub_key_f32(c, c->json, "rope_theta", &base);
 	if (r < 0)
 		return r;

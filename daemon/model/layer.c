@@ -52,7 +52,7 @@ static int bind_whole(struct binder *b, uint32_t index, const char *part, uint32
 static int bind_qkv(struct binder *b, uint32_t index, struct model_layer *l)
 {
 	const struct model_hparams *p = &b->model->hparams;
-	const uint32_t q = p->heads * p->head_dim, kv = p->kv_heads * p->head_dim;
+	const uint32_t q = p->heads * p->head_elems, kv = p->kv_heads * p->head_elems;
 	const struct {
 		const char *name;
 		struct model_matrix *ret;
@@ -85,13 +85,15 @@ static int bind_attention(struct binder *b, uint32_t i, struct model_layer *l)
 	if (r >= 0)
 		r = bind_qkv(b, i, l);
 	if (r >= 0 && p->has_head_norms)
-		r = bind_vector(b, layer_name(i, "attn_q_norm", ".weight").text, p->head_dim, false,
-				&l->q_norm);
+		r = bind_vector(b, layer_name(i, "attn_q_norm", ".weight").text, p->head_elems,
+				false, &l->q_norm);
 	if (r >= 0 && p->has_head_norms)
-		r = bind_vector(b, layer_name(i, "attn_k_norm", ".weight").text, p->head_dim, false,
-				&l->k_norm);
+		r = bind_vector(b, layer_name(i, "attn_k_norm", ".weight").text, p->head_elems,
+				false, &l->k_norm);
 	if (r >= 0)
-		r = bind_whole(b, i, "attn_output", p->width, p->heads * p->head_dim, &l->o);
+		r = bind_whole(b, i, "attn_output", p->width, p->heads * p->head_elems, &l->o);
+	if (r >= 0)
+		r = bind_pad_heads(b, l);
 	if (r >= 0 && p->has_post_norms)
 		r = bind_norm(b, layer_name(i, "post_attention_norm", "").text, &l->attn_post_norm);
 	if (r >= 0 && p->has_sum_norms)
@@ -203,8 +205,10 @@ int bind_layer(struct binder *b, uint32_t i)
 	r = bind_attention(b, i, l);
 	if (r >= 0 && !p->has_sum_norms)
 		r = bind_norm(b, layer_name(i, "ffn_norm", "").text, &l->ffn_norm);
+	/* some layers of such a model may have one network that all tokens pass */
 	if (r >= 0)
-		r = p->experts.count ? bind_experts(b, i, l) : bind_ffn(b, i, &l->ffn);
+		r = p->experts.count && !has_tensor(b, i, "ffn_up") ? bind_experts(b, i, l)
+								    : bind_ffn(b, i, &l->ffn);
 	if (r >= 0 && p->has_post_norms)
 		r = bind_norm(b, layer_name(i, "post_ffw_norm", "").text, &l->ffn_post_norm);
 	if (r >= 0 && p->has_sum_norms)

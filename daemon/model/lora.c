@@ -88,7 +88,7 @@ static int find_in_layer(const struct binding *b, uint32_t layer, const char *pa
 			add_part(site, b->model, layer, i);
 		return 0;
 	}
-	if (p->experts.count && len >= 4 && !strncmp(part, "ffn_", 4))
+	if (b->model->layers[layer].experts && len >= 4 && !strncmp(part, "ffn_", 4))
 		return -EOPNOTSUPP;
 	for (uint32_t i = 0; i < LORA_TARGETS; i++) {
 		if (strlen(parts[i]) != len || strncmp(part, parts[i], len))
@@ -176,6 +176,24 @@ static int check_shape(const struct binding *b, const struct gguf_tensor *t, uin
 	return 0;
 }
 
+/* check_heads() - those that were made longer are as an adapter does not have them */
+static int check_heads(const struct binding *b, const struct gguf_tensor *a,
+		       const struct site *site)
+{
+	const struct model_hparams *p = &b->model->hparams;
+
+	if (p->head_dim == p->head_elems)
+		return 0;
+	for (uint32_t i = 0; i < site->count; i++)
+		if (site->index[i] < lora_site(p->layers, 0) &&
+		    site->index[i] % LORA_TARGETS <= LORA_O)
+			return error_set(b->error, -EOPNOTSUPP,
+					 "adapter: tensor '%s' adapts heads of %u elements, "
+					 "which is not supported",
+					 gguf_show(a->name).text, p->head_elems);
+	return 0;
+}
+
 static int check_pair(const struct binding *b, const struct gguf_tensor *a,
 		      const struct gguf_tensor *other, const struct site *site)
 {
@@ -188,7 +206,9 @@ static int check_pair(const struct binding *b, const struct gguf_tensor *a,
 				 ", not 1 to %u", gguf_show(a->name).text, rank, LORA_RANK_MAX);
 	for (uint32_t i = 0; i < site->count; i++)
 		rows += site->matrix[i]->w.rows;
-	r = check_type(b, a);
+	r = check_heads(b, a, site);
+	if (r >= 0)
+		r = check_type(b, a);
 	if (r >= 0)
 		r = check_type(b, other);
 	if (r >= 0)

@@ -42,6 +42,7 @@ enum model_rope_scaling {
  * @attn_factor: multiplies the length of what is turned, whatever the scaling
  * @beta_fast: yarn, turns within the original context above which a pair keeps its frequency
  * @beta_slow: yarn, turns below which it is scaled by all of @factor
+ * @has_real_ends: yarn, the ramp between the two ends anywhere, else at whole pairs
  * @original_context: yarn, tokens before stretching
  * @divisors: (dim / 2) of each pair's frequency (Llama 3, Phi-3), NULL: none
  * @divisors_long: (dim / 2) in place of @divisors where sequences may be longer than
@@ -56,6 +57,7 @@ struct model_rope {
 	float attn_factor;
 	float beta_fast;
 	float beta_slow;
+	bool has_real_ends;
 	uint32_t original_context;
 	const float *divisors;
 	const float *divisors_long;
@@ -107,7 +109,7 @@ struct model_window {
 
 /**
  * struct model_experts - feed-forward networks of which a token passes some
- * @count: in a layer; 0: there is one network, which all tokens pass
+ * @count: in a layer, but those of one network that all tokens pass; 0: all layers are such
  * @used: by a token
  * @width: of an expert's hidden state
  * @scale: of what comes out
@@ -126,6 +128,7 @@ struct model_experts {
  * computes
  * @arch: name of the architecture
  * @head_dim: a multiple of 8
+ * @head_elems: of which a file has so many, and the others are zero
  * @kv_heads: divides @heads
  * @is_gated: the hidden state is act(gate) * up, else act(up)
  * @has_head_norms: queries and keys are normalised, head by head, before they are turned
@@ -155,6 +158,7 @@ struct model_hparams {
 	uint32_t heads;
 	uint32_t kv_heads;
 	uint32_t head_dim;
+	uint32_t head_elems;
 	uint32_t ff_width;
 	uint32_t vocab;
 	enum model_norm_kind norm;
@@ -220,8 +224,8 @@ struct model_layer {
 	struct model_matrix q;		/* (heads * head_dim, width) */
 	struct model_matrix k;		/* (kv_heads * head_dim, width) */
 	struct model_matrix v;		/* (kv_heads * head_dim, width) */
-	const float *q_norm;		/* (head_dim) */
-	const float *k_norm;		/* (head_dim) */
+	const float *q_norm;		/* (head_elems) */
+	const float *k_norm;		/* (head_elems) */
 	struct model_matrix o;		/* (width, heads * head_dim) */
 	struct model_norm attn_post_norm;
 	struct model_norm attn_sum_norm;

@@ -202,6 +202,8 @@ static int add_normalizer(struct reader *r, struct words *words, const json_t *s
 
 	if (json_is(type, "NFC"))
 		return add_word(r, words, "NFC");
+	if (json_is(type, "NFKC"))
+		return add_word(r, words, "NFKC");
 	if (json_is(type, "Prepend") && json_is(json_object_get(step, "prepend"), "\xe2\x96\x81"))
 		return add_word(r, words, "Prepend");
 	if (json_is(type, "Replace"))

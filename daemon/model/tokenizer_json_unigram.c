@@ -34,7 +34,7 @@ int tokenizer_map_load(struct reader *r, const json_t *step)
 static bool are_steps(const char *normal)
 {
 	static const char *const known[] = {
-		"Map;", "Collapse;", "CollapseMark;", "StripLeft;", "StripRight;",
+		"Map;", "Collapse;", "CollapseMark;", "StripLeft;", "StripRight;", "NFC;", "NFKC;",
 	};
 
 	while (*normal) {

@@ -21,6 +21,7 @@ struct adapters {
 	struct adapter *reading;	/* beside the steps, for @reading_for; one of its users */
 	struct model *reading_for;
 	bool has_fresh;
+	char *usual;			/* where to look, while there is no @directory */
 	char *directory;		/* resolved; NULL: there is none */
 	struct list list;
 	unsigned int count;
@@ -43,7 +44,14 @@ static void adapter_forget(struct adapter *adapter)
 {
 	while (!list_empty(&adapter->bound))
 		adapter_unload(list_first(&adapter->bound, struct adapter_bound, adapter_link));
-	adapter->has_info = false;
+	if (adapter->opening) {
+		opening_forget(steal_ptr(adapter->opening));
+		adapter->users--;
+	}
+	opened_unref(adapter->file);
+	adapter->file = NULL;
+	adapter->open_result = 0;
+	adapter->open_why = (struct error){ "" };
 	adapter->error = 0;
 	adapter->load_result = 0;
 }
@@ -96,6 +104,12 @@ static bool adapter_is_same(const struct adapter *adapter, int r, const struct m
 	       adapter->changed_ns == place->changed_ns;
 }
 
+/* of its users, the one that no request is */
+static unsigned int own_users(const struct adapter *adapter)
+{
+	return adapter->opening != NULL;
+}
+
 static void adapters_look(struct adapters *adapters, const char *name)
 {
 	struct error error = { "" };
@@ -110,7 +124,8 @@ static void adapters_look(struct adapters *adapters, const char *name)
 	if (adapter)
 		adapter->present = true;
 	/* what is in use stays as it is */
-	if (!adapter || adapter->users || adapter_is_same(adapter, r, &place)) {
+	if (!adapter || adapter->users > own_users(adapter) ||
+	    adapter_is_same(adapter, r, &place)) {
 		free(place.path);
 		return;
 	}
@@ -120,9 +135,23 @@ static void adapters_look(struct adapters *adapters, const char *name)
 	adapter->path = place.path;
 	adapter->found = r;
 	adapter->size_bytes = place.size_bytes;
+	adapter->device = place.device;
 	adapter->changed_ns = place.changed_ns;
 	adapter->error = r;
 	adapter->error_text = error;
+}
+
+/* adapters_have_folder() - the usual one may have been made since; without text: -ENOENT none yet */
+static int adapters_have_folder(struct adapters *adapters, struct error *error)
+{
+	if (!adapters->directory)
+		adapters->directory = realpath(adapters->usual, NULL);
+	if (adapters->directory)
+		return 0;
+	if (errno == ENOENT)
+		return -ENOENT;
+	return error_set(error, -errno, "adapters folder '%s': %s", adapters->usual,
+			 strerror(errno));
 }
 
 int adapters_scan(struct adapters *adapters, struct error *error)
@@ -133,8 +162,9 @@ int adapters_scan(struct adapters *adapters, struct error *error)
 	DIR *dir;
 	int r;
 
-	if (!adapters->directory)
-		return 0;
+	r = adapters_have_folder(adapters, error);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	dir = opendir(adapters->directory);
 	if (!dir && errno != ENOENT)
 		return error_set(error, -errno, "adapters folder '%s': %s", adapters->directory,
@@ -157,23 +187,24 @@ int adapters_scan(struct adapters *adapters, struct error *error)
 	return 0;
 }
 
-/* the folder that was named must be there; the one that is usual need not */
-static int adapters_open(struct adapters *adapters, const char *directory, const char *models,
-			 struct error *error)
+/* the folder that was named must be there; the one that is usual may come later */
+static int adapters_open_folder(struct adapters *adapters, const char *directory,
+				const char *models, struct error *error)
 {
-	_cleanup_free_ char *usual = NULL;
+	_cleanup_free_ char *folder = directory ? NULL : realpath(models, NULL);
 
-	if (!directory && asprintf(&usual, "%s/" ADAPTERS_DIR, models) < 0) {
-		usual = NULL;
+	if (directory) {
+		adapters->directory = realpath(directory, NULL);
+		if (!adapters->directory)
+			return error_set(error, -errno, "adapters folder '%s': %s", directory,
+					 strerror(errno));
+	} else if (!folder) {
+		return error_set(error, -errno, "models folder '%s': %s", models, strerror(errno));
+	} else if (asprintf(&adapters->usual, "%s/" ADAPTERS_DIR, folder) < 0) {
+		adapters->usual = NULL;
 		return error_set(error, -ENOMEM, "adapters: %s", strerror(ENOMEM));
 	}
-	adapters->directory = realpath(directory ? directory : usual, NULL);
-	if (adapters->directory)
-		return adapters_scan(adapters, error);
-	if (!directory && errno == ENOENT)
-		return 0;
-	return error_set(error, -errno, "adapters folder '%s': %s", directory ? directory : usual,
-			 strerror(errno));
+	return adapters_scan(adapters, error);
 }
 
 int adapters_new(struct adapters **ret, const char *directory, const char *models,
@@ -186,7 +217,7 @@ int adapters_new(struct adapters **ret, const char *directory, const char *model
 		return error_set(error, -ENOMEM, "adapters: %s", strerror(ENOMEM));
 	list_init(&adapters->list);
 	adapters->models = loader;
-	r = adapters_open(adapters, directory, models, error);
+	r = adapters_open_folder(adapters, directory, models, error);
 	if (r < 0) {
 		adapters_free(adapters);
 		return r;
@@ -202,6 +233,7 @@ void adapters_free(struct adapters *adapters)
 	while (!list_empty(&adapters->list))
 		adapter_free(adapters, list_first(&adapters->list, struct adapter, link));
 	free(adapters->directory);
+	free(adapters->usual);
 	free(adapters);
 }
 
@@ -225,7 +257,7 @@ int adapters_find(struct adapters *adapters, const char *name, struct adapter **
 
 	if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
 		return error_set(error, -EINVAL, "'%s' is not the name of an adapter", name);
-	if (!adapters->directory)
+	if (adapters_have_folder(adapters, NULL) < 0)
 		return error_set(error, -ENOENT, "no adapter '%s': there is no adapters folder",
 				 name);
 	adapter = adapter_get(adapters, name);
@@ -242,6 +274,97 @@ int adapters_find(struct adapters *adapters, const char *name, struct adapter **
 		return adapter_broken(adapter, error);
 	*ret = adapter;
 	return 0;
+}
+
+/* ---- what their files say ---- */
+
+/* it may work another time */
+static bool is_final(int r)
+{
+	return r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EIO;
+}
+
+static int adapter_open_failed(struct adapter *adapter, int r, struct error *error)
+{
+	return error_set(error, r, "adapter '%s' can not be used: %s", adapter->name,
+			 adapter->open_why.text);
+}
+
+/* it was read, or could not be: @r */
+static int adapter_end_open(struct adapter *adapter, int r, struct opened *file,
+			    const struct error *why, struct error *error)
+{
+	if (!r) {
+		adapter->file = file;
+		return 0;
+	}
+	if (is_final(r)) {
+		adapter->error = r;
+		adapter->error_text = *why;
+	}
+	adapter->open_result = r;
+	adapter->open_why = *why;
+	adapter->open_failed_ns = clock_ns();
+	return adapter_open_failed(adapter, r, error);
+}
+
+static int adapter_open_here(struct adapter *adapter, struct error *error)
+{
+	struct error why = { "" };
+	struct opened *file = NULL;
+	int r = opened_new_adapter(&file, adapter->name, adapter->path, &why);
+
+	return adapter_end_open(adapter, r, file, &why, error);
+}
+
+int adapters_open(struct adapters *adapters, struct adapter *adapter, bool is_for_list,
+		  struct error *error)
+{
+	struct openers *openers = models_openers(adapters->models);
+	const struct opening_what what = {
+		.name = adapter->name,
+		.path = adapter->path,
+		.device = adapter->device,
+		.is_adapter = true,
+		.is_for_list = is_for_list,
+	};
+	int r;
+
+	if (adapter->error)
+		return adapter_broken(adapter, error);
+	if (adapter->file)
+		return 0;
+	if (adapter->opening)
+		return -EINPROGRESS;
+	if (!openers)
+		return adapter_open_here(adapter, error);
+	if (adapter->open_result < 0 && clock_ns() < adapter->open_failed_ns + LOAD_FAILED_NS)
+		return adapter_open_failed(adapter, adapter->open_result, error);
+	adapter->open_result = 0;
+	adapter->open_why = (struct error){ "" };
+	r = opening_begin(openers, &what, &adapter->opening);
+	if (r == -EBUSY)
+		return -EINPROGRESS;
+	if (r < 0)
+		return adapter_open_here(adapter, error);
+	adapter->users++;
+	return -EINPROGRESS;
+}
+
+static void adapters_heard_open(struct adapters *adapters)
+{
+	struct error why = { "" }, error;
+	struct opened *file = NULL;
+	struct adapter *adapter;
+	int r;
+
+	list_each(adapter, &adapters->list, link) {
+		if (!adapter->opening || !opening_is_heard(adapter->opening))
+			continue;
+		r = opening_take(steal_ptr(adapter->opening), &file, &why);
+		adapter->users--;
+		adapter_end_open(adapter, r, file, &why, &error);
+	}
 }
 
 /* ---- in memory ---- */
@@ -399,7 +522,7 @@ static int adapter_load(struct adapters *adapters, struct adapter *adapter, stru
 	return -EINPROGRESS;
 }
 
-void adapters_heard(struct adapters *adapters)
+static void adapters_heard_read(struct adapters *adapters)
 {
 	struct engine_adapter *loaded = NULL;
 	struct adapter_bound *bound;
@@ -428,6 +551,12 @@ void adapters_heard(struct adapters *adapters)
 	list_each(bound, &adapter->bound, adapter_link)
 		bound->is_fresh |= bound->is_new;
 	adapters->has_fresh = true;
+}
+
+void adapters_heard(struct adapters *adapters)
+{
+	adapters_heard_open(adapters);
+	adapters_heard_read(adapters);
 }
 
 void adapters_settle(struct adapters *adapters)
@@ -464,21 +593,21 @@ void adapter_unbind(struct adapter_bound *bound)
 
 /* ---- facts ---- */
 
-static void adapter_look_into(struct adapter *adapter)
+static void adapter_print_why(const struct adapter *adapter, char *text, size_t size)
 {
-	if (adapter->error || adapter->has_info)
-		return;
-	adapter->error = engine_adapter_file_info(adapter->path, &adapter->info,
-						  &adapter->error_text);
-	adapter->has_info = !adapter->error;
-	/* it may work another time */
-	if (adapter->error == -ENOMEM || adapter->error == -EMFILE || adapter->error == -ENFILE ||
-	    adapter->error == -EIO)
-		adapter->error = 0;
+	if (adapter->error)
+		snprintf(text, size, "%.*s", (int)size - 1, adapter->error_text.text);
+	else if (adapter->opening)
+		opening_print(adapter->opening, text, size);
+	else
+		snprintf(text, size, "%.*s", (int)size - 1,
+			 *adapter->open_why.text ? adapter->open_why.text :
+						   "its file has yet to be read");
 }
 
-void adapters_fill_info(struct adapter *adapter, struct llm_model_info *info)
+void adapters_fill_info(const struct adapter *adapter, struct llm_model_info *info)
 {
+	const struct engine_adapter_info *facts;
 	const struct adapter_bound *bound;
 
 	*info = (struct llm_model_info){
@@ -487,17 +616,16 @@ void adapters_fill_info(struct adapter *adapter, struct llm_model_info *info)
 		.file_bytes = adapter->size_bytes,
 	};
 	snprintf(info->name, sizeof(info->name), "%s", adapter->name);
-	adapter_look_into(adapter);
-	if (!adapter->has_info) {
+	if (!adapter->file || adapter->error) {
 		info->flags |= LLM_MODEL_BROKEN;
-		snprintf(info->error, sizeof(info->error), "%.*s", (int)sizeof(info->error) - 1,
-			 adapter->error_text.text);
+		adapter_print_why(adapter, info->error, sizeof(info->error));
 		return;
 	}
-	info->parameters = adapter->info.parameters;
-	info->width = adapter->info.rank;
-	snprintf(info->arch, sizeof(info->arch), "%s", adapter->info.arch);
-	snprintf(info->weights, sizeof(info->weights), "%s", adapter->info.weights);
+	facts = &adapter->file->adapter;
+	info->parameters = facts->parameters;
+	info->width = facts->rank;
+	snprintf(info->arch, sizeof(info->arch), "%s", facts->arch);
+	snprintf(info->weights, sizeof(info->weights), "%s", facts->weights);
 	list_each(bound, &adapter->bound, adapter_link) {
 		info->flags |= LLM_MODEL_LOADED;
 		info->memory_bytes += bound->bytes;

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "engine/engine.h"
 #include "ipc/ipc.h"
+#include "sched/openers.h"
 
 struct adapters;
 struct model;
@@ -22,12 +23,16 @@ struct models;
  * @name: what requests call it
  * @path: of the file or folder, with symbolic links resolved; NULL: it can't be used
  * @present: found by the last look into the folder
+ * @device: the disk that it is on
  * @changed_ns: when its files last changed
  * @size_bytes: of its weights' files
  * @memory_bytes: that it takes in memory, as far as is known
  * @found: what that look brought: 0, or why it is no file to open
  * @error: 0, or why it can not be used by any model; @error_text says it in words
- * @info: facts, once @has_info
+ * @opening: its file is being read; it is one of @users
+ * @file: what that says of itself, once it was read
+ * @open_failed_ns: when it could not be, for want of something that may be there another time
+ * @open_result: why; @open_why says it in words
  * @bound: where it is in memory
  * @users: jobs that point here: what they name stays as it is
  * @load_result: how the last attempt to read it beside the steps ended, for the model named
@@ -38,14 +43,18 @@ struct adapter {
 	char name[LLM_MODEL_NAME_MAX];
 	char *path;
 	bool present;
+	uint64_t device;
 	uint64_t changed_ns;
 	uint64_t size_bytes;
 	uint64_t memory_bytes;
 	int found;
 	int error;
 	struct error error_text;
-	bool has_info;
-	struct engine_adapter_info info;
+	struct opening *opening;
+	struct opened *file;
+	uint64_t open_failed_ns;
+	int open_result;
+	struct error open_why;
 	struct list bound;
 	unsigned int users;
 	int load_result;
@@ -100,6 +109,15 @@ int adapters_find(struct adapters *adapters, const char *name, struct adapter **
 		  struct error *error);
 
 /**
+ * adapters_open() - what its file says of itself
+ * @is_for_list: as opening_begin() has it
+ *
+ * Return: 0; -EINPROGRESS it is being read, as models_open() has it; or why it can not be used.
+ */
+int adapters_open(struct adapters *adapters, struct adapter *adapter, bool is_for_list,
+		  struct error *error);
+
+/**
  * adapter_bind() - in memory for a model that is loaded, until adapter_unbind()
  * @held: bytes of those that the same request has bound already
  *
@@ -111,14 +129,14 @@ int adapters_find(struct adapters *adapters, const char *name, struct adapter **
 int adapter_bind(struct adapters *adapters, struct adapter *adapter, struct model *model,
 		 uint64_t held, struct adapter_bound **ret, struct error *error);
 void adapter_unbind(struct adapter_bound *bound);
-/** adapters_heard() - if one has been read, it can be bound from now on; else nothing */
+/** adapters_heard() - what has been read is open, or can be bound, from now on */
 void adapters_heard(struct adapters *adapters);
 /** adapters_settle() - who asked for what was read has had his turn */
 void adapters_settle(struct adapters *adapters);
 /** adapter_unload() - nobody uses it */
 void adapter_unload(struct adapter_bound *bound);
 
-/** adapters_fill_info() - as LLM_RECORD_MODEL tells it */
-void adapters_fill_info(struct adapter *adapter, struct llm_model_info *info);
+/** adapters_fill_info() - as LLM_RECORD_MODEL tells it, also while its file is being read */
+void adapters_fill_info(const struct adapter *adapter, struct llm_model_info *info);
 
 #endif /* LLMOS_SCHED_ADAPTERS_H */

@@ -82,7 +82,7 @@ static bool batch_evict_paused(struct sched *sched, const struct model *model)
 	if (!job)
 		return false;
 	/* it is sequences that are short: his pages may be there yet when he goes on */
-	reuse_keep(job);
+	reuse_leave(sched, job);
 	batch_put_back(sched, job);
 	return true;
 }
@@ -169,7 +169,7 @@ static int batch_get_seq(struct sched *sched, struct job *job)
 		r = engine_seq_new(job->model->loaded, &job->seq);
 	} while (r == -ENOSPC && (drafter_make_room(sched, job->model) ||
 				  batch_evict_paused(sched, job->model)));
-	return r;
+	return r < 0 ? r : job_new_row(job);
 }
 
 /*

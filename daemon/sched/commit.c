@@ -69,7 +69,7 @@ static uint32_t commit_output_tokens(const struct job *job)
 /* something has become more, or so much was computed again that it is time for a verdict */
 static bool commit_has_news(const struct job *job)
 {
-	return commit_prompt_tokens(job) != job->sent_prompt_tokens ||
+	return job->asks_verdict || commit_prompt_tokens(job) != job->sent_prompt_tokens ||
 	       commit_output_tokens(job) != job->sent_output_tokens ||
 	       job->compute_ns >= COMMIT_COMPUTE_NS;
 }
@@ -141,6 +141,7 @@ void job_flush(struct sched *sched, struct job *job)
 		buffer_flush(sched, job);
 		if (!commit_gather(job))
 			return;
+		job->asks_verdict = false;
 		job->sent_prompt_tokens = commit_prompt_tokens(job);
 		job->sent_output_tokens = commit_output_tokens(job);
 	}

@@ -7,12 +7,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "model/gguf.h"
 #include "sched/job.h"
 #include "sched/prompt.h"
 #include "sched/record.h"
 
 #define CONTROL_FILL_BYTES	(48U << 10)	/* make this much at a time */
+#define CONTROL_LIST_NS		(10 * NS_PER_S)	/* a list waits so long for the next file */
 #define CONTROL_KEY_MAX		1024
 #define CONTROL_VALUE_MAX	(16U << 10)
 
@@ -35,7 +37,7 @@ static int control_model(struct sched *sched, struct job *job, struct model *mod
 	return control_append(job, &record, record_model(&record, &info));
 }
 
-static int control_adapter(struct job *job, struct adapter *adapter)
+static int control_adapter(struct job *job, const struct adapter *adapter)
 {
 	struct llm_model_info info;
 	struct bytes record = { 0 };
@@ -44,9 +46,25 @@ static int control_adapter(struct job *job, struct adapter *adapter)
 	return control_append(job, &record, record_model(&record, &info));
 }
 
+uint64_t control_list_due_ns(const struct sched *sched, const struct job *job)
+{
+	return MAX(job->list_ns, sched->opened_ns) + CONTROL_LIST_NS;
+}
+
+/*
+ * Is one told of now? Of several that are being read, all are: those behind the first one as far as
+ * may be. What is read for very long is told as that.
+ */
+static bool control_is_due(const struct sched *sched, const struct job *job, int r, bool *awaits)
+{
+	*awaits |= r == -EINPROGRESS && clock_ns() < control_list_due_ns(sched, job);
+	return !*awaits;
+}
+
 /* those whose files have been read: all, in the end, and what can not be read is told, too */
 static int control_list_models(struct sched *sched, struct job *job)
 {
+	bool awaits = false;
 	struct model *model;
 	struct error why;
 	int r;
@@ -54,36 +72,60 @@ static int control_list_models(struct sched *sched, struct job *job)
 	list_each(model, models_list(sched->models), link) {
 		if (strcmp(model->name, job->listed) <= 0)
 			continue;
-		if (models_open(sched->models, model, &why) == -EINPROGRESS)
-			return -EINPROGRESS;
+		r = models_open_for_list(sched->models, model, &why);
+		if (!control_is_due(sched, job, r, &awaits))
+			continue;
 		r = control_model(sched, job, model);
 		if (r < 0)
 			return r;
 		memcpy(job->listed, model->name, sizeof(job->listed));
 	}
-	return 0;
+	return awaits ? -EINPROGRESS : 0;
+}
+
+static int control_list_adapters(struct sched *sched, struct job *job)
+{
+	struct adapter *adapter;
+	bool awaits = false;
+	struct error why;
+	int r;
+
+	list_each(adapter, adapters_list(sched->adapters), link) {
+		if (strcmp(adapter->name, job->listed) <= 0)
+			continue;
+		r = adapters_open(sched->adapters, adapter, true, &why);
+		if (!control_is_due(sched, job, r, &awaits))
+			continue;
+		r = control_adapter(job, adapter);
+		if (r < 0)
+			return r;
+		memcpy(job->listed, adapter->name, sizeof(job->listed));
+	}
+	return awaits ? -EINPROGRESS : 0;
 }
 
 static int control_models(struct sched *sched, struct job *job, struct error *error)
 {
-	struct adapter *adapter;
 	int r = 0;
 
-	if (!*job->listed)
+	if (!job->list_ns) {
+		job->list_ns = clock_ns();
 		r = models_scan(sched->models, error);
-	if (!r)
-		r = control_list_models(sched, job);
-	if (!r)
-		r = adapters_scan(sched->adapters, error);
-	if (r < 0)
-		return r;
-	list_each(adapter, adapters_list(sched->adapters), link) {
-		r = control_adapter(job, adapter);
-		if (r < 0)
-			return r;
 	}
-	job_finish(sched, job, LLM_FINISH_STOP);
-	return 0;
+	if (!r && !job->lists_adapters) {
+		r = control_list_models(sched, job);
+		if (!r)
+			r = adapters_scan(sched->adapters, error);
+		if (!r) {
+			job->lists_adapters = true;
+			*job->listed = '\0';
+		}
+	}
+	if (!r)
+		r = control_list_adapters(sched, job);
+	if (!r)
+		job_finish(sched, job, LLM_FINISH_STOP);
+	return r;
 }
 
 static int control_find(struct sched *sched, struct job *job, struct error *error)
@@ -108,10 +150,11 @@ static int control_show_adapter(struct sched *sched, struct job *job, struct err
 
 	r = adapters_find(sched->adapters, job->event.model, &adapter, &why);
 	if (!r)
-		r = engine_adapter_file_open(adapter->path, &job->opened, &why);
+		r = adapters_open(sched->adapters, adapter, false, &why);
 	/* what was said of the models stays */
 	if (r < 0)
-		return r == -ENOENT ? r : error_set(error, r, "%s", why.text);
+		return r == -ENOENT || r == -EINPROGRESS ? r : error_set(error, r, "%s", why.text);
+	job->opened = opened_ref(adapter->file);
 	return control_adapter(job, adapter);
 }
 
@@ -142,6 +185,7 @@ static int control_status(struct sched *sched, struct job *job)
 		status.swapped_in = 0;
 		status.swap_failed = 0;
 		status.reused_tokens = 0;
+		status.grammar_bytes = 0;
 	}
 	r = control_append(job, &record, record_status(&record, &status));
 	if (!r)
@@ -192,7 +236,7 @@ static int control_session(struct sched *sched, struct job *job, struct error *e
 
 static const struct gguf *control_file(const struct job *job)
 {
-	return job->opened ? job->opened : job->model->gguf;
+	return job->opened ? job->opened->gguf : job->model->gguf;
 }
 
 static int control_fill_meta(struct job *job)

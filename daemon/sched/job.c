@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "model/gguf.h"
 #include "sched/drafter.h"
@@ -60,11 +61,16 @@ void job_free(struct job *job)
 	bytes_free(&job->past);
 	free(job->tokens.ids);
 	constraint_free(job->constraint);
-	free(job->row);
 	embed_free(job->embed);
-	gguf_free(job->opened);
+	opened_unref(job->opened);
 	free(job->data);
 	free(job);
+}
+
+/* what may follow is of no use to whoever is not stepped */
+static void job_rest(const struct job *job)
+{
+	constraint_rest(job->constraint, job->state != JOB_ACTIVE || job->paused);
 }
 
 /* lists are in the order of age; most moves are to the end */
@@ -77,11 +83,21 @@ void job_move(struct sched *sched, struct job *job, enum job_state state)
 		at = at->prev;
 	list_insert(at, &job->link);
 	job->state = state;
+	job_rest(job);
 }
 
 bool job_is_control(const struct job *job)
 {
 	return job->event.op >= LLM_OP_CONTROL;
+}
+
+/* what came with it, and the tokens of that */
+size_t job_bytes(const struct job *job)
+{
+	const struct llm_event *event = &job->event;
+
+	return sizeof(*job) + event->data_len +
+	       job->tokens.capacity * sizeof(*job->tokens.ids);
 }
 
 /* what an earlier server has left */
@@ -98,6 +114,14 @@ void job_set_model(struct job *job, struct model *model)
 	model->users++;
 }
 
+int job_new_row(struct job *job)
+{
+	if (!job->constraint)
+		return 0;
+	job->row = malloc((size_t)job->model->info.vocab * sizeof(*job->row));
+	return job->row ? 0 : -ENOMEM;
+}
+
 void job_drop_seq(struct job *job)
 {
 	adapt_unbind(job);
@@ -108,6 +132,8 @@ void job_drop_seq(struct job *job)
 	job->seq = NULL;
 	/* they are computed again */
 	job->has_row = false;
+	free(job->row);
+	job->row = NULL;
 	job->is_fetching = false;
 }
 
@@ -117,6 +143,7 @@ void job_pause(struct sched *sched, struct job *job)
 {
 	job->paused = true;
 	job->paused_turn = sched->turn;
+	job_rest(job);
 }
 
 void job_resume(struct sched *sched, struct job *job)
@@ -126,6 +153,7 @@ void job_resume(struct sched *sched, struct job *job)
 	if (!job->paused)
 		return;
 	job->paused = false;
+	job_rest(job);
 	/* a running mean, whose last few count most */
 	sched->pause_turns = (7 * sched->pause_turns + turns) / 8;
 }
@@ -149,7 +177,7 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 		job_fail(sched, job, -E2BIG, NULL);
 		return;
 	}
-	reuse_keep(job);
+	reuse_leave(sched, job);
 	job_drop_seq(job);
 	job_drop_constraint(job);
 	job->done = true;
@@ -172,7 +200,7 @@ void job_fail(struct sched *sched, struct job *job, int r, const struct error *w
 
 void job_cancel(struct sched *sched, struct job *job)
 {
-	reuse_keep(job);
+	reuse_leave(sched, job);
 	job_drop_seq(job);
 	job_drop_constraint(job);
 	bytes_clear(&job->answer.out);
@@ -298,22 +326,25 @@ static int job_prepare_empty(struct job *job)
 	return 0;
 }
 
-static int job_constrain(struct sched *sched, struct job *job, struct grammar *grammar,
+static int job_constrain(struct sched *sched, struct job *job, const struct options *options,
 			 struct error *error)
 {
+	const uint64_t begin_ns = clock_ns();
 	struct gram_vocab *vocab;
-	int r = models_vocab(job->model, &vocab);
+	struct held_grammar *held;
+	int r;
 
-	if (r < 0) {
-		gram_free(grammar);
-		return error_set(error, r, "%s", strerror(-r));
-	}
-	job->row = malloc((size_t)job->model->info.vocab * sizeof(*job->row));
-	if (!job->row) {
-		gram_free(grammar);
-		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
-	}
-	r = constraint_new(&job->constraint, sched->constrainer, grammar, vocab, job->fresh);
+	r = grammars_get(&held, &sched->grammars, job->ipc, &job->event, options->grammar_type,
+			 options->grammar, options->grammar_len, error);
+	/* no step is made meanwhile */
+	job->compute_ns += (clock_ns() - begin_ns) * engine_threads(sched->engine);
+	if (r < 0)
+		return r;
+	r = models_vocab(job->model, &vocab);
+	if (r < 0)
+		grammars_put(&sched->grammars, held);
+	else
+		r = constraint_new(&job->constraint, sched->constrainer, held, vocab, job->fresh);
 	return r < 0 ? error_set(error, r, "the grammar: %s", strerror(-r)) : 0;
 }
 
@@ -331,7 +362,7 @@ static int job_prepare_shift(struct job *job, const struct options *options)
 
 static int job_prepare_prompt(struct sched *sched, struct job *job, struct error *error)
 {
-	_cleanup_(options_clear) struct options options = { 0 };
+	struct options options = { 0 };
 	struct llm_event event = job->event;
 	_cleanup_free_ uint8_t *copy = NULL;
 	const uint8_t *payload;
@@ -355,13 +386,15 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	if (!r)
 		r = prompt_encode(job->model, &event, payload + skip, &job->tokens, &job->fresh,
 				  error);
-	if (!r && options.grammar)
-		r = job_constrain(sched, job, steal_ptr(options.grammar), error);
+	if (!r && options.grammar_type)
+		r = job_constrain(sched, job, &options, error);
 	if (!r)
 		r = job_prepare_empty(job);
 	job->prompt_count = job->tokens.count;
 	if (!r)
 		r = job_check_empty(job, error);
+	if (!r && job->line)
+		r = reuse_set_base(sched, job);
 	if (!r && options.shifts)
 		r = job_prepare_shift(job, &options);
 	if (!r && job->model->loaded)
@@ -500,14 +533,14 @@ static void job_constraint_failed(struct sched *sched, struct job *job, int64_t 
 static bool job_mask(struct sched *sched, struct job *job, const float *logits)
 {
 	bool can_end = false;
-	int64_t count;
+	int64_t count = constraint_mask(job->constraint, &job->params.mask, &can_end);
 
-	if (!constraint_is_ready(job->constraint)) {
-		memcpy(job->row, logits, job->model->info.vocab * sizeof(*logits));
+	if (count == -EAGAIN) {
+		if (logits != job->row)
+			memcpy(job->row, logits, job->model->info.vocab * sizeof(*logits));
 		job->has_row = true;
 		return false;
 	}
-	count = constraint_mask(job->constraint, &job->params.mask, &can_end);
 	if (count > 0)
 		return true;
 	/* a model without a token that ends an answer */
@@ -529,6 +562,7 @@ static void job_take_generated(struct sched *sched, struct job *job, const float
 		return;
 	token = sampler_pick(job->model->sampler, &job->params, logits, job->tokens.ids,
 			     at, job->pushed, top, top_count);
+	job->params.mask = NULL;
 	if (isnan(logits[token.id])) {
 		struct error error = { "" };
 
@@ -736,7 +770,7 @@ static void job_take_score(struct sched *sched, struct job *job, const float *lo
 
 static int job_prepare_texts(struct job *job, struct error *error)
 {
-	_cleanup_(options_clear) struct options options = { 0 };
+	struct options options = { 0 };
 	_cleanup_free_ uint8_t *copy = NULL;
 	const uint8_t *payload;
 	size_t skip = 0;

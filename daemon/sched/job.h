@@ -100,10 +100,13 @@ struct job_shift {
  * @params: sampling
  * @fresh: the answer begins a text, and has no bytes yet
  * @constraint: what the answer is held to, or NULL
- * @row: with a constraint: logits that were put aside (vocab)
+ * @row: with a constraint and a sequence: room for logits that are put aside (vocab)
  * @has_row: there are such: it is not stepped until the constraint is ready
  * @is_fetching: pages of it may come from the swap: it is not stepped until that is over, or none
  *	has come until @fetch_until_ns
+ * @awaits_load: an adapter for it is to be loaded, or its model is
+ * @is_parked: it waits for a file or a model, and takes no slot meanwhile
+ * @asks_verdict: it takes one again: it is committed even if there is nothing to tell
  * @embed: EMBED, CLASSIFY: its texts; @tokens are those of the next step then. Else NULL
  * @planned: tokens it takes part with in the step that is being formed
  * @stepped: tokens that its last step computed
@@ -118,6 +121,8 @@ struct job_shift {
  *
  * What it has to do with a session:
  * @line: in which pages are kept for it; 0: it belongs to no session
+ * @base: the cache domain in which the first @base_tokens of its text are kept: its system prompt
+ * @is_guest: that is not whoever asks's own; see reuse.c
  * @past_count: of its tokens, those that were the session's before
  * @reach: tokens that have been computed for it, though they may have to be again
  * @past: bytes to append to the session's past with the commit of its end
@@ -131,6 +136,8 @@ struct job_shift {
  * @done: nothing more will be added to the answer
  * @next: of a control operation: index of the next item to answer with
  * @listed: MODELS: the last one that was told of; they are in the order of names
+ * @lists_adapters: MODELS: all models were told of, and @listed is an adapter
+ * @list_ns: MODELS: when it was begun
  * @opened: SHOW: an adapter's file
  * @status, @finish: of the end
  * @sent_data, @sent_journal, @sent_end: the commit that is awaited
@@ -180,6 +187,8 @@ struct job {
 	bool is_fetching;
 	uint64_t fetch_until_ns;
 	bool awaits_load;
+	bool is_parked;
+	bool asks_verdict;
 	struct embed *embed;
 	unsigned int planned;
 	unsigned int stepped;
@@ -193,6 +202,9 @@ struct job {
 	uint64_t paused_turn;
 
 	uint64_t line;
+	struct engine_domain_base base;
+	size_t base_tokens;
+	bool is_guest;
 	size_t past_count;
 	size_t reach;
 	struct bytes past;
@@ -205,7 +217,9 @@ struct job {
 	bool done;
 	size_t next;
 	char listed[LLM_MODEL_NAME_MAX];
-	struct gguf *opened;
+	bool lists_adapters;
+	uint64_t list_ns;
+	struct opened *opened;
 	int status;
 	enum llm_finish finish;
 	struct bytes sent_data;
@@ -234,9 +248,12 @@ struct sched {
 	struct engine *engine;
 	struct models *models;
 	struct adapters *adapters;
+	struct grammars grammars;
 	struct constrainer *constrainer;
 	struct sessions sessions;
 	struct ipc *ipcs[SCHED_IPCS_MAX];
+	unsigned int parked;			/* requests that take no slot */
+	unsigned int spared[SCHED_IPCS_MAX];	/* of them, as each transport was told */
 	unsigned int ipc_count;
 	struct list jobs[JOB_STATES];
 	struct list table[SCHED_TABLE_SIZE];
@@ -246,6 +263,8 @@ struct sched {
 	uint64_t pause_turns;		/* that pauses have been lasting */
 	uint64_t ahead_ns;		/* when more pages may be written ahead, 0: none are left */
 	uint64_t ahead_wait_ns;		/* between two times, while the disk is at something else */
+	bool lists_due;			/* a file was read that lists of models may wait for */
+	uint64_t opened_ns;		/* when the last file was read */
 	bool cancels;			/* some job has been cancelled since the last step */
 	struct engine_item *items;	/* (slots): the step that is being formed */
 	struct job **members;		/* (max_seqs): who could take part, then who does */
@@ -259,6 +278,8 @@ struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event
 void job_free(struct job *job);
 void job_move(struct sched *sched, struct job *job, enum job_state state);
 bool job_is_control(const struct job *job);
+/** job_bytes() - of memory that it takes before it computes anything, about */
+size_t job_bytes(const struct job *job);
 /**
  * job_prepare() - from ARRIVED to WAITING, or to FINISHING if there is nothing to compute
  *
@@ -276,6 +297,8 @@ void job_resume(struct sched *sched, struct job *job);
 void job_cancel(struct sched *sched, struct job *job);
 /** job_set_model() - it uses that model from now on */
 void job_set_model(struct job *job, struct model *model);
+/** job_new_row() - it has a sequence: with a constraint, its logits may be put aside; 0, -ENOMEM */
+int job_new_row(struct job *job);
 /**
  * job_drop_seq() - give its sequence and pages back; its tokens are fed again later
  *
@@ -383,6 +406,8 @@ void charge_settle(struct job *job);
 
 /* reuse.c: what was computed before */
 
+/** reuse_set_base() - its tokens are known: where is its system prompt kept? 0 or -ENOMEM */
+int reuse_set_base(struct sched *sched, struct job *job);
 /** reuse_find() - tokens at its beginning that need not be computed, as things are */
 unsigned int reuse_find(const struct job *job);
 /** reuse_begin() - its sequence, which is empty, begins with those */
@@ -395,6 +420,8 @@ void reuse_gather(struct sched *sched, const struct job *job);
 void reuse_begin_late(struct sched *sched, struct job *job);
 /** reuse_keep() - the full pages of its sequence, if it has one, outlive it */
 void reuse_keep(struct job *job);
+/** reuse_leave() - the same, before it gives it back: what can not be kept goes to the swap */
+void reuse_leave(const struct sched *sched, struct job *job);
 /** reuse_swap() - full pages of its sequence, from token @from on, go to the swap before they go */
 void reuse_swap(struct job *job, unsigned int from);
 /** reuse_fetch_begin() - the swap is asked for its pages from the next turn on */
@@ -442,6 +469,8 @@ void job_committed(struct sched *sched, struct job *job, int result);
 
 /** control_start() - 0; -EINPROGRESS a model's file has to be read first: call it again then */
 int control_start(struct sched *sched, struct job *job);
+/** control_list_due_ns() - until when a list of models waits for the next file */
+uint64_t control_list_due_ns(const struct sched *sched, const struct job *job);
 /** control_fill() - more of a long answer; sets done with the last of it */
 void control_fill(struct sched *sched, struct job *job);
 

@@ -16,7 +16,7 @@
 
 #define LOADER_NICE	10	/* a step has barriers: who takes a processor from one takes it from all */
 
-enum loader_what { LOADER_MODEL, LOADER_FILE, LOADER_ADAPTER };
+enum loader_what { LOADER_MODEL, LOADER_FILE, LOADER_ADAPTER_FILE, LOADER_ADAPTER };
 
 /**
  * struct loader - the thread, and the one thing that it loads
@@ -69,6 +69,9 @@ static void *loader_main(void *arg)
 		load_model(loader);
 	else if (loader->what == LOADER_ADAPTER)
 		load_adapter(loader);
+	else if (loader->what == LOADER_ADAPTER_FILE)
+		loader->result = opened_new_adapter(&loader->opened, loader->name, loader->path,
+						    &loader->why);
 	else
 		loader->result = opened_new(&loader->opened, loader->name, loader->path,
 					    &loader->why);
@@ -131,9 +134,9 @@ int loader_begin(struct loader *loader, const char *name, const char *path, stru
 	return begin(loader, LOADER_MODEL, name, path);
 }
 
-int loader_begin_open(struct loader *loader, const char *name, const char *path)
+int loader_begin_open(struct loader *loader, const char *name, const char *path, bool is_adapter)
 {
-	return begin(loader, LOADER_FILE, name, path);
+	return begin(loader, is_adapter ? LOADER_ADAPTER_FILE : LOADER_FILE, name, path);
 }
 
 int loader_begin_adapter(struct loader *loader, const char *name, const char *path,

@@ -17,12 +17,13 @@ struct loader;
 
 /**
  * loader_new() - without a thread before the first model
+ * @engine: for models; NULL where only files are read
  * @news_fd: an eventfd that is written to when something has been loaded, or could not be
  *
  * Return: 0 or -ENOMEM.
  */
 int loader_new(struct loader **ret, struct engine *engine, int news_fd);
-/** loader_free() - waits for what it is loading */
+/** loader_free() - waits for what it is loading; NULL is fine */
 void loader_free(struct loader *loader);
 
 /**
@@ -33,8 +34,8 @@ void loader_free(struct loader *loader);
  * Return: 0; -ENOMEM, -EAGAIN no thread can be had.
  */
 int loader_begin(struct loader *loader, const char *name, const char *path, struct opened *opened);
-/** loader_begin_open() - the same, and only read its file */
-int loader_begin_open(struct loader *loader, const char *name, const char *path);
+/** loader_begin_open() - the same, and only read its file, or that of an adapter */
+int loader_begin_open(struct loader *loader, const char *name, const char *path, bool is_adapter);
 /** loader_begin_adapter() - the same, of an adapter for @model, which has to stay until then */
 int loader_begin_adapter(struct loader *loader, const char *name, const char *path,
 			 struct engine_model *model);
@@ -44,7 +45,7 @@ bool loader_is_ended(const struct loader *loader);
 int loader_take(struct loader *loader, struct engine_model **ret, struct error *error);
 /** loader_take_adapter() - what engine_adapter_read() returned; it may wait */
 int loader_take_adapter(struct loader *loader, struct engine_adapter **ret, struct error *error);
-/** loader_take_opened() - what opened_new() returned; it may wait */
+/** loader_take_opened() - what opened_new() returned, or opened_new_adapter(); it may wait */
 int loader_take_opened(struct loader *loader, struct opened **ret, struct error *error);
 
 #endif /* LLMOS_SCHED_LOADER_H */

@@ -91,6 +91,7 @@ static int find_file(const char *directory, const char *folder, const char *file
 	if (!real || stat(real, &st) < 0)
 		return error_set(error, -errno, "'%s/%s': %s", folder, file, strerror(errno));
 	ret->size_bytes = (uint64_t)st.st_size;
+	ret->device = st.st_dev;
 	ret->changed_ns = changed_ns(&st);
 	if (!is_inside(directory, real))
 		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", folder,
@@ -136,6 +137,8 @@ static int find_parts(const char *directory, const char *folder, const char *nam
 		int r = file ? find_file(directory, folder, file, &part, &inner) : -ENOMEM;
 
 		free(part.path);
+		if (i == 1)
+			ret->device = part.device;
 		ret->size_bytes += part.size_bytes;
 		ret->changed_ns = MAX(ret->changed_ns, part.changed_ns);
 		if (!file)
@@ -246,6 +249,7 @@ static int find_folder(const char *directory, const char *name, struct model_pla
 
 	if (!real || stat(real, &st) < 0)
 		return error_set(error, -errno, "'%s/%s': %s", directory, name, strerror(errno));
+	ret->device = st.st_dev;
 	ret->changed_ns = changed_ns(&st);
 	if (!is_inside(directory, real))
 		return error_set(error, -EPERM, "'%s/%s' points out of the models folder", directory,

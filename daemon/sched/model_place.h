@@ -14,11 +14,13 @@
  * struct model_place - what was found
  * @path: of the file, the first of the files, or the folder, resolved; owned. NULL: it can't be used
  * @size_bytes: of the weights' files
+ * @device: the disk that they are on, or the first of them, as st_dev; 0: none was found
  * @changed_ns: when the last of its files changed, also by a change of its rights
  */
 struct model_place {
 	char *path;
 	uint64_t size_bytes;
+	uint64_t device;
 	uint64_t changed_ns;
 };
 

@@ -30,9 +30,7 @@ struct models {
 	void *room_arg;
 	bool named_long;		/* a name that is too long was told of, once */
 	void (*busy)(const char *name);
-	struct loader *opener;		/* reads files; NULL: all is done by who asks */
-	struct model *opening;		/* by it; one of its users */
-	bool is_reopened;		/* what is being opened is not the model's file any more */
+	struct openers *openers;	/* read files; NULL: all is done by who asks */
 	struct loader *loader;		/* NULL: nothing is loaded beside what is computed */
 	struct model *loading;		/* by it; one of its users */
 	struct opened *loading_file;	/* of which */
@@ -59,6 +57,7 @@ static void model_close_file(struct model *model)
 	model->piece_max = 0;
 	model->read_time.kib_ns = 0;
 	model->open_result = 0;
+	model->open_why = (struct error){ "" };
 }
 
 static void model_set_file(struct model *model, struct opened *file)
@@ -174,7 +173,17 @@ static bool model_is_same(const struct model *model, int r, const struct model_p
 /* of its users, those that no request is */
 static unsigned int own_users(const struct models *models, const struct model *model)
 {
-	return (model == models->loading) + (model == models->opening);
+	return (model == models->loading) + (model->opening != NULL);
+}
+
+/* what is being read is not its file any more: whoever wants that has it read anew */
+static void model_forget_opening(struct model *model)
+{
+	if (!model->opening)
+		return;
+	opening_forget(steal_ptr(model->opening));
+	model->users--;
+	model->read_ns = clock_ns();
 }
 
 /* a file that is being written is another one at each look; see models_open() */
@@ -206,14 +215,15 @@ static void models_look(struct models *models, const char *name)
 		return;
 	}
 	models->is_outdated |= model == models->loading;
-	models->is_reopened |= model == models->opening;
 	model_count_changes(model);
+	model_forget_opening(model);
 	model_forget(model);
 	model->memory_bytes = 0;
 	free(model->path);
 	model->path = place.path;
 	model->found = r;
 	model->size_bytes = place.size_bytes;
+	model->device = place.device;
 	model->changed_ns = place.changed_ns;
 	model->error = 0;
 	if (r < 0)
@@ -279,7 +289,7 @@ void models_free(struct models *models)
 {
 	if (!models)
 		return;
-	loader_free(models->opener);
+	openers_free(models->openers);
 	loader_free(models->loader);
 	opened_unref(models->loading_file);
 	while (!list_empty(&models->list))
@@ -440,52 +450,93 @@ static int models_check_steady(struct model *model, struct error *error)
 			 model->open_why.text);
 }
 
-int models_open(struct models *models, struct model *model, struct error *error)
+static int models_begin_open(struct models *models, struct model *model, bool is_for_list)
 {
-	int r;
+	const struct opening_what what = {
+		.name = model->name,
+		.path = model->path,
+		.device = model->device,
+		.is_for_list = is_for_list,
+	};
+	int r = opening_begin(models->openers, &what, &model->opening);
 
-	if (!models->opener || model->error || model->file)
-		return models_open_here(model, error);
-	r = models_check_steady(model, error);
+	if (r == -EBUSY)
+		return -EINPROGRESS;
 	if (r < 0)
 		return r;
-	if (models->opening)
-		return -EINPROGRESS;
-	if (model->open_result < 0 && clock_ns() < model->open_failed_ns + FAILED_NS)
-		return models_failed(model, model->open_result, &model->open_why, error);
-	model->open_result = 0;
-	if (loader_begin_open(models->opener, model->name, model->path) < 0)
-		return models_open_here(model, error);
-	models->opening = model;
 	model->users++;
 	return -EINPROGRESS;
 }
 
+static int models_open_for(struct models *models, struct model *model, bool is_for_list,
+			   struct error *error)
+{
+	int r;
+
+	if (!models->openers || model->error || model->file)
+		return models_open_here(model, error);
+	if (model->opening)
+		return -EINPROGRESS;
+	r = models_check_steady(model, error);
+	if (r < 0)
+		return r;
+	if (model->open_result < 0 && clock_ns() < model->open_failed_ns + FAILED_NS)
+		return models_failed(model, model->open_result, &model->open_why, error);
+	model->open_result = 0;
+	model->open_why = (struct error){ "" };
+	r = models_begin_open(models, model, is_for_list);
+	/* without a thread the others have to wait */
+	return r == -EINPROGRESS ? r : models_open_here(model, error);
+}
+
+int models_open(struct models *models, struct model *model, struct error *error)
+{
+	return models_open_for(models, model, false, error);
+}
+
+int models_open_for_list(struct models *models, struct model *model, struct error *error)
+{
+	return models_open_for(models, model, true, error);
+}
+
+struct openers *models_openers(const struct models *models)
+{
+	return models->openers;
+}
+
 bool models_is_opening(const struct models *models)
 {
-	return models->opening;
+	const struct model *model;
+
+	list_each(model, &models->list, link)
+		if (model->opening)
+			return true;
+	return false;
+}
+
+static void model_heard_open(struct model *model)
+{
+	struct error why = { "" }, error;
+	struct opened *file;
+	int r;
+
+	r = opening_take(steal_ptr(model->opening), &file, &why);
+	model->users--;
+	model->read_ns = clock_ns();
+	models_end_open(model, r, file, &why, &error);
 }
 
 static bool models_heard_open(struct models *models)
 {
-	struct error why = { "" }, error;
-	struct opened *file;
 	struct model *model;
-	int r;
+	bool any = false;
 
-	if (!models->opening || !loader_is_ended(models->opener))
-		return false;
-	model = steal_ptr(models->opening);
-	model->users--;
-	model->read_ns = clock_ns();
-	r = loader_take_opened(models->opener, &file, &why);
-	if (models->is_reopened) {
-		models->is_reopened = false;
-		opened_unref(file);
-		return true;
-	}
-	models_end_open(model, r, file, &why, &error);
-	return true;
+	list_each(model, &models->list, link)
+		if (model->opening && opening_is_heard(model->opening)) {
+			model_heard_open(model);
+			any = true;
+		}
+	return any;
 }
 
 /* @loaded becomes the model's own, or is freed */
@@ -754,7 +805,7 @@ int models_load(struct models *models, struct model *model, struct error *error)
 
 int models_load_beside(struct models *models, int news_fd)
 {
-	int r = loader_new(&models->opener, models->engine, news_fd);
+	int r = openers_new(&models->openers, news_fd);
 
 	return r < 0 ? r : loader_new(&models->loader, models->engine, news_fd);
 }
@@ -801,6 +852,16 @@ bool models_read_heard(struct models *models, int *ret_result, struct engine_ada
 	steal_ptr(models->reading)->users--;
 	*ret_result = loader_take_adapter(models->loader, ret, error);
 	return true;
+}
+
+const char *models_slowest(const struct models *models, uint64_t *ret_ns)
+{
+	const char *name = models->openers ? openers_slowest(models->openers, ret_ns) : NULL;
+
+	if (name || !models->loading || clock_ns() < models->loading_ns + OPENERS_SLOW_NS)
+		return name;
+	*ret_ns = models->loading_ns;
+	return models->loading->name;
 }
 
 static bool models_heard_load(struct models *models)
@@ -905,6 +966,19 @@ static void models_fill_facts(struct model *model, struct llm_model_info *info)
 	}
 }
 
+/* without a mark of its own it may work another time: memory, descriptors, a disk that hangs */
+static void model_print_why(const struct model *model, char *text, size_t size)
+{
+	if (model->error)
+		snprintf(text, size, "%.*s", (int)size - 1, model->error_text.text);
+	else if (model->opening)
+		opening_print(model->opening, text, size);
+	else
+		snprintf(text, size, "%.*s", (int)size - 1,
+			 *model->open_why.text ? model->open_why.text :
+						 "its file has yet to be read");
+}
+
 void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info)
 {
 	*info = (struct llm_model_info){
@@ -914,9 +988,7 @@ void models_fill_info(struct models *models, struct model *model, struct llm_mod
 	snprintf(info->name, sizeof(info->name), "%s", model->name);
 	if (!model->file || model->error) {
 		info->flags |= LLM_MODEL_BROKEN;
-		/* without a mark of its own it may work another time: memory, descriptors */
-		snprintf(info->error, sizeof(info->error), "%.*s", (int)sizeof(info->error) - 1,
-			 model->error ? model->error_text.text : model->open_why.text);
+		model_print_why(model, info->error, sizeof(info->error));
 	} else {
 		models_fill_facts(model, info);
 	}

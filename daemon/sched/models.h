@@ -12,7 +12,7 @@
 #include "engine/engine.h"
 #include "grammar/vocab.h"
 #include "ipc/ipc.h"
-#include "sched/opened.h"
+#include "sched/openers.h"
 #include "sched/pace.h"
 #include "sched/read_time.h"
 
@@ -24,10 +24,12 @@ struct models;
  * @name: what requests call it
  * @path: of the file or folder, with symbolic links resolved
  * @present: found by the last look into the folder
+ * @device: the disk that it is on
  * @changed_ns: when its files last changed, to notice a new one under the old name
  * @size_bytes: of its files of weights
  * @found: what that look brought: 0, or why it is no file to open
  * @error: 0, or why it can not be used; @error_text says it in words
+ * @opening: its file is being read; it is one of @users
  * @file: its header and tokenizer, once they were read; the next three are of it
  * @gguf: open to look into, NULL before
  * @tokenizer: NULL before
@@ -56,11 +58,13 @@ struct model {
 	char name[LLM_MODEL_NAME_MAX];
 	char *path;
 	bool present;
+	uint64_t device;
 	uint64_t changed_ns;
 	uint64_t size_bytes;
 	int found;
 	int error;
 	struct error error_text;
+	struct opening *opening;
 	struct opened *file;
 	const struct gguf *gguf;
 	const struct tokenizer *tokenizer;
@@ -121,10 +125,12 @@ struct model *models_known(struct models *models, const char *name);
  * Where models are loaded beside the others this only begins it, unless it is open; who asks again
  * behind models_heard() hears how it ended.
  *
- * Return: 0; -EINPROGRESS it is being read, or the file of another model is; -ESTALE it was another
+ * Return: 0; -EINPROGRESS it is being read, or as many files are as may be; -ESTALE it was another
  * one whenever it had been read; or why it can not be used.
  */
 int models_open(struct models *models, struct model *model, struct error *error);
+/** models_open_for_list() - the same, for who wants all: it leaves room for who wants one */
+int models_open_for_list(struct models *models, struct model *model, struct error *error);
 /**
  * models_load() - ready to step
  *
@@ -146,8 +152,17 @@ int models_load_now(struct models *models, struct model *model, struct error *er
  * Return: 0 or -ENOMEM.
  */
 int models_load_beside(struct models *models, int news_fd);
+/** models_openers() - the threads that read files; NULL: it is done by who asks */
+struct openers *models_openers(const struct models *models);
 /** models_is_opening() - is the file of one being read that was not heard of yet? */
 bool models_is_opening(const struct models *models);
+/**
+ * models_slowest() - whose file, or weights, have been read for longest, if that is long
+ * @ret_ns: since when
+ *
+ * Return: its name, also that of an adapter; NULL: none.
+ */
+const char *models_slowest(const struct models *models, uint64_t *ret_ns);
 /** models_is_loading() - is one being loaded, or an adapter, that was not heard of yet? */
 bool models_is_loading(const struct models *models);
 /**
@@ -172,7 +187,8 @@ bool models_is_reading(const struct models *models, const struct model *model);
 bool models_read_heard(struct models *models, int *ret_result, struct engine_adapter **ret,
 		       struct error *error);
 /**
- * models_heard() - one that has been loaded serves from now on; says why one has no swap
+ * models_heard() - what was read is there from now on, and one that was loaded serves; says why one
+ * has no swap
  *
  * Return: one was opened or loaded, or could not be.
  */
@@ -203,7 +219,7 @@ int models_get_room_for(struct models *models, const struct model *model, uint64
 int models_vocab(struct model *model, struct gram_vocab **ret);
 /** models_piece_max() - bytes of its longest token; its tokenizer must be there */
 size_t models_piece_max(struct model *model);
-/** models_fill_info() - as LLM_RECORD_MODEL tells it; models_open() has been done with it */
+/** models_fill_info() - as LLM_RECORD_MODEL tells it, also while its file is being read */
 void models_fill_info(struct models *models, struct model *model, struct llm_model_info *info);
 
 /**

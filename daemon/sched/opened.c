@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Header, facts and tokenizer of a model's file; see opened.h. */
+/* Header, facts and tokenizer of a file; see opened.h. */
 #include "sched/opened.h"
 
 #include <string.h>
@@ -37,7 +37,16 @@ static int opened_read(struct opened *opened, const char *path, struct error *er
 	return 0;
 }
 
-int opened_new(struct opened **ret, const char *name, const char *path, struct error *error)
+static int opened_read_adapter(struct opened *opened, const char *path, struct error *error)
+{
+	int r = engine_adapter_file_info(path, &opened->adapter, error);
+
+	return r < 0 ? r : engine_adapter_file_open(path, &opened->gguf, error);
+}
+
+static int opened_new_by(struct opened **ret, const char *name, const char *path,
+			 int (*read)(struct opened *opened, const char *path, struct error *error),
+			 struct error *error)
 {
 	_cleanup_(opened_unrefp) struct opened *opened = calloc(1, sizeof(*opened));
 	int r;
@@ -46,10 +55,20 @@ int opened_new(struct opened **ret, const char *name, const char *path, struct e
 		return error_set(error, -ENOMEM, "%s", strerror(ENOMEM));
 	opened->refs = 1;
 	guard_opening(name);
-	r = opened_read(opened, path, error);
+	r = read(opened, path, error);
 	guard_opening(NULL);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(opened);
 	return 0;
+}
+
+int opened_new(struct opened **ret, const char *name, const char *path, struct error *error)
+{
+	return opened_new_by(ret, name, path, opened_read, error);
+}
+
+int opened_new_adapter(struct opened **ret, const char *name, const char *path, struct error *error)
+{
+	return opened_new_by(ret, name, path, opened_read_adapter, error);
 }

@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-void options_clear(struct options *options)
-{
-	gram_free(options->grammar);
-	*options = (struct options){ 0 };
-}
-
 static int options_add_adapter(struct options *options, const struct llm_event *event,
 			       const char *data, size_t len, struct error *error)
 {
@@ -103,6 +97,26 @@ static int options_add_shift(struct options *options, const struct llm_event *ev
 	return option->len ? options_number(option, data, 1, UINT32_MAX, &options->keep, error) : 0;
 }
 
+/* options_add_grammar() - what it says is looked at when it is compiled */
+static int options_add_grammar(struct options *options, const struct llm_event *event,
+			       const struct llm_option *option, const char *data,
+			       struct error *error)
+{
+	if (options->grammar_type)
+		return error_set(error, -EINVAL, "more than one grammar or schema");
+	if (event->op != LLM_OP_GENERATE)
+		return error_set(error, -EINVAL, "only an answer can be held to a grammar");
+	if (event->flags & LLM_SUBMIT_IGNORE_EOS)
+		return error_set(error, -EINVAL,
+				 "an answer that is held to a grammar ends where that does");
+	if (option->type == LLM_OPTION_JSON && option->len)
+		return error_set(error, -EINVAL, "any JSON has no text");
+	options->grammar_type = option->type;
+	options->grammar = data;
+	options->grammar_len = option->len;
+	return 0;
+}
+
 static int options_add(struct options *options, const struct llm_event *event,
 		       const struct llm_option *option, const char *data, struct error *error)
 {
@@ -110,20 +124,7 @@ static int options_add(struct options *options, const struct llm_event *event,
 	case LLM_OPTION_JSON:
 	case LLM_OPTION_SCHEMA:
 	case LLM_OPTION_GRAMMAR:
-		if (options->grammar)
-			return error_set(error, -EINVAL, "more than one grammar or schema");
-		if (event->op != LLM_OP_GENERATE)
-			return error_set(error, -EINVAL, "only an answer can be held to a grammar");
-		if (event->flags & LLM_SUBMIT_IGNORE_EOS)
-			return error_set(error, -EINVAL,
-					 "an answer that is held to a grammar ends where that does");
-		if (option->type == LLM_OPTION_SCHEMA)
-			return gram_new_schema(&options->grammar, data, option->len, error);
-		if (option->type == LLM_OPTION_GRAMMAR)
-			return gram_new_gbnf(&options->grammar, data, option->len, error);
-		if (option->len)
-			return error_set(error, -EINVAL, "any JSON has no text");
-		return gram_new_json(&options->grammar, error);
+		return options_add_grammar(options, event, option, data, error);
 	case LLM_OPTION_ADAPTER:
 		return options_add_adapter(options, event, data, option->len, error);
 	case LLM_OPTION_CONTEXT_SHIFT:
@@ -176,6 +177,6 @@ int options_read(const struct llm_event *event, const uint8_t *payload, struct o
 	const int r = options_add_all(options, event, payload, ret_bytes, error);
 
 	if (r < 0)
-		options_clear(options);
+		*options = (struct options){ 0 };
 	return r;
 }

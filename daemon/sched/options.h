@@ -14,7 +14,8 @@
 
 /**
  * struct options - of a request; all zero: none
- * @grammar: what the answer is held to, or NULL
+ * @grammar_type: the option that says what the answer is held to, 0: nothing
+ * @grammar: its text (grammar_len) in the payload
  * @shifts: the answer goes on where the context ends
  * @keep: tokens that stay then, 0: as many as the server likes
  * @adapters: that are added to the model: their names, and scales in millionths
@@ -26,7 +27,9 @@
  * @given: bits of those for vectors, by their place from LLM_OPTION_POOLING on
  */
 struct options {
-	struct grammar *grammar;
+	uint32_t grammar_type;
+	const char *grammar;
+	size_t grammar_len;
 	bool shifts;
 	uint32_t keep;
 	struct option_adapter {
@@ -43,9 +46,6 @@ struct options {
 	uint32_t given;
 };
 
-/** options_clear() - free what it points at */
-void options_clear(struct options *options);
-
 /**
  * options_read() - the options in front of a payload
  * @event: of a request with LLM_SUBMIT_OPTIONS
@@ -53,8 +53,8 @@ void options_clear(struct options *options);
  * @options: zero; out
  * @ret_bytes: bytes that they take, their end included; what the model reads is behind them
  *
- * Return: 0; -EINVAL malformed, given twice or not known, -E2BIG too long, or as
- * gram_new_gbnf() and gram_new_schema(). With an error, nothing is left in @options.
+ * Return: 0; -EINVAL malformed, given twice or not known, -E2BIG too long. With an error, nothing is
+ * left in @options.
  */
 int options_read(const struct llm_event *event, const uint8_t *payload, struct options *options,
 		 size_t *ret_bytes, struct error *error);

@@ -12,12 +12,19 @@
  * The turns of a session have a domain of their own, that of its line. But two forks may ask
  * different things of it, and the one is not to learn what the other has asked: a turn finds what
  * was its session's past, which whoever asks has anyway, and what it has had computed itself.
+ *
+ * But for the system prompt: that of a line is kept in the cache domain of whoever asked first, its
+ * base, so that all sessions of his share it, and what is not a session with them. Whoever asks in
+ * another domain is a guest there: he is not to learn whether others have that system prompt as
+ * well, so he finds it only where the line has something behind it, which would have gone with it;
+ * else it is his domain that is the base from then on.
  */
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "sched/job.h"
+#include "tokenizer/chat.h"
 
 #define REUSE_OVERFLOW_UID	65534U
 
@@ -29,48 +36,109 @@ static struct engine_domain session_domain(uint64_t line)
 	return (struct engine_domain){ .source = &source, .group = line };
 }
 
-/* false: it shares with nobody */
-static bool reuse_domain(const struct job *job, struct engine_domain *ret)
+/* that of whoever asks; false: he shares with nobody, or the broker does not say who it is */
+static bool reuse_own(const struct job *job, struct engine_domain_base *ret)
 {
 	const struct llm_event *event = &job->event;
 
-	if (event->flags & LLM_SUBMIT_SESSION) {
-		*ret = session_domain(job->line);
-		return job->line && adapt_domain(job, ret);
-	}
-	/*
-	 * a broker that says nothing, and users whom this server's user namespace does not know; and
-	 * where several texts lie in a sequence, its tokens are no prefix
-	 */
-	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID || embed_is(job))
+	/* a user whom this server's user namespace does not know is many */
+	if (!event->domain_cgroup || event->domain_uid == REUSE_OVERFLOW_UID)
 		return false;
-	*ret = (struct engine_domain){
+	*ret = (struct engine_domain_base){
 		.source = job->ipc,
 		.group = event->domain_cgroup,
 		.user = event->domain_uid,
 	};
+	return true;
+}
+
+static bool reuse_same(const struct engine_domain_base *a, const struct engine_domain_base *b)
+{
+	return a->source == b->source && a->group == b->group && a->user == b->user;
+}
+
+/* of the system prompt, what a shift has left */
+static unsigned int reuse_base_tokens(const struct job *job)
+{
+	return (unsigned int)(job->shift.dropped ? MIN(job->base_tokens, job->shift.head) :
+						   job->base_tokens);
+}
+
+/* false: it shares with nobody */
+static bool reuse_domain(const struct job *job, struct engine_domain *ret)
+{
+	struct engine_domain_base own;
+
+	if (job->event.flags & LLM_SUBMIT_SESSION) {
+		*ret = session_domain(job->line);
+		ret->base = job->base;
+		ret->base_tokens = reuse_base_tokens(job);
+		return job->line && adapt_domain(job, ret);
+	}
+	/* where several texts lie in a sequence, its tokens are no prefix */
+	if (embed_is(job) || !reuse_own(job, &own))
+		return false;
+	*ret = (struct engine_domain){ .source = own.source, .group = own.group, .user = own.user };
 	return adapt_domain(job, ret);
 }
 
-/* tokens of it that need no row of logits */
+int reuse_set_base(struct sched *sched, struct job *job)
+{
+	struct session_base *base = sessions_base(&sched->sessions, job->ipc, job->event.session);
+	struct engine_domain_base own;
+	size_t tokens;
+	int r;
+
+	if (!base || !reuse_own(job, &own))
+		return 0;
+	r = chat_find_system(job->model->chat, job->model->tokenizer, job->tokens.ids,
+			     job->tokens.count, &tokens);
+	if (r < 0)
+		return r;
+	if (!base->is_set)
+		*base = (struct session_base){ .is_set = true, .domain = own };
+	job->base = base->domain;
+	job->base_tokens = tokens;
+	job->is_guest = !reuse_same(&base->domain, &own);
+	return 0;
+}
+
+/* a guest has found nothing: it is kept where he is at home, from now on */
+static void reuse_move_base(struct sched *sched, struct job *job)
+{
+	struct session_base *base = sessions_base(&sched->sessions, job->ipc, job->event.session);
+
+	job->is_guest = false;
+	if (!reuse_own(job, &job->base))
+		job->base_tokens = 0;
+	else if (base)
+		base->domain = job->base;
+}
+
+/* tokens of it that need no row of logits, and that it may find */
 static unsigned int reuse_max(const struct job *job)
 {
 	const size_t max = MIN(job_next_row(job), job->tokens.count);
 	/* what has gone is the past's first, but for its head */
 	const size_t head = MIN(job->past_count, job->shift.head);
 	const size_t gone = MIN(job->shift.dropped, job->past_count - head);
-	const size_t own = MAX(job->past_count - gone, job->reach);
+	size_t own = MAX(job->past_count - gone, job->reach);
 
+	if (!job->is_guest)
+		own = MAX(own, (size_t)reuse_base_tokens(job));
 	return job->line ? MIN(max, own) : max;
 }
 
 unsigned int reuse_find(const struct job *job)
 {
+	const unsigned int base = reuse_base_tokens(job);
 	struct engine_domain domain;
+	unsigned int found;
 
 	if (job->reuses_nothing || !reuse_domain(job, &domain))
 		return 0;
-	return engine_prefix_find(job->model->loaded, &domain, job->tokens.ids, reuse_max(job));
+	found = engine_prefix_find(job->model->loaded, &domain, job->tokens.ids, reuse_max(job));
+	return job->is_guest && found <= base ? 0 : found;
 }
 
 void reuse_begin(struct sched *sched, struct job *job)
@@ -78,6 +146,8 @@ void reuse_begin(struct sched *sched, struct job *job)
 	struct engine_domain domain;
 	unsigned int found;
 
+	if (job->is_guest && !reuse_find(job))
+		reuse_move_base(sched, job);
 	if (job->reuses_nothing || !reuse_domain(job, &domain))
 		return;
 	found = engine_seq_begin(job->seq, &domain, job->tokens.ids, reuse_max(job));
@@ -139,24 +209,42 @@ bool reuse_fetch(struct sched *sched, struct job *job)
 
 /* ---- what others are computing ---- */
 
-static bool reuse_same_domain(const struct job *a, const struct job *b)
+/* tokens at the beginning of both that are kept in one place, if they are the same */
+static size_t reuse_shared(const struct job *a, const struct job *b)
 {
 	struct engine_domain one, other;
+	struct engine_domain_base first, second;
+	size_t limit = SIZE_MAX;
 
-	return reuse_domain(a, &one) && reuse_domain(b, &other) && one.source == other.source &&
-	       one.group == other.group && one.user == other.user &&
-	       !memcmp(one.adapters, other.adapters, sizeof(one.adapters));
+	if (!reuse_domain(a, &one) || !reuse_domain(b, &other) ||
+	    memcmp(one.adapters, other.adapters, sizeof(one.adapters)))
+		return 0;
+	first = (struct engine_domain_base){ one.source, one.group, one.user };
+	second = (struct engine_domain_base){ other.source, other.group, other.user };
+	if (reuse_same(&first, &second))
+		return !one.base_tokens || reuse_same(&one.base, &other.base) ? limit : 0;
+	if (a->is_guest || b->is_guest)
+		return 0;
+	if (one.base_tokens) {
+		first = one.base;
+		limit = one.base_tokens;
+	}
+	if (other.base_tokens) {
+		second = other.base;
+		limit = MIN(limit, (size_t)other.base_tokens);
+	}
+	return reuse_same(&first, &second) ? limit : 0;
 }
 
 /* tokens with which both begin; 0: too few for one to wait for the other, or to give pages up */
 static size_t reuse_common(const struct job *job, const struct job *other)
 {
-	const size_t max = MIN(reuse_max(job), other->tokens.count);
-	size_t count = 0;
+	size_t max = MIN(reuse_max(job), other->tokens.count), count = 0;
 
 	if (other == job || other->model != job->model || !other->seq || other->reuses_nothing ||
-	    job->reuses_nothing || !reuse_same_domain(job, other))
+	    job->reuses_nothing)
 		return 0;
+	max = MIN(max, reuse_shared(job, other));
 	while (count < max && job->tokens.ids[count] == other->tokens.ids[count])
 		count++;
 	return count >= job->model->info.page_tokens && 2 * count >= job->tokens.count ? count : 0;
@@ -254,6 +342,14 @@ void reuse_keep(struct job *job)
 	if (r != -ENOENT)
 		log_debug("request %llu: %zu bytes can not be kept: %s",
 			  (unsigned long long)job->event.id, bytes, strerror(r < 0 ? -r : EPROTO));
+}
+
+/* what there is no room for in the store may have some on the disk */
+void reuse_leave(const struct sched *sched, struct job *job)
+{
+	reuse_keep(job);
+	if (reuse_keeps(sched))
+		reuse_swap(job, 0);
 }
 
 void reuse_dropped(void *arg, const struct engine_payer *payer, size_t bytes)

@@ -13,6 +13,8 @@
 #define SCHED_AHEAD		4	/* a newcomer finds an open door though all slots are taken */
 #define SCHED_AHEAD_NS		(5 * NS_PER_MS)	/* between pages that are written ahead */
 #define SCHED_AHEAD_WAIT_NS	NS_PER_S	/* at most, where the disk does not get on */
+#define SCHED_PARKED_MAX	1024U	/* requests that wait for models, beside the slots */
+#define SCHED_PARKED_BYTES	((size_t)64 << 20)	/* that these take */
 #define SCHED_PREPARE_NS	(5 * NS_PER_MS)	/* tokenizing between two steps */
 
 /* ---- what comes in ---- */
@@ -163,6 +165,11 @@ static void sched_apply_cancels(struct sched *sched)
 				job_cancel(sched, job);
 }
 
+static uint64_t sched_sooner(uint64_t first_ns, bool is_due, uint64_t ns)
+{
+	return is_due && (!first_ns || ns < first_ns) ? ns : first_ns;
+}
+
 /* whose model's file may have been read by now; @lists: those who wait for all files, or the others */
 static void sched_look_again(struct sched *sched, bool lists)
 {
@@ -173,13 +180,34 @@ static void sched_look_again(struct sched *sched, bool lists)
 			job_move(sched, job, JOB_ARRIVED);
 }
 
+/* when the first list of those that wait for files waits no longer, 0: none does */
+static uint64_t sched_list_due_ns(const struct sched *sched)
+{
+	const struct job *job;
+	uint64_t first_ns = 0;
+
+	list_each(job, &sched->jobs[JOB_OPENING], link)
+		if (job->event.op == LLM_OP_MODELS)
+			first_ns = sched_sooner(first_ns, true, control_list_due_ns(sched, job));
+	return first_ns;
+}
+
+static bool sched_lists_due(const struct sched *sched)
+{
+	const uint64_t due_ns = sched_list_due_ns(sched);
+
+	return due_ns && (sched->lists_due || clock_ns() >= due_ns);
+}
+
 static void sched_prepare(struct sched *sched)
 {
 	uint64_t start_ns;
 
 	/* who wants a single file does not wait for one who wants them all */
-	if (list_empty(&sched->jobs[JOB_ARRIVED]) && !models_is_opening(sched->models))
+	if (list_empty(&sched->jobs[JOB_ARRIVED]) && sched_lists_due(sched)) {
+		sched->lists_due = false;
 		sched_look_again(sched, true);
+	}
 	if (list_empty(&sched->jobs[JOB_ARRIVED]))
 		return;
 	start_ns = clock_ns();
@@ -201,6 +229,9 @@ static void sched_flush(struct sched *sched)
 {
 	struct job *job, *next;
 
+	list_each_safe(job, next, &sched->jobs[JOB_WAITING], link)
+		if (job->asks_verdict)
+			job_flush(sched, job);
 	list_each_safe(job, next, &sched->jobs[JOB_ACTIVE], link)
 		job_flush(sched, job);
 	list_each_safe(job, next, &sched->jobs[JOB_FINISHING], link) {
@@ -210,32 +241,89 @@ static void sched_flush(struct sched *sched)
 	}
 }
 
+/* can it not be stepped before there is news of a file or a model? */
+static bool sched_awaits_news(const struct job *job, bool loading)
+{
+	/* who is looked at again waits until that has been done */
+	if (job->state == JOB_ARRIVED)
+		return job->is_parked;
+	return job->state == JOB_OPENING ||
+	       (loading && job->state == JOB_WAITING &&
+		(!job->model->loaded || job->awaits_load));
+}
+
 /*
- * Jobs that have a slot: those that compute, or will as soon as they can; of one transport, or all.
- * As many as there are slots may wait for a model beside them, so that others are answered meanwhile.
+ * Who waits for a model takes no slot from those who do not, up to a bound on what that costs; and
+ * takes one again behind that, of which there may be too few.
  */
-static unsigned int sched_slots_busy(const struct sched *sched, const struct ipc *ipc)
+static void sched_park(struct sched *sched)
 {
 	const bool loading = models_is_loading(sched->models);
-	unsigned int state, count = 0, idle = 0;
-	const struct job *job;
+	unsigned int state, count = 0;
+	size_t bytes = 0;
+	struct job *job;
 
 	for (state = JOB_ARRIVED; state <= JOB_ACTIVE; state++)
 		list_each(job, &sched->jobs[state], link) {
-			if (job->paused || job_is_control(job) || (ipc && job->ipc != ipc))
-				continue;
-			count++;
-			idle += state == JOB_OPENING;
-			idle += loading && state == JOB_WAITING &&
-				(!job->model->loaded || job->awaits_load);
+			const bool was = job->is_parked;
+
+			job->is_parked = !job->paused && !job_is_control(job) &&
+					 count < SCHED_PARKED_MAX && bytes < SCHED_PARKED_BYTES &&
+					 sched_awaits_news(job, loading);
+			count += job->is_parked;
+			bytes += job->is_parked ? job_bytes(job) : 0;
+			job->asks_verdict |= was && !job->is_parked && job->ipc->is_fair;
 		}
-	return count - MIN(idle, sched->slots);
+	sched->parked = count;
+}
+
+/* jobs that have a slot: they compute, or will as soon as they can; of one transport, or all */
+static unsigned int sched_slots_busy(const struct sched *sched, const struct ipc *ipc)
+{
+	unsigned int state, count = 0;
+	const struct job *job;
+
+	for (state = JOB_ARRIVED; state <= JOB_ACTIVE; state++)
+		list_each(job, &sched->jobs[state], link)
+			count += !job->paused && !job->is_parked && !job_is_control(job) &&
+				 (!ipc || job->ipc == ipc);
+	return count;
+}
+
+static unsigned int sched_parked(const struct sched *sched, const struct ipc *ipc)
+{
+	unsigned int state, count = 0;
+	const struct job *job;
+
+	for (state = JOB_ARRIVED; state <= JOB_ACTIVE; state++)
+		list_each(job, &sched->jobs[state], link)
+			count += job->is_parked && job->ipc == ipc;
+	return count;
+}
+
+static void sched_spare(struct sched *sched)
+{
+	/* nobody waits for a model, nor has: this is asked several times with each request */
+	if (!sched->parked && list_empty(&sched->jobs[JOB_OPENING]) &&
+	    !models_is_loading(sched->models))
+		return;
+	sched_park(sched);
+	for (unsigned int i = 0; i < sched->ipc_count; i++) {
+		struct ipc *ipc = sched->ipcs[i];
+		const unsigned int count = sched_parked(sched, ipc);
+
+		if (count == sched->spared[i] || !ipc->ops->spare)
+			continue;
+		sched->spared[i] = count;
+		ipc->ops->spare(ipc, count);
+	}
 }
 
 static void sched_want(struct sched *sched)
 {
 	unsigned int i;
 
+	sched_spare(sched);
 	/* each takes what the ones before it have left */
 	for (i = 0; i < sched->ipc_count; i++) {
 		struct ipc *ipc = sched->ipcs[i];
@@ -256,7 +344,7 @@ static bool sched_has_work(const struct sched *sched, bool changed)
 
 	if (sched->cancels || !list_empty(&sched->jobs[JOB_ARRIVED]))
 		return true;
-	if (!list_empty(&sched->jobs[JOB_OPENING]) && !models_is_opening(sched->models))
+	if (sched_lists_due(sched))
 		return true;
 	list_each(job, &sched->jobs[JOB_ACTIVE], link) {
 		if (!job->paused && !job_is_held(job) && !job->is_fetching)
@@ -307,23 +395,24 @@ bool sched_step(struct sched *sched)
 	batch_admit(sched);
 	changed = batch_step(sched);
 	sched_write_ahead(sched);
+	if (models_openers(sched->models))
+		openers_tell(models_openers(sched->models));
 	/* before their ends are committed, so that these fetch the next ones */
 	sched_want(sched);
 	sched_flush(sched);
 	return sched_has_work(sched, changed);
 }
 
-static uint64_t sched_sooner(uint64_t first_ns, bool is_due, uint64_t ns)
-{
-	return is_due && (!first_ns || ns < first_ns) ? ns : first_ns;
-}
-
 uint64_t sched_retry_ns(const struct sched *sched)
 {
 	const struct job *job;
+	struct openers *openers = models_openers(sched->models);
+	const uint64_t tell_ns = openers ? openers_tell_ns(openers) : 0;
 	uint64_t first_ns = sched->ahead_ns;
 	int state;
 
+	first_ns = sched_sooner(first_ns, tell_ns, tell_ns);
+	first_ns = sched_sooner(first_ns, sched_list_due_ns(sched), sched_list_due_ns(sched));
 	for (state = JOB_ACTIVE; state < JOB_STATES; state++)
 		list_each(job, &sched->jobs[state], link) {
 			first_ns = sched_sooner(first_ns, job->retry, job->retry_ns);
@@ -340,13 +429,20 @@ int sched_fd(const struct sched *sched)
 
 void sched_heard(struct sched *sched)
 {
+	struct openers *openers = models_openers(sched->models);
+	bool is_opened;
+
 	constrainer_heard(sched->constrainer);
+	is_opened = openers && openers_heard(openers);
 	/* who guesses for others may be ready sooner than he would be asked again */
 	if (models_heard(sched->models) && sched->draft_turn != UINT64_MAX)
 		sched->draft_turn = 0;
 	adapters_heard(sched->adapters);
-	if (!models_is_opening(sched->models))
-		sched_look_again(sched, false);
+	if (!is_opened)
+		return;
+	sched->opened_ns = clock_ns();
+	sched->lists_due = true;
+	sched_look_again(sched, false);
 }
 
 int sched_preload(struct sched *sched, const char *name, struct error *error)
@@ -370,10 +466,18 @@ static void sched_add_swapped(struct llm_status *status, struct engine_swapped m
 void sched_fill_status(struct sched *sched, struct llm_status *status)
 {
 	struct model *model;
+	const char *slowest;
+	uint64_t reading_ns;
 
 	*status = sched->totals;
 	status->slots_busy = sched_slots_busy(sched, NULL);
 	status->models_loaded = models_loaded(sched->models);
+	status->grammar_bytes = constrainer_bytes(sched->constrainer);
+	slowest = models_slowest(sched->models, &reading_ns);
+	if (slowest) {
+		status->reading_ns = reading_ns;
+		snprintf(status->reading, sizeof(status->reading), "%s", slowest);
+	}
 	sched_add_swapped(status, engine_swapped(sched->engine));
 	list_each(model, models_list(sched->models), link) {
 		struct engine_model_info info;
@@ -439,7 +543,7 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	sched->members = calloc(sched->config.max_seqs, sizeof(*sched->members));
 	if (!sched->items || !sched->members)
 		return error_set(error, -ENOMEM, "scheduler: %s", strerror(ENOMEM));
-	r = constrainer_new(&sched->constrainer);
+	r = constrainer_new(&sched->constrainer, &sched->grammars);
 	if (r < 0)
 		return error_set(error, r, "scheduler: %s", strerror(-r));
 	sched->config.swap_ready = sched_news;
@@ -496,6 +600,7 @@ int sched_new(struct sched **ret, const struct sched_config *config, struct erro
 	for (i = 0; i < ARRAY_SIZE(sched->table); i++)
 		list_init(&sched->table[i]);
 	sessions_init(&sched->sessions);
+	grammars_init(&sched->grammars, config->grammar_memory);
 	sched_fill_config(&filled);
 	sched->config = filled.engine;
 	sched->config.prefix_dropped = reuse_dropped;

@@ -26,6 +26,8 @@ struct sched;
  * @adapters: folder of the adapters; NULL: "adapters" in that of the models, if it is there
  * @model_memory: bytes that all loaded models and adapters may take, their files included; 0: three
  *	quarters of what there is, or more where one of them needs it
+ * @grammar_memory: bytes that what answers are held to may take, see sched/grammars.h; 0: its
+ *	default
  * @default_model: "": the only one, else the first by name
  * @busy: told before all wait for a model to be loaded, and after with NULL; may be NULL
  * @load_beside: models are loaded while others answer, by a thread; sched_preload() waits for it
@@ -37,6 +39,7 @@ struct sched_config {
 	unsigned int draft_tokens;
 	const char *draft_model;
 	uint64_t model_memory;
+	uint64_t grammar_memory;
 	const char *models;
 	const char *adapters;
 	const char *default_model;

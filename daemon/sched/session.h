@@ -9,9 +9,19 @@
 #define LLMOS_SCHED_SESSION_H
 
 #include "base/list.h"
+#include "engine/engine.h"
 #include "ipc/ipc.h"
 
 #define SESSION_TABLE_SIZE	256	/* a power of two */
+
+/**
+ * struct session_base - the cache domain in which a line's system prompt is kept
+ * @is_set: it is known; else that of the first who asks
+ */
+struct session_base {
+	bool is_set;
+	struct engine_domain_base domain;
+};
 
 /**
  * struct sessions - see above
@@ -34,6 +44,8 @@ void sessions_free(struct sessions *sessions);
  */
 uint64_t sessions_line(struct sessions *sessions, const struct ipc *ipc, uint64_t id,
 		       uint64_t past);
+/** sessions_base() - that of a session's line; NULL: it was not heard of */
+struct session_base *sessions_base(struct sessions *sessions, const struct ipc *ipc, uint64_t id);
 /**
  * sessions_end() - nobody has a past of it any more
  *

@@ -184,11 +184,38 @@ static bool has_default_system(const struct chat_style *style, const struct chat
 	       !memmem(first->text, first->len, mark, strlen(mark));
 }
 
+/* what was said aloud: all that is behind the last thought, without the lines between */
+static struct chat_message without_thoughts(const struct chat_message *message)
+{
+	static const char end[] = "</think>";
+	struct chat_message aloud = *message;
+	const char *p;
+
+	while ((p = memmem(aloud.text, aloud.len, end, strlen(end)))) {
+		aloud.len -= (size_t)(p + strlen(end) - aloud.text);
+		aloud.text = p + strlen(end);
+	}
+	while (aloud.text != message->text && aloud.len && *aloud.text == '\n') {
+		aloud.text++;
+		aloud.len--;
+	}
+	return aloud;
+}
+
+/* the index behind the last question's */
+static size_t behind_question(const struct chat_message *messages, size_t count)
+{
+	while (count && messages[count - 1].role != CHAT_USER)
+		count--;
+	return count;
+}
+
 /* @own: the template's system message for a user's turn, or NULL */
 static int add_messages(struct script *script, const struct chat_message *messages, size_t count,
 			const struct chat_message *own)
 {
 	const struct chat_style *style = script->style;
+	const size_t thoughts = style->drops_thoughts ? behind_question(messages, count) : 0;
 	const struct chat_message *system = own;
 	size_t i = 0;
 	int r = 0;
@@ -197,6 +224,7 @@ static int add_messages(struct script *script, const struct chat_message *messag
 		system = &messages[i++];
 	for (size_t first = i; r >= 0 && i < count; i++) {
 		const struct chat_message *message = &messages[i];
+		struct chat_message aloud;
 		bool takes = style->system == CHAT_SYSTEM_LAST_USER ? i == count - 1 : i == first;
 		const char *before = style->turns[message->role].before;
 
@@ -204,6 +232,10 @@ static int add_messages(struct script *script, const struct chat_message *messag
 			before = style->first_system;
 		if (message->role == CHAT_SYSTEM && style->skips_empty_system && !message->len)
 			continue;
+		if (message->role == CHAT_ASSISTANT && i < thoughts) {
+			aloud = without_thoughts(message);
+			message = &aloud;
+		}
 		r = add_turn(script, message,
 			     takes && message->role == CHAT_USER ? system : NULL, before);
 	}
@@ -402,11 +434,18 @@ static size_t find_mark(const uint32_t *ids, size_t count, const struct tok_ids 
 	return count;
 }
 
+static const struct chat_style *find_style(enum chat_template tmpl, const struct tokenizer *tok,
+					   struct chat_style *other)
+{
+	*other = chat_style_default(tmpl);
+	return tok->chat->tmpl == tmpl ? tok->chat : other;
+}
+
 int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
 		   size_t count, size_t *ret)
 {
-	const struct chat_style other = chat_style_default(tmpl);
-	const struct chat_style *style = tok->chat->tmpl == tmpl ? tok->chat : &other;
+	struct chat_style other;
+	const struct chat_style *style = find_style(tmpl, tok, &other);
 	const bool is_joined = style->system == CHAT_SYSTEM_FIRST_USER;
 	const struct chat_turn *question = &style->turns[CHAT_USER];
 	struct tok_ids mark = { 0 };
@@ -422,4 +461,15 @@ int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const u
 		*ret = is_joined ? at + mark.count : at;
 	free(mark.ids);
 	return r == -ENOMEM ? r : 0;
+}
+
+int chat_find_system(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+		     size_t count, size_t *ret)
+{
+	struct chat_style other;
+
+	*ret = 0;
+	if (find_style(tmpl, tok, &other)->system != CHAT_SYSTEM_TURN)
+		return 0;
+	return chat_find_head(tmpl, tok, ids, count, ret);
 }

@@ -37,7 +37,8 @@ const char *chat_name(enum chat_template tmpl);		/* "chatml"; "" for CHAT_NONE, 
  * chat_encode() - append the ids of a conversation, ready for the assistant to speak
  *
  * Text of the messages is never parsed for special tokens: a user can't forge a turn. The begin
- * token is put in front where the template has it.
+ * token is put in front where the template has it. Of answers before the last question, thoughts up
+ * to "</think>" are left out where the template does so (Qwen 3); a session keeps them.
  *
  * Return: 0; -EINVAL roles in an order that the template can't express, -EILSEQ, -E2BIG as
  * tok_encode(), -EOPNOTSUPP CHAT_NONE and CHAT_UNKNOWN.
@@ -72,6 +73,14 @@ int chat_encode_next(enum chat_template tmpl, const struct tokenizer *tok, uint3
  */
 int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
 		   size_t count, size_t *ret);
+/**
+ * chat_find_system() - the same, without a question: what stands before the first one
+ * @ret: 0 also where the template puts the system message into the first question
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int chat_find_system(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+		     size_t count, size_t *ret);
 /**
  * chat_check_session() - can a conversation that begins so be gone on with turn by turn?
  *

@@ -236,6 +236,7 @@ static int chatml_style(struct chat_style *style, const char *t)
 
 	if (r < 0)
 		return r;
+	style->drops_thoughts = has(t, "content.split('</think>')[-1].lstrip('\\n')");
 	for (size_t i = 0; i < CHAT_ROLES; i++)
 		style->turns[i].is_trimmed = is_trimmed;
 	if (style->default_system && has(style->default_system, "SmolLM"))

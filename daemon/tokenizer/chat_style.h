@@ -37,6 +37,7 @@ struct chat_style {
 	bool alternates;		/* user, assistant, user, ... or it can't be spelled */
 	bool trims_joined;		/* system and user text are trimmed as one */
 	bool skips_empty_system;
+	bool drops_thoughts;		/* of answers before the last question, but in a session */
 };
 
 /**

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Form C: decompose, order the marks on each letter by their classes, compose. The library's own
- * ordering takes the square of the number of marks, and texts are hostile, so it is done here.
+ * Forms C and KC: decompose, order the marks on each letter by their classes, compose. The library's
+ * own ordering takes the square of the number of marks, and texts are hostile, so it is done here.
  */
 #include "tokenizer/nfc.h"
 
@@ -67,8 +67,8 @@ static void order_all(utf8proc_int32_t *codes, utf8proc_int32_t *copy, size_t co
 	}
 }
 
-static int decompose(const char *text, size_t len, utf8proc_int32_t *codes, size_t max,
-		     size_t *ret_count)
+static int decompose(const char *text, size_t len, utf8proc_option_t form, utf8proc_int32_t *codes,
+		     size_t max, size_t *ret_count)
 {
 	size_t count = 0;
 	int boundary = 0;
@@ -80,7 +80,7 @@ static int decompose(const char *text, size_t len, utf8proc_int32_t *codes, size
 		if (max - count < DECOMPOSED_MAX)
 			return -E2BIG;
 		n = utf8proc_decompose_char(code, codes + count, DECOMPOSED_MAX,
-					    UTF8PROC_DECOMPOSE, &boundary);
+					    form, &boundary);
 		if (n < 0 || n > DECOMPOSED_MAX) {
 			codes[count] = code;
 			n = 1;
@@ -91,18 +91,33 @@ static int decompose(const char *text, size_t len, utf8proc_int32_t *codes, size
 	return 0;
 }
 
+/* what a character becomes, at most: canonically, four */
+static size_t decomposed_one(uint32_t code, utf8proc_option_t form)
+{
+	utf8proc_int32_t codes[DECOMPOSED_MAX];
+	utf8proc_ssize_t n;
+	int boundary = 0;
+
+	if (code < 0x80)
+		return 1;
+	if (!(form & UTF8PROC_COMPAT))
+		return 4;
+	n = utf8proc_decompose_char((utf8proc_int32_t)code, codes, DECOMPOSED_MAX, form, &boundary);
+	return n < 1 || n > DECOMPOSED_MAX ? 1 : (size_t)n;
+}
+
 /* the characters of @text, and what they decompose into, at most */
-static size_t decomposed_max(const char *text, size_t len)
+static size_t decomposed_max(const char *text, size_t len, utf8proc_option_t form)
 {
 	size_t n = DECOMPOSED_MAX;
 
-	/* canonically, a character becomes four at most */
 	for (size_t i = 0; i < len; i += utf8_len(text[i]))
-		n += 4;
+		n += decomposed_one(utf8_decode(text + i), form);
 	return n;
 }
 
-int nfc_normalise(const char *text, size_t len, char **ret, size_t *ret_len)
+static int normalise(const char *text, size_t len, utf8proc_option_t form, char **ret,
+		     size_t *ret_len)
 {
 	_cleanup_free_ utf8proc_int32_t *codes = NULL;
 	_cleanup_free_ char *out = NULL;
@@ -112,13 +127,13 @@ int nfc_normalise(const char *text, size_t len, char **ret, size_t *ret_len)
 
 	if (len > SIZE_MAX / 64)
 		return -E2BIG;
-	max = decomposed_max(text, len);
+	max = decomposed_max(text, len, form);
 	if (!size_mul(&bytes, max, 2 * sizeof(*codes)))
 		return -E2BIG;
 	codes = malloc(bytes);
 	if (!codes)
 		return -ENOMEM;
-	r = decompose(text, len, codes, max, &count);
+	r = decompose(text, len, form, codes, max, &count);
 	if (r < 0)
 		return r;
 	order_all(codes, codes + max, count);
@@ -134,4 +149,14 @@ int nfc_normalise(const char *text, size_t len, char **ret, size_t *ret_len)
 	*ret = steal_ptr(out);
 	*ret_len = n;
 	return 0;
+}
+
+int nfc_normalise(const char *text, size_t len, char **ret, size_t *ret_len)
+{
+	return normalise(text, len, UTF8PROC_DECOMPOSE, ret, ret_len);
+}
+
+int nfkc_normalise(const char *text, size_t len, char **ret, size_t *ret_len)
+{
+	return normalise(text, len, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, ret, ret_len);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Normalization form C of Unicode (UAX #15), which some models' texts were brought to. */
+/* Normalization forms C and KC of Unicode (UAX #15), which some models' texts were brought to. */
 #ifndef LLMOS_TOKENIZER_NFC_H
 #define LLMOS_TOKENIZER_NFC_H
 
@@ -16,5 +16,7 @@ bool nfc_is_plain(const char *text, size_t len);
  * Return: 0, *ret to be freed; -E2BIG, -ENOMEM.
  */
 int nfc_normalise(const char *text, size_t len, char **ret, size_t *ret_len);
+/** nfkc_normalise() - the same to form KC, in which a character becomes 18 at most */
+int nfkc_normalise(const char *text, size_t len, char **ret, size_t *ret_len);
 
 #endif /* LLMOS_TOKENIZER_NFC_H */

@@ -28,6 +28,8 @@ enum unigram_step {
 	UNIGRAM_COLLAPSE_MARK,		/* or U+2581 */
 	UNIGRAM_STRIP_LEFT,		/* white space goes from the beginning, */
 	UNIGRAM_STRIP_RIGHT,		/* or from the end */
+	UNIGRAM_NFC,			/* Unicode's form C, */
+	UNIGRAM_NFKC,			/* or KC */
 };
 
 /**

@@ -14,6 +14,7 @@
 
 #include "base/utf8.h"
 #include "model/gguf.h"
+#include "tokenizer/nfc.h"
 #include "tokenizer/unigram.h"
 
 #define CLUSTER_BYTES	6	/* a longer one, or one of as many, is not looked up as a whole */
@@ -71,7 +72,8 @@ static int load_steps(struct unigram *unigram, const struct gguf *gguf, struct e
 	} known[] = {
 		{ "Map;", UNIGRAM_MAP }, { "Collapse;", UNIGRAM_COLLAPSE },
 		{ "CollapseMark;", UNIGRAM_COLLAPSE_MARK }, { "StripLeft;", UNIGRAM_STRIP_LEFT },
-		{ "StripRight;", UNIGRAM_STRIP_RIGHT },
+		{ "StripRight;", UNIGRAM_STRIP_RIGHT }, { "NFC;", UNIGRAM_NFC },
+		{ "NFKC;", UNIGRAM_NFKC },
 	};
 	struct gguf_string rest;
 	int r = gguf_get_string(gguf, TOK_KEY_STEPS, &rest);
@@ -225,6 +227,15 @@ static int strip_right(const char *text, size_t len, struct bytes *to)
 	return bytes_append(to, text, end);
 }
 
+static int to_form(int (*form)(const char *text, size_t len, char **ret, size_t *ret_len),
+		   const char *text, size_t len, struct bytes *to)
+{
+	_cleanup_free_ char *normal = NULL;
+	int r = form(text, len, &normal, &len);
+
+	return r < 0 ? r : bytes_append(to, normal, len);
+}
+
 static int do_step(const struct unigram *unigram, enum unigram_step step, const char *text,
 		   size_t len, struct bytes *to)
 {
@@ -237,6 +248,10 @@ static int do_step(const struct unigram *unigram, enum unigram_step step, const 
 		return collapse(text, len, TOK_SPACE, to);
 	case UNIGRAM_STRIP_LEFT:
 		return strip_left(text, len, to);
+	case UNIGRAM_NFC:
+		return to_form(nfc_normalise, text, len, to);
+	case UNIGRAM_NFKC:
+		return to_form(nfkc_normalise, text, len, to);
 	default:
 		return strip_right(text, len, to);
 	}

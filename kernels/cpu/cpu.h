@@ -113,6 +113,7 @@ void kern_layer_norm_avx2(float *y, const float *x, const float *w, const float 
 			  float eps);
 void kern_rope_avx2(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim,
 		    const float *cos, const float *sin, bool neox);
+void kern_hadamard_avx2(float *x, uint32_t n, uint32_t block);
 void kern_attn_part_avx2(const struct kern_attn *a, uint32_t part, float *out,
 			 struct kern_attn_sum *sums);
 void kern_attn_part_avx512(const struct kern_attn *a, uint32_t part, float *out,

@@ -56,6 +56,7 @@
 		.rms_norm = kern_rms_norm_avx2,                                                    \
 		.layer_norm = kern_layer_norm_avx2,                                                \
 		.rope = kern_rope_avx2,                                                            \
+		.hadamard = kern_hadamard_avx2,                                                    \
 		.attn_part = kern_attn_part_avx512,                                                \
 		.attn_join = kern_attn_join_avx2,                                                  \
 		.silu_mul = kern_silu_mul_avx2,                                                    \

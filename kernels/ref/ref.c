@@ -19,6 +19,7 @@ const struct kern_ops kern_ops_ref = {
 	.rms_norm = kern_rms_norm_ref,
 	.layer_norm = kern_layer_norm_ref,
 	.rope = kern_rope_ref,
+	.hadamard = kern_hadamard_ref,
 	.attn_part = kern_attn_part_ref,
 	.attn_join = kern_attn_join_ref,
 	.silu_mul = kern_silu_mul_ref,

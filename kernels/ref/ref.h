@@ -58,6 +58,7 @@ void kern_layer_norm_ref(float *y, const float *x, const float *w, const float *
 			 float eps);
 void kern_rope_ref(float *x, uint32_t heads, uint32_t head_dim, uint32_t rot_dim, const float *cos,
 		   const float *sin, bool neox);
+void kern_hadamard_ref(float *x, uint32_t n, uint32_t block);
 void kern_attn_part_ref(const struct kern_attn *a, uint32_t part, float *out,
 			struct kern_attn_sum *sums);
 void kern_attn_join_ref(float *out, struct kern_attn_sum *all, const float *part,

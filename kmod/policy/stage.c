@@ -30,11 +30,16 @@ void llm_stage_init(struct llm_stage *stage, u32 slots, u64 now_ns)
  * @stage: whose
  * @slots: requests it steps at once; 0: any number
  * @sequences: requests it keeps the state of; 0: any number
+ *
+ * Where more run than there are slots, each of them is weighed at its next report, and those that are
+ * too many wait.
  */
 void llm_stage_set_slots(struct llm_stage *stage, u32 slots, u32 sequences)
 {
 	stage->slots = slots ? slots : U32_MAX;
 	stage->sequences = sequences ? sequences : U32_MAX;
+	if (stage->running > stage->slots)
+		stage->contended = stage->running;
 }
 
 /**

@@ -865,6 +865,9 @@ struct llmos_status {
 	uint64_t swapped_out;
 	uint64_t swapped_in;
 	uint64_t swap_failed;
+	uint64_t grammar_bytes;
+	uint64_t reading_ns;	/* since when the file of @reading is read, 0: none is for long */
+	char reading[64];	/* model or adapter whose disk may not answer, or "" */
 };
 
 /**

@@ -171,7 +171,7 @@ int answer_finish(struct answer *answer, const struct llmos *llmos, int status)
 
 	if (answer->error || r < 0) {
 		r = answer->error ? answer->error : r;
-		return fail(exit_code(r), "write: %s", strerror(-r));
+		return fail(r == -ENOMEM ? EX_OSERR : EX_IOERR, "write: %s", strerror(-r));
 	}
 	if (status < 0)
 		return fail_llmos(llmos, status);

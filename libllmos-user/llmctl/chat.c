@@ -270,6 +270,16 @@ static int chat_line(struct chat *chat, const char *text)
 	return chat_answer(chat, at[0] == '/' ? at + 1 : text);
 }
 
+static int fail_line(int r)
+{
+	if (r == -EILSEQ)
+		return fail(EX_DATAERR, "standard input: a NUL byte in it");
+	if (r == -E2BIG)
+		return fail(EX_DATAERR, "standard input: a line of more than %u bytes",
+			    INPUT_BYTES_MAX);
+	return fail(r == -ENOMEM ? EX_OSERR : EX_IOERR, "standard input: %s", strerror(-r));
+}
+
 static void chat_loop(struct chat *chat)
 {
 	int r, code;
@@ -283,7 +293,7 @@ static void chat_loop(struct chat *chat)
 		if (r == -EINTR)
 			chat->code = EX_INTERRUPTED;
 		else if (r < 0 && r != -ENODATA)
-			chat->code = fail(EX_IOERR, "standard input: %s", strerror(-r));
+			chat->code = fail_line(r);
 		if (r < 0)
 			break;
 		code = chat_line(chat, text);

@@ -249,25 +249,44 @@ static int line_edit(struct line *line, const char *prompt, char **ret)
 	return 0;
 }
 
+static int append_byte(struct bytes *bytes, size_t *size, int c)
+{
+	char *grown;
+
+	if (!c)
+		return -EILSEQ;
+	if (bytes->len == INPUT_BYTES_MAX)
+		return -E2BIG;
+	if (bytes->len + 1 >= *size) {
+		grown = realloc(bytes->data, *size += *size / 2 + 256);
+		if (!grown)
+			return -ENOMEM;
+		bytes->data = grown;
+	}
+	bytes->data[bytes->len++] = (char)c;
+	bytes->data[bytes->len] = '\0';
+	return 0;
+}
+
+/* from a pipe or a file; what a signal or an error cuts off is no line */
 static int line_take(char **ret)
 {
-	char *text = NULL;
+	_cleanup_(bytes_freep) struct bytes line = { 0 };
 	size_t size = 0;
-	ssize_t n;
+	int c, r = 0;
 
 	errno = 0;
-	n = getline(&text, &size, stdin);
-	if (n < 0) {
-		int r = interrupt_taken() ? -EINTR : feof(stdin) ? -ENODATA :
-			errno ? -errno : -EIO;
-
-		free(text);
+	while (!r && (c = getc(stdin)) != EOF && c != '\n')
+		r = append_byte(&line, &size, c);
+	if (r < 0)
 		return r;
-	}
-	if (n && text[n - 1] == '\n')
-		text[n - 1] = '\0';
-	*ret = text;
-	return 0;
+	if (ferror(stdin) || interrupted)
+		return interrupt_taken() ? -EINTR : errno ? -errno : -EIO;
+	if (c == EOF && !line.len)
+		return -ENODATA;
+	*ret = line.data ? line.data : strdup("");
+	line.data = NULL;
+	return *ret ? 0 : -ENOMEM;
 }
 
 int line_read(struct line *line, const char *prompt, char **ret)

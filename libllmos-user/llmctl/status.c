@@ -55,6 +55,12 @@ static int status_print_json(const struct llmos *llmos, const struct llmos_statu
 	json_number(&json, "swapped_out", status->swapped_out);
 	json_number(&json, "swapped_in", status->swapped_in);
 	json_number(&json, "swap_failed", status->swap_failed);
+	json_number(&json, "grammar_bytes", status->grammar_bytes);
+	json_number(&json, "reading_ns", status->reading_ns);
+	if (*status->reading)
+		json_string(&json, "reading", status->reading);
+	else
+		json_null(&json, "reading");
 	json_end_object(&json);
 	return json_done(&json);
 }
@@ -69,21 +75,47 @@ static void status_print_swap(const struct llmos_status *status)
 	       (unsigned long long)status->swapped_in, (unsigned long long)status->swap_failed);
 }
 
-static void status_print_server(const struct llmos_status *status)
+static void status_print_grammars(const struct llmos_status *status)
 {
-	double step_ms = status->steps ? (double)status->step_ns / (double)status->steps / 1e6 : 0;
-	char age[16], version[4 * sizeof(status->version)], isa[4 * sizeof(status->isa) + 17];
+	char bytes[16];
+
+	format_units(bytes, status->grammar_bytes, 1024);
+	printf("grammars  %s of memory\n", bytes);
+}
+
+static uint64_t age_ns(uint64_t since_ns)
+{
 	struct timespec ts;
 	uint64_t now;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-	format_age(age, now > status->start_ns ? now - status->start_ns : 0);
+	return now > since_ns ? now - since_ns : 0;
+}
+
+/* what takes so long may never end: of a disk that does not answer */
+static void status_print_reading(const struct llmos_status *status)
+{
+	char name[4 * sizeof(status->reading)], age[16];
+
+	term_clean(name, sizeof(name), status->reading, strlen(status->reading));
+	format_age(age, age_ns(status->reading_ns));
+	printf("reading   '%s', for %s so far\n", name, age);
+}
+
+static void status_print_server(const struct llmos_status *status)
+{
+	double step_ms = status->steps ? (double)status->step_ns / (double)status->steps / 1e6 : 0;
+	char age[16], version[4 * sizeof(status->version)], isa[4 * sizeof(status->isa) + 17];
+
+	format_age(age, age_ns(status->start_ns));
 	term_clean(version, sizeof(version), status->version, strlen(status->version));
 	term_clean(isa, sizeof(isa), status->isa, strlen(status->isa));
 	printf("server    llmosd %s, pid %u, up %s, %u threads, %s\n", version,
 	       status->server_pid, age, status->threads, *isa ? isa : "scalar");
 	printf("models    %u loaded\n", status->models_loaded);
+	if (status->reading_ns)
+		status_print_reading(status);
 	printf("slots     %u of %u busy, %u of %u cache pages used\n", status->slots_busy,
 	       status->slots, status->kv_pages_used, status->kv_pages);
 	printf("tokens    %llu in, %llu out\n", (unsigned long long)status->prompt_tokens,
@@ -93,6 +125,8 @@ static void status_print_server(const struct llmos_status *status)
 		       (unsigned long long)status->reused_tokens);
 	if (status->kv_pages_swapped || status->swapped_out || status->swap_failed)
 		status_print_swap(status);
+	if (status->grammar_bytes)
+		status_print_grammars(status);
 	printf("steps     %llu, %.3f ms each, %.3f ms at most\n",
 	       (unsigned long long)status->steps, step_ms, (double)status->step_max_ns / 1e6);
 	printf("answers   %llu: %llu failed, %llu cancelled, %llu taken over\n",

@@ -3,6 +3,7 @@
  * Writes answers as they come and shows foreign text safely.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,14 @@ int term_flush(void)
 	return 0;
 }
 
+/* a terminal or pipe that somebody else has made non-blocking is full for a while */
+static bool waits_for_room(int error)
+{
+	struct pollfd room = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return error == EAGAIN && (poll(&room, 1, -1) > 0 || errno == EINTR);
+}
+
 int term_write(const void *bytes, size_t len)
 {
 	const char *at = bytes;
@@ -124,7 +133,7 @@ int term_write(const void *bytes, size_t len)
 
 	while (len) {
 		n = write(STDOUT_FILENO, at, len);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || waits_for_room(errno)))
 			continue;
 		if (n < 0)
 			return -errno;

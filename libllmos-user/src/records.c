@@ -174,6 +174,7 @@ int llmos_record_status(const uint8_t *body, size_t len, struct llm_status *ret_
 		return r;
 	TERMINATE(ret_status->version);
 	TERMINATE(ret_status->isa);
+	TERMINATE(ret_status->reading);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -402,7 +403,7 @@ static bool socket_idle(const struct sock *sock)
 static int socket_dispatch(struct llmos_transport *transport, int timeout_ms)
 {
 	struct sock *sock = to_socket(transport);
-	struct epoll_event event;
+	struct pollfd ready = { .fd = sock->epoll_fd, .events = POLLIN };
 	int n;
 
 	if (socket_idle(sock)) {
@@ -411,7 +412,8 @@ static int socket_dispatch(struct llmos_transport *transport, int timeout_ms)
 		timeout_ms = 0;
 	}
 	if (!sock->error) {
-		n = epoll_wait(sock->epoll_fd, &event, 1, timeout_ms);
+		/* epoll_wait() would end with EINTR also where nobody's handler ran: at SIGCONT */
+		n = poll(&ready, 1, timeout_ms);
 		if (n < 0)
 			return -errno;
 		if (!n)

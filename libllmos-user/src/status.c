@@ -102,6 +102,9 @@ static void status_fill_server(struct llmos_status *status, const struct llm_sta
 	status->swapped_out = server->swapped_out;
 	status->swapped_in = server->swapped_in;
 	status->swap_failed = server->swap_failed;
+	status->grammar_bytes = server->grammar_bytes;
+	status->reading_ns = server->reading_ns;
+	memcpy(status->reading, server->reading, sizeof(status->reading));
 }
 
 int llmos_get_status(struct llmos *llmos, struct llmos_status *status)

@@ -136,6 +136,26 @@ no_requests()
 wait_for no_requests
 ok $? "nothing is left behind"
 
+# stopped and continued (Ctrl-Z, fg) while it waits: nothing has happened
+# shellcheck disable=SC2317
+state_is()
+{
+	runs_llmctl && [[ $(cut -d ' ' -f 3 "/proc/$pid/stat") == "$1" ]]
+}
+kill -STOP "$DAEMON"
+llmctl ask --raw Once -n 5 </dev/null >"$TMP/out" 2>"$TMP/err" &
+pid=$!
+wait_for state_is S
+kill -STOP "$pid"
+wait_for state_is T
+kill -CONT "$pid"
+wait_for state_is S
+kill -CONT "$DAEMON"
+wait "$pid"
+is "$? $(cat "$TMP/err")" "0 " "stopped and continued, it goes on"
+[[ -s $TMP/out ]]
+ok $? "and has its answer"
+
 # the server dies in the middle of many answers: each is whole, or ends with one line
 clients=()
 for i in {1..24}; do

@@ -33,6 +33,13 @@ grep -q "'/frobnicate'" "$TMP/err"
 ok $? "it is named"
 chat '/system Be brief.\n/reset\n/quit'
 is $? 0 "/system, /reset, and no newline at the end"
+chat 'a\0b\n'
+is "$? $(cat "$TMP/err")" "65 llmctl: chat: standard input: a NUL byte in it" "a NUL byte"
+head -c $((64 * 1024 * 1024 + 1)) /dev/zero | tr '\0' a >"$TMP/in"
+ctl_in "$TMP/in" chat -n 10
+is "$? $(cut -c 1-60 "$TMP/err")" \
+	"65 llmctl: chat: standard input: a line of more than 67108864 b" "a line without end"
+rm "$TMP/in"
 [[ ! -e $HOME/.local ]]
 ok $? "no history of what a script says"
 

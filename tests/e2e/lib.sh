@@ -262,6 +262,8 @@ DAEMON_ARGS=
 DAEMON_THREADS=
 [ "$LLMOS_SCALE" -eq 1 ] || DAEMON_THREADS=--threads=1
 DAEMON_PID=
+# what runs it instead of this shell; empty: nothing
+DAEMON_UNDER=
 # how many descriptors it may have; empty: as many as this shell
 DAEMON_FDS=
 DAEMON_LOG=$TMP/daemon.log
@@ -272,6 +274,7 @@ daemon_command()
 {
 	LLMOS_DAEMON="$LLMOS_BUILD/llmosd $E2E_LISTEN --models $TMP/models $DAEMON_THREADS $DAEMON_ARGS"
 	LLMOS_DAEMON="${DAEMON_FDS:+$E2E/as -n $DAEMON_FDS - }$LLMOS_DAEMON"
+	LLMOS_DAEMON="${DAEMON_UNDER:+$DAEMON_UNDER }$LLMOS_DAEMON"
 	LLMOS_DAEMON="$LLMOS_DAEMON </dev/null >>$DAEMON_LOG 2>&1"
 	export LLMOS_DAEMON
 }

@@ -107,4 +107,50 @@ refuse 64 'schema, line 1' "no schema" --schema "$TMP/bad.gbnf"
 refuse 69 "'idn-email' as a 'format'" "a schema that asks for too much" --schema "$TMP/email.json"
 
 daemon_stop
+
+# many large grammars of one user: those beyond his share are refused, and a small one has room
+DAEMON_ARGS="--grammar-memory 128M"
+daemon_start
+awk 'BEGIN { for (i = 0; i < 25000; i++) printf "0123456789" }' >"$TMP/large"
+pids=
+for number in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	{
+		printf 'root ::= [^\\x00]* | "%s ' "$number"
+		cat "$TMP/large"
+		echo '"'
+	} >"$TMP/large.$number"
+	"$LLMOS_BUILD/llmctl" ask --raw Once --context-shift -n 100000000 \
+		--grammar "$TMP/large.$number" </dev/null >/dev/null 2>"$TMP/err.$number" &
+	pids="$pids $!"
+done
+# all_settled: each is refused, or takes part
+# shellcheck disable=SC2317
+all_settled()
+{
+	refused=$(cat "$TMP"/err.* | grep -c 'grammars of your other requests')
+	going=$(ctl ps --json | grep -oE '"output_tokens": *[1-9]' | wc -l)
+	[ $((refused + going)) -ge 15 ]
+}
+wait_for 60 all_settled
+ok $? "15 large grammars come" || note "$(cat "$TMP"/err.*; ctl ps)"
+[ "$refused" -gt 0 ] && [ "$refused" -lt 15 ]
+ok $? "some of them are refused, for others of the same user" || note "$refused"
+bytes=$(ctl status --json | json .grammar_bytes)
+[ "$bytes" -gt 1000000 ] && [ "$bytes" -le $((128 << 20)) ]
+ok $? "they take no more than they may" || note "$bytes"
+is "$(ctl ask --raw Once --grammar "$TMP/choice.gbnf" </dev/null | grep -cxE 'yes|no|perhaps')" 1 \
+	"a small one is answered"
+# shellcheck disable=SC2086
+kill $pids 2>/dev/null
+# shellcheck disable=SC2086
+wait $pids 2>/dev/null
+# shellcheck disable=SC2317
+none_left()
+{
+	[ "$(ctl status --json | json .grammar_bytes)" = 0 ]
+}
+wait_for 60 none_left
+ok $? "once they have ended nothing is left"
+
+daemon_stop
 done_testing

@@ -12,8 +12,6 @@
 rounds=$(pick 1000 0)
 control=$(pick 100 0)
 small_model
-DAEMON_ARGS=--batch-tokens=512
-daemon_start
 top=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 # over the socket a cgroup is seen where version 2 is mounted; else a connection shares with itself
 same_domain=victim
@@ -23,27 +21,37 @@ fi
 
 # ---- the same answers ----
 
+# same_answers TYPE: with a cache of that type, from what was found as without it
+same_answers()
+{
+	DAEMON_ARGS="--batch-tokens=512 --kv-type=$1"
+	daemon_start
+	ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/first"
+	ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/second"
+	same "$TMP/second" "$TMP/first" "$1: the same answer again"
+	if [ "$same_domain" = here ]; then
+		isnt "$(status .reused_tokens)" 0 "$1: from what was found"
+	else
+		skip "$1: what was found" "each connection has a domain of its own here"
+	fi
+	ctl ask --raw --ignore-eos -n 40 "$prompt $(head -c 60 "$TMP/first")" >"$TMP/third"
+	daemon_end TERM
+	DAEMON_ARGS="$DAEMON_ARGS --prefix-cache=no"
+	daemon_start
+	ctl ask --raw --ignore-eos -n 40 "$prompt $(head -c 60 "$TMP/first")" >"$TMP/alone"
+	same "$TMP/alone" "$TMP/third" "$1: and a longer one, as without a store"
+	ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/alone"
+	same "$TMP/alone" "$TMP/first" "$1: the first, too"
+	is "$(status .reused_tokens)" 0 "$1: which finds nothing"
+	is "$(status .kv_pages_kept)" 0 "$1: and keeps nothing"
+	daemon_end TERM
+}
+
 prompt='Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day'
 prompt="$prompt, she saw a big, red ball. She wanted to play with it, but it was too high."
-ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/first"
-ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/second"
-same "$TMP/second" "$TMP/first" "the same answer again"
-if [ "$same_domain" = here ]; then
-	isnt "$(status .reused_tokens)" 0 "from what was found"
-else
-	skip "what was found" "each connection has a domain of its own here"
-fi
-ctl ask --raw --ignore-eos -n 40 "$prompt $(head -c 60 "$TMP/first")" >"$TMP/third"
-daemon_end TERM
-DAEMON_ARGS="$DAEMON_ARGS --prefix-cache=no"
-daemon_start
-ctl ask --raw --ignore-eos -n 40 "$prompt $(head -c 60 "$TMP/first")" >"$TMP/alone"
-same "$TMP/alone" "$TMP/third" "and a longer one, as without a store"
-ctl ask --raw --ignore-eos -n 40 "$prompt" >"$TMP/alone"
-same "$TMP/alone" "$TMP/first" "the first, too"
-is "$(status .reused_tokens)" 0 "which finds nothing"
-is "$(status .kv_pages_kept)" 0 "and keeps nothing"
-daemon_end TERM
+for type in auto q8_0 q4_0; do
+	same_answers "$type"
+done
 DAEMON_ARGS=--batch-tokens=512
 daemon_start
 

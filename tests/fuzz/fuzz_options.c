@@ -38,7 +38,10 @@ static void check_accepted(const struct llm_event *event, const uint8_t *payload
 	const char *begin = (const char *)payload;
 
 	check(bytes >= sizeof(struct llm_option) && bytes <= event->payload_len, "their length");
-	check(!options->grammar || event->op == LLM_OP_GENERATE, "a grammar, and no answer");
+	check(!options->grammar_type || event->op == LLM_OP_GENERATE, "a grammar, and no answer");
+	check(!options->grammar_len || (options->grammar >= begin &&
+					options->grammar + options->grammar_len <= begin + bytes),
+	      "a grammar that lies elsewhere");
 	check(!options->shifts || event->op == LLM_OP_GENERATE, "a shift, and no answer");
 	check(!options->keep || options->shifts, "what stays, and no shift");
 	check(!options->adapter_count || !has_vectors, "adapters for vectors");
@@ -52,7 +55,8 @@ static void check_accepted(const struct llm_event *event, const uint8_t *payload
 
 static bool is_clear(const struct options *options)
 {
-	return !options->grammar && !options->adapter_count && !options->given && !options->query &&
+	return !options->grammar_type && !options->grammar && !options->grammar_len &&
+	       !options->adapter_count && !options->given && !options->query &&
 	       !options->query_len && !options->pooling && !options->dims && !options->shifts &&
 	       !options->keep && !options->is_raw && !options->truncates;
 }
@@ -84,7 +88,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		check_accepted(&event, payload, &options, bytes);
 	}
-	options_clear(&options);
 	free(payload);
 	return 0;
 }

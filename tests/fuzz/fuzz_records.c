@@ -63,8 +63,10 @@ static void see_structs(struct seen *seen, unsigned int type, const uint8_t *bod
 		see(seen, info.name, strlen(info.name));
 		see(seen, info.error, strlen(info.error));
 	}
-	if (type == LLM_RECORD_STATUS && !llmos_record_status(body, len, &status))
+	if (type == LLM_RECORD_STATUS && !llmos_record_status(body, len, &status)) {
 		see(seen, status.version, strlen(status.version));
+		see(seen, status.reading, strlen(status.reading));
+	}
 	if (type == LLM_RECORD_META &&
 	    !llmos_record_meta(body, len, &key, &key_len, &value, &value_len)) {
 		check((const uint8_t *)value + value_len == body + len, "value out of the body");

@@ -153,13 +153,16 @@ def seeds_hub_config():
     for name, rope in ropes.items():
         config = sizes | {"model_type": "llama", "rope_scaling": rope, "rope_theta": 1e4}
         yield "llama-" + name, json.dumps(config).encode() + b"\0model.layers.1.self_attn.q_proj.weight"
-    more = {"mistral": {"sliding_window": 16}, "qwen2": {"use_sliding_window": False}, "qwen3": {},
+    more = {"mistral": {"sliding_window": 16}, "qwen2": {"use_sliding_window": False},
+            "qwen3": {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1, "rope_scaling":
+                      ropes["yarn"] | {"truncate": False, "mscale": 0.7, "mscale_all_dim": 1.0}},
             "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
                           "norm_topk_prob": True, "mlp_only_layers": []},
             "gemma2": {"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 8, "sliding_window": 16,
                        "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
             "gemma3_text": {"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 8,
-                            "sliding_window": 16, "rope_local_base_freq": 1e4, "sliding_window_pattern": 6},
+                            "sliding_window": 16, "rope_local_base_freq": 1e4,
+                            "layer_types": ["sliding_attention", "full_attention"]},
             "phi3": {"original_max_position_embeddings": 16, "partial_rotary_factor": 1.0, "rope_scaling": ropes["long"]}}
     for name, settings in more.items():
         yield name, json.dumps(sizes | settings | {"model_type": name}).encode() + b"\0layers.0.mlp.experts.3.up_proj.weight"

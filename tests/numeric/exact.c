@@ -498,6 +498,15 @@ static double *mixture(const struct exact *m, uint32_t layer, const double *x)
 	return out;
 }
 
+/* has_experts() - some layers of such a model may have none */
+static bool has_experts(const struct exact *m, uint32_t layer)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "blk.%" PRIu32 ".ffn_gate_inp.weight", layer);
+	return m->experts && gguf_tensor_find(m->gguf, name);
+}
+
 /* ---- the whole ---- */
 
 static void add(double *x, double *y, size_t count)
@@ -524,7 +533,7 @@ static void layer_pass(const struct exact *m, uint32_t layer, double *x)
 		h = replace(h, normed_layer(m, layer, "post_attention_norm", h));
 	add(x, h, n);
 	h = normed_layer(m, layer, "ffn_norm", x);
-	h = replace(h, m->experts ? mixture(m, layer, h) : feed_forward(m, layer, h));
+	h = replace(h, has_experts(m, layer) ? mixture(m, layer, h) : feed_forward(m, layer, h));
 	if (has_post)
 		h = replace(h, normed_layer(m, layer, "post_ffw_norm", h));
 	add(x, h, n);

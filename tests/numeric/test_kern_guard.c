@@ -132,6 +132,16 @@ static void check_rope(uint64_t *rng, const struct kern_ops *ops, uint32_t pairs
 	guarded_free(&sines);
 }
 
+static void check_hadamard(uint64_t *rng, const struct kern_ops *ops, uint32_t block, bool at_end)
+{
+	struct guarded x;
+
+	guarded_new(&x, 3 * block * sizeof(float), at_end);
+	random_floats(rng, (float *)(void *)x.data, 3 * block);
+	ops->hadamard((float *)(void *)x.data, 3 * block, block);
+	guarded_free(&x);
+}
+
 static void test_vectors(void **state)
 {
 	const struct kern_ops *ops = kern_test_ops(*state);
@@ -143,6 +153,9 @@ static void test_vectors(void **state)
 			check_rope(&rng, ops, n, false, at_end);
 			check_rope(&rng, ops, n, true, at_end);
 		}
+	for (uint32_t block = 8; block <= 256; block *= 2)
+		for (int at_end = 0; at_end < 2; at_end++)
+			check_hadamard(&rng, ops, block, at_end);
 }
 
 int main(void)

@@ -109,6 +109,38 @@ static void test_rope(void **state)
 	}
 }
 
+static void test_hadamard(void **state)
+{
+	const struct kern_ops *ops = kern_test_ops(*state);
+	uint64_t rng = seed + 7;
+	float x[768], y[768], same[768], exact[768];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		const uint32_t block = 8u << rng_range(&rng, 0, 5);
+		const uint32_t n = block * rng_range(&rng, 1, 3);
+
+		random_floats(&rng, x, n);
+		for (uint32_t i = 0; i < n; i++) {
+			double sum = 0;
+
+			for (uint32_t j = 0; j < block; j++) {
+				const double with = (double)x[i / block * block + j];
+
+				sum += __builtin_parity(i % block & j) ? -with : with;
+			}
+			exact[i] = (float)(sum / sqrt(block));
+		}
+		memcpy(y, x, n * sizeof(float));
+		ops->hadamard(y, n, block);
+		assert_nmse(y, exact, n, 1e-13);
+		memcpy(same, x, n * sizeof(float));
+		reference()->hadamard(same, n, block);
+		assert_memory_equal(y, same, n * sizeof(float));
+		ops->hadamard(y, n, block);
+		assert_nmse(y, x, n, 1e-13);
+	}
+}
+
 static void test_silu_mul(void **state)
 {
 	static const float edges[] = {0, -0.0f, 1e-40f, -1e-40f, 88, -88, 87.4f, -87.4f, 89, -89,
@@ -193,6 +225,7 @@ int main(void)
 		KERN_TESTS(test_rms_norm),
 		KERN_TESTS(test_layer_norm),
 		KERN_TESTS(test_rope),
+		KERN_TESTS(test_hadamard),
 		KERN_TESTS(test_silu_mul),
 		KERN_TESTS(test_add),
 	};

@@ -29,6 +29,11 @@ MODERN = {"hidden_size": 384, "intermediate_size": 576, "num_hidden_layers": 5, 
           "cls_token_id": 0, "sep_token_id": 1}
 QWEN = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 1024, "num_labels": 3}
+# heads of 5 to 12 elements
+NARROW = {"hidden_size": 20, "intermediate_size": 33, "num_hidden_layers": 3, "num_attention_heads": 4,
+          "max_position_embeddings": 512}
+ODD = {"hidden_size": 36, "intermediate_size": 70, "num_hidden_layers": 3, "num_attention_heads": 4,
+       "num_key_value_heads": 1, "max_position_embeddings": 1024}
 # name: class of transformers, its configuration, settings, tokenizer, dtype, pooling or command, bound
 MODELS = {
     "bert-f32": ("BertModel", "BertConfig", WIDE, "words", "float32", "mean", 1e-5),
@@ -51,6 +56,21 @@ MODELS = {
     "modernbert": ("ModernBertModel", "ModernBertConfig", MODERN, "plain", "float32", "mean", 1e-5),
     "modernbert-labels": ("ModernBertForSequenceClassification", "ModernBertConfig",
                           MODERN | {"num_labels": 3, "classifier_pooling": "mean"}, "plain", "float32", "classify", 1e-5),
+    "bert-narrow": ("BertModel", "BertConfig", NARROW | {"hidden_act": "gelu_new"}, "words", "float32", "mean", 1e-5),
+    "mpnet-narrow": ("MPNetModel", "MPNetConfig", NARROW | {"max_position_embeddings": 514, "bos_token_id": 0,
+                                                            "pad_token_id": 1, "eos_token_id": 2}, "apart", "float32",
+                     "mean", 1e-5),
+    "modernbert-narrow": ("ModernBertModel", "ModernBertConfig",
+                          MODERN | {"hidden_size": 60, "num_attention_heads": 5, "hidden_activation": "silu"}, "plain",
+                          "float32", "mean", 1e-5),
+    "qwen2-narrow": ("Qwen2Model", "Qwen2Config", ODD | {"hidden_size": 48}, "plain", "float32", "lasttoken", 1e-5),
+    "mistral": ("MistralModel", "MistralConfig", ODD | {"head_dim": 10, "sliding_window": 12}, "plain", "float32", "mean",
+                1e-5),
+    "gemma2-labels": ("Gemma2ForSequenceClassification", "Gemma2Config",
+                      ODD | {"head_dim": 12, "sliding_window": 9, "num_labels": 4}, "plain", "float32", "classify", 1e-5),
+    "gpt2-labels": ("GPT2ForSequenceClassification", "GPT2Config",
+                    {"n_embd": 36, "n_layer": 2, "n_head": 4, "n_positions": 1024, "num_labels": 2}, "plain", "float32",
+                    "classify", 1e-5),
     "qwen3": ("Qwen3Model", "Qwen3Config", QWEN, "plain", "float32", "lasttoken", 1e-5),
     "qwen3-labels": ("Qwen3ForSequenceClassification", "Qwen3Config", QWEN, "plain", "float32", "classify", 1e-5),
 }

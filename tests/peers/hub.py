@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,18 @@ MODELS = {
     "llama-yarn": ("Llama", {"rope_parameters": YARN}, "float32", 1e-5, {}),
     "llama-yarn-factor": ("Llama", {"rope_parameters": YARN | {"attention_factor": 1.3}}, "float32",
                           1e-5, {}),
+    "llama-yarn-scales": ("Llama", {"rope_parameters": YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}}, "float32",
+                          1e-5, {}),
+    "llama-yarn-real": ("Llama", {"rope_parameters": YARN | {"truncate": False}}, "float32", 1e-5, {}),
+    "llama-dynamic": ("Llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+                      "float32", 1e-5, {}),
+    "llama-longrope": ("Llama", {"rope_parameters": LONG | {"factor": 3.0}}, "float32", 1e-5, {}),
+    "llama-narrow": ("Llama", {"head_dim": 2, "attention_bias": True}, "float32", 1e-5, {}),
+    "qwen3-narrow": ("Qwen3", {"hidden_size": 16, "head_dim": 4}, "float32", 1e-5, {}),
+    "gpt2-narrow": ("GPT2", {"n_embd": 84}, "float32", 1e-5, {}),
+    "llama-gelu": ("Llama", {"hidden_act": "gelu"}, "float32", 1e-5, {}),
+    "llama-odd": ("Llama", {"hidden_size": 51, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 16,
+                            "intermediate_size": 91}, "float32", 1e-5, {}),
     "mistral": ("Mistral", {"sliding_window": None}, "float32", 1e-5, {}),
     "mistral-window": ("Mistral", {"sliding_window": 32}, "float32", 1e-5, {}),
     "mixtral": ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}, "float32", 1e-5,
@@ -69,6 +82,21 @@ MODELS = {
     "qwen3": ("Qwen3", {"head_dim": 32}, "float32", 1e-5, {}),
     "qwen3moe": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2,
                               "moe_intermediate_size": 32, "norm_topk_prob": True}, "float32", 1e-5, {}),
+    "qwen2-window": ("Qwen2", {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "float32",
+                     1e-5, {}),
+    "qwen3-window": ("Qwen3", {"head_dim": 32, "use_sliding_window": True, "sliding_window": 16, "layer_types":
+                               ["sliding_attention", "full_attention", "sliding_attention"]}, "float32", 1e-5, {}),
+    "qwen3moe-sparse": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2, "norm_topk_prob": True,
+                                     "moe_intermediate_size": 30, "decoder_sparse_step": 2}, "float32", 1e-5, {}),
+    "qwen3moe-window": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2, "mlp_only_layers": [1],
+                                     "moe_intermediate_size": 30, "use_sliding_window": True, "sliding_window": 16},
+                        "float32", 1e-5, {}),
+    "gemma2-types": ("Gemma2", {"head_dim": 32, "sliding_window": 20, "query_pre_attn_scalar": 27, "layer_types":
+                                ["full_attention", "sliding_attention", "full_attention"]}, "float32", 1e-5, {}),
+    "gemma3-types": ("Gemma3", {"head_dim": 32, "sliding_window": 20, "query_pre_attn_scalar": 27, "layer_types":
+                                ["sliding_attention", "full_attention", "full_attention"]}, "float32", 1e-5, {}),
+    "gpt2-erf": ("GPT2", {"activation_function": "gelu"}, "float32", 1e-5, {}),
+    "gpt2-unscaled": ("GPT2", {"scale_attn_weights": False}, "float32", 1e-5, {}),
     "gemma": ("Gemma", {"head_dim": 32}, "float32", 1e-5, {}),
     "gemma2": ("Gemma2", {"head_dim": 32, "sliding_window": 32, "query_pre_attn_scalar": 32},
                "float32", 1e-5, {}),
@@ -181,9 +209,22 @@ MAPPED = ["\uff28\uff45\uff4c\uff4c\uff4f\u3000\uff37", "\ufb01n \ufb03", "\u246
           "a\u0301\u0301\u0301", "fi\ufb01\ufb01\u0301", "\u212b\u0301", "\u00e9\u0301", "\u1e9b\u0323\u0323"]
 
 
+# characters of many kinds, of which texts are made by chance
+POOL = ("\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22 \u4e2d\u6587\u6ca1\u6709\u3002\uff0c \ud55c\uad6d\uc5b4 \u0939\u093f\u0928\u094d\u0926\u0940 \u0995\u09cd\u09b7 \u10e5\u10d0 \u12a0\u121b "
+        "\u05e2\u05d1\u05e8\u05d9\u05ea\u05b8 \u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0440\u0443\u0441\u0421\u041a \u03b5\u03bb\u039b\u03c2 \u00fc\u0142\u0131\u0130\u01c5\u00df\ufb01\u212b "
+        "\u0301\u0300\u0327\u0338\u200b\u200d\ufe0f\ufeff\u202e\u00a0\u2003\u3000\u0085\u2028\u2581 \u0661\u0969\u2167\u00bd\u00b2 \U0001f468\U0001f3fd\U0001f3f3\U0001d7ce\U00010348 "
+        "\u2019\u201c\u2014\u20ac\u2026 \uff21\uff11\uff1c \t\n\r\x01\x7f") + "abcXYZ0123456789'.,!?-_()<>[]{}|/\\#$%&*+=:;\"@~`^" * 2
+POOL += " " * 40 + "\n" * 20
+
+
+def random_texts(count=3000):
+    chance = random.Random(5)
+    return ["".join(chance.choices(POOL, k=chance.randint(1, 60))) for _ in range(count)]
+
+
 def texts(arguments):
     corpora = pathlib.Path(arguments.data) / "corpora"
-    out = list(NASTY)
+    out = NASTY + random_texts()
     for name, step in (("wikitext-2.test.txt", 9000), ("tldr-pages.en.md", 7000), ("banking77.test.csv", 60)):
         path = corpora / name
         if path.exists():

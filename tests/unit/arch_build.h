@@ -14,6 +14,8 @@ struct arch_shape {
 	const char *arch;
 	uint32_t layers, width, heads, kv_heads, head_dim, ff_width, vocab, context;
 	uint32_t window, experts, experts_used, expert_width;
+	uint32_t dense;			/* first layers that have no experts, as others do */
+	const char *local;		/* a letter for each layer, 'w' where it has the window */
 	bool is_fused;			/* queries, keys and values, gate and up */
 	bool has_head_norms, has_post_norms, has_qkv_biases, has_output, has_positions;
 	bool has_layer_norms;		/* and biases everywhere, and no gate */
@@ -23,6 +25,10 @@ struct arch_shape {
 };
 
 #define ARCH_SIZES(kv, dim)	.width = 64, .heads = 4, .kv_heads = (kv), .head_dim = (dim), \
+				.ff_width = 96, .vocab = 48, .context = 128
+
+/* heads of a size that the engine makes a multiple of 8 */
+#define ARCH_NARROW(dim)	.width = 64, .heads = 8, .kv_heads = 2, .head_dim = (dim), \
 				.ff_width = 96, .vocab = 48, .context = 128
 
 static const struct arch_shape arch_shapes[] = {
@@ -35,6 +41,15 @@ static const struct arch_shape arch_shapes[] = {
 	  .has_output = true },
 	{ .name = "qwen3moe", .arch = "qwen3moe", ARCH_SIZES(2, 32), .layers = 2, .has_head_norms = true,
 	  .experts = 8, .experts_used = 3, .expert_width = 32 },
+	{ .name = "qwen2-window", .arch = "qwen2", ARCH_SIZES(1, 16), .layers = 3, .window = 16,
+	  .has_qkv_biases = true, .local = "-ww" },
+	{ .name = "qwen3moe-mixed", .arch = "qwen3moe", ARCH_SIZES(2, 32), .layers = 3,
+	  .has_head_norms = true, .experts = 8, .experts_used = 3, .expert_width = 32, .dense = 1 },
+	{ .name = "llama-narrow", .arch = "llama", ARCH_NARROW(20), .layers = 2 },
+	{ .name = "qwen3-narrow", .arch = "qwen3", ARCH_NARROW(12), .layers = 2,
+	  .has_head_norms = true },
+	{ .name = "phi3-narrow", .arch = "phi3", ARCH_NARROW(4), .layers = 2, .window = 33,
+	  .is_fused = true },
 	{ .name = "gemma", .arch = "gemma", ARCH_SIZES(2, 32), .layers = 2 },
 	{ .name = "gemma2", .arch = "gemma2", ARCH_SIZES(2, 32), .layers = 4, .window = 16,
 	  .has_post_norms = true, .score_cap = 2, .logit_cap = 3 },
@@ -83,6 +98,23 @@ static inline void arch_build_real(struct gguf_build *b, const struct arch_shape
 		gguf_build_f32(b, arch_key(s, suffix).text, value);
 }
 
+static inline void arch_build_local(struct gguf_build *b, const struct arch_shape *s)
+{
+	bool is_local[16];
+
+	if (!s->local)
+		return;
+	for (uint32_t i = 0; i < s->layers; i++)
+		is_local[i] = s->local[i] == 'w';
+	gguf_build_array(b, arch_key(s, "attention.sliding_window_pattern").text, GGUF_BOOL,
+			 is_local, sizeof(*is_local), s->layers);
+}
+
+static inline bool arch_has_experts(const struct arch_shape *s, uint32_t layer)
+{
+	return s->experts && layer >= s->dense;
+}
+
 static inline void arch_build_keys(struct gguf_build *b, const struct arch_shape *s)
 {
 	gguf_build_string(b, "general.architecture", s->arch);
@@ -101,6 +133,7 @@ static inline void arch_build_keys(struct gguf_build *b, const struct arch_shape
 	arch_build_real(b, s, s->has_layer_norms ? "attention.layer_norm_epsilon"
 						 : "attention.layer_norm_rms_epsilon", 1e-5f);
 	arch_build_number(b, s, "attention.sliding_window", s->window);
+	arch_build_local(b, s);
 	arch_build_number(b, s, "expert_count", s->experts);
 	arch_build_number(b, s, "expert_used_count", s->experts_used);
 	arch_build_number(b, s, "expert_feed_forward_length", s->expert_width);
@@ -203,7 +236,7 @@ static inline void arch_build_layer(struct gguf_build *b, const struct arch_shap
 {
 	arch_build_attention(b, s, type, i);
 	arch_build_layer_norm(b, s, i, "ffn_norm", s->width);
-	if (s->experts)
+	if (arch_has_experts(s, i))
 		arch_build_experts(b, s, type, i);
 	else
 		arch_build_ffn(b, s, type, i);

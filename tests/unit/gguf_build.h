@@ -291,6 +291,7 @@ struct llama_shape {
 	uint32_t value_type;		/* of attn_v and ffn_down, which real files mix in */
 	uint32_t vector_type;		/* of norms and biases */
 	bool has_biases;
+	float outlier;			/* added to one element of each head, in biases of keys and values */
 	bool has_output;		/* of its own, not the embedding */
 	bool has_rope_freqs;
 	uint64_t seed;
@@ -301,6 +302,17 @@ static const struct llama_shape llama_shape_small = {
 	.vocab = 320, .context = 512, .type = KERN_F32, .value_type = KERN_F32,
 	.vector_type = KERN_F32, .seed = 1,
 };
+
+/* llama_stand_out() - one element of each head of the bias that was built last */
+static inline void llama_stand_out(struct gguf_build *b, const struct llama_shape *s)
+{
+	const size_t count = (size_t)s->kv_heads * s->head_dim;
+	float *bias = (float *)(void *)(b->tensors.data + b->tensors.size) - count;
+
+	assert_int_equal(s->vector_type, KERN_F32);
+	for (uint32_t head = 0; head < s->kv_heads; head++)
+		bias[head * s->head_dim + (head * 5 + 3) % s->head_dim] += s->outlier;
+}
 
 static inline void llama_build_layer(struct gguf_build *b, const struct llama_shape *s, uint32_t i)
 {
@@ -323,6 +335,8 @@ static inline void llama_build_layer(struct gguf_build *b, const struct llama_sh
 		snprintf(name, sizeof(name), "blk.%u.%s.bias", i, matrices[j].name);
 		if (s->has_biases)
 			gguf_build_vector(b, name, s->vector_type, matrices[j].rows, 0);
+		if (s->has_biases && s->outlier != 0 && (j == 1 || j == 2))
+			llama_stand_out(b, s);
 	}
 	snprintf(name, sizeof(name), "blk.%u.attn_norm.weight", i);
 	gguf_build_vector(b, name, s->vector_type, s->width, 1);

@@ -34,18 +34,20 @@ static inline void lora_build_layer(struct gguf_build *b, const struct arch_shap
 {
 	const uint32_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
 	const bool is_gate_fused = s->is_fused && !s->has_layer_norms;
+	const bool is_whole = !(s->head_dim % 8);	/* others can't be adapted */
+	const bool has_experts = arch_has_experts(s, layer);
 	const struct {
 		const char *name;
 		uint32_t rows, cols;
 	} matrices[] = {
-		{ "attn_qkv", s->is_fused ? q + 2 * kv : 0, s->width },
-		{ "attn_q", s->is_fused ? 0 : q, s->width },
-		{ "attn_k", s->is_fused ? 0 : kv, s->width },
-		{ "attn_v", s->is_fused ? 0 : kv, s->width },
-		{ "attn_output", s->width, q },
-		{ "ffn_gate", s->is_fused || s->experts ? 0 : s->ff_width, s->width },
-		{ "ffn_up", s->experts ? 0 : (is_gate_fused ? 2 : 1) * s->ff_width, s->width },
-		{ "ffn_down", s->experts ? 0 : s->width, s->ff_width },
+		{ "attn_qkv", s->is_fused && is_whole ? q + 2 * kv : 0, s->width },
+		{ "attn_q", s->is_fused || !is_whole ? 0 : q, s->width },
+		{ "attn_k", s->is_fused || !is_whole ? 0 : kv, s->width },
+		{ "attn_v", s->is_fused || !is_whole ? 0 : kv, s->width },
+		{ "attn_output", is_whole ? s->width : 0, q },
+		{ "ffn_gate", s->is_fused || has_experts ? 0 : s->ff_width, s->width },
+		{ "ffn_up", has_experts ? 0 : (is_gate_fused ? 2 : 1) * s->ff_width, s->width },
+		{ "ffn_down", has_experts ? 0 : s->width, s->ff_width },
 	};
 	char name[64];
 

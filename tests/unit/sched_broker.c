@@ -364,6 +364,11 @@ static void test_want(struct ipc *ipc, unsigned int count)
 	to_broker(ipc)->wanted = count;
 }
 
+static void test_spare(struct ipc *ipc, unsigned int count)
+{
+	to_broker(ipc)->spare = count;
+}
+
 static void test_ipc_free(struct ipc *ipc)
 {
 	(void)ipc;
@@ -371,6 +376,7 @@ static void test_ipc_free(struct ipc *ipc)
 
 static const struct ipc_ops test_ops = {
 	.want = test_want,
+	.spare = test_spare,
 	.commit = test_commit,
 	.charge = test_charge,
 	.uncharge = test_uncharge,

@@ -57,6 +57,7 @@ struct test_broker {
 	struct test_session sessions[TEST_SESSIONS_MAX];
 	unsigned int session_count;
 	unsigned int wanted;
+	unsigned int spare;		/* handed out, and not to be stepped for now */
 	unsigned int commits;		/* that took effect */
 	unsigned int die_at;		/* the server dies with this commit, 0: never */
 	bool die_before;		/* ... before it takes effect, not after */

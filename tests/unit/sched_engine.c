@@ -14,7 +14,7 @@
 
 struct fake_counts fake_counts;
 void (*fake_on_step)(void);
-void (*fake_on_open)(void);
+void (*fake_on_open)(const char *path);
 int fake_open_error;
 void (*fake_on_load)(void);
 void (*fake_on_adapter)(void);
@@ -30,7 +30,8 @@ unsigned int fake_nan_step;
 
 void fake_reset(void)
 {
-	fake_on_step = fake_on_open = fake_on_load = fake_on_adapter = NULL;
+	fake_on_step = fake_on_load = fake_on_adapter = NULL;
+	fake_on_open = NULL;
 	fake_open_error = 0;
 	fake_context_max = fake_nan_step = 0;
 	fake_adapt_bytes = 0;
@@ -256,8 +257,11 @@ int engine_adapter_file_info(const char *path, struct engine_adapter_info *ret,
 			     struct error *error)
 {
 	struct engine_adapter adapter;
-	int r = adapter_read(&adapter, path, error);
+	int r;
 
+	if (fake_on_open)
+		fake_on_open(path);
+	r = adapter_read(&adapter, path, error);
 	if (!r)
 		*ret = adapter_info(&adapter);
 	return r;

@@ -50,8 +50,8 @@ struct fake_counts {
 extern struct fake_counts fake_counts;
 /* called at the start of each step; NULL: nothing */
 extern void (*fake_on_step)(void);
-/* called when a model's file begins to be read, maybe by another thread; NULL: nothing */
-extern void (*fake_on_open)(void);
+/* called when a model's or an adapter's file begins to be read, maybe by a thread; NULL: nothing */
+extern void (*fake_on_open)(const char *path);
 /* what the next files that are read are found to be, -errno; 0: what they are */
 extern int fake_open_error;
 /* called when a model begins to be loaded, maybe by another thread; NULL: nothing */

@@ -42,8 +42,9 @@ int model_file_open(struct gguf **ret, const char *path, struct error *error)
 	FILE *file;
 
 	if (fake_on_open)
-		fake_on_open();
-	fake_counts.opens++;
+		fake_on_open(path);
+	/* several threads may */
+	__atomic_fetch_add(&fake_counts.opens, 1, __ATOMIC_RELAXED);
 	if (fake_open_error)
 		return error_set(error, fake_open_error, "'%s': %s", path,
 				 strerror(-fake_open_error));
@@ -316,6 +317,12 @@ int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const u
 	if (tmpl != CHAT_CHATML || *ret >= count)
 		*ret = 0;
 	return 0;
+}
+
+int chat_find_system(enum chat_template tmpl, const struct tokenizer *tok, const uint32_t *ids,
+		     size_t count, size_t *ret)
+{
+	return chat_find_head(tmpl, tok, ids, count, ret);
 }
 
 int chat_check_session(enum chat_template tmpl, const struct tokenizer *tok,

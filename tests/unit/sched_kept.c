@@ -55,10 +55,12 @@ static struct fake_kept *kept_idle(struct engine_model *model, const struct engi
 
 static bool kept_is_behind(const struct fake_kept *kept, const struct fake_kept *front)
 {
+	const struct engine_domain at = kept->length > front->length ?
+		engine_domain_at(&kept->domain, front->length - 1, 1) : kept->domain;
+
 	return kept->is_kept && kept->length > front->length &&
-	       kept->domain.source == front->domain.source &&
-	       kept->domain.group == front->domain.group &&
-	       kept->domain.user == front->domain.user &&
+	       at.source == front->domain.source && at.group == front->domain.group &&
+	       at.user == front->domain.user &&
 	       !memcmp(kept->domain.adapters, front->domain.adapters,
 		       sizeof(front->domain.adapters)) &&
 	       !memcmp(kept->tokens, front->tokens, front->length * sizeof(*front->tokens));
@@ -78,10 +80,18 @@ bool fake_evict(struct engine_model *model, const struct engine_payer *payer)
 	return kept;
 }
 
+/* of the page that ends there */
+static struct engine_domain fake_domain(const struct engine_model *model,
+					const struct engine_domain *domain, unsigned int length)
+{
+	return engine_domain_at(domain, length - model->gguf->page, model->gguf->page);
+}
+
 static struct fake_kept *kept_find(const struct engine_model *model,
-				   const struct engine_domain *domain, const uint32_t *tokens,
+				   const struct engine_domain *whose, const uint32_t *tokens,
 				   unsigned int length)
 {
+	const struct engine_domain where = fake_domain(model, whose, length), *domain = &where;
 	unsigned int i;
 
 	for (i = 0; i < FAKE_KEPT; i++) {
@@ -191,8 +201,9 @@ size_t engine_seq_keep(struct engine_seq *seq, const struct engine_domain *domai
 			kept = kept_new(model, length);
 			if (!kept)
 				break;
-			*kept = (struct fake_kept){ .is_kept = true, .domain = *domain,
-						    .payer = *payer, .length = length };
+			*kept = (struct fake_kept){ .is_kept = true, .payer = *payer,
+						    .length = length };
+			kept->domain = fake_domain(model, domain, length);
 			memcpy(kept->tokens, tokens, length * sizeof(*tokens));
 			memcpy(kept->hash, seq->hash, length * sizeof(*kept->hash));
 			model->kept_count++;

@@ -79,6 +79,9 @@ static const char phi4[] = FOR
 static const char thinking[] = FOR TURN END "{{ '<|im_start|>assistant\\n<think>\\n' }}";
 static const char thinking_off[] = FOR TURN END PROMPT "{% if enable_thinking is defined and "
 	"enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}";
+static const char thinking_past[] = FOR "{% if '</think>' in message.content %}"
+	"{%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}{% endif %}"
+	TURN END PROMPT;
 static const char falcon3[] = FOR "{{ '<|user|>\n' + message['content'] + '\n' }}"
 	"{{ '<|assistant|>\n' + message['content'] + eos_token }}" END;
 
@@ -319,6 +322,32 @@ static void test_next(void **state)
 	}
 }
 
+/* what was thought before the last question is not told again; what looks like it is, elsewhere */
+static void test_thoughts(void **state)
+{
+	static const struct chat_message told[] = {
+		S("<think>s</think>"), U("<think>u</think>\n"),
+		A("<think>\n1 </think> 2\n</think>\n\n Yo\n"), A("\n<think>"), U("a"),
+		A("<think>b</think>\n"), U(""), A("<think>c</think>"),
+	};
+	struct chat chat = chat_of(thinking_past);
+
+	(void)state;
+	check(&chat, told, ARRAY_SIZE(told),
+	      "<|im_start|>system\n<think>s</think><|im_end|>\n"
+	      "<|im_start|>user\n<think>u</think>\n<|im_end|>\n"
+	      "<|im_start|>assistant\n Yo\n<|im_end|>\n"
+	      "<|im_start|>assistant\n\n<think><|im_end|>\n"
+	      "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n"
+	      "<|im_start|>user\n<|im_end|>\n"
+	      "<|im_start|>assistant\n<think>c</think><|im_end|>\n<|im_start|>assistant\n");
+	tok_free(chat.tok);
+	chat = chat_of(chatml);
+	check(&chat, told + 5, 2, "<|im_start|>assistant\n<think>b</think>\n<|im_end|>\n"
+	      "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n");
+	tok_free(chat.tok);
+}
+
 /* who speaks next */
 static void test_next_roles(void **state)
 {
@@ -469,12 +498,15 @@ static void check_head(const char *program, const struct chat_message *messages,
 {
 	struct chat chat = chat_of(program);
 	struct tok_ids ids = { 0 };
-	size_t head;
+	size_t head, system;
 	char *have;
 
 	encode(&chat, messages, count, &ids);
 	assert_int_equal(chat_find_head(chat.tmpl, chat.tok, ids.ids, ids.count, &head), 0);
+	assert_int_equal(chat_find_system(chat.tmpl, chat.tok, ids.ids, ids.count, &system), 0);
 	assert_true(head <= ids.count);
+	/* a question is no part of that */
+	assert_int_equal(system, strstr(want, "Hi") ? 0 : head);
 	ids.count = head;
 	have = tok_text_of(chat.tok, &ids, "");
 	assert_string_equal(have, want);
@@ -591,6 +623,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_thoughts),
 		cmocka_unit_test(test_next_roles),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_roles),

@@ -68,6 +68,7 @@ static void test_all_keys(void **state)
 				   "kv_memory = 3G\n"
 				   "prefix_cache = no\n"
 				   "prefix_memory = 25%\n"
+				   "grammar_memory = 1G\n"
 				   "pack_cache = /srv/cache\n"
 				   "pack_cache_size = 20G\n"
 				   "preload = yes\n", &error), 0);
@@ -92,6 +93,7 @@ static void test_all_keys(void **state)
 	assert_false(config.prefix_cache);
 	assert_int_equal(config.prefix_percent, 25);
 	assert_int_equal(config.prefix_memory, 0);
+	assert_true(config.grammar_memory == UINT64_C(1) << 30);
 	assert_string_equal(config.pack_cache, "/srv/cache");
 	assert_true(config.pack_cache_size == UINT64_C(20) << 30);
 	assert_true(config.preload);
@@ -141,6 +143,7 @@ static void test_mistakes(void **state)
 		{ "[daemon]\nslots = 0\n", 2, "between 1 and" },
 		{ "[daemon]\nkv_memory = 3T\n", 2, "'3T' is not a number of bytes" },
 		{ "[daemon]\nkv_memory = 99999999999G\n", 2, "'99999999999G'" },
+		{ "[daemon]\ngrammar_memory = 127M\n", 2, "'127M' is not between" },
 		{ "[daemon]\nprefix_memory = 101%\n", 2, "'101%' is more than 100%" },
 		{ "[daemon]\nprefix_memory = -1%\n", 2, "'-1%' is neither bytes" },
 		{ "[daemon]\nprefix_memory = 5 %\n", 2, "'5 %' is neither bytes" },

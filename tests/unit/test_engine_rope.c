@@ -107,6 +107,27 @@ static void test_yarn(void **state)
 	rope_close(&rope);
 }
 
+/* the same, where the ramp is between pairs 20.94 and 45.03: 33 is beyond the middle of it */
+static void test_yarn_real_ends(void **state)
+{
+	const double low = 64 * log(4096 / (32 * 2 * M_PI)) / log(10000);
+	const double high = 64 * log(4096 / (2 * M_PI)) / log(10000);
+	const double share = 1 - (33 - low) / (high - low);
+	struct model_rope config = plain;
+	struct rope rope;
+
+	(void)state;
+	config.scaling = MODEL_ROPE_YARN;
+	config.factor = 16;
+	config.has_real_ends = true;
+	assert_int_equal(rope_open(&rope, &config), 0);
+	assert_true(low > 20.9 && low < 21 && high > 45 && high < 45.1);
+	near(rope.freq[20], pow(10, -1.25));
+	near(rope.freq[33], pow(10, -33.0 / 16) * (share + (1 - share) / 16));
+	near(rope.freq[46], pow(10, -46.0 / 16) / 16);
+	rope_close(&rope);
+}
+
 /* the ends of the ramp in one place, and no turns at all: nothing is divided by nothing */
 static void test_yarn_extremes(void **state)
 {
@@ -116,10 +137,11 @@ static void test_yarn_extremes(void **state)
 
 	(void)state;
 	config.scaling = MODEL_ROPE_YARN;
-	for (int i = 0; i < 5 * 5 * 2; i++) {
+	for (int i = 0; i < 5 * 5 * 4; i++) {
+		config.has_real_ends = i >= 50;
 		config.beta_fast = betas[i % 5];
 		config.beta_slow = betas[i / 5 % 5];
-		config.freq_base = i < 25 ? 10000 : 1;
+		config.freq_base = i % 50 < 25 ? 10000 : 1;
 		config.original_context = i % 3 ? 4096 : 1;
 		config.factor = i % 2 ? 8 : 0.5f;
 		assert_int_equal(rope_open(&rope, &config), 0);
@@ -153,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_linear),
 		cmocka_unit_test(test_attn_factor),
 		cmocka_unit_test(test_yarn),
+		cmocka_unit_test(test_yarn_real_ends),
 		cmocka_unit_test(test_yarn_extremes),
 		cmocka_unit_test(test_divisors),
 	};

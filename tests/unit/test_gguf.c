@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "gguf_write.h"
+#include "tests/unit/pages.h"
 
 #define ALIGNMENT 32
 
@@ -555,26 +556,6 @@ static void test_files(void **state)
 	free(w.data);
 }
 
-/* has_vm_flag() - the kernel's flags of the mapping that @address is in (proc_pid_smaps(5)) */
-static bool has_vm_flag(uintptr_t address, const char *flag)
-{
-	FILE *maps = fopen("/proc/self/smaps", "r");
-	bool is_here = false, has = false;
-	char line[4352];
-
-	assert_non_null(maps);
-	while (fgets(line, sizeof(line), maps)) {
-		uintptr_t begin, end;
-
-		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
-			is_here = address >= begin && address < end;
-		else if (is_here && !strncmp(line, "VmFlags:", 8))
-			has = strstr(line, flag);
-	}
-	fclose(maps);
-	return has;
-}
-
 /* a file asks for large pages, but where it is read a few bytes here and there */
 static void test_pages(void **state)
 {
@@ -597,20 +578,58 @@ static void test_pages(void **state)
 	unlink(path);
 	data = gguf_tensor_at(gguf, 0)->data;
 	first = (uintptr_t)data / page * page;
-	if (!has_vm_flag(first, " hg")) {
+	if (!pages_have_flag(first, " hg")) {
 		print_message("# a kernel without large pages\n");
 		gguf_free(gguf);
 		skip();
 	}
 	gguf_scatter(gguf, data + 1, 3 * page);
-	assert_true(has_vm_flag(first, " hg"));
-	assert_true(has_vm_flag(first + page, " nh"));
-	assert_false(has_vm_flag(first + page, " hg"));
-	assert_true(has_vm_flag(first + 4 * page, " hg"));
+	assert_true(pages_have_flag(first, " hg"));
+	assert_true(pages_have_flag(first + page, " nh"));
+	assert_false(pages_have_flag(first + page, " hg"));
+	assert_true(pages_have_flag(first + 4 * page, " hg"));
 	/* memory that is no file's is left as it is */
 	gguf_scatter(gguf, &w, sizeof(w));
 	gguf_scatter(gguf, (const char *)first + page, 64 * page);
-	assert_true(has_vm_flag(first + 4 * page, " hg"));
+	assert_true(pages_have_flag(first + 4 * page, " hg"));
+	gguf_free(gguf);
+}
+
+/* bytes that are copied don't map their pages, and those that are mapped can be given back */
+static void test_reading_once(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 4 * page;
+	char path[] = "/tmp/test_gguf.XXXXXX", buffer[32];
+	struct gguf_write w = { 0 };
+	struct gguf *gguf = NULL;
+	struct error error = { "" };
+	int fd = mkstemp(path);
+	const void *there;
+	const char *data;
+
+	(void)state;
+	assert_true(fd >= 0);
+	write_good(&w, 3);
+	assert_int_equal(pwrite(fd, w.data, w.size, 0), w.size);
+	assert_int_equal(ftruncate(fd, (off_t)(w.size + size)), 0);
+	assert_int_equal(gguf_open(&gguf, path, NULL), 0);
+	unlink(path);
+	data = gguf_tensor_at(gguf, 0)->data;
+	assert_true(pages_resident_kib((uintptr_t)data) > 0);
+	gguf_drop_files(gguf);
+	assert_int_equal(pages_resident_kib((uintptr_t)data), 0);
+	assert_int_equal(gguf_read(gguf, data, sizeof(buffer), buffer, &there, &error), 0);
+	assert_ptr_equal(there, buffer);
+	assert_int_equal(pages_resident_kib((uintptr_t)data), 0);
+	assert_memory_equal(data, buffer, sizeof(buffer));
+	/* memory that is no file's is where it is */
+	assert_int_equal(gguf_read(gguf, w.data, sizeof(buffer), buffer, &there, &error), 0);
+	assert_ptr_equal(there, w.data);
+	assert_int_equal(ftruncate(fd, 1), 0);
+	assert_int_equal(gguf_read(gguf, data, sizeof(buffer), buffer, &there, &error), -EBADMSG);
+	assert_non_null(strstr(error.text, "gguf: cut off at byte"));
+	close(fd);
+	free(w.data);
 	gguf_free(gguf);
 }
 
@@ -631,6 +650,7 @@ int main(void)
 		cmocka_unit_test(test_change_each_byte),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_reading_once),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -349,7 +349,7 @@ static void test_modern(void **state)
 	static const struct {
 		const char *key, *value;
 	} refused[] = {
-		{ "hidden_activation", "\"silu\"" }, { "classifier_activation", "\"relu\"" },
+		{ "hidden_activation", "\"relu\"" }, { "classifier_activation", "\"relu\"" },
 		{ "classifier_pooling", "\"max\"" }, { "rope_scaling", "{\"factor\":2}" },
 		{ "rope_parameters", "{\"rope_theta\":10000}" },
 		{ "layer_types", "[\"full_attention\"]" },

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/kv.h"
+#include "tests/unit/pages.h"
 
 #define PAGES	7
 #define LAYERS	3
@@ -95,12 +96,35 @@ static void test_planes_are_disjoint(void **state)
 	kv_close(&kv);
 }
 
+/* pages are taken from the front, which a few tokens must not fill with a huge page */
+static void test_huge_pages(void **state)
+{
+	const struct kern_kv form = kv_form(KERN_F32, 1 << 10);
+	const size_t small = (size_t)2 << 20;
+	struct kv kv;
+
+	(void)state;
+	assert_int_equal(kv_open(&kv, 64, 1, 1, &form), 0);
+	assert_true(kv.arena_bytes > 2 * small);
+	assert_int_equal(kv_take(&kv), 0);
+	if (!pages_have_flag((uintptr_t)kv.base + small, " hg")) {
+		print_message("# a kernel without large pages\n");
+		kv_close(&kv);
+		skip();
+	}
+	assert_true(pages_have_flag((uintptr_t)kv.base, " nh"));
+	assert_true(pages_have_flag((uintptr_t)kv.base + small - 1, " nh"));
+	assert_true(pages_have_flag((uintptr_t)kv.base + kv.arena_bytes - 1, " hg"));
+	kv_close(&kv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_planes_are_disjoint),
+		cmocka_unit_test(test_huge_pages),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

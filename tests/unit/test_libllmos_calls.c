@@ -685,8 +685,11 @@ static void add_status(void)
 		.steps = 11,
 		.ended = 5,
 		.slots = 4,
+		.reading_ns = 17,
 	};
 
+	/* a server that forgets the end */
+	memset(status.reading, 'r', sizeof(status.reading));
 	frames_add(&frames, LLM_RECORD_STATUS, &status, sizeof(status));
 }
 
@@ -710,6 +713,8 @@ static void test_status(void **state)
 	assert_int_equal(status.steps, 11);
 	assert_int_equal(status.server_ended, 5);
 	assert_int_equal(status.slots, 4);
+	assert_int_equal(status.reading_ns, 17);
+	assert_int_equal(strlen(status.reading), LLM_MODEL_NAME_MAX - 1);
 	/* a caller with a shorter struct gets what fits */
 	assert_int_equal(llmos_get_status(f->llmos, (struct llmos_status *)&older), 0);
 	assert_int_equal(older.server_pid, 4242);

@@ -4,12 +4,15 @@
  */
 #include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* before cmocka, which has a macro of the name of a function here */
@@ -115,6 +118,41 @@ static void test_write_text(void **state)
 	catch_start();
 	assert_int_equal(term_write_text("a\x1b[2J\xff\n", 7), 0);
 	assert_caught("a\x1b[2J\xff\n");
+}
+
+/* into one that somebody has made non-blocking, it is all of it, however late it is read */
+static void test_write_full(void **state)
+{
+	static char text[1 << 20], got[1 << 16];
+	int fds[2], status, full = 0;
+	size_t len = 0;
+	ssize_t n;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+	memset(text, 'x', sizeof(text));
+	fflush(stdout);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		close(fds[0]);
+		dup2(fds[1], STDOUT_FILENO);
+		_exit(term_write(text, sizeof(text)) ? 1 : 0);
+	}
+	while (full < fcntl(fds[1], F_GETPIPE_SZ)) {
+		assert_int_equal(ioctl(fds[0], FIONREAD, &full), 0);
+		sched_yield();
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], got, sizeof(got))) > 0)
+		len += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(len, sizeof(text));
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* ---- JSON ---- */
@@ -376,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_write_text),
+		cmocka_unit_test(test_write_full),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_json_bytes),
 		cmocka_unit_test(test_json_any),

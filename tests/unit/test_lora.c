@@ -78,6 +78,10 @@ static void test_refused(void **state)
 		"embedding");
 	refused("mixtral", one_pair("blk.1.ffn_up.weight", 4, 96, 64, KERN_F32, NULL), -EOPNOTSUPP,
 		"experts");
+	refused("llama-narrow", one_pair(q, 4, 160, 64, KERN_F32, NULL), -EOPNOTSUPP,
+		"adapts heads of 20 elements");
+	refused("llama-narrow", one_pair("blk.1.attn_output.weight", 4, 64, 160, KERN_F32, NULL),
+		-EOPNOTSUPP, "adapts heads of 20 elements");
 	refused("gpt2", one_pair("blk.1.ffn_gate.weight", 4, 96, 64, KERN_F32, NULL), -EBADMSG,
 		"does not have");
 }

@@ -316,6 +316,7 @@ static const uint32_t *mask_of(struct gram_matcher *m, size_t branches)
 	for (size_t i = 0; i < gram_vocab_words(vocab); i++)
 		count += (uint32_t)__builtin_popcount(mask[i]);
 	assert_int_equal(count, gram_matcher_count(m));
+	assert_true(gram_matcher_bytes(m) <= gram_matcher_bytes_max(vocab));
 	return mask;
 }
 
@@ -515,6 +516,65 @@ static void hostile(void **state)
 	assert_true((clock() - start) / CLOCKS_PER_SEC < 60);
 }
 
+/* ways that part and meet at each level are not counted one by one */
+static void parted(void **state)
+{
+	struct gram_matcher *m =
+		matcher_of("root ::= (s*){2,}\ns ::= \"a\" root \"b\"?", false);
+	const uint32_t a = tok_find(tok, "a"), b = tok_find(tok, "b");
+
+	(void)state;
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_true(has(mask_of(m, SIZE_MAX), a));
+		assert_int_equal(gram_matcher_advance(m, a), 0);
+	}
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_true(has(mask_of(m, SIZE_MAX), b));
+		assert_int_equal(gram_matcher_advance(m, b), 0);
+	}
+	assert_false(has(mask_of(m, SIZE_MAX), b));
+	assert_true(gram_matcher_can_end(m));
+	gram_matcher_free(m);
+}
+
+/* an answer that is put together again: so many steps at a time, and then where it was */
+static void caught_up(void **state)
+{
+	struct gram_matcher *m = matcher_of("root ::= (\"a\"? | \"b\"){2000}", false), *again;
+	const uint32_t a = tok_find(tok, "a"), b = tok_find(tok, "b");
+	uint32_t ids[64];
+	size_t done = 0, count;
+	unsigned int calls = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 64; i++) {
+		ids[i] = i % 3 ? a : b;
+		assert_int_equal(gram_matcher_advance(m, ids[i]), 0);
+	}
+	again = matcher_of("root ::= (\"a\"? | \"b\"){2000}", false);
+	for (; done < 64; done += count, calls++) {
+		count = 64 - done;
+		assert_int_equal(gram_matcher_catch_up(again, ids + done, &count, 20000), 0);
+		assert_in_range(count, 1, 63);
+	}
+	assert_true(calls > 2);
+	assert_memory_equal(mask_of(again, SIZE_MAX), mask_of(m, SIZE_MAX),
+			    gram_vocab_words(vocab) * sizeof(uint32_t));
+	gram_matcher_free(again);
+	gram_matcher_free(m);
+	/* what is known costs nothing; what does not match is not passed */
+	m = matcher_of("root ::= \"a\"*", false);
+	for (size_t i = 0; i < 64; i++)
+		ids[i] = i == 40 ? b : a;
+	count = 40;
+	assert_int_equal(gram_matcher_catch_up(m, ids, &count, 20000), 0);
+	assert_int_equal(count, 40);
+	count = 24;
+	assert_int_equal(gram_matcher_catch_up(m, ids + 36, &count, 20000), -EILSEQ);
+	assert_int_equal(count, 4);
+	gram_matcher_free(m);
+}
+
 /* as deep as it goes, and not deeper */
 static void deep(void **state)
 {
@@ -541,6 +601,8 @@ int main(void)
 		cmocka_unit_test(random_grammars),
 		cmocka_unit_test(refused_tokens),
 		cmocka_unit_test(hostile),
+		cmocka_unit_test(parted),
+		cmocka_unit_test(caught_up),
 		cmocka_unit_test(deep),
 	};
 	const char *given = getenv("LLMOS_TEST_SEED");

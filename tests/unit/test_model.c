@@ -188,7 +188,7 @@ static void test_bad_numbers(void **state)
 	refuse_u32("llama.attention.head_count", 8, -EBADMSG, "attn_q");
 	refuse_u32("llama.attention.head_count_kv", 3, -EBADMSG, "4 heads can't share 3");
 	refuse_u32("llama.attention.head_count_kv", 4, -EBADMSG, "attn_k");
-	refuse_u32("llama.attention.key_length", 12, -EOPNOTSUPP, "heads of 12");
+	refuse_u32("llama.attention.key_length", 12, -EOPNOTSUPP, "heads of 12 and 16");
 	refuse_u32("llama.attention.value_length", 8, -EOPNOTSUPP, "heads of 16 and 8");
 	refuse_u32("llama.rope.dimension_count", 0, -EBADMSG, "rope.dimension_count");
 	refuse_u32("llama.rope.dimension_count", 18, -EBADMSG, "rope.dimension_count");

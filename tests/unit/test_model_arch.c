@@ -80,8 +80,10 @@ static void test_all(void **state)
 		arch_build_tensors(&b, s, KERN_F16);
 		m = accept(&b);
 		assert_string_equal(m.model->hparams.arch, s->arch);
-		assert_int_equal(m.model->hparams.head_dim, s->head_dim);
-		assert_int_equal(m.model->layers[0].q.w.rows, s->heads * s->head_dim);
+		assert_int_equal(m.model->hparams.head_elems, s->head_dim);
+		assert_int_equal(m.model->hparams.head_dim, (s->head_dim + 7) / 8 * 8);
+		assert_int_equal(m.model->layers[0].q.w.rows,
+				 s->heads * m.model->hparams.head_dim);
 		assert_int_equal(!!m.model->layers[1].q_norm, s->has_head_norms);
 		assert_int_equal(!!m.model->layers[1].ffn_post_norm.weight, s->has_post_norms);
 		assert_int_equal(!!m.model->layers[1].experts, !!s->experts);

@@ -18,7 +18,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "model/gguf.h"
 #include "tests/numeric/engine_test.h"
+#include "tests/unit/pages.h"
 
 #define TOKENS		12U
 #define HEADER_BYTES	4096
@@ -161,6 +163,30 @@ static void test_sizes(void **state)
 	assert_true(t.info.packed_bytes > t.info.file_bytes / 2);
 	assert_true(t.info.packed_bytes < t.info.file_bytes * 11 / 10);
 	engine_test_close(&t);
+}
+
+/* panels stand in for the file: its pages are not mapped as well, however they came about */
+static void test_source_unmapped(void **state)
+{
+	const char *const folders[] = {
+		[ENGINE_PACKED_MEMORY] = NULL,
+		[ENGINE_PACKED_KEPT] = folder,
+		[ENGINE_PACKED_FOUND] = folder,
+	};
+
+	(void)state;
+	empty_folder();
+	for (unsigned int i = ENGINE_PACKED_MEMORY; i < ARRAY_SIZE(folders); i++) {
+		const struct gguf_tensor *tensor;
+		struct engine_test t;
+
+		load_bounded(&t, model_path, folders[i], 0);
+		assert_int_equal(t.info.packed, i);
+		tensor = gguf_tensor_at(engine_model_gguf(t.model), 0);
+		assert_true(pages_resident_kib((uintptr_t)tensor->data) <
+			    t.info.file_bytes / 1024 / 8);
+		engine_test_close(&t);
+	}
 }
 
 static void test_truncated(void **state)
@@ -400,6 +426,61 @@ static void test_beside(void **state)
 	engine_test_close(&t);
 }
 
+/* the descriptor that a file is open under */
+static int fd_of(const char *path)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	int fd = -1;
+
+	assert_non_null(dir);
+	while (fd < 0 && (entry = readdir(dir))) {
+		char link[300], target[512] = "";
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%s", entry->d_name);
+		if (readlink(link, target, sizeof(target) - 1) > 0 && !strcmp(target, path))
+			fd = atoi(entry->d_name);
+	}
+	closedir(dir);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* weights that can't be read are an error of the load, with a folder and without; none are kept */
+static void test_source_unreadable(void **state)
+{
+	char *const folders[] = { folder, NULL };
+	struct tokenizer *tokenizer = NULL;
+	struct gguf *gguf = NULL;
+	int sink = open("/dev/null", O_WRONLY | O_CLOEXEC), fd;
+	char kept[512];
+
+	(void)state;
+	empty_folder();
+	copy_file(model_path, other_path);
+	assert_int_equal(gguf_open(&gguf, other_path, NULL), 0);
+	assert_int_equal(tok_new(&tokenizer, gguf, NULL), 0);
+	fd = fd_of(other_path);
+	assert_true(dup2(sink, fd) == fd);
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const struct engine_config config = { .threads = 2, .pack_cache = folders[i] };
+		struct engine_model *model = NULL;
+		struct error error = { "" };
+		struct engine *engine;
+
+		assert_int_equal(engine_new(&engine, &config, NULL), 0);
+		assert_int_equal(engine_model_load_opened(engine, other_path, gguf, tokenizer,
+							  &model, &error), -EBADF);
+		assert_null(model);
+		assert_non_null(strstr(error.text, "gguf: can't be read at byte"));
+		engine_free(engine);
+	}
+	assert_int_equal(kept_file(kept, sizeof(kept)), 0);
+	tok_free(tokenizer);
+	gguf_free(gguf);
+	close(sink);
+}
+
 static int set_up(void **state)
 {
 	struct engine_test t;
@@ -454,7 +535,8 @@ int main(void)
 		TEST(test_second_start), TEST(test_sizes),     TEST(test_truncated),
 		TEST(test_header),	 TEST(test_source_replaced), TEST(test_not_ours),
 		TEST(test_no_room),	 TEST(test_bad_folder), TEST(test_locked),
-		TEST(test_bound),	 TEST(test_beside),
+		TEST(test_bound),	 TEST(test_beside),	TEST(test_source_unmapped),
+		TEST(test_source_unreadable),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

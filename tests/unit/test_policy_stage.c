@@ -451,6 +451,28 @@ static void test_sequences(void **state)
 	assert_int_equal(stage.policy.root.usage.in_flight, 21 + SLOTS - 1);
 }
 
+/* a server that waits can step others meanwhile; later the crowd gives its slots back */
+static void test_fewer_slots(void **state)
+{
+	(void)state;
+	llm_stage_set_slots(&stage, 4 * SLOTS, 0);
+	for (unsigned int i = 0; i < 4 * SLOTS; i++)
+		add(&a, 1, 0);
+	while (llm_stage_next(&stage, true, now_ns))
+		;
+	/* each is weighed against the last one that came, and nobody has used anything */
+	for (unsigned int i = 0; i < 4 * SLOTS; i++)
+		assert_true(report(&clients[i].ticket, 0, 0, 0, true));
+	assert_int_equal(stage.running, 4 * SLOTS);
+	llm_stage_set_slots(&stage, SLOTS, 0);
+	assert_null(llm_stage_next(&stage, true, now_ns));
+	for (unsigned int i = 0; i < 4 * SLOTS; i++)
+		if (!report(&clients[i].ticket, 0, 0, 0, true))
+			while (llm_stage_next(&stage, true, now_ns))
+				;
+	assert_int_equal(stage.running, SLOTS);
+}
+
 /* who could not be handed out when slots were given away does not wait for the next time */
 static void test_contend(void **state)
 {
@@ -482,6 +504,7 @@ int main(void)
 		cmocka_unit_test_setup(test_new_weight, setup),
 		cmocka_unit_test_setup(test_random, setup),
 		cmocka_unit_test_setup(test_may_start, setup),
+		cmocka_unit_test_setup(test_fewer_slots, setup),
 		cmocka_unit_test_setup(test_sequences, setup),
 		cmocka_unit_test_setup(test_contend, setup),
 	};

@@ -556,6 +556,131 @@ static void test_drop_behind(void **state)
 	close_store();
 }
 
+/* ---- domains that begin in another one ---- */
+
+/* a text of @depth pages, of which those that are there are used; Return: how many it has now */
+static unsigned int grow_text(struct walker *w, const struct engine_domain *whose,
+			      const struct engine_payer *payer, unsigned int depth)
+{
+	uint32_t tokens[KV_PAGE_TOKENS];
+
+	for (w->depth = 0; w->depth < depth; w->depth++) {
+		const struct engine_domain where =
+			engine_domain_at(whose, w->depth * KV_PAGE_TOKENS, KV_PAGE_TOKENS);
+		const uint32_t last = w->depth ? w->pages[w->depth - 1] : KV_PAGE_NONE;
+		uint32_t page;
+
+		text_of(tokens, w->text[w->depth]);
+		page = prefix_find(&t.prefix, &where, last, tokens);
+		if (page != KV_PAGE_NONE) {
+			prefix_use(&t.prefix, page);
+		} else {
+			if (!t.kv.free_count && !prefix_evict(&t.prefix))
+				break;
+			page = kv_take(&t.kv);
+			if (!prefix_keep(&t.prefix, &where, payer, last, tokens, page)) {
+				kv_give(&t.kv, page);
+				break;
+			}
+			t.paid[payer->group - 70]++;
+		}
+		w->pages[w->depth] = page;
+	}
+	return w->depth;
+}
+
+static void leave_text(struct walker *w)
+{
+	while (w->depth)
+		prefix_leave(&t.prefix, w->pages[--w->depth]);
+}
+
+/* the first two pages are those of a base, the others of three lines in each */
+static struct engine_domain line_of(unsigned int number)
+{
+	const struct engine_domain *base = &domains[number % 2];
+
+	return (struct engine_domain){
+		.source = &domains, .group = 1 + number % 3,
+		.base = { base->source, base->group, base->user },
+		.base_tokens = 2 * KV_PAGE_TOKENS + 7,
+	};
+}
+
+static void test_bases(void **state)
+{
+	const struct engine_payer payer = payer_at(0);
+	struct engine_domain lines[2] = { line_of(0), line_of(4) };
+	struct walker a = { .text = "abcd" }, b = { .text = "abcd" };
+	uint32_t tokens[KV_PAGE_TOKENS], page;
+
+	(void)state;
+	open_store(PAGES);
+	assert_int_equal(grow_text(&a, &lines[0], &payer, 4), 4);
+	assert_int_equal(grow_text(&b, &lines[1], &payer, 4), 4);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(a.pages[i] == b.pages[i], i < 2);
+	/* nobody else may go on behind a page of a base */
+	text_of(tokens, 'x');
+	page = kv_take(&t.kv);
+	lines[1].base_tokens = 0;
+	assert_false(prefix_keep(&t.prefix, &lines[1], &payer, a.pages[1], tokens, page));
+	assert_false(prefix_keep(&t.prefix, &domains[3], &payer, a.pages[1], tokens, page));
+	kv_give(&t.kv, page);
+	leave_text(&a);
+	assert_true(prefix_check(&t.prefix));
+	prefix_forget(&t.prefix, &lines[0]);
+	assert_int_equal(t.prefix.count, 4);
+	leave_text(&b);
+	/* what is behind a page goes with it, also where it is another domain's */
+	assert_int_equal(prefix_drop(&t.prefix, &payer, 1), 3 * t.kv.page_bytes);
+	while (prefix_evict(&t.prefix))
+		assert_true(prefix_check(&t.prefix));
+	assert_int_equal(t.kv.free_count, PAGES);
+	close_store();
+}
+
+static void test_random_bases(void **state)
+{
+	struct walker walkers[WALKERS] = { 0 };
+
+	(void)state;
+	dice = UINT64_C(0x9e3779b97f4a7c15);
+	open_store(PAGES / 2);
+	for (unsigned int i = 0; i < 20000; i++) {
+		struct walker *w = &walkers[roll(WALKERS)];
+		const struct engine_payer payer = payer_at(roll(PAYERS));
+		const struct engine_domain line = line_of(roll(6));
+
+		switch (roll(8)) {
+		case 0:
+			prefix_evict(&t.prefix);
+			break;
+		case 1:
+			prefix_drop(&t.prefix, &payer, roll(4) * t.kv.page_bytes);
+			break;
+		case 2:
+			prefix_forget(&t.prefix, &line);
+			break;
+		default:
+			leave_text(w);
+			for (unsigned int at = 0; at < DEPTH; at++)
+				w->text[at] = (unsigned char)('a' + roll(2));
+			grow_text(w, roll(4) ? &line : &domains[roll(2)], &payer, 1 + roll(DEPTH));
+		}
+		assert_true(prefix_check(&t.prefix));
+	}
+	for (unsigned int i = 0; i < WALKERS; i++)
+		leave_text(&walkers[i]);
+	while (prefix_evict(&t.prefix))
+		;
+	assert_int_equal(t.kv.free_count, PAGES);
+	assert_int_equal(t.prefix.count, 0);
+	for (unsigned int i = 0; i < PAYERS; i++)
+		assert_int_equal(t.paid[i], t.told[i]);
+	close_store();
+}
+
 /* switched off, it keeps and finds nothing */
 static void test_off(void **state)
 {
@@ -578,6 +703,8 @@ int main(void)
 		cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_adapters),
 		cmocka_unit_test(test_drop_behind),
+		cmocka_unit_test(test_bases),
+		cmocka_unit_test(test_random_bases),
 		cmocka_unit_test(test_off),
 	};
 

@@ -109,6 +109,8 @@ static void test_one_at_a_time(void **state)
 	serve_a();
 	for (size_t i = 0; i < 3; i++) {
 		b[i] = ask_model("b", "x", 3);
+		/* the first one whose file has been read is the first one that is loaded */
+		turns();
 		c[i] = ask_model("c", "y", 3);
 	}
 	turns();

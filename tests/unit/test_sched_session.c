@@ -296,6 +296,131 @@ static void test_end(void **state)
 	test_session_end(&broker, fork);
 }
 
+/* ---- a system prompt ---- */
+
+#define SYSTEM		"one of 15 bytes"	/* and the beginning of a turn: four pages */
+#define SYSTEM_TOKENS	16U
+
+/* a conversation, or the next turn of one where @system is NULL */
+static struct test_request *ask_chat(struct test_session *session, uint32_t user,
+				     const char *system, const char *question)
+{
+	const char *const texts[] = { system, question };
+	uint8_t payload[256];
+	size_t len = 0;
+	struct test_request *request;
+
+	for (unsigned int i = system ? 0 : 1; i < 2; i++) {
+		const struct llm_message head = { i ? LLM_ROLE_USER : LLM_ROLE_SYSTEM,
+						  (uint32_t)strlen(texts[i]) };
+
+		assert_true(len + sizeof(head) + head.len <= sizeof(payload));
+		memcpy(payload + len, &head, sizeof(head));
+		memcpy(payload + len + sizeof(head), texts[i], head.len);
+		len += sizeof(head) + head.len;
+	}
+	request = test_submit(&broker, LLM_OP_GENERATE, LLM_PAYLOAD_CHAT, payload, len);
+	if (session)
+		test_in(session, request);
+	request->event.cgroup_id = 1;
+	request->event.domain_cgroup = 1;
+	request->event.domain_uid = user;
+	request->event.max_tokens = 5;
+	request->event.flags |= LLM_SUBMIT_IGNORE_EOS;
+	return request;
+}
+
+static unsigned int run_chat(struct test_session *session, uint32_t user, const char *system,
+			     const char *question)
+{
+	return run(ask_chat(session, user, system, question), 0);
+}
+
+/* a turn finds all of the past, but for its last page, and the last token that was not fed */
+static void assert_goes_on(struct test_session *session, uint32_t user)
+{
+	const unsigned int found = (session->tokens - 1) / PAGE * PAGE;
+
+	assert_int_equal(run_chat(session, user, NULL, "more"), found);
+}
+
+static void serve_chats(void)
+{
+	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=90 chat=chatml");
+	test_broker_serve(&broker, &config);
+}
+
+/* sessions of one user share it, with what is no session, too; those of two users share nothing */
+static void test_system_prompt(void **state)
+{
+	struct test_session *first, *other;
+
+	(void)state;
+	serve_chats();
+	first = test_session(&broker, NULL);
+	assert_int_equal(run_chat(first, 1000, SYSTEM, "a question"), 0);
+	assert_int_equal(run_chat(test_session(&broker, NULL), 1000, SYSTEM, "another one"),
+			 SYSTEM_TOKENS);
+	assert_int_equal(run_chat(NULL, 1000, SYSTEM, "no session"), SYSTEM_TOKENS);
+	/* what was asked behind it stays with the session that was asked */
+	assert_int_equal(run_chat(test_session(&broker, NULL), 1000, SYSTEM, "a question"),
+			 SYSTEM_TOKENS);
+	assert_int_equal(run_chat(NULL, 1000, SYSTEM, "a question"), SYSTEM_TOKENS);
+	/* another user has to compute it himself, once */
+	other = test_session(&broker, NULL);
+	assert_int_equal(run_chat(other, 1001, SYSTEM, "a question"), 0);
+	assert_int_equal(run_chat(test_session(&broker, NULL), 1001, SYSTEM, "a question"),
+			 SYSTEM_TOKENS);
+	assert_int_equal(run_chat(NULL, 1002, SYSTEM, "a question"), 0);
+	assert_int_equal(run_chat(test_session(&broker, NULL), 1002, SYSTEM, "a question"),
+			 SYSTEM_TOKENS);
+	/* both go on with all of their past, but for its last page */
+	assert_goes_on(first, 1000);
+	assert_goes_on(other, 1001);
+}
+
+/* two at once: the second one waits for what the first one computes */
+static void test_system_prompt_at_once(void **state)
+{
+	struct test_session *a, *b;
+	unsigned int reused = fake_counts.reused;
+
+	(void)state;
+	serve_chats();
+	a = test_session(&broker, NULL);
+	b = test_session(&broker, NULL);
+	ask_chat(a, 1000, SYSTEM, "one");
+	ask_chat(b, 1000, SYSTEM, "two");
+	ask_chat(NULL, 1000, SYSTEM, "six");
+	ask_chat(test_session(&broker, NULL), 1001, SYSTEM, "one");
+	test_run(&broker);
+	assert_int_equal(fake_counts.reused - reused, 2 * SYSTEM_TOKENS);
+}
+
+/* who goes on with somebody else's session finds its past, and not whether he has such others */
+static void test_guest(void **state)
+{
+	struct test_session *session;
+
+	(void)state;
+	serve_chats();
+	session = test_session(&broker, NULL);
+	run_chat(session, 1000, SYSTEM, "a question");
+	assert_goes_on(session, 1001);
+	/* all of it goes, and the system prompt is computed again for another session */
+	broker.ipc.sink->reclaim_kept(broker.ipc.sink, &broker.ipc, 1, 0, 100 * FAKE_PAGE_BYTES);
+	assert_int_equal(test_kept(&broker), 0);
+	assert_int_equal(run_chat(test_session(&broker, NULL), 1000, SYSTEM, "another one"), 0);
+	assert_int_equal(run_chat(session, 1001, NULL, "again"), 0);
+	/* from now on it is kept where the guest is at home, also for his own */
+	assert_int_equal(run_chat(test_session(&broker, NULL), 1001, SYSTEM, "mine"),
+			 SYSTEM_TOKENS);
+	assert_goes_on(session, 1001);
+	/* the host is the guest now */
+	assert_goes_on(session, 1000);
+	test_session_end(&broker, session);
+}
+
 /* ---- memory is short ---- */
 
 static void test_reclaimed(void **state)
@@ -616,6 +741,9 @@ int main(void)
 		TEST(test_forks),
 		TEST(test_fork_unheard),
 		TEST(test_nobody_else),
+		TEST(test_system_prompt),
+		TEST(test_system_prompt_at_once),
+		TEST(test_guest),
 		TEST(test_end),
 		TEST(test_reclaimed),
 		TEST(test_all_or_nothing),

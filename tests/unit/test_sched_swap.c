@@ -89,6 +89,48 @@ static void test_less_is_computed(void **state)
 		bytes_free(&alone[i]);
 }
 
+static struct test_request *ask_long(void)
+{
+	struct test_request *request;
+
+	request = test_ask(&broker, "a text of more pages than the store may keep");
+	request->event.max_tokens = 4;
+	request->event.flags = LLM_SUBMIT_IGNORE_EOS;
+	request->event.cgroup_id = request->event.domain_cgroup = 1;
+	request->event.uid = request->event.domain_uid = 1000;
+	return request;
+}
+
+/* what the store has no room for when a request ends is on the disk; without a store, nothing is */
+static void test_no_room_to_keep(void **state)
+{
+	unsigned int computed;
+
+	(void)state;
+	fake_model(folder, "a.gguf", "FAKE context=120 page=4 pages=40");
+	config.engine.swap_bytes = 1 << 20;
+	config.engine.prefix_percent = 10;
+	test_broker_serve(&broker, &config);
+	fake_counts.tokens = fake_counts.fetched = fake_counts.swapped = 0;
+	ask_long();
+	test_run(&broker);
+	computed = fake_counts.tokens;
+	assert_int_equal(broker.kept[1], 4 * FAKE_PAGE_BYTES);
+	assert_true(fake_counts.swapped > 4 * 4);
+	ask_long();
+	test_run(&broker);
+	assert_true(fake_counts.fetched > 4 * 4);
+	assert_int_equal(fake_counts.tokens, 2 * computed - fake_counts.fetched - 4 * 4);
+	test_broker_free(&broker);
+	test_broker_init(&broker);
+	config.engine.prefix_percent = 0;
+	test_broker_serve(&broker, &config);
+	fake_counts.swapped = 0;
+	ask_long();
+	test_run(&broker);
+	assert_int_equal(fake_counts.swapped, 0);
+}
+
 /* pauses, late verdicts, a quota, a prefix store, guesses: never another answer */
 static void test_in_all_ways(void **state)
 {
@@ -139,7 +181,8 @@ static void test_hangs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_less_is_computed), TEST(test_in_all_ways), TEST(test_hangs),
+		TEST(test_less_is_computed), TEST(test_no_room_to_keep),
+		TEST(test_in_all_ways), TEST(test_hangs),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

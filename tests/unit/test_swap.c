@@ -280,6 +280,33 @@ static void test_full_disk(void **state)
 	assert_true(has(&one, 0));
 }
 
+/* where nothing has to make way, what need not yet is what it is tried with again */
+static void test_full_disk_ahead(void **state)
+{
+	struct rlimit before, limit;
+	unsigned int tries = 0;
+	bool busy;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	put(&one, 1);
+	settle();
+	assert_int_equal(swap_stats(swap).failed, 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	while (!swap_ahead(swap, &busy)) {
+		assert_true(busy);
+		assert_true(++tries <= 1024);
+	}
+	assert_true(tries > 10);
+	put(&one, 1);
+	settle();
+	assert_true(has(&one, 1));
+}
+
 /* what can not be read is not kept either */
 static void test_broken_disk(void **state)
 {
@@ -422,6 +449,9 @@ static void test_ahead(void **state)
 	settle();
 	assert_int_equal(swap_ahead(swap, &busy), 0);
 	assert_false(busy);
+	/* and has room again */
+	swap_forget(swap, &one);
+	assert_int_equal(swap_ahead(swap, &busy), PLACES);
 }
 
 /* a file system on which nothing can be opened: nobody waits for that */
@@ -683,7 +713,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_comes_back), TEST(test_whose), TEST(test_oldest_goes),
-		TEST(test_has_no_name), TEST(test_full_disk), TEST(test_broken_disk),
+		TEST(test_has_no_name), TEST(test_full_disk), TEST(test_full_disk_ahead),
+		TEST(test_broken_disk),
 		TEST(test_not_wanted), TEST(test_not_worth_it), TEST(test_refused),
 		TEST(test_ahead),
 		TEST(test_close), TEST(test_reads_first), TEST(test_not_written_yet),

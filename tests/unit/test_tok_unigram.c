@@ -210,6 +210,43 @@ static void write_file(struct gguf_write *w, size_t keys, const char *unknown)
 	gguf_write_vocab(w, tokens, ARRAY_SIZE(tokens));
 }
 
+/* Unicode's forms, among the steps that a text is given to */
+static void test_forms(void **state)
+{
+	static const struct vocab_token tokens[] = {
+		{ "<s>", 0, 3 }, { "</s>", 0, 3 }, { "<unk>", 0, 2 }, { TOK_SPACE, -1, 1 },
+		{ "f", -1, 1 }, { "i", -1, 1 }, { "\xef\xac\x81", -1, 1 }, { "\xc3\xa9", -1, 1 },
+		{ "1", -1, 1 },
+	};
+	static const struct {
+		const char *steps, *text, *want;
+	} cases[] = {
+		/* the ligature fi, e with an accent apart, a circled one, a no-break space */
+		{ "NFKC;", "\xef\xac\x81", " |f|i" },
+		{ "NFC;", "\xef\xac\x81", " |\xef\xac\x81" },
+		{ "", "e\xcc\x81", " |<unk>" },
+		{ "NFKC;", "e\xcc\x81", " |\xc3\xa9" },
+		{ "NFC;", "e\xcc\x81", " |\xc3\xa9" },
+		{ "NFKC;", "\xe2\x91\xa0\xc3\xa9", " |1|\xc3\xa9" },
+		{ "NFKC;StripRight;", "1\xc2\xa0", " |1" },
+		{ "NFKC;", "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct gguf_write w = { 0 };
+		struct tokenizer *tok;
+
+		gguf_write_header(&w, 3, 0, 5);
+		gguf_write_key_string(&w, "tokenizer.ggml.model", "t5");
+		gguf_write_vocab(&w, tokens, ARRAY_SIZE(tokens));
+		gguf_write_key_string(&w, "llmos.tokenizer.steps", cases[i].steps);
+		tok = tok_of(&w, 0, NULL);
+		tok_expect(tok, cases[i].text, strlen(cases[i].text), 0, cases[i].want);
+		tok_free(tok);
+	}
+}
+
 static void test_bad_file(void **state)
 {
 	static const uint8_t map[] = { 4, 0, 0, 0, 0, 0, 0, 0, 'a', 0xff, 0 };
@@ -411,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_control),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_piece_max),
+		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_bad_file),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_charsmap),

@@ -1009,6 +1009,10 @@ struct llm_region {
  * on, so there may be somewhat more of them. So that somebody new is served at the next step, a
  * FETCH for requests should be parked even while all slots are taken.
  *
+ * It may be made again: a server that has to wait for something before it can step some of its
+ * requests can step so many others meanwhile. Where there are fewer slots than requests that have
+ * one, each of them is judged anew at its next COMMIT, also one that brings nothing.
+ *
  * What a command calls a region is its place in @regions. They can be set once.
  *
  * Return: 0; ESHUTDOWN no longer the server, EBUSY its regions are set, ENOSPC the broker knows too
@@ -1446,6 +1450,9 @@ struct llm_model_info {
  * @swapped_out: pages that were written to the disk since the start
  * @swapped_in: pages that came back from there
  * @swap_failed: pages that could not, or not in time, and were computed again
+ * @grammar_bytes: of memory that what answers are held to takes now
+ * @reading_ns: since when a file of @reading has been read, 0: none has been for ten seconds
+ * @reading: model or adapter whose file has been read for longest; its disk may not answer
  */
 struct llm_status {
 	__u32 size;
@@ -1477,6 +1484,9 @@ struct llm_status {
 	__u64 swapped_out;
 	__u64 swapped_in;
 	__u64 swap_failed;
+	__u64 grammar_bytes;
+	__u64 reading_ns;
+	char  reading[LLM_MODEL_NAME_MAX];
 };
 
 #endif /* _UAPI_LINUX_LLM_H */
