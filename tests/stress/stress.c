@@ -248,7 +248,9 @@ static bool nobody_left(void)
 	const struct llm_features all = features(fd);
 
 	close(fd);
-	return !all.requests && !all.server_pid && all.submitted == all.ended;
+	/* what was kept goes with the server's file, which may be there longer than its process */
+	return !all.requests && !all.server_pid && !all.memory_host && !all.memory_device &&
+	       all.submitted == all.ended;
 }
 
 /* What the kernel says of the whole machine: nothing is in flight, queued or charged. */
