@@ -18,7 +18,7 @@ static const char *const names[] = {
 	[CHAT_NONE] = "", [CHAT_UNKNOWN] = "unknown", [CHAT_CHATML] = "chatml",
 	[CHAT_SMOLLM2] = "smollm2", [CHAT_LLAMA2] = "llama2", [CHAT_LLAMA3] = "llama3",
 	[CHAT_MISTRAL] = "mistral", [CHAT_GEMMA] = "gemma", [CHAT_PHI3] = "phi3",
-	[CHAT_ZEPHYR] = "zephyr",
+	[CHAT_ZEPHYR] = "zephyr", [CHAT_PHI4] = "phi4", [CHAT_DEEPSEEK] = "deepseek",
 };
 
 static const char *const role_names[] = {
@@ -184,8 +184,8 @@ static bool has_default_system(const struct chat_style *style, const struct chat
 	       !memmem(first->text, first->len, mark, strlen(mark));
 }
 
-/* what was said aloud: all that is behind the last thought, without the lines between */
-static struct chat_message without_thoughts(const struct chat_message *message)
+/* what was said aloud: all that is behind the last thought; @keeps_lines: those between, too */
+static struct chat_message without_thoughts(const struct chat_message *message, bool keeps_lines)
 {
 	static const char end[] = "</think>";
 	struct chat_message aloud = *message;
@@ -195,7 +195,7 @@ static struct chat_message without_thoughts(const struct chat_message *message)
 		aloud.len -= (size_t)(p + strlen(end) - aloud.text);
 		aloud.text = p + strlen(end);
 	}
-	while (aloud.text != message->text && aloud.len && *aloud.text == '\n') {
+	while (!keeps_lines && aloud.text != message->text && aloud.len && *aloud.text == '\n') {
 		aloud.text++;
 		aloud.len--;
 	}
@@ -210,18 +210,31 @@ static size_t behind_question(const struct chat_message *messages, size_t count)
 	return count;
 }
 
+/* the index behind the last answer whose thoughts are left out */
+static size_t count_dropped(const struct chat_style *style, const struct chat_message *messages,
+			    size_t count)
+{
+	if (!style->drops_thoughts)
+		return 0;
+	return style->drops_last_thoughts ? count : behind_question(messages, count);
+}
+
 /* @own: the template's system message for a user's turn, or NULL */
 static int add_messages(struct script *script, const struct chat_message *messages, size_t count,
 			const struct chat_message *own)
 {
 	const struct chat_style *style = script->style;
-	const size_t thoughts = style->drops_thoughts ? behind_question(messages, count) : 0;
+	const size_t dropped = count_dropped(style, messages, count);
 	const struct chat_message *system = own;
 	size_t i = 0;
 	int r = 0;
 
 	if (style->system != CHAT_SYSTEM_TURN && messages[0].role == CHAT_SYSTEM)
 		system = &messages[i++];
+	if (style->system == CHAT_SYSTEM_HEAD && system) {
+		r = script_add_text(script, system->text, system->len);
+		system = NULL;
+	}
 	for (size_t first = i; r >= 0 && i < count; i++) {
 		const struct chat_message *message = &messages[i];
 		struct chat_message aloud;
@@ -232,8 +245,8 @@ static int add_messages(struct script *script, const struct chat_message *messag
 			before = style->first_system;
 		if (message->role == CHAT_SYSTEM && style->skips_empty_system && !message->len)
 			continue;
-		if (message->role == CHAT_ASSISTANT && i < thoughts) {
-			aloud = without_thoughts(message);
+		if (message->role == CHAT_ASSISTANT && i < dropped) {
+			aloud = without_thoughts(message, style->keeps_lines);
 			message = &aloud;
 		}
 		r = add_turn(script, message,
@@ -453,7 +466,7 @@ int chat_find_head(enum chat_template tmpl, const struct tokenizer *tok, const u
 	int r;
 
 	*ret = 0;
-	if (!question->before || (style->system != CHAT_SYSTEM_TURN && !is_joined))
+	if (!question->before || (!chat_system_is_apart(style->system) && !is_joined))
 		return 0;
 	r = encode_mark(tok, style, is_joined ? question->after : question->before, &mark);
 	at = r ? count : find_mark(ids, count, &mark);
@@ -469,7 +482,7 @@ int chat_find_system(enum chat_template tmpl, const struct tokenizer *tok, const
 	struct chat_style other;
 
 	*ret = 0;
-	if (find_style(tmpl, tok, &other)->system != CHAT_SYSTEM_TURN)
+	if (!chat_system_is_apart(find_style(tmpl, tok, &other)->system))
 		return 0;
 	return chat_find_head(tmpl, tok, ids, count, ret);
 }

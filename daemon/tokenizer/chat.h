@@ -19,6 +19,8 @@ enum chat_template {
 	CHAT_GEMMA,
 	CHAT_PHI3,
 	CHAT_ZEPHYR,
+	CHAT_PHI4,		/* ChatML with another token between role and text */
+	CHAT_DEEPSEEK,		/* R1, and what was distilled from it */
 };
 
 enum chat_role { CHAT_SYSTEM = 0, CHAT_USER = 1, CHAT_ASSISTANT = 2 };	/* as enum llm_role */
@@ -38,7 +40,8 @@ const char *chat_name(enum chat_template tmpl);		/* "chatml"; "" for CHAT_NONE, 
  *
  * Text of the messages is never parsed for special tokens: a user can't forge a turn. The begin
  * token is put in front where the template has it. Of answers before the last question, thoughts up
- * to "</think>" are left out where the template does so (Qwen 3); a session keeps them.
+ * to "</think>" are left out where the template does so (Qwen 3; DeepSeek R1, of all answers); a
+ * session keeps them.
  *
  * Return: 0; -EINVAL roles in an order that the template can't express, -EILSEQ, -E2BIG as
  * tok_encode(), -EOPNOTSUPP CHAT_NONE and CHAT_UNKNOWN.

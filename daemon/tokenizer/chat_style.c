@@ -108,12 +108,56 @@ static const struct chat_style zephyr = {
 	.prompt = "<|assistant|>\n",
 };
 
+/* Phi-4-mini has no lines between role, text and end */
+#define PHI4_MINI(role)	{ .before = "<|" role "|>", .after = "<|end|>" }
+
+static const struct chat_style phi4_mini = {
+	.tmpl = CHAT_PHI3,
+	.turns = {
+		[CHAT_SYSTEM] = PHI4_MINI("system"),
+		[CHAT_USER] = PHI4_MINI("user"),
+		[CHAT_ASSISTANT] = PHI4_MINI("assistant"),
+	},
+	.prompt = "<|assistant|>",
+};
+
+#define PHI4(role)	{ .before = "<|im_start|>" role "<|im_sep|>", .after = "<|im_end|>" }
+
+static const struct chat_style phi4 = {
+	.turns = {
+		[CHAT_SYSTEM] = PHI4("system"),
+		[CHAT_USER] = PHI4("user"),
+		[CHAT_ASSISTANT] = PHI4("assistant"),
+	},
+	.prompt = "<|im_start|>assistant<|im_sep|>",
+};
+
+#define BAR			"\xef\xbd\x9c"
+#define LOW			"\xe2\x96\x81"
+#define DEEPSEEK_USER		"<" BAR "User" BAR ">"
+#define DEEPSEEK_ASSISTANT	"<" BAR "Assistant" BAR ">"
+#define DEEPSEEK_END		"<" BAR "end" LOW "of" LOW "sentence" BAR ">"
+
+static const struct chat_style deepseek = {
+	.turns = {
+		[CHAT_USER] = { .before = DEEPSEEK_USER },
+		[CHAT_ASSISTANT] = { .before = DEEPSEEK_ASSISTANT, .after = DEEPSEEK_END },
+	},
+	.prompt = DEEPSEEK_ASSISTANT,
+	.system = CHAT_SYSTEM_HEAD,
+	.has_bos = true,
+	.drops_thoughts = true,
+	.drops_last_thoughts = true,
+	.keeps_lines = true,
+};
+
 struct chat_style chat_style_default(enum chat_template tmpl)
 {
 	static const struct chat_style *const styles[] = {
 		[CHAT_CHATML] = &chatml, [CHAT_SMOLLM2] = &chatml, [CHAT_LLAMA2] = &llama2,
 		[CHAT_LLAMA3] = &llama3, [CHAT_MISTRAL] = &mistral, [CHAT_GEMMA] = &gemma,
-		[CHAT_PHI3] = &phi3, [CHAT_ZEPHYR] = &zephyr,
+		[CHAT_PHI3] = &phi3, [CHAT_ZEPHYR] = &zephyr, [CHAT_PHI4] = &phi4,
+		[CHAT_DEEPSEEK] = &deepseek,
 	};
 	struct chat_style style = { 0 };
 
@@ -125,30 +169,76 @@ struct chat_style chat_style_default(enum chat_template tmpl)
 
 /* ---- recognising ---- */
 
+/* how the assistant's turn begins, up to the text or to a thought */
+static const char chatml_prompt[] = "'<|im_start|>assistant\\n";
+static const char chatml_thought[] = "<think>\\n'";
+
+/* behind the last place where the program lets the assistant begin; NULL: it does not */
+static const char *chatml_find_prompt(const char *t)
+{
+	const char *last = NULL;
+
+	for (const char *p = strstr(t, chatml_prompt); p; p = strstr(p + 1, chatml_prompt))
+		last = p + strlen(chatml_prompt);
+	return last;
+}
+
+/* begins_thought() - whether anyone wants it or not (QwQ, Qwen 3 Thinking) */
+static bool begins_thought(const char *prompt)
+{
+	return !strncmp(prompt, chatml_thought, strlen(chatml_thought));
+}
+
 /*
  * Relatives of ChatML put other tokens between, write more than the messages, or begin the
- * assistant's turn with a thought (but for those that do so only where thinking is switched off).
+ * assistant's turn with a thought behind a condition (but for those that do so only where thinking
+ * is switched off).
  */
 static bool is_chatml(const char *t)
 {
-	static const char prompt[] = "'<|im_start|>assistant\\n'";
 	static const char *const others[] = {
 		"<|im_sep|>", "<|im_middle|>", "<end_of_utterance>", "## Metadata",
 		"You are a function calling AI model",
 	};
-	const char *last = NULL;
+	const char *last = chatml_find_prompt(t);
 
-	if (!has(t, "<|im_end|>") ||
+	if (!last || !has(t, "<|im_end|>") ||
 	    !(has(t, "'<|im_start|>'+message.role+'\\n'") || has(t, "<|im_start|>user\\n")))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (has(t, others[i]))
 			return false;
-	for (const char *p = strstr(t, prompt); p; p = strstr(p + 1, prompt))
-		last = p + strlen(prompt);
-	return last && !has(last, "'<think>\\n'") &&
+	if (begins_thought(last))
+		return !has(last + strlen(chatml_thought), "<think>");
+	return *last == '\'' && !has(last, "'<think>\\n'") &&
 	       (!has(last, "<think>") ||
 		has(last, "enable_thinkingisdefinedandenable_thinkingisfalse%}"));
+}
+
+/* the first ones begin an answer right behind each question */
+static bool is_phi4(const char *t)
+{
+	if (has(t, "'<|im_start|>'+message.role+'<|im_sep|>'+message.content+'<|im_end|>'"))
+		return true;
+	return has(t, "'<|im_start|>system<|im_sep|>'+message.content+'<|im_end|>'") &&
+	       has(t, "'<|im_start|>user<|im_sep|>'+message.content+'<|im_end|>");
+}
+
+static bool is_phi4_mini(const char *t)
+{
+	return has(t, "'<|'+message.role+'|>'+message.content+'<|end|>'}}") &&
+	       has(t, "'<|assistant|>'}}") && !has(t, "<|system|>");
+}
+
+/* the newest ones think where they are told to, and are another family */
+static bool is_deepseek(const char *t)
+{
+	return (has(t, "'" DEEPSEEK_USER "'+message.content}}") ||
+		has(t, "'" DEEPSEEK_USER "'+content+'" DEEPSEEK_ASSISTANT "'}}")) &&
+	       has(t, "+'" DEEPSEEK_END "'}}") && has(t, "{{bos_token}}{{ns.system_prompt}}") &&
+	       (has(t, "'" DEEPSEEK_ASSISTANT "'}}{%endif%}") ||
+		has(t, "'" DEEPSEEK_ASSISTANT "<think>\\n'}}")) &&
+	       !has(t, "thinking");
 }
 
 static bool is_zephyr(const char *t)
@@ -181,8 +271,12 @@ static enum chat_template recognise(const char *t)
 		return CHAT_MISTRAL;
 	if (has(t, "'<start_of_turn>'+role+'\\n'"))
 		return CHAT_GEMMA;
-	if (is_phi3(t))
+	if (is_phi3(t) || is_phi4_mini(t))
 		return CHAT_PHI3;
+	if (is_phi4(t))
+		return CHAT_PHI4;
+	if (is_deepseek(t))
+		return CHAT_DEEPSEEK;
 	return is_zephyr(t) ? CHAT_ZEPHYR : CHAT_UNKNOWN;
 }
 
@@ -236,7 +330,12 @@ static int chatml_style(struct chat_style *style, const char *t)
 
 	if (r < 0)
 		return r;
-	style->drops_thoughts = has(t, "content.split('</think>')[-1].lstrip('\\n')");
+	if (begins_thought(chatml_find_prompt(t)))
+		style->prompt = "<|im_start|>assistant\n<think>\n";
+	/* two spellings, the second of which is of those who repack models */
+	style->drops_thoughts = has(t, "content.split('</think>')[-1].lstrip('\\n')") ||
+				has(t, "content.split('</think>')|last).lstrip('\\n')");
+	style->drops_last_thoughts = !has(t, "last_query_index");
 	for (size_t i = 0; i < CHAT_ROLES; i++)
 		style->turns[i].is_trimmed = is_trimmed;
 	if (style->default_system && has(style->default_system, "SmolLM"))
@@ -306,6 +405,24 @@ static int mistral_style(struct chat_style *style, const char *t)
 	return 0;
 }
 
+/* the small one of the next generation is a relative without lines */
+static void phi3_style(struct chat_style *style, const char *t)
+{
+	if (is_phi4_mini(t))
+		*style = phi4_mini;
+	style->has_bos = has(t, "bos_token");
+	if (!has(t, "'system'") && !has(t, "'+message.role+'"))
+		style->system = CHAT_SYSTEM_REFUSED;
+	style->skips_empty_system = has(t, "message.role=='system'andmessage.content");
+}
+
+static void deepseek_style(struct chat_style *style, const char *t)
+{
+	if (has(t, "'" DEEPSEEK_ASSISTANT "<think>\\n'"))
+		style->prompt = DEEPSEEK_ASSISTANT "<think>\n";
+	style->alternates = has(t, "+'" DEEPSEEK_ASSISTANT "'}}");
+}
+
 static int refine(struct chat_style *style, const char *t)
 {
 	bool has_bos = has(t, "bos_token");
@@ -325,10 +442,13 @@ static int refine(struct chat_style *style, const char *t)
 			style->system = CHAT_SYSTEM_FIRST_USER;
 		break;
 	case CHAT_PHI3:
-		style->has_bos = has_bos;
-		if (!has(t, "'system'") && !has(t, "'+message.role+'"))
-			style->system = CHAT_SYSTEM_REFUSED;
-		style->skips_empty_system = has(t, "message.role=='system'andmessage.content");
+		phi3_style(style, t);
+		break;
+	case CHAT_PHI4:
+		style->alternates = has(t, "<|im_end|><|im_start|>assistant<|im_sep|>'");
+		break;
+	case CHAT_DEEPSEEK:
+		deepseek_style(style, t);
 		break;
 	case CHAT_ZEPHYR:
 		style->has_bos = has_bos;

@@ -15,6 +15,7 @@ enum chat_system {
 	CHAT_SYSTEM_TURN,		/* a turn of its own */
 	CHAT_SYSTEM_FIRST_USER,		/* in front of the first user message */
 	CHAT_SYSTEM_LAST_USER,		/* in front of the last message, if that is the user's */
+	CHAT_SYSTEM_HEAD,		/* before all turns, without words around it */
 	CHAT_SYSTEM_REFUSED,
 };
 
@@ -24,6 +25,12 @@ struct chat_turn {
 	bool has_eos;
 	bool is_trimmed;		/* white space around the text goes */
 };
+
+/** chat_system_is_apart() - is the system message no part of a question? */
+static inline bool chat_system_is_apart(enum chat_system system)
+{
+	return system == CHAT_SYSTEM_TURN || system == CHAT_SYSTEM_HEAD;
+}
 
 struct chat_style {
 	enum chat_template tmpl;
@@ -38,6 +45,8 @@ struct chat_style {
 	bool trims_joined;		/* system and user text are trimmed as one */
 	bool skips_empty_system;
 	bool drops_thoughts;		/* of answers before the last question, but in a session */
+	bool drops_last_thoughts;	/* and of those behind it */
+	bool keeps_lines;		/* between a thought that is left out and the answer */
 };
 
 /**

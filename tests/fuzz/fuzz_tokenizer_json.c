@@ -32,7 +32,7 @@ static void use(const struct gguf *gguf)
 	require(!tok_encode(tok, text, sizeof(text) - 1, TOK_BOS | TOK_SPECIAL, SIZE_MAX, &ids));
 	for (size_t i = 0; i < ids.count; i++)
 		require(tok_piece(tok, ids.ids[i], !i, true, &len));
-	require(chat_detect(gguf) <= CHAT_ZEPHYR);
+	require(chat_detect(gguf) <= CHAT_DEEPSEEK);
 	free(ids.ids);
 	tok_free(tok);
 }

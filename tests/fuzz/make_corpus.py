@@ -107,6 +107,12 @@ PROGRAMS = {
     "gemma": "{{ bos_token }}{{ '<start_of_turn>' + role + '\\n' + first_user_prefix }}",
     "phi3": "{{'<|user|>\\n' + message['content'] + '<|end|>\\n'}}{{ '<|assistant|>\\n' }}'system'",
     "zephyr": "{{ \"<|user|>\n\" + message[\"content\"] + eos_token }}{# comment #}",
+    "phi4": "{{'<|im_start|>' + message['role'] + '<|im_sep|>' + message['content'] + '<|im_end|>'}}",
+    "phi4-mini": "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{{ '<|assistant|>' }}",
+    "deepseek": "{{bos_token}}{{ns.system_prompt}}{{'<｜User｜>' + message['content']}}"
+                "{{'<｜Assistant｜>' + content + '<｜end▁of▁sentence｜>'}}{{'<｜Assistant｜><think>\\n'}}",
+    "thinking": "{{'<|im_start|>' + message['role'] + '\\n' + message['content'].split('</think>')[-1].lstrip('\\n') "
+                "+ '<|im_end|>'}}{{ '<|im_start|>assistant\\n<think>\\n' }}",
     "other": "{% for x in y %}{{ x['a'] ~ \"b\" }}{% endfor %}",
 }
 

@@ -196,6 +196,7 @@ void gguf_write_bpe(struct gguf_write *w, const char *pre, const char *template)
 	add(&v, "<|eot_id|>", 0, 3);
 	add(&v, "<end_of_turn>", 0, 3);
 	add(&v, "<|end|>", 0, 3);
+	add(&v, "<｜end▁of▁sentence｜>", 0, 3);
 	add(&v, "<s>", 0, 3);
 	add(&v, "</s>", 0, 3);
 	add(&v, "<|im_start|>", 0, 3);

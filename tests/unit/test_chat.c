@@ -72,16 +72,50 @@ static const char phi3_no_system[] = "{{ bos_token }}" FOR
 static const char zephyr[] = FOR "\n{{ '<|user|>\n' + message['content'] + eos_token }}\n"
 	"{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{{ '<|assistant|>' }}\n" END;
 
-/* relatives that must not be taken for what they are not */
-static const char phi4[] = FOR
-	"{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}" END
-	"{{'<|im_start|>assistant<|im_sep|>'}}";
+static const char phi4[] = FOR "{% if (message['role'] == 'system') %}"
+	"{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}{% else %}"
+	"{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}{% endif %}" END
+	"{{ '<|im_start|>assistant<|im_sep|>' }}";
+static const char phi4_first[] = FOR "{% if (message['role'] == 'system') %}"
+	"{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}{% else %}"
+	"{{'<|im_start|>user<|im_sep|>' + message['content'] + "
+	"'<|im_end|><|im_start|>assistant<|im_sep|>'}}{% endif %}" END;
+static const char phi4_mini[] = FOR
+	"{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}" END
+	"{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}";
+#define R1(prompt) "{%- set ns.system_prompt = message['content'] -%}" \
+	"{{bos_token}}{{ns.system_prompt}}" FOR "{{'<｜User｜>' + message['content']}}" \
+	"{%- set content = content.split('</think>')[-1] -%}" \
+	"{{'<｜Assistant｜>' + content + '<｜end▁of▁sentence｜>'}}" END \
+	"{% if add_generation_prompt and not ns.is_tool %}{{'" prompt "'}}{% endif %}"
+static const char deepseek[] = R1("<｜Assistant｜><think>\\n");
+static const char deepseek_first[] = R1("<｜Assistant｜>");
+static const char deepseek_joined[] = "{{ bos_token }}{{ ns.system_prompt }}" FOR
+	"{{'<｜User｜>' + content + '<｜Assistant｜>'}}{{content + '<｜end▁of▁sentence｜>'}}" END
+	"{% if not ns.is_last_user %}{{'<｜Assistant｜>'}}{% endif %}";
 static const char thinking[] = FOR TURN END "{{ '<|im_start|>assistant\\n<think>\\n' }}";
+
+/* relatives that must not be taken for what they are not */
+static const char phi4_reasoning[] = "<|im_start|>system<|im_sep|>You are Phi.<|im_end|>" FOR
+	"{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}" END
+	"{{ '<|im_start|>assistant<|im_sep|>' }}";
+static const char phi4_mini_reasoning[] = "{{ '<|system|>Your name is Phi.' }}" FOR
+	"{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}" END
+	"{{ '<|assistant|>' }}";
+static const char deepseek_v31[] = R1("<｜Assistant｜>") "{% if thinking %}<think>{% endif %}";
+static const char thinking_asked[] = FOR TURN END "{{ '<|im_start|>assistant\\n' }}"
+	"{% if enable_thinking %}{{ '<think>\\n' }}{% endif %}";
+static const char thinking_empty[] = FOR TURN END
+	"{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' }}";
 static const char thinking_off[] = FOR TURN END PROMPT "{% if enable_thinking is defined and "
 	"enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}";
-static const char thinking_past[] = FOR "{% if '</think>' in message.content %}"
-	"{%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}{% endif %}"
-	TURN END PROMPT;
+#define PAST(split)	FOR "{% if '</think>' in message.content %}{%- set content = " split \
+	" %}{% endif %}{%- if loop.index0 > ns.last_query_index %}" TURN "{% endif %}" END PROMPT
+static const char thinking_past[] = PAST("message.content.split('</think>')[-1].lstrip('\\n')");
+static const char thinking_past_last[] =
+	PAST("(message.content.split('</think>')|last).lstrip('\\n')");
+static const char thinking_gone[] = FOR
+	"{%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}" TURN END PROMPT;
 static const char falcon3[] = FOR "{{ '<|user|>\n' + message['content'] + '\n' }}"
 	"{{ '<|assistant|>\n' + message['content'] + eos_token }}" END;
 
@@ -191,6 +225,32 @@ static const struct {
 	  "<|system|>\n Be </s>\n<|user|>\n Hi </s>\n<|assistant|>\n Yo </s>\n<|user|>\n a </s>\n"
 	  "<|assistant|>\n",
 	  "<|user|>\n Hi </s>\n<|assistant|>\n Yo </s>\n<|user|>\n a </s>\n<|assistant|>\n" },
+	{ "phi4", phi4, CHAT_PHI4,
+	  "<|im_start|>user<|im_sep|> Hi <|im_end|><|im_start|>assistant<|im_sep|>",
+	  "<|im_start|>system<|im_sep|> Be <|im_end|><|im_start|>user<|im_sep|> Hi <|im_end|>"
+	  "<|im_start|>assistant<|im_sep|> Yo <|im_end|><|im_start|>user<|im_sep|> a <|im_end|>"
+	  "<|im_start|>assistant<|im_sep|>",
+	  "<|im_start|>user<|im_sep|> Hi <|im_end|><|im_start|>assistant<|im_sep|> Yo <|im_end|>"
+	  "<|im_start|>user<|im_sep|> a <|im_end|><|im_start|>assistant<|im_sep|>" },
+	{ "phi4 mini", phi4_mini, CHAT_PHI3, "<|user|> Hi <|end|><|assistant|>",
+	  "<|system|> Be <|end|><|user|> Hi <|end|><|assistant|> Yo <|end|><|user|> a <|end|>"
+	  "<|assistant|>",
+	  "<|user|> Hi <|end|><|assistant|> Yo <|end|><|user|> a <|end|><|assistant|>" },
+	{ "deepseek", deepseek, CHAT_DEEPSEEK, "<s><｜User｜> Hi <｜Assistant｜><think>\n",
+	  "<s> Be <｜User｜> Hi <｜Assistant｜> Yo <｜end▁of▁sentence｜><｜User｜> a "
+	  "<｜Assistant｜><think>\n",
+	  "<s><｜User｜> Hi <｜Assistant｜> Yo <｜end▁of▁sentence｜><｜User｜> a "
+	  "<｜Assistant｜><think>\n" },
+	{ "deepseek, the first", deepseek_first, CHAT_DEEPSEEK, "<s><｜User｜> Hi <｜Assistant｜>",
+	  "<s> Be <｜User｜> Hi <｜Assistant｜> Yo <｜end▁of▁sentence｜><｜User｜> a <｜Assistant｜>",
+	  "<s><｜User｜> Hi <｜Assistant｜> Yo <｜end▁of▁sentence｜><｜User｜> a <｜Assistant｜>" },
+	{ "thinking", thinking, CHAT_CHATML,
+	  "<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n<think>\n",
+	  "<|im_start|>system\n Be <|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n"
+	  "<|im_start|>assistant\n Yo <|im_end|>\n<|im_start|>user\n a <|im_end|>\n"
+	  "<|im_start|>assistant\n<think>\n",
+	  "<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n Yo <|im_end|>\n"
+	  "<|im_start|>user\n a <|im_end|>\n<|im_start|>assistant\n<think>\n" },
 	{ "thinking switched off", thinking_off, CHAT_CHATML,
 	  "<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n",
 	  "<|im_start|>system\n Be <|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n"
@@ -265,12 +325,27 @@ static void encode(const struct chat *chat, const struct chat_message *messages,
 		fail_msg("%s", error.text);
 }
 
+/* tokens of a thought that the template begins; an answer without thoughts begins before them */
+static size_t count_thought(const struct chat *chat, const char *begun)
+{
+	static const char thought[] = "<think>\n";
+	const size_t len = strlen(begun);
+	struct tok_ids ids = { 0 };
+
+	if (len < strlen(thought) || strcmp(begun + len - strlen(thought), thought))
+		return 0;
+	assert_int_equal(tok_encode(chat->tok, thought, strlen(thought), 0, SIZE_MAX, &ids), 0);
+	free(ids.ids);
+	return ids.count;
+}
+
 /*
  * A conversation as a session has it: all up to the token that ended the answer. What is put behind
- * that for the next turn has to make it the whole conversation. @cut: the answer had no end.
+ * that for the next turn has to make it the whole conversation. @cut: the answer had no end; @begun:
+ * how a conversation ends where the assistant's turn begins
  */
 static void check_next(const struct chat *chat, const struct chat_message *messages, size_t count,
-		       bool cut)
+		       bool cut, const char *begun)
 {
 	struct tok_ids whole = { 0 }, first = { 0 }, next = { 0 };
 	struct error error = { 0 };
@@ -279,7 +354,7 @@ static void check_next(const struct chat *chat, const struct chat_message *messa
 	encode(chat, messages, count, &whole);
 	encode(chat, messages, count - 2, &first);
 	/* the end of the answer is the first one behind its beginning */
-	at = first.count;
+	at = first.count - count_thought(chat, begun);
 	while (at < whole.count && !tok_is_end(chat->tok, whole.ids[at]))
 		at++;
 	assert_true(at < whole.count);
@@ -305,17 +380,18 @@ static void test_next(void **state)
 		struct error error = { 0 };
 
 		print_message("# %s\n", cases[i].name);
-		check_next(&chat, without, ARRAY_SIZE(without), false);
+		check_next(&chat, without, ARRAY_SIZE(without), false, cases[i].one);
 		/* where there is text between an answer and its end, the two are one text */
 		if (cases[i].tmpl != CHAT_LLAMA2)
-			check_next(&chat, without, ARRAY_SIZE(without), true);
+			check_next(&chat, without, ARRAY_SIZE(without), true, cases[i].one);
 		if (chat_check_session(chat.tmpl, chat.tok, with_system, 4, &error) < 0) {
 			/* there the system's text stands in front of the last message */
 			assert_non_null(strstr(cases[i].with_system, "[INST]  Be") ?:
 					strstr(cases[i].with_system, "[INST] Be"));
 			assert_non_null(strstr(error.text, "session"));
 		} else if (cases[i].with_system) {
-			check_next(&chat, with_system, ARRAY_SIZE(with_system), false);
+			check_next(&chat, with_system, ARRAY_SIZE(with_system), false,
+				   cases[i].one);
 		}
 		assert_int_equal(chat_check_session(chat.tmpl, chat.tok, without, 3, &error), 0);
 		tok_free(chat.tok);
@@ -330,17 +406,30 @@ static void test_thoughts(void **state)
 		A("<think>\n1 </think> 2\n</think>\n\n Yo\n"), A("\n<think>"), U("a"),
 		A("<think>b</think>\n"), U(""), A("<think>c</think>"),
 	};
-	struct chat chat = chat_of(thinking_past);
+	static const char *const programs[] = { thinking_past, thinking_past_last };
+	struct chat chat;
 
 	(void)state;
-	check(&chat, told, ARRAY_SIZE(told),
-	      "<|im_start|>system\n<think>s</think><|im_end|>\n"
-	      "<|im_start|>user\n<think>u</think>\n<|im_end|>\n"
-	      "<|im_start|>assistant\n Yo\n<|im_end|>\n"
-	      "<|im_start|>assistant\n\n<think><|im_end|>\n"
-	      "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n"
-	      "<|im_start|>user\n<|im_end|>\n"
-	      "<|im_start|>assistant\n<think>c</think><|im_end|>\n<|im_start|>assistant\n");
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		chat = chat_of(programs[i]);
+		check(&chat, told, ARRAY_SIZE(told),
+		      "<|im_start|>system\n<think>s</think><|im_end|>\n"
+		      "<|im_start|>user\n<think>u</think>\n<|im_end|>\n"
+		      "<|im_start|>assistant\n Yo\n<|im_end|>\n"
+		      "<|im_start|>assistant\n\n<think><|im_end|>\n"
+		      "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n"
+		      "<|im_start|>user\n<|im_end|>\n"
+		      "<|im_start|>assistant\n<think>c</think><|im_end|>\n<|im_start|>assistant\n");
+		tok_free(chat.tok);
+	}
+	/* behind it neither, and with the lines between */
+	chat = chat_of(thinking_gone);
+	check(&chat, told + 6, 2, "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n"
+	      "<|im_start|>assistant\n");
+	tok_free(chat.tok);
+	chat = chat_of(deepseek_first);
+	check(&chat, told + 1, 2, "<s><｜User｜><think>u</think>\n<｜Assistant｜>\n\n Yo\n"
+	      "<｜end▁of▁sentence｜><｜Assistant｜>");
 	tok_free(chat.tok);
 	chat = chat_of(chatml);
 	check(&chat, told + 5, 2, "<|im_start|>assistant\n<think>b</think>\n<|im_end|>\n"
@@ -383,7 +472,8 @@ static void test_next_roles(void **state)
 static void test_unknown(void **state)
 {
 	static const char *const programs[] = {
-		phi4, thinking, falcon3, "", "{{ messages }}", "{{ '", "{% for", "{#", "{{ x['y",
+		phi4_reasoning, phi4_mini_reasoning, deepseek_v31, thinking_asked, thinking_empty,
+		falcon3, "", "{{ messages }}", "{{ '", "{% for", "{#", "{{ x['y",
 	};
 
 	(void)state;
@@ -447,6 +537,34 @@ static void test_roles(void **state)
 	assert_int_equal(chat_encode(chat.tmpl, chat.tok, not_text, 1, SIZE_MAX, NULL, NULL),
 			 -EILSEQ);
 	tok_free(chat.tok);
+}
+
+/* a system message that no words stand around: at the beginning, or not at all */
+static void test_head(void **state)
+{
+	static const struct chat_message late_system[] = { U("a"), S("b"), U("c") };
+	static const struct chat_message only_system[] = { S("a") }, two_users[] = { U("a"), U("b") };
+	static const char *const strict[] = { deepseek_joined, phi4_first };
+	struct chat chat = chat_of(deepseek_first);
+
+	(void)state;
+	check(&chat, late_system, 3, NULL);
+	check(&chat, only_system, 1, NULL);
+	check(&chat, two_users, 2, "<s><｜User｜>a<｜User｜>b<｜Assistant｜>");
+	tok_free(chat.tok);
+	/* where the program begins an answer behind each question, two of them can't be spelled */
+	for (size_t i = 0; i < ARRAY_SIZE(strict); i++) {
+		chat = chat_of(strict[i]);
+		check(&chat, two_users, 2, NULL);
+		check(&chat, with_system, ARRAY_SIZE(with_system), i ?
+		      "<|im_start|>system<|im_sep|> Be <|im_end|>"
+		      "<|im_start|>user<|im_sep|> Hi <|im_end|>"
+		      "<|im_start|>assistant<|im_sep|> Yo <|im_end|>"
+		      "<|im_start|>user<|im_sep|> a <|im_end|><|im_start|>assistant<|im_sep|>" :
+		      "<s> Be <｜User｜> Hi <｜Assistant｜> Yo <｜end▁of▁sentence｜>"
+		      "<｜User｜> a <｜Assistant｜>");
+		tok_free(chat.tok);
+	}
 }
 
 /* early files of Llama 2 say what the system message is where there is none */
@@ -538,6 +656,7 @@ static void test_find_head(void **state)
 	check_head(smollm2, one, ARRAY_SIZE(one),
 		   "<|im_start|>system\nI am SmolLM, it's me<|im_end|>\n");
 	check_head(llama3, without, ARRAY_SIZE(without), "<s>");
+	check_head(deepseek, with_system, ARRAY_SIZE(with_system), "<s> Be ");
 	/* there it is a part of the first question, which stays as a whole */
 	for (size_t i = 0; i < ARRAY_SIZE(joined); i++) {
 		check_head(joined[i].program, with_system, ARRAY_SIZE(with_system),
@@ -627,6 +746,7 @@ int main(void)
 		cmocka_unit_test(test_next_roles),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_llama2_default),
 		cmocka_unit_test(test_forgery),
 		cmocka_unit_test(test_find_head),
