@@ -160,7 +160,7 @@ static void commit_ended(struct sched *sched, struct job *job)
 		sched->totals.cancelled++;
 	else if (job->status < 0)
 		sched->totals.failed++;
-	job_free(job);
+	job_free(sched, job);
 }
 
 /* it is not understood why: answer with an error, once */

@@ -12,6 +12,12 @@ void grammars_init(struct grammars *grammars, uint64_t max_bytes)
 	hash_key_init(&grammars->key);
 	grammars->max_bytes = max_bytes ? MAX(max_bytes, GRAMMARS_BYTES_LEAST) : GRAMMARS_BYTES;
 	atomic_init(&grammars->bytes, 0);
+	grammars->compiler = NULL;
+}
+
+int grammars_start(struct grammars *grammars, int news_fd)
+{
+	return compiler_new(&grammars->compiler, news_fd);
 }
 
 /* ---- whose ---- */
@@ -31,6 +37,7 @@ static struct grammars_tenant *tenant_get(struct grammars *grammars, const struc
 	tenant->group = group;
 	tenant->user = user;
 	list_init(&tenant->held);
+	compile_line_init(&tenant->line);
 	list_append(&grammars->tenants, &tenant->link);
 	return tenant;
 }
@@ -46,23 +53,12 @@ static void tenant_put(struct grammars_tenant *tenant)
 
 /* ---- one of them ---- */
 
-static int compile(struct grammar **ret, uint32_t type, const char *text, size_t len,
-		   struct error *error)
-{
-	switch (type) {
-	case LLM_OPTION_SCHEMA:
-		return gram_new_schema(ret, text, len, error);
-	case LLM_OPTION_GRAMMAR:
-		return gram_new_gbnf(ret, text, len, error);
-	default:
-		return gram_new_json(ret, error);
-	}
-}
-
+/* what has failed may be tried again */
 static bool is_same(const struct held_grammar *a, const struct held_grammar *b)
 {
 	return a->is_shared && b->is_shared && a->type == b->type && a->hash == b->hash &&
-	       a->len == b->len && (!a->len || !memcmp(a->text, b->text, a->len));
+	       a->len == b->len && (!a->len || !memcmp(a->text, b->text, a->len)) &&
+	       !a->result;
 }
 
 static void held_free(struct held_grammar *held)
@@ -88,18 +84,21 @@ static int check_room(const struct grammars *grammars, const struct grammars_ten
 			 (double)tenant->bytes / GRAMMARS_MIB, (double)bytes / GRAMMARS_MIB);
 }
 
-static void take(struct grammars *grammars, struct held_grammar *held)
+/* so many bytes, from now on */
+static void count_bytes(struct grammars *grammars, struct held_grammar *held, size_t bytes)
 {
-	held->tenant->bytes += held->bytes;
-	list_append(&held->tenant->held, &held->link);
-	atomic_fetch_add_explicit(&grammars->bytes, held->bytes, memory_order_relaxed);
+	held->tenant->bytes += bytes - held->bytes;
+	/* as a difference modulo 2^64, which may be less */
+	atomic_fetch_add_explicit(&grammars->bytes, bytes - held->bytes, memory_order_relaxed);
+	held->bytes = bytes;
 }
 
-/* a copy of @like and its text, with its grammar */
+/* a copy of @like and its text, which waits for its turn */
 static int held_new(struct held_grammar **ret, struct grammars *grammars,
-		    const struct held_grammar *like, bool is_owed, struct error *error)
+		    const struct held_grammar *like, struct error *error)
 {
 	_cleanup_(held_freep) struct held_grammar *held = calloc(1, sizeof(*held));
+	const size_t bytes = sizeof(*held) + like->len;
 	int r;
 
 	if (!held)
@@ -111,17 +110,17 @@ static int held_new(struct held_grammar **ret, struct grammars *grammars,
 		return error_set(error, -ENOMEM, "the grammar: %s", strerror(ENOMEM));
 	memcpy(held->text, like->text, held->len);
 	/* where there is not even room for its text, nobody waits until it is compiled */
-	held->bytes = sizeof(*held) + held->len;
-	r = is_owed ? 0 : check_room(grammars, held->tenant, held->bytes, error);
-	if (!r)
-		r = compile(&held->grammar, held->type, held->text, held->len, error);
+	r = held->is_owed ? 0 : check_room(grammars, held->tenant, bytes, error);
 	if (r < 0)
 		return r;
-	held->bytes += gram_bytes(held->grammar);
-	r = is_owed ? 0 : check_room(grammars, held->tenant, held->bytes, error);
+	held->compiling = (struct compiling){
+		.type = held->type, .text = held->text, .len = held->len,
+	};
+	r = compiler_begin(grammars->compiler, &held->tenant->line, &held->compiling);
 	if (r < 0)
-		return r;
-	take(grammars, held);
+		return error_set(error, r, "the grammar: %s", strerror(-r));
+	list_append(&held->tenant->held, &held->link);
+	count_bytes(grammars, held, bytes);
 	*ret = steal_ptr(held);
 	return 0;
 }
@@ -138,6 +137,7 @@ int grammars_get(struct held_grammar **ret, struct grammars *grammars, const str
 		.len = len,
 		.hash = hash_bytes(&grammars->key, text, len),
 		.is_shared = has_domain,
+		.is_owed = event->journal_len,
 	}, *held;
 	int r;
 
@@ -148,24 +148,101 @@ int grammars_get(struct held_grammar **ret, struct grammars *grammars, const str
 	list_each(held, &like.tenant->held, link)
 		if (is_same(held, &like)) {
 			held->users++;
+			held->is_owed |= like.is_owed;
 			*ret = held;
 			return 0;
 		}
-	r = held_new(ret, grammars, &like, event->journal_len, error);
+	r = held_new(ret, grammars, &like, error);
 	tenant_put(like.tenant);
 	return r;
 }
 
-void grammars_put(struct grammars *grammars, struct held_grammar *held)
+int grammars_check(const struct held_grammar *held, struct error *error)
 {
-	struct grammars_tenant *tenant;
+	if (!held->is_ended)
+		return -EINPROGRESS;
+	return held->result ? error_set(error, held->result, "%s", held->why.text) : 0;
+}
 
-	if (!held || --held->users)
-		return;
-	tenant = held->tenant;
-	tenant->bytes -= held->bytes;
-	atomic_fetch_sub_explicit(&grammars->bytes, held->bytes, memory_order_relaxed);
+uint64_t grammars_bill(struct held_grammar *held)
+{
+	const uint64_t ns = held->compute_ns + held->tenant->owed_ns;
+
+	held->compute_ns = 0;
+	held->tenant->owed_ns = 0;
+	return ns;
+}
+
+static void held_drop(struct grammars *grammars, struct held_grammar *held)
+{
+	struct grammars_tenant *tenant = held->tenant;
+
+	count_bytes(grammars, held, 0);
 	list_remove(&held->link);
 	held_free(held);
 	tenant_put(tenant);
+}
+
+void grammars_put(struct grammars *grammars, struct held_grammar *held)
+{
+	if (!held || --held->users)
+		return;
+	/* of what was begun the end is awaited: see held_end() */
+	if (held->is_ended || compiler_drop(grammars->compiler, &held->compiling))
+		held_drop(grammars, held);
+}
+
+/* ---- what was compiled ---- */
+
+/* its text had room, but is there some for all of it? */
+static int check_all(struct grammars *grammars, struct held_grammar *held)
+{
+	const size_t text_bytes = held->bytes, bytes = text_bytes + gram_bytes(held->grammar);
+	int r;
+
+	count_bytes(grammars, held, 0);
+	r = held->is_owed ? 0 : check_room(grammars, held->tenant, bytes, &held->why);
+	count_bytes(grammars, held, r < 0 ? text_bytes : bytes);
+	return r;
+}
+
+static void held_end(struct grammars *grammars, struct held_grammar *held)
+{
+	held->is_ended = true;
+	held->grammar = steal_ptr(held->compiling.grammar);
+	held->result = held->compiling.result;
+	held->why = held->compiling.why;
+	held->compute_ns = held->compiling.compute_ns;
+	if (!held->users) {
+		held->tenant->owed_ns += held->compute_ns;
+		held_drop(grammars, held);
+		return;
+	}
+	if (!held->result)
+		held->result = check_all(grammars, held);
+	if (held->result)
+		gram_free(steal_ptr(held->grammar));
+}
+
+bool grammars_heard(struct grammars *grammars)
+{
+	struct compiling *compiling;
+	bool any = false;
+
+	while ((compiling = compiler_take(grammars->compiler))) {
+		held_end(grammars, container_of(compiling, struct held_grammar, compiling));
+		any = true;
+	}
+	return any;
+}
+
+void grammars_done(struct grammars *grammars)
+{
+	compiler_free(steal_ptr(grammars->compiler));
+	while (!list_empty(&grammars->tenants)) {
+		struct grammars_tenant *tenant = list_first(&grammars->tenants,
+							    struct grammars_tenant, link);
+
+		held_drop(grammars, list_first(&tenant->held, struct held_grammar, link));
+	}
 }

@@ -45,9 +45,18 @@ struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event
 	return job;
 }
 
-void job_free(struct job *job)
+static void job_drop_constraint(struct sched *sched, struct job *job)
+{
+	if (job->grammar)
+		job->compute_ns += grammars_bill(job->grammar);
+	grammars_put(&sched->grammars, steal_ptr(job->grammar));
+	constraint_free(steal_ptr(job->constraint));
+}
+
+void job_free(struct sched *sched, struct job *job)
 {
 	job_drop_seq(job);
+	job_drop_constraint(sched, job);
 	adapt_release(job);
 	if (job->model)
 		job->model->users--;
@@ -60,7 +69,6 @@ void job_free(struct job *job)
 	bytes_free(&job->scores);
 	bytes_free(&job->past);
 	free(job->tokens.ids);
-	constraint_free(job->constraint);
 	embed_free(job->embed);
 	opened_unref(job->opened);
 	free(job->data);
@@ -160,12 +168,6 @@ void job_resume(struct sched *sched, struct job *job)
 
 /* ---- the end ---- */
 
-static void job_drop_constraint(struct job *job)
-{
-	constraint_free(job->constraint);
-	job->constraint = NULL;
-}
-
 void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 {
 	if (answer_flush(&job->answer) < 0 || turn_end(job) < 0) {
@@ -179,7 +181,7 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 	}
 	reuse_leave(sched, job);
 	job_drop_seq(job);
-	job_drop_constraint(job);
+	job_drop_constraint(sched, job);
 	job->done = true;
 	job->finish = finish;
 	job_move(sched, job, JOB_FINISHING);
@@ -188,7 +190,7 @@ void job_finish(struct sched *sched, struct job *job, enum llm_finish finish)
 void job_fail(struct sched *sched, struct job *job, int r, const struct error *why)
 {
 	job_drop_seq(job);
-	job_drop_constraint(job);
+	job_drop_constraint(sched, job);
 	log_debug("request %llu: %s", (unsigned long long)job->event.id, strerror(-r));
 	if (job->answer.framed && why && *why->text)
 		record_error(&job->answer.out, why->text);
@@ -202,7 +204,7 @@ void job_cancel(struct sched *sched, struct job *job)
 {
 	reuse_leave(sched, job);
 	job_drop_seq(job);
-	job_drop_constraint(job);
+	job_drop_constraint(sched, job);
 	bytes_clear(&job->answer.out);
 	bytes_clear(&job->journal);
 	bytes_clear(&job->scores);
@@ -326,25 +328,39 @@ static int job_prepare_empty(struct job *job)
 	return 0;
 }
 
-static int job_constrain(struct sched *sched, struct job *job, const struct options *options,
-			 struct error *error)
+bool job_awaits_grammar(const struct job *job)
 {
-	const uint64_t begin_ns = clock_ns();
+	return job->grammar && !job->grammar->is_ended;
+}
+
+/* -EINPROGRESS: it is being compiled; whatever is in the client's buffer then, this is it */
+static int job_get_grammar(struct sched *sched, struct job *job, const struct options *options,
+			   struct error *error)
+{
+	int r = 0;
+
+	if (!job->grammar && options->grammar_type)
+		r = grammars_get(&job->grammar, &sched->grammars, job->ipc, &job->event,
+				 options->grammar_type, options->grammar, options->grammar_len,
+				 error);
+	/* what came of it is told behind what is wrong with the prompt */
+	return !r && job_awaits_grammar(job) ? -EINPROGRESS : r;
+}
+
+/* its grammar was compiled, or could not be */
+static int job_constrain(struct sched *sched, struct job *job, struct error *error)
+{
 	struct gram_vocab *vocab;
-	struct held_grammar *held;
 	int r;
 
-	r = grammars_get(&held, &sched->grammars, job->ipc, &job->event, options->grammar_type,
-			 options->grammar, options->grammar_len, error);
-	/* no step is made meanwhile */
-	job->compute_ns += (clock_ns() - begin_ns) * engine_threads(sched->engine);
+	job->compute_ns += grammars_bill(job->grammar);
+	r = grammars_check(job->grammar, error);
 	if (r < 0)
 		return r;
 	r = models_vocab(job->model, &vocab);
-	if (r < 0)
-		grammars_put(&sched->grammars, held);
-	else
-		r = constraint_new(&job->constraint, sched->constrainer, held, vocab, job->fresh);
+	if (!r)
+		r = constraint_new(&job->constraint, sched->constrainer, steal_ptr(job->grammar),
+				   vocab, job->fresh);
 	return r < 0 ? error_set(error, r, "the grammar: %s", strerror(-r)) : 0;
 }
 
@@ -384,10 +400,12 @@ static int job_prepare_prompt(struct sched *sched, struct job *job, struct error
 	if (!r)
 		r = adapt_find(sched, job, &options, error);
 	if (!r)
+		r = job_get_grammar(sched, job, &options, error);
+	if (!r)
 		r = prompt_encode(job->model, &event, payload + skip, &job->tokens, &job->fresh,
 				  error);
-	if (!r && options.grammar_type)
-		r = job_constrain(sched, job, &options, error);
+	if (!r && job->grammar)
+		r = job_constrain(sched, job, error);
 	if (!r)
 		r = job_prepare_empty(job);
 	job->prompt_count = job->tokens.count;
@@ -823,6 +841,19 @@ static int job_prepare_op(struct sched *sched, struct job *job, struct error *er
 	}
 }
 
+/* as if it had not been looked at; a grammar that is being compiled for it stays */
+static void job_put_off(struct sched *sched, struct job *job)
+{
+	stop_free(&job->answer.stops);
+	adapt_release(job);
+	if (job->model)
+		steal_ptr(job->model)->users--;
+	free(steal_ptr(job->tokens.ids));
+	job->tokens = (struct tok_ids){ 0 };
+	job->past_count = 0;
+	job_move(sched, job, JOB_OPENING);
+}
+
 void job_prepare(struct sched *sched, struct job *job)
 {
 	struct error error = { "" };
@@ -841,8 +872,7 @@ void job_prepare(struct sched *sched, struct job *job)
 	}
 	r = job_prepare_op(sched, job, &error);
 	if (r == -EINPROGRESS) {
-		stop_free(&job->answer.stops);
-		job_move(sched, job, JOB_OPENING);
+		job_put_off(sched, job);
 	} else if (r < 0) {
 		job_fail(sched, job, r, &error);
 	} else if (job->state == JOB_ARRIVED) {

@@ -29,7 +29,8 @@
 /**
  * enum job_state - where a job is
  * @JOB_ARRIVED: nobody has looked at it
- * @JOB_OPENING: a model's file is being read; it is looked at again behind that
+ * @JOB_OPENING: a model's file is being read, or its grammar compiled; it is looked at again behind
+ *	that
  * @JOB_WAITING: its prompt is in tokens; waits for a sequence and cache pages, also again
  * @JOB_ACTIVE: has a sequence and takes part in steps (unless it is paused)
  * @JOB_FINISHING: nothing is left to compute; the rest of its answer and its end to be committed
@@ -99,13 +100,14 @@ struct job_shift {
  * @uses: the same for the engine, while they are bound
  * @params: sampling
  * @fresh: the answer begins a text, and has no bytes yet
+ * @grammar: what the answer is to be held to, until there is @constraint
  * @constraint: what the answer is held to, or NULL
  * @row: with a constraint and a sequence: room for logits that are put aside (vocab)
  * @has_row: there are such: it is not stepped until the constraint is ready
  * @is_fetching: pages of it may come from the swap: it is not stepped until that is over, or none
  *	has come until @fetch_until_ns
  * @awaits_load: an adapter for it is to be loaded, or its model is
- * @is_parked: it waits for a file or a model, and takes no slot meanwhile
+ * @is_parked: it waits for a file, a grammar or a model, and takes no slot meanwhile
  * @asks_verdict: it takes one again: it is committed even if there is nothing to tell
  * @embed: EMBED, CLASSIFY: its texts; @tokens are those of the next step then. Else NULL
  * @planned: tokens it takes part with in the step that is being formed
@@ -181,6 +183,7 @@ struct job {
 	struct engine_adapter_use uses[LLM_ADAPTERS_MAX];
 	struct sample_params params;
 	bool fresh;
+	struct held_grammar *grammar;
 	struct constraint *constraint;
 	float *row;
 	bool has_row;
@@ -275,7 +278,7 @@ struct sched {
 
 struct job *job_new(struct sched *sched, struct ipc *ipc, const struct llm_event *event,
 		    uint8_t *data);
-void job_free(struct job *job);
+void job_free(struct sched *sched, struct job *job);
 void job_move(struct sched *sched, struct job *job, enum job_state state);
 bool job_is_control(const struct job *job);
 /** job_bytes() - of memory that it takes before it computes anything, about */
@@ -283,7 +286,8 @@ size_t job_bytes(const struct job *job);
 /**
  * job_prepare() - from ARRIVED to WAITING, or to FINISHING if there is nothing to compute
  *
- * To OPENING, and as if nothing had been done, where a file has to be read before.
+ * To OPENING, and as if nothing had been done, where a file has to be read before, or a grammar
+ * compiled.
  */
 void job_prepare(struct sched *sched, struct job *job);
 /** job_finish() - nothing is left to compute */
@@ -297,6 +301,8 @@ void job_resume(struct sched *sched, struct job *job);
 void job_cancel(struct sched *sched, struct job *job);
 /** job_set_model() - it uses that model from now on */
 void job_set_model(struct job *job, struct model *model);
+/** job_awaits_grammar() - it is being compiled, and was not heard of yet */
+bool job_awaits_grammar(const struct job *job);
 /** job_new_row() - it has a sequence: with a constraint, its logits may be put aside; 0, -ENOMEM */
 int job_new_row(struct job *job);
 /**

@@ -13,7 +13,7 @@
 #define SCHED_AHEAD		4	/* a newcomer finds an open door though all slots are taken */
 #define SCHED_AHEAD_NS		(5 * NS_PER_MS)	/* between pages that are written ahead */
 #define SCHED_AHEAD_WAIT_NS	NS_PER_S	/* at most, where the disk does not get on */
-#define SCHED_PARKED_MAX	1024U	/* requests that wait for models, beside the slots */
+#define SCHED_PARKED_MAX	1024U	/* requests that wait for news, beside the slots */
 #define SCHED_PARKED_BYTES	((size_t)64 << 20)	/* that these take */
 #define SCHED_PREPARE_NS	(5 * NS_PER_MS)	/* tokenizing between two steps */
 
@@ -170,13 +170,23 @@ static uint64_t sched_sooner(uint64_t first_ns, bool is_due, uint64_t ns)
 	return is_due && (!first_ns || ns < first_ns) ? ns : first_ns;
 }
 
+/* who was waiting for a grammar that was compiled */
+static void sched_compiled(struct sched *sched)
+{
+	struct job *job, *next;
+
+	list_each_safe(job, next, &sched->jobs[JOB_OPENING], link)
+		if (job->grammar && !job_awaits_grammar(job))
+			job_move(sched, job, JOB_ARRIVED);
+}
+
 /* whose model's file may have been read by now; @lists: those who wait for all files, or the others */
 static void sched_look_again(struct sched *sched, bool lists)
 {
 	struct job *job, *next;
 
 	list_each_safe(job, next, &sched->jobs[JOB_OPENING], link)
-		if (lists == (job->event.op == LLM_OP_MODELS))
+		if (lists == (job->event.op == LLM_OP_MODELS) && !job_awaits_grammar(job))
 			job_move(sched, job, JOB_ARRIVED);
 }
 
@@ -241,7 +251,7 @@ static void sched_flush(struct sched *sched)
 	}
 }
 
-/* can it not be stepped before there is news of a file or a model? */
+/* can it not be stepped before there is news of a file, a grammar or a model? */
 static bool sched_awaits_news(const struct job *job, bool loading)
 {
 	/* who is looked at again waits until that has been done */
@@ -253,8 +263,8 @@ static bool sched_awaits_news(const struct job *job, bool loading)
 }
 
 /*
- * Who waits for a model takes no slot from those who do not, up to a bound on what that costs; and
- * takes one again behind that, of which there may be too few.
+ * Who waits for a file, a grammar or a model takes no slot from those who do not, up to a bound on
+ * what that costs; and takes one again behind that, of which there may be too few.
  */
 static void sched_park(struct sched *sched)
 {
@@ -303,7 +313,7 @@ static unsigned int sched_parked(const struct sched *sched, const struct ipc *ip
 
 static void sched_spare(struct sched *sched)
 {
-	/* nobody waits for a model, nor has: this is asked several times with each request */
+	/* nobody waits for these, nor has: this is asked several times with each request */
 	if (!sched->parked && list_empty(&sched->jobs[JOB_OPENING]) &&
 	    !models_is_loading(sched->models))
 		return;
@@ -438,6 +448,8 @@ void sched_heard(struct sched *sched)
 	if (models_heard(sched->models) && sched->draft_turn != UINT64_MAX)
 		sched->draft_turn = 0;
 	adapters_heard(sched->adapters);
+	if (grammars_heard(&sched->grammars))
+		sched_compiled(sched);
 	if (!is_opened)
 		return;
 	sched->opened_ns = clock_ns();
@@ -546,6 +558,9 @@ static int sched_init(struct sched *sched, const struct sched_config *config,
 	r = constrainer_new(&sched->constrainer, &sched->grammars);
 	if (r < 0)
 		return error_set(error, r, "scheduler: %s", strerror(-r));
+	r = grammars_start(&sched->grammars, constrainer_fd(sched->constrainer));
+	if (r < 0)
+		return error_set(error, r, "scheduler: %s", strerror(-r));
 	sched->config.swap_ready = sched_news;
 	sched->config.swap_arg = sched->constrainer;
 	r = engine_new(&sched->engine, &sched->config, error);
@@ -625,12 +640,13 @@ void sched_free(struct sched *sched)
 		return;
 	for (state = 0; state < JOB_STATES; state++)
 		while (!list_empty(&sched->jobs[state]))
-			job_free(list_first(&sched->jobs[state], struct job, link));
+			job_free(sched, list_first(&sched->jobs[state], struct job, link));
 	sessions_free(&sched->sessions);
 	adapters_free(sched->adapters);
 	models_free(sched->models);
 	engine_free(sched->engine);
-	/* it is told of what the swaps of models have read */
+	/* it is told of what the swaps of models have read, and of what was compiled */
+	grammars_done(&sched->grammars);
 	constrainer_free(sched->constrainer);
 	free(sched->items);
 	free(sched->members);

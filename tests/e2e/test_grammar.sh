@@ -152,5 +152,28 @@ none_left()
 wait_for 60 none_left
 ok $? "once they have ended nothing is left"
 
+# clients that go while theirs are compiled, or wait for that: nobody else waits for them
+pids=
+for number in 1 2 3 4 5 6 7 8; do
+	"$LLMOS_BUILD/llmctl" ask --raw Once --context-shift -n 100000000 \
+		--grammar "$TMP/large.$number" </dev/null >/dev/null 2>&1 &
+	pids="$pids $!"
+done
+# shellcheck disable=SC2317
+all_there()
+{
+	[ "$(ctl ps --json | grep -o '"output_tokens"' | wc -l)" -ge 8 ]
+}
+wait_for 60 all_there
+ok $? "8 large grammars come" || note "$(ctl ps)"
+# shellcheck disable=SC2086
+kill -9 $pids 2>/dev/null
+# shellcheck disable=SC2086
+wait $pids 2>/dev/null
+is "$(ctl ask --raw Once --grammar "$TMP/choice.gbnf" </dev/null | grep -cxE 'yes|no|perhaps')" 1 \
+	"their clients die, and a small one is answered"
+wait_for 60 none_left
+ok $? "nothing is left of them"
+
 daemon_stop
 done_testing

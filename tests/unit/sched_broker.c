@@ -636,7 +636,10 @@ static void expire_fetches(const struct test_broker *broker)
 	}
 }
 
-/* some answer waits for its grammar, or its pages: as the daemon's loop does, until the scheduler has news */
+/*
+ * Some request waits for its grammar, an answer for what that allows, or for its pages: as the
+ * daemon's loop does, until the scheduler has news.
+ */
 static bool is_held(const struct test_broker *broker)
 {
 	struct pollfd news = { .fd = sched_fd(broker->sched), .events = POLLIN };
@@ -645,6 +648,8 @@ static bool is_held(const struct test_broker *broker)
 
 	list_each(job, &broker->sched->jobs[JOB_ACTIVE], link)
 		held |= (job->has_row || job->is_fetching) && !job->paused;
+	list_each(job, &broker->sched->jobs[JOB_OPENING], link)
+		held |= job_awaits_grammar(job) && !broker->leaves_grammars;
 	if (!held)
 		return false;
 	if (fake_swap_hangs) {

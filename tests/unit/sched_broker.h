@@ -62,6 +62,7 @@ struct test_broker {
 	unsigned int die_at;		/* the server dies with this commit, 0: never */
 	bool die_before;		/* ... before it takes effect, not after */
 	bool dead;
+	bool leaves_grammars;		/* no turn waits for what is being compiled */
 	bool is_async;			/* verdicts come later */
 	unsigned int late_in;		/* and one in so many even later than the next step; 0: none */
 	size_t unread_max;		/* 0: nobody is told to pause */

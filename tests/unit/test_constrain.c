@@ -30,13 +30,37 @@ static struct llm_event event_of(uint64_t group, uint32_t user)
 	return (struct llm_event){ .domain_cgroup = group, .domain_uid = user, .uid = user };
 }
 
+static void wait_for_news(void)
+{
+	struct pollfd fd = { constrainer_fd(constrainer), POLLIN, 0 };
+
+	assert_int_equal(poll(&fd, 1, WAIT_MS), 1);
+	constrainer_heard(constrainer);
+	grammars_heard(&grammars);
+}
+
+/* as grammars_check(), once it is compiled; without an error *@ret is to be put */
+static int try_get(struct held_grammar **ret, const struct llm_event *event, const char *text,
+		   struct error *error)
+{
+	int r = grammars_get(ret, &grammars, NULL, event, LLM_OPTION_GRAMMAR, text, strlen(text),
+			     error);
+
+	if (r < 0)
+		return r;
+	while ((r = grammars_check(*ret, error)) == -EINPROGRESS)
+		wait_for_news();
+	if (r < 0)
+		grammars_put(&grammars, *ret);
+	return r;
+}
+
 static struct held_grammar *get(const struct llm_event *event, const char *text)
 {
 	struct held_grammar *held = NULL;
 	struct error error = { "" };
 
-	if (grammars_get(&held, &grammars, NULL, event, LLM_OPTION_GRAMMAR, text, strlen(text),
-			 &error) < 0)
+	if (try_get(&held, event, text, &error) < 0)
 		fail_msg("%s", error.text);
 	return held;
 }
@@ -94,8 +118,7 @@ static unsigned int fill(struct held_grammar **held, unsigned int max,
 	for (unsigned int i = 0; i < max; i++) {
 		const char *text = large_text(i);
 		struct error error = { "" };
-		int r = grammars_get(&held[i], &grammars, NULL, event, LLM_OPTION_GRAMMAR, text,
-				     strlen(text), &error);
+		int r = try_get(&held[i], event, text, &error);
 
 		if (!r)
 			continue;
@@ -164,14 +187,6 @@ static struct constraint *hold(uint32_t user, const char *text, bool rests)
 	assert_int_equal(constraint_new(&c, constrainer, get(&event, text), vocab, false), 0);
 	constraint_rest(c, rests);
 	return c;
-}
-
-static void wait_for_news(void)
-{
-	struct pollfd fd = { constrainer_fd(constrainer), POLLIN, 0 };
-
-	assert_int_equal(poll(&fd, 1, WAIT_MS), 1);
-	constrainer_heard(constrainer);
 }
 
 static void wait_until_ready(const struct constraint *c)
@@ -446,12 +461,15 @@ static int begin(void **state)
 {
 	(void)state;
 	grammars_init(&grammars, 0);
-	return constrainer_new(&constrainer, &grammars);
+	if (constrainer_new(&constrainer, &grammars) < 0)
+		return -1;
+	return grammars_start(&grammars, constrainer_fd(constrainer));
 }
 
 static int end(void **state)
 {
 	(void)state;
+	grammars_done(&grammars);
 	constrainer_free(constrainer);
 	return list_empty(&grammars.tenants) ? 0 : -1;
 }
