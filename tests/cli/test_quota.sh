@@ -424,7 +424,7 @@ echo full >"$FAKE_NETLINK.evil"
 mkdir "$ROOT/user.slice/user-1003.slice"
 wait_for asked_often '^full /user.slice/user-1003.slice$' 2
 ok $? "what the kernel has no room for is tried again"
-managed 'STATUS=3 cgroups have a quota by files, 1 could not be given theirs$'
+wait_for managed 'STATUS=3 cgroups have a quota by files, 1 could not be given theirs$'
 ok $? "the manager is told how many have none"
 rm "$FAKE_NETLINK.evil"
 was_asked '^set /user.slice/user-1003.slice weight=50$' "and is given when there is"
