@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,15 +189,21 @@ static void try_scores(struct llmos *llmos)
 	munmap(memory, BYTES);
 }
 
-/* as long as a request uses it, a buffer stays */
+/*
+ * As long as a request uses it, a buffer stays. The daemon stands still until that was looked at, so
+ * that the request has not ended before.
+ */
 static void try_busy(struct llmos *llmos)
 {
+	const pid_t pid = e2e_number("LLMOS_DAEMON_PID", 0);
 	char *memory = map(BYTES, -1);
 	struct llmos_request *request;
 	uint64_t buffer;
 	int r;
 
 	memcpy(memory, prompt, strlen(prompt));
+	if (pid <= 0 || kill(pid, SIGSTOP) < 0)
+		tap_bail("the daemon is %d", (int)pid);
 	if (llmos_buffer_register(llmos, &buffer, memory, BYTES, NULL) < 0 ||
 	    llmos_ask_start(llmos, &request, NULL, strlen(prompt),
 			    LLMOS_OPTS(llmos_generate_opts, .raw = true, .buffer = buffer,
@@ -204,6 +211,7 @@ static void try_busy(struct llmos *llmos)
 		tap_bail("%s", llmos_error(llmos));
 	r = llmos_buffer_unregister(llmos, buffer);
 	tap_ok(r == -EBUSY, "a buffer in use can not be taken back (%d)", r);
+	kill(pid, SIGCONT);
 	r = llmos_request_wait(request);
 	tap_ok(r == 0, "its request ends well (%s)", r ? llmos_error(llmos) : "ok");
 	llmos_request_free(request);
