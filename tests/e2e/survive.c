@@ -2,8 +2,9 @@
 /*
  * survive KILLS: the daemon is killed so many times under sixteen greedy streams, each time after a
  * random number of pieces, and another one is started. No byte is lost, none comes twice, and every
- * stream goes on with the new daemon before that is killed, within a second of its start, the loading
- * of the model included. Over the device; starts the daemons.
+ * stream goes on with the new daemon before that is killed. With LLMOS_TIMED, on a machine that has
+ * nothing else to do, within a second of its start, the loading of the model included; else that is
+ * told and not judged. Over the device; starts the daemons.
  */
 #include <errno.h>
 #include <signal.h>
@@ -145,13 +146,15 @@ static int compare(const void *a, const void *b)
 
 static void judge_resumes(void)
 {
+	const char *timed = getenv("LLMOS_TIMED");
 	uint64_t worst_ns;
 
 	qsort(resumes, resume_count, sizeof(*resumes), compare);
 	worst_ns = resumes[resume_count - 1];
 	tap_ok(!stalled, "every stream went on with each new daemon: %.0f ms after its start, %.0f ms at the most",
 	       resumes[resume_count / 2] / 1e6, worst_ns / 1e6);
-	tap_ok(worst_ns <= RESUME_NS * e2e_scale(), "all of them within a second");
+	if (timed && *timed)
+		tap_ok(worst_ns <= RESUME_NS * e2e_scale(), "all of them within a second");
 }
 
 static void record(void)
