@@ -10,11 +10,13 @@
 #include <linux/mman.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
+#include <linux/uaccess.h>
 
 #include "../pin.h"
 
 #define LLM_TEST_PAGES	4UL
 #define LLM_TEST_LEN	(LLM_TEST_PAGES << PAGE_SHIFT)
+#define LLM_TEST_OTHERS	64UL /* more than a processor puts aside */
 
 static unsigned long llm_test_memory(struct kunit *test)
 {
@@ -26,12 +28,21 @@ static unsigned long llm_test_memory(struct kunit *test)
 	return addr;
 }
 
-/* A page of the current process, with a reference. */
+/*
+ * A page of the current process, with a reference. A new page has one more, until so many others
+ * have come that its processor sorts them in: they come here, and not while references are counted.
+ */
 static struct page *llm_test_page(struct kunit *test, unsigned long addr)
 {
+	const unsigned long others = kunit_vm_mmap(test, NULL, 0, LLM_TEST_OTHERS << PAGE_SHIFT,
+						   PROT_READ | PROT_WRITE,
+						   MAP_ANONYMOUS | MAP_PRIVATE, 0);
 	struct page *page;
 
+	KUNIT_ASSERT_NE(test, others, 0);
 	KUNIT_ASSERT_EQ(test, get_user_pages_fast(addr, 1, FOLL_WRITE, &page), 1);
+	for (unsigned long i = 0; i < LLM_TEST_OTHERS; i++)
+		KUNIT_ASSERT_EQ(test, put_user(1, (u8 __user *)(others + i * PAGE_SIZE)), 0);
 	return page;
 }
 
