@@ -40,6 +40,7 @@
 #define FOUND		256	/* tokens of it that can be found, in whole pages */
 #define UNTIMED		8	/* rounds where times mean nothing */
 #define ROUNDS_MAX	2000
+#define LOOKS		2
 
 static const char *const words[] = {
 	"the", "and", "was", "he", "she", "it", "to", "a", "in", "day", "said", "they", "so", "big",
@@ -219,7 +220,15 @@ static uint64_t reused(void)
 	return status.reused_tokens;
 }
 
-/* One look at all of them: with 1,000 of each kind the bounds are four standard deviations away. */
+static bool is_chance(double got)
+{
+	return got >= 0.45 && got <= 0.55;
+}
+
+/*
+ * With 1,000 of each kind the bounds are four standard deviations away: chance alone goes there once
+ * in ten thousand looks, and so not in two; who can tell them apart can do so again.
+ */
 static void run_apart(const struct client *victim, const struct client *attacker,
 		      unsigned int rounds, struct e2e_random *dice)
 {
@@ -227,10 +236,16 @@ static void run_apart(const struct client *victim, const struct client *attacker
 	const uint64_t before = reused();
 	double got;
 
-	attack(&sample, victim, attacker, rounds ?: UNTIMED, dice);
-	got = area(&sample);
+	for (unsigned int look = 0; look < LOOKS; look++) {
+		sample.count = 0;
+		attack(&sample, victim, attacker, rounds ?: UNTIMED, dice);
+		got = area(&sample);
+		if (!rounds || is_chance(got))
+			break;
+		tap_note("look %u: area under the ROC curve %.3f", look + 1, got);
+	}
 	if (rounds)
-		tap_ok(got >= 0.45 && got <= 0.55,
+		tap_ok(is_chance(got),
 		       "another domain: %u probes, area under the ROC curve %.3f, known after %.2f ms, fresh after %.2f ms",
 		       2 * sample.count, got, sample.known[sample.count / 2] / 1e6,
 		       sample.fresh[sample.count / 2] / 1e6);
