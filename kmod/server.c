@@ -153,9 +153,10 @@ void llm_server_leave(struct llm_server *server)
 		requests = llm_broker.unended;
 		spin_unlock(&llm_broker.lock);
 	}
-	mutex_unlock(&llm_broker.server_mutex);
+	/* before the next one can come, so that its coming is told after this */
 	if (first)
 		llm_server_tell(LLM_NL_EVENT_SERVER_DOWN, server, requests);
+	mutex_unlock(&llm_broker.server_mutex);
 }
 
 /** llm_server_close() - the last close */

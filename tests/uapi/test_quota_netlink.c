@@ -7,9 +7,11 @@
 #include "uapi.h"
 #include "uapi_netlink.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
 #define TOP	"llmos-quota"
@@ -224,6 +226,50 @@ static void test_server_events(void)
 	close(server);
 	ok(nl_event_of(listener, LLM_NL_EVENT_SERVER_DOWN, 0, &event), "and goes");
 	is(event.attrs[LLM_NL_A_EVENT_REQUESTS], 0, "with nobody waiting");
+	close(listener);
+}
+
+/* Comes and goes, as soon as nobody else is there. */
+static void serve_often(int rounds)
+{
+	while (rounds--) {
+		int server;
+
+		while ((server = open("/dev/llmd", O_RDWR | O_CLOEXEC)) < 0)
+			sched_yield();
+		close(server);
+	}
+}
+
+/* Two that want to serve: what is told of them is in the order in which they did. */
+static void test_server_order(void)
+{
+	enum { ROUNDS = 25 };
+	const int listener = nl_open();
+	struct nl_event event;
+	unsigned int wrong = 0;
+	uint64_t who = 0;
+	pid_t pid;
+
+	must(!nl_join(listener), "listen");
+	pid = fork();
+	if (!pid) {
+		serve_often(ROUNDS);
+		_exit(0);
+	}
+	serve_often(ROUNDS);
+	is(wait_child(pid), 0, "another one comes and goes");
+	for (int i = 0; i < 4 * ROUNDS; i++) {
+		const uint32_t type = nl_event(listener, 1000, &event);
+
+		if (i % 2)
+			wrong += type != LLM_NL_EVENT_SERVER_DOWN ||
+				 event.attrs[LLM_NL_A_EVENT_PID] != who;
+		else
+			wrong += type != LLM_NL_EVENT_SERVER_UP;
+		who = event.attrs[LLM_NL_A_EVENT_PID];
+	}
+	is(wrong, 0, "each is told to have gone before the next one has come");
 	close(listener);
 }
 
@@ -629,6 +675,7 @@ int main(void)
 	test_dump();
 	test_gone();
 	test_server_events();
+	test_server_order();
 	test_permissions();
 	test_wrong();
 	test_regions();

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "kmod/broker.h"
 #include "kmod/netlink.h"
 
 int kshim_spinlocks_held;
@@ -245,6 +246,8 @@ void llm_netlink_tell(const struct llm_report *report)
 {
 	might_sleep();
 	WARN_ON(!report->type || !report->count || report->time_ns > kshim_now_ns);
+	/* or the next server's coming might be told before */
+	WARN_ON(report->type == LLM_NL_EVENT_SERVER_DOWN && !llm_broker.server_mutex.held);
 	kshim_told++;
 }
 
