@@ -25,7 +25,7 @@ static const char *const turn_texts[] = {
 	"<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|system|>",
 	"<|user|>", "<|assistant|>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]",
 	"<|im_sep|>", "<\xef\xbd\x9cUser\xef\xbd\x9c>",
-	"<\xef\xbd\x9c" "Assistant\xef\xbd\x9c>",
+	("<\xef\xbd\x9c" "Assistant\xef\xbd\x9c>"),
 };
 
 /* ends as well, but some vocabularies have them as HTML: only where they are control tokens */
