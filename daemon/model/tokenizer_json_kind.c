@@ -57,7 +57,16 @@ static bool flag_is(const json_t *step, const char *key, bool fallback, bool wan
 #define UPPER	"[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER	"[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 
-/* as the files write them; what they are in this daemon stands in tokenizer/pretok.c */
+#define ENDS		CONTRACTION "?"
+#define BY_CASE(ends, digits) \
+		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" ends "|" \
+		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" ends "|" digits \
+		"| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+/*
+ * As the files write them; what they are in this daemon stands in tokenizer/pretok.c. Some write
+ * the ends of lines themselves where others write \r and \n.
+ */
 static const struct {
 	const char *pattern;
 	const char *word;
@@ -66,9 +75,34 @@ static const struct {
 	  "GPT2" },
 	{ BY_DIGITS("\\p{N}{1,3}"), "Llama3" },
 	{ BY_DIGITS("\\p{N}"), "Qwen2" },
-	{ "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*|"
-	  "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", "Tekken" },
+	{ BY_CASE("", "\\p{N}"), "Tekken" },
+	{ BY_CASE(ENDS, "\\p{N}{1,3}"), "GPT4o" },
+	{ "\\p{N}{1,3}", "Numbers" },
+	{ "[一-龥぀-ゟ゠-ヿ]+", "CJ" },
+	{ "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"
+	  "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"
+	  "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", "DeepSeek3" },
+	{ "[\\r\\n]", "Lines" },
+	{ "\\s?\\p{L}+", "Letters" },
+	{ "\\s?\\p{P}+", "Signs" },
+	{ "[一-龥ࠀ-一가-퟿]+", "CJK" },
+	{ CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|"
+	  "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", "SeedCoder" },
 };
+
+static bool is_pattern(const json_t *regex, const char *pattern)
+{
+	const char *text = json_string_value(regex);
+
+	for (; text && *text; text++, pattern++) {
+		const char *escaped = *text == '\r' ? "\\r" : *text == '\n' ? "\\n" : NULL;
+
+		if (escaped ? strncmp(pattern, escaped, 2) : *pattern != *text)
+			return false;
+		pattern += escaped ? 1 : 0;
+	}
+	return text && !*pattern;
+}
 
 static int add_split(struct reader *r, struct words *words, const json_t *step)
 {
@@ -80,12 +114,12 @@ static int add_split(struct reader *r, struct words *words, const json_t *step)
 	if (json_is(json_object_get(pattern, "String"), " ") &&
 	    json_is(behavior, "MergedWithPrevious") && flag_is(step, "invert", false, false))
 		return add_word(r, words, "Spaces");
-	/* the patterns match everything: matches alone, or all but what is between, are the same */
+	/* patterns match everything: matches alone, or all but what is between, are the same */
 	if (!(json_is(behavior, "Isolated") && flag_is(step, "invert", false, false)) &&
 	    !(json_is(behavior, "Removed") && flag_is(step, "invert", false, true)))
 		return unknown(r, "pre-tokenizer", step);
 	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
-		if (json_is(regex, patterns[i].pattern))
+		if (is_pattern(regex, patterns[i].pattern))
 			return add_word(r, words, patterns[i].word);
 	return unknown(r, "pre-tokenizer", json_is_string(regex) ? regex : step);
 }
@@ -261,7 +295,10 @@ static int find_bytes(struct reader *r, const struct words *normal, const struct
 	} known[] = {
 		{ "GPT2;Bytes;", "gpt-2" }, { "Digits;GPT2;Bytes;", "smollm" },
 		{ "Llama3;Bytes;", "llama-bpe" }, { "Qwen2;Bytes;", "qwen2" },
-		{ "Tekken;Bytes;", "tekken" },
+		{ "Tekken;Bytes;", "tekken" }, { "GPT4o;Bytes;", "gpt-4o" },
+		{ "Numbers;CJ;DeepSeek3;Bytes;", "deepseek-v3" },
+		{ "Lines;Letters;Signs;CJK;Digits;Bytes;", "deepseek-coder" },
+		{ "SeedCoder;Bytes;", "seed-coder" },
 	};
 	const bool nfc = !strcmp(normal->text, "NFC;");
 	int e;

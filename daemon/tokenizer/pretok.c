@@ -18,7 +18,7 @@
 #include "base/utf8.h"
 #include "model/gguf.h"
 
-#define STEPS_MAX	4
+#define STEPS_MAX	5
 
 /* white space, for use inside of [...] */
 #define S	"\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}" \
@@ -33,19 +33,40 @@
 #define BY_DIGITS(digits) \
 		CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
 		"| ?[^" S "\\p{L}\\p{N}]+[\\r\\n]*|[" S "]*[\\r\\n]+|" SPACES
-#define TEKKEN \
-		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|" \
-		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*|" \
-		"\\p{N}| ?[^" S "\\p{L}\\p{N}]+[\\r\\n/]*|[" S "]*[\\r\\n]+|" SPACES
+/* a word begins at a capital after a small letter; what may end it, how long numbers are */
+#define BY_CASE(ends, digits) \
+		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" ends "|" \
+		"[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" ends "|" \
+		digits "| ?[^" S "\\p{L}\\p{N}]+[\\r\\n/]*|[" S "]*[\\r\\n]+|" SPACES
+/* one sign before letters is of the word, and a mark is a letter */
+#define DEEPSEEK3 \
+		"[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|" \
+		" ?[\\p{P}\\p{S}]+[\\r\\n]*|[" S "]*[\\r\\n]+|" SPACES
+#define SEED_CODER \
+		CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" \
+		"| ?[^" S "\\p{L}\\p{N}\\r\\n]+|[" S "]*[\\r\\n]+|" SPACES
 
-enum pattern { P_GPT2, P_LLAMA3, P_QWEN2, P_SMOLLM, P_TEKKEN, P_DEFAULT };
+enum pattern {
+	P_GPT2, P_LLAMA3, P_QWEN2, P_SMOLLM, P_TEKKEN, P_GPT4O, P_DEEPSEEK3, P_DEEPSEEK_CODER,
+	P_SEED_CODER, P_DEFAULT,
+};
 
 static const char *const patterns[][STEPS_MAX] = {
 	[P_GPT2] = { GPT2 },
 	[P_LLAMA3] = { BY_DIGITS("\\p{N}{1,3}") },
 	[P_QWEN2] = { BY_DIGITS("\\p{N}") },
 	[P_SMOLLM] = { "\\p{N}", GPT2 },
-	[P_TEKKEN] = { TEKKEN },
+	[P_TEKKEN] = { BY_CASE("", "\\p{N}") },
+	[P_GPT4O] = { BY_CASE(CONTRACTION "?", "\\p{N}{1,3}") },
+	/* Chinese and Japanese; then the same up to Korean */
+	[P_DEEPSEEK3] = {
+		"\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{30ff}]+", DEEPSEEK3,
+	},
+	[P_DEEPSEEK_CODER] = {
+		"[\\r\\n]", "[" S "]?\\p{L}+", "[" S "]?\\p{P}+",
+		"[\\x{0800}-\\x{9fa5}\\x{ac00}-\\x{d7ff}]+", "\\p{N}",
+	},
+	[P_SEED_CODER] = { SEED_CODER },
 	/* what files from before pre-tokenizers had names are read with */
 	[P_DEFAULT] = { "[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]" },
 };
@@ -69,6 +90,7 @@ static const struct {
 	{ "exaone4", P_GPT2, { 0 } },
 	{ "a.x-4.0", P_GPT2, { 0 } },
 	{ "granite-docling", P_GPT2, { 0 } },
+	{ "roberta-bpe", P_GPT2, { 0 } },
 	{ "llama3", P_LLAMA3, { .add_bos = true, .ignore_merges = true } },
 	{ "llama-v3", P_LLAMA3, { .add_bos = true, .ignore_merges = true } },
 	{ "llama-bpe", P_LLAMA3, { .add_bos = true, .ignore_merges = true } },
@@ -95,6 +117,13 @@ static const struct {
 	{ "codeshell", P_SMOLLM, { 0 } },
 	{ "exaone", P_SMOLLM, { 0 } },
 	{ "minerva-7b", P_SMOLLM, { 0 } },
+	{ "gpt-4o", P_GPT4O, { 0 } },
+	{ "llama4", P_GPT4O, { 0 } },
+	{ "kanana2", P_GPT4O, { 0 } },
+	{ "deepseek-v3", P_DEEPSEEK3, { 0 } },
+	{ "hunyuan-dense", P_DEEPSEEK3, { 0 } },
+	{ "deepseek-coder", P_DEEPSEEK_CODER, { 0 } },
+	{ "seed-coder", P_SEED_CODER, { 0 } },
 	{ "tekken", P_TEKKEN, { .add_bos = true, .ignore_merges = true } },
 };
 

@@ -5,7 +5,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = {
-		"gpt-2", "llama-bpe", "qwen2", "smollm", "tekken", "default",
+		"gpt-2", "llama-bpe", "qwen2", "smollm", "tekken", "default", "gpt-4o",
+		"deepseek-v3", "deepseek-coder", "seed-coder",
 	};
 	static struct tokenizer *toks[ARRAY_SIZE(names)];
 	unsigned int i;

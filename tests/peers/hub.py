@@ -110,6 +110,11 @@ MODELS = {
     "phi3": ("Phi3", {"pad_token_id": 0}, "float32", 1e-5, {}),
     "phi3-longrope": ("Phi3", {"pad_token_id": 0, "original_max_position_embeddings": 64,
                                "rope_parameters": LONG}, "float32", 1e-5, {}),
+    # as Phi-4-mini: three quarters of a head are turned
+    "phi3-longrope-partial": ("Phi3", {"pad_token_id": 0, "tie_word_embeddings": True, "partial_rotary_factor": 0.75,
+                              "original_max_position_embeddings": 64, "rope_parameters": LONG | {
+                                  "partial_rotary_factor": 0.75, "long_factor": LONG["long_factor"][:6],
+                                  "short_factor": LONG["short_factor"][:6]}}, "float32", 1e-5, {}),
     "qwen3moe-raw": ("Qwen3Moe", {"head_dim": 32, "num_experts": 6, "num_experts_per_tok": 2,
                                   "moe_intermediate_size": 32, "norm_topk_prob": False}, "float32", 1e-5, {}),
     "phi3-longrope-long": ("Phi3", {"pad_token_id": 0, "original_max_position_embeddings": 64,
@@ -276,20 +281,35 @@ TEKKEN_PATTERN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{
                   r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
+GPT4O_PATTERN = (TEKKEN_PATTERN.replace("+|[", "+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[", 1)
+                 .replace("*|\\p{N}|", "*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}|"))
+SPLITS = {
+    "llama3": [LLAMA3_PATTERN], "qwen2": [QWEN2_PATTERN], "tekken": [TEKKEN_PATTERN], "gpt4o": [GPT4O_PATTERN],
+    "deepseek3": [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+                  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+                  "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"],
+    "deepseek-coder": ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+"],
+    "seed-coder": ["(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\r\n]+"
+                   "|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"],
+}
+
+
 def make_bytes(arguments, which):
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from tokenizers import processors, trainers
     tok = Tokenizer(models.BPE(ignore_merges=which in ("llama3", "tekken")))
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    split = {"llama3": LLAMA3_PATTERN, "qwen2": QWEN2_PATTERN, "tekken": TEKKEN_PATTERN}
     if which == "gpt2":
         tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     elif which == "smollm":
         tok.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     else:
+        digits = [pre_tokenizers.Digits(individual_digits=True)] if which == "deepseek-coder" else []
+        # two ways to write the same that files have
+        way = ("removed", True) if which == "gpt4o" else ("isolated", False)
         tok.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Split(Regex(split[which]), "isolated"), plain])
+            [pre_tokenizers.Split(Regex(r), *way) for r in SPLITS[which]] + digits + [plain])
     if which == "qwen2":
         tok.normalizer = normalizers.NFC()
     tok.decoder = decoders.ByteLevel()
@@ -412,7 +432,7 @@ def make_unigram(arguments, which, vocab_size=3000, rules=None):
     return tok
 
 
-TOKENIZERS = {"bytes-" + w: (make_bytes, w) for w in ("gpt2", "smollm", "llama3", "qwen2", "tekken")}
+TOKENIZERS = {"bytes-" + w: (make_bytes, w) for w in ("gpt2", "smollm", *SPLITS)}
 TOKENIZERS |= {"spm-" + w: (make_spm, w) for w in ("llama2", "gemma", "first-nosplit", "first-split",
                                                   "always-nosplit", "always-split", "never-nosplit", "never-split")}
 TOKENIZERS |= {"wordpiece-" + w: (make_wordpiece, w) for w in ("uncased", "cased")}

@@ -341,8 +341,8 @@ static size_t count_thought(const struct chat *chat, const char *begun)
 
 /*
  * A conversation as a session has it: all up to the token that ended the answer. What is put behind
- * that for the next turn has to make it the whole conversation. @cut: the answer had no end; @begun:
- * how a conversation ends where the assistant's turn begins
+ * that for the next turn has to make it the whole conversation. @cut: the answer had no end;
+ * @begun: how a conversation ends where the assistant's turn begins
  */
 static void check_next(const struct chat *chat, const struct chat_message *messages, size_t count,
 		       bool cut, const char *begun)
@@ -424,8 +424,8 @@ static void test_thoughts(void **state)
 	}
 	/* behind it neither, and with the lines between */
 	chat = chat_of(thinking_gone);
-	check(&chat, told + 6, 2, "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n"
-	      "<|im_start|>assistant\n");
+	check(&chat, told + 6, 2, "<|im_start|>user\n<|im_end|>\n"
+	      "<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n");
 	tok_free(chat.tok);
 	chat = chat_of(deepseek_first);
 	check(&chat, told + 1, 2, "<s><｜User｜><think>u</think>\n<｜Assistant｜>\n\n Yo\n"
@@ -543,7 +543,8 @@ static void test_roles(void **state)
 static void test_head(void **state)
 {
 	static const struct chat_message late_system[] = { U("a"), S("b"), U("c") };
-	static const struct chat_message only_system[] = { S("a") }, two_users[] = { U("a"), U("b") };
+	static const struct chat_message two_users[] = { U("a"), U("b") };
+	static const struct chat_message only_system[] = { S("a") };
 	static const char *const strict[] = { deepseek_joined, phi4_first };
 	struct chat chat = chat_of(deepseek_first);
 

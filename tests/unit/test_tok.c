@@ -199,6 +199,19 @@ static void test_pretok(void **state)
 		{ "smollm", "a1234", "a|1|2|3|4" },
 		{ "default", "a1234", "a|123|4" },
 		{ "tekken", "a1234", "a|1|2|3|4" },
+		{ "gpt-4o", "a1234", "a|123|4" },
+		{ "deepseek-v3", "a1234", "a|123|4" },
+		{ "deepseek-coder", "a1234", "a|1|2|3|4" },
+		{ "seed-coder", "a1234", "a|1|2|3|4" },
+		/* where words end: at capitals, at signs, at marks */
+		{ "gpt-4o", "aaAaa", "aa|A|aa" },
+		{ "gpt-4o", "xyzwThe", "xyzw|T|he" },
+		{ "llama-bpe", "a-the", "a|-|the" },
+		{ "gpt-4o", "a\n\nthe", "a|\n\n|the" },
+		{ "deepseek-v3", "a\n\nthe", "a|\n\n|the" },
+		{ "deepseek-coder", "a\n\nthe", "a|\n|\n|the" },
+		{ "seed-coder", "a\n\nthe", "a|\n\n|the" },
+		{ "deepseek-coder", "a  the", "a| | the" },
 		/* of a row of spaces the last belongs to the word */
 		{ "gpt-2", "a    the", "a|  | | the" },
 		{ "smollm", "1    1", "1|  |  |1" },
@@ -223,6 +236,8 @@ static void test_pretok_names(void **state)
 	static const char *const names[] = {
 		"", "default", "gpt-2", "phi-2", "llama3", "llama-v3", "llama-bpe", "smaug-bpe",
 		"qwen2", "deepseek-r1-qwen", "smollm", "starcoder", "command-r", "tekken",
+		"gpt-4o", "llama4", "deepseek-v3", "hunyuan-dense", "deepseek-coder", "seed-coder",
+		"roberta-bpe",
 	};
 	struct gguf_write w = { 0 };
 

@@ -120,6 +120,69 @@ static void test_nfc_marks(void **state)
 	free(to);
 }
 
+/* ---- kinds of bytes by their patterns ---- */
+
+#define SPLIT(regex)	"{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"}," \
+			"\"behavior\":\"Isolated\",\"invert\":false},"
+#define STEPS		"{\"type\":\"Sequence\",\"pretokenizers\":[%s{\"type\":\"ByteLevel\"," \
+			"\"add_prefix_space\":false,\"use_regex\":false}]}"
+
+/* as files have them: two of these have the ends of lines themselves in their patterns */
+static const struct {
+	const char *name, *steps;
+} splits[] = {
+	{ "gpt-4o",
+	  SPLIT("[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}"
+	  "\\\\p{M}]*[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+	  "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]+["
+	  "\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+	  "\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}"
+	  "\\\\p{N}]+[\\\\r\\\\n/]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+") },
+	{ "deepseek-v3",
+	  SPLIT("\\\\p{N}{1,3}")
+	  SPLIT("[一-龥぀-ゟ゠-ヿ]+")
+	  SPLIT("[!\\\"#$%&'()*+,\\\\-./:;<=>?@\\\\[\\\\\\\\\\\\]^_`{|}~][A-Za-z]+|"
+	  "[^\\r\\n\\\\p{L}\\\\p{P}\\\\p{S}]?[\\\\p{L}\\\\p{M}]+|"
+	  " ?[\\\\p{P}\\\\p{S}]+[\\r\\n]*|\\\\s*[\\r\\n]+|\\\\s+(?!\\\\S)|\\\\s+") },
+	{ "deepseek-coder",
+	  SPLIT("[\\r\\n]")
+	  SPLIT("\\\\s?\\\\p{L}+")
+	  SPLIT("\\\\s?\\\\p{P}+")
+	  SPLIT("[一-龥ࠀ-一가-퟿]+")
+	  "{\"type\":\"Digits\",\"individual_digits\":true}," },
+	{ "seed-coder",
+	  SPLIT("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1}|"
+	  " ?[^\\\\s\\\\p{L}\\\\p{N}\\r\\n]+|\\\\s*[\\r\\n]+|\\\\s+(?!\\\\S)|\\\\s+") },
+};
+
+static void test_splits(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(splits); i++) {
+		struct tokenizer_files files = { 0 };
+		struct error error = { "" };
+		struct gguf_string pre;
+		struct gguf *gguf;
+		struct hub_copy copy;
+		char value[2048];
+
+		assert_in_range(snprintf(value, sizeof(value), STEPS, splits[i].steps), 1,
+				sizeof(value) - 1);
+		hub_copy_new(&copy, "bytes");
+		hub_copy_set(&copy, TOKENIZER_JSON, "pre_tokenizer", value);
+		assert_int_equal(tokenizer_files_read(&files, copy.path, NULL, NULL), 0);
+		assert_int_equal(gguf_new(&gguf), 0);
+		if (tokenizer_json_load(gguf, &files, 400, &error) < 0)
+			fail_msg("%s", error.text);
+		assert_int_equal(gguf_get_string(gguf, "tokenizer.ggml.pre", &pre), 0);
+		if (pre.len != strlen(splits[i].name) || memcmp(pre.data, splits[i].name, pre.len))
+			fail_msg("%s is taken for %.*s", splits[i].name, (int)pre.len, pre.data);
+		gguf_free(gguf);
+		tokenizer_files_done(&files);
+		hub_copy_free(&copy);
+	}
+}
+
 /* ---- what is refused ---- */
 
 struct refused {
@@ -396,6 +459,7 @@ int main(void)
 		{ "ids_wordpiece", test_ids, NULL, NULL, "wordpiece" },
 		cmocka_unit_test(test_nfc),
 		cmocka_unit_test(test_nfc_marks),
+		cmocka_unit_test(test_splits),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_unigram_added),
