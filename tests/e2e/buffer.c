@@ -190,8 +190,8 @@ static void try_scores(struct llmos *llmos)
 }
 
 /*
- * As long as a request uses it, a buffer stays. The daemon stands still until that was looked at, so
- * that the request has not ended before.
+ * As long as a request uses it, a buffer stays. The daemon stands still until that was looked at,
+ * so that the request has not ended before.
  */
 static void try_busy(struct llmos *llmos)
 {

@@ -226,8 +226,8 @@ static bool is_chance(double got)
 }
 
 /*
- * With 1,000 of each kind the bounds are four standard deviations away: chance alone goes there once
- * in ten thousand looks, and so not in two; who can tell them apart can do so again.
+ * With 1,000 of each kind the bounds are four standard deviations away: chance alone goes there
+ * once in ten thousand looks, and so not in two; who can tell them apart can do so again.
  */
 static void run_apart(const struct client *victim, const struct client *attacker,
 		      unsigned int rounds, struct e2e_random *dice)

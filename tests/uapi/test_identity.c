@@ -273,8 +273,8 @@ static unsigned long cgroup_memory(void)
 }
 
 /*
- * Who asks pays for the memory that the answer takes, not who answers. Each processor has paid for up
- * to 64 pages in advance, or not: of so many commits that makes little.
+ * Who asks pays for the memory that the answer takes, not who answers. Each processor has paid for
+ * up to 64 pages in advance, or not: of so many commits that makes little.
  */
 static void test_memory(void)
 {
@@ -300,8 +300,8 @@ static void test_memory(void)
 	for (int i = 0; i < COMMITS; i++)
 		must(!ioctl(server, LLM_IOC_COMMIT, &arg), "COMMIT");
 	after = cgroup_memory();
-	ok(after >= before + COMMITS * 3 / 4 * sizeof(data), "a journal is charged to who asked (%lu KiB)",
-	   (after - before) / 1024);
+	ok(after >= before + COMMITS * 3 / 4 * sizeof(data),
+	   "a journal is charged to who asked (%lu KiB)", (after - before) / 1024);
 	answer(&event, pid);
 	ok(eventually(!rmdir(CGROUP)), "and given back");
 }
