@@ -301,6 +301,8 @@ static int load_rest(struct engine_model *m, const char *path, struct error *err
 
 	r = model_new(&m->model, m->gguf, error);
 	if (r >= 0)
+		r = model_pad_heads(m->model, error);
+	if (r >= 0)
 		r = load_tokenizer(m, error);
 	if (r >= 0)
 		r = load_pack(m, path, error);
@@ -441,6 +443,7 @@ void engine_model_info(const struct engine_model *m, struct engine_model_info *r
 	ret->swap_error = m->swap ? swap_error(m->swap) : m->swap_error;
 	/* panels stand in for pages of the file: what counts is by how much they are more */
 	ret->memory_bytes = (m->pack.base ? m->pack.bytes - m->pack.source_bytes : 0) +
+		m->model->copied_bytes +
 		m->kv.arena_bytes + m->scratch.bytes + m->adapting.bytes +
 		prefix_bytes(&m->prefix) + swap.memory_bytes +
 		m->kv.page_count * (sizeof(*m->kv.free_pages) + sizeof(*m->kv.holders)) +

@@ -46,7 +46,8 @@ static int plan_matrix(struct planner *p, struct model_matrix *m)
 	if (!size_mul(&bytes, kern_panel_bytes(m->type, m->w.cols), kern_panel_count(m->w.rows)) ||
 	    !size_add(&pack->bytes, pack->bytes, bytes))
 		return -EOVERFLOW;
-	pack->source_bytes += (size_t)m->w.rows * m->w.row_bytes;
+	if (!m->is_copy)
+		pack->source_bytes += (size_t)m->w.rows * m->w.row_bytes;
 	return 0;
 }
 
@@ -216,6 +217,7 @@ void pack_apply(struct pack *pack, struct model *model, const struct gguf *gguf)
 		const struct pack_item *item = &pack->items[i];
 		struct model_matrix *m = item->matrix;
 
+		model_drop_copy(model, m);
 		m->w.data = pack->base + item->offset;
 		m->w.row_bytes = kern_panel_bytes(m->type, m->w.cols) / KERN_PANEL_ROWS;
 		m->is_packed = true;

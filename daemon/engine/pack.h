@@ -24,7 +24,7 @@ struct pack_item {
  * struct pack - the packed weights of one model
  * @items: (count), in the order of their offsets
  * @bytes: of all panels
- * @source_bytes: of the rows that they stand in for
+ * @source_bytes: of the rows in the file that they stand in for
  * @base: the panels; NULL: none
  * @map: what is mapped, @base in it (@map_bytes)
  * @kept: path of the file that is mapped, or is to become it; NULL: memory, or not known

@@ -9,20 +9,49 @@
 #include <stdio.h>
 #include <string.h>
 
-/** struct model_copy - a vector that could not be used in place */
+/** struct model_copy - what could not be used in place, of @bytes with all that is here */
 struct model_copy {
-	struct model_copy *next;
+	struct list link;
+	size_t bytes;
 	float data[];
 };
 
-void model_copies_free(struct model_copy *copy)
+float *model_copy_new(struct model *model, size_t elems)
 {
-	struct model_copy *next;
+	struct model_copy *copy;
+	size_t bytes;
 
-	for (; copy; copy = next) {
-		next = copy->next;
-		free(copy);
-	}
+	if (!size_mul(&bytes, elems, sizeof(float)) || !size_add(&bytes, bytes, sizeof(*copy)))
+		return NULL;
+	copy = calloc(1, bytes);
+	if (!copy)
+		return NULL;
+	copy->bytes = bytes;
+	list_append(&model->copies, &copy->link);
+	model->copied_bytes += bytes;
+	return copy->data;
+}
+
+static void copy_free(struct model *model, struct model_copy *copy)
+{
+	list_remove(&copy->link);
+	model->copied_bytes -= copy->bytes;
+	free(copy);
+}
+
+void model_drop_copy(struct model *model, struct model_matrix *m)
+{
+	if (!m->is_copy)
+		return;
+	copy_free(model, container_of(m->w.data, struct model_copy, data));
+	m->is_copy = false;
+	m->w.data = NULL;
+}
+
+void model_copies_free(struct model *model)
+{
+	while (!list_empty(&model->copies))
+		copy_free(model, list_first(&model->copies, struct model_copy, link));
 }
 
 int bind_missing(struct binder *b, const char *name)
@@ -64,21 +93,10 @@ static bool mark_bound(struct binder *b, const struct gguf_tensor *t)
 	return is_new;
 }
 
-float *bind_alloc(struct binder *b, size_t elems)
-{
-	struct model_copy *copy = malloc(sizeof(*copy) + elems * sizeof(float));
-
-	if (!copy)
-		return NULL;
-	copy->next = b->model->copies;
-	b->model->copies = copy;
-	return copy->data;
-}
-
 /* copy_vector() - as float32 in memory of its own */
 static const float *copy_vector(struct binder *b, const struct gguf_tensor *t, uint32_t elems)
 {
-	float *copy = bind_alloc(b, elems);
+	float *copy = model_copy_new(b->model, elems);
 
 	if (copy)
 		b->ref->dequant_row[t->type](copy, t->data, elems);
@@ -163,19 +181,6 @@ int bind_stacked(struct binder *b, const char *name, uint32_t index, uint32_t co
 			 rows, cols, ret);
 }
 
-/* zeros (width), for a norm that is computed with a bias and has none */
-static const float *no_bias(struct binder *b)
-{
-	const uint32_t width = b->model->hparams.width;
-	struct model_copy *copy = calloc(1, sizeof(*copy) + width * sizeof(float));
-
-	if (!copy)
-		return NULL;
-	copy->next = b->model->copies;
-	b->model->copies = copy;
-	return copy->data;
-}
-
 int bind_norm(struct binder *b, const char *prefix, struct model_norm *ret)
 {
 	const struct model_hparams *p = &b->model->hparams;
@@ -190,6 +195,7 @@ int bind_norm(struct binder *b, const char *prefix, struct model_norm *ret)
 	r = bind_vector(b, name, p->width, p->has_bare_norms, &ret->bias);
 	if (r < 0 || ret->bias)
 		return r;
-	ret->bias = no_bias(b);
+	/* zeros, for a norm that is computed with a bias and has none */
+	ret->bias = model_copy_new(b->model, p->width);
 	return ret->bias ? 0 : error_set(b->error, -ENOMEM, "model: %s", strerror(ENOMEM));
 }

@@ -33,8 +33,6 @@ struct bind_part {
  * supported, -ENOMEM.
  */
 int bind_missing(struct binder *b, const char *name);
-/** bind_alloc() - (elems) float32 that live as long as the model; NULL: there is no memory */
-float *bind_alloc(struct binder *b, size_t elems);
 /** bind_vector() - *ret stays NULL where an optional one is missing */
 int bind_vector(struct binder *b, const char *name, uint32_t elems, bool is_optional,
 		const float **ret);
@@ -49,11 +47,10 @@ int bind_stacked(struct binder *b, const char *name, uint32_t index, uint32_t co
 /** bind_norm() - weight, and bias where the model has such norms; @prefix as "blk.0.attn_norm" */
 int bind_norm(struct binder *b, const char *prefix, struct model_norm *ret);
 
-/** model_copies_free() - the vectors that were copied */
-void model_copies_free(struct model_copy *copy);
-
-/** bind_pad_heads() - of a layer whose matrices are bound, to head_dim elements (pad.c); -ENOMEM */
-int bind_pad_heads(struct binder *b, struct model_layer *l);
+/** model_copy_new() - (elems) zeros that live as long as the model, or less; NULL: no memory */
+float *model_copy_new(struct model *model, size_t elems);
+/** model_copies_free() - all of them */
+void model_copies_free(struct model *model);
 
 /** bind_layer() - all of one layer (layer.c) */
 int bind_layer(struct binder *b, uint32_t index);

@@ -92,8 +92,6 @@ static int bind_attention(struct binder *b, uint32_t i, struct model_layer *l)
 				false, &l->k_norm);
 	if (r >= 0)
 		r = bind_whole(b, i, "attn_output", p->width, p->heads * p->head_elems, &l->o);
-	if (r >= 0)
-		r = bind_pad_heads(b, l);
 	if (r >= 0 && p->has_post_norms)
 		r = bind_norm(b, layer_name(i, "post_attention_norm", "").text, &l->attn_post_norm);
 	if (r >= 0 && p->has_sum_norms)

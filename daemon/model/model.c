@@ -20,7 +20,7 @@ void model_free(struct model *model)
 		return;
 	for (uint32_t i = 0; model->layers && i < model->hparams.layers; i++)
 		free(model->layers[i].experts);
-	model_copies_free(model->copies);
+	model_copies_free(model);
 	free(model->layers);
 	free(model);
 }
@@ -208,8 +208,8 @@ static int bind_bias(struct binder *b)
 	r = bind_matrix(b, "attn_rel_b.weight", BIAS_BUCKETS, heads, &buckets);
 	if (r < 0)
 		return r;
-	rows = bind_alloc(b, (size_t)BIAS_BUCKETS * heads);
-	bias = bind_alloc(b, (size_t)KERN_ATTN_BIAS * heads);
+	rows = model_copy_new(b->model, (size_t)BIAS_BUCKETS * heads);
+	bias = model_copy_new(b->model, (size_t)KERN_ATTN_BIAS * heads);
 	if (!rows || !bias)
 		return error_set(b->error, -ENOMEM, "model: %s", strerror(ENOMEM));
 	for (uint32_t i = 0; i < BIAS_BUCKETS; i++)
@@ -309,6 +309,8 @@ int model_new(struct model **ret, const struct gguf *gguf, struct error *error)
 	};
 	int r;
 
+	if (m)
+		list_init(&m->copies);
 	if (!m || !is_bound)
 		return error_set(error, -ENOMEM, "model: %s", strerror(ENOMEM));
 	r = model_read_hparams(&m->hparams, gguf, error);

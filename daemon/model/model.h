@@ -8,6 +8,7 @@
 #ifndef LLMOS_MODEL_MODEL_H
 #define LLMOS_MODEL_MODEL_H
 
+#include "base/list.h"
 #include "base/util.h"
 #include "kernels/kernels.h"
 
@@ -191,10 +192,12 @@ struct model_hparams {
 /**
  * struct model_matrix - weights of one type, and what is added to each output (NULL: nothing)
  * @is_packed: they are panels (kernels/panel.h) and not in the file
+ * @is_copy: they are in memory of their own, in which they begin
  */
 struct model_matrix {
 	enum kern_type type;
 	bool is_packed;
+	bool is_copy;
 	struct kern_weights w;
 	const float *bias;		/* (w.rows) */
 };
@@ -221,7 +224,7 @@ struct model_layer {
 	uint32_t window;
 	bool has_local_rope;
 	struct model_norm attn_norm;
-	struct model_matrix q;		/* (heads * head_dim, width) */
+	struct model_matrix q;		/* (heads * head_dim, width), once heads are padded */
 	struct model_matrix k;		/* (kv_heads * head_dim, width) */
 	struct model_matrix v;		/* (kv_heads * head_dim, width) */
 	const float *q_norm;		/* (head_elems) */
@@ -266,6 +269,7 @@ struct model_head {
  * @parameters: number of weights
  * @weights: name of the type that holds most of them
  * @is_f32: all matrices are float32
+ * @copies: what could not be used in place, @copied_bytes in all
  */
 struct model {
 	struct model_hparams hparams;
@@ -281,16 +285,30 @@ struct model {
 	uint64_t parameters;
 	const char *weights;
 	bool is_f32;
-	struct model_copy *copies;
+	struct list copies;
+	size_t copied_bytes;
 };
 
 /**
  * model_new() - bind the weights of a file
  *
+ * Matrices stay where they are, and are not read. Before anybody computes with heads of a size that
+ * kernels do not have, model_pad_heads() makes them longer.
+ *
  * Return: 0; -EBADMSG a key or tensor is missing, or does not fit the others; -EOPNOTSUPP an
  * architecture, weight type or variant that is not supported (the text names it); -ENOMEM.
  */
 int model_new(struct model **ret, const struct gguf *gguf, struct error *error);
+/**
+ * model_pad_heads() - heads of head_elems become heads of head_dim (pad.c)
+ *
+ * Their matrices are copied for that; where they are as long as that, nothing is done.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int model_pad_heads(struct model *model, struct error *error);
+/** model_drop_copy() - a matrix will not be read any more; nothing where it is in the file */
+void model_drop_copy(struct model *model, struct model_matrix *m);
 void model_free(struct model *model);
 DEFINE_CLEANUP(struct model *, model_free);
 

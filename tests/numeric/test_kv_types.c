@@ -29,7 +29,7 @@ static const struct kv_case kv_cases[] = {
 	{ "q4_0", 7e-2 },
 };
 
-static const uint32_t head_dims[] = { 32, 64, 80, 96, 128 };
+static const uint32_t head_dims[] = { 20, 32, 64, 80, 96, 128 };
 
 static double engine_rms(int fd, const struct kv_case *c, const char *isa, const uint32_t *tokens,
 			 const double *exact)

@@ -143,6 +143,50 @@ static void test_info(void **state)
 	close_small(&t, fd);
 }
 
+/* memory_of() - a model with heads of that many elements */
+static uint64_t memory_of(uint32_t head_dim, uint32_t type, const char *isa)
+{
+	const struct engine_config config = {
+		.threads = 1, .max_seqs = 1, .context = 64, .isa = isa,
+	};
+	struct llama_shape shape = llama_shape_small;
+	struct engine_test t;
+	uint64_t bytes;
+	char path[64];
+	int fd;
+
+	shape.head_dim = head_dim;
+	shape.type = shape.value_type = type;
+	fd = llama_build(&shape);
+	gguf_build_path(fd, path, sizeof(path));
+	engine_test_open(&t, path, &config);
+	bytes = t.info.memory_bytes;
+	assert_int_equal(t.info.packed,
+			 strcmp(isa, "ref") ? ENGINE_PACKED_MEMORY : ENGINE_PACKED_NONE);
+	close_small(&t, fd);
+	return bytes;
+}
+
+static void check_memory(uint32_t type, const char *isa)
+{
+	/* of three layers, with heads of 24: queries, keys and values, and attn_output as F32 */
+	const uint64_t copies = 3 * ((8 + 2 + 2) * 24 * kern_row_bytes(kern_type_info(type), 256) +
+				     256 * 8 * 24 * sizeof(float));
+	const uint64_t more = memory_of(20, type, isa) - memory_of(24, type, isa);
+
+	assert_in_range(more, copies - copies / 10, copies + copies / 10);
+}
+
+/* what heads were made longer for is memory, and is there once: as copies, or in panels */
+static void test_long_heads(void **state)
+{
+	(void)state;
+	check_memory(KERN_F32, "ref");
+	check_memory(KERN_Q8_0, "ref");
+	if (engine_test_has_isa("avx512vnni"))
+		check_memory(KERN_Q8_0, "avx512vnni");
+}
+
 static void test_sequences(void **state)
 {
 	/* room for 6 pages: a sequence may have 4, so that two do not fit */
@@ -364,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_info),
+		cmocka_unit_test(test_long_heads),
 		cmocka_unit_test(test_sequences),
 		cmocka_unit_test(test_small_cache),
 		cmocka_unit_test(test_step_refusals),

@@ -69,6 +69,31 @@ static struct gguf_build begin(const struct arch_shape *s, const char *skip)
 	return b;
 }
 
+/* matrices of heads that are too short become copies; others stay where they are */
+static void check_padding(struct model *model)
+{
+	const struct model_hparams *p = &model->hparams;
+	struct model_layer *l = &model->layers[p->layers - 1];
+	const bool is_short = p->head_elems != p->head_dim;
+	const size_t before = model->copied_bytes, o_bytes =
+		(size_t)p->width * p->heads * p->head_dim * sizeof(float);
+	struct error error = { "" };
+
+	assert_false(l->q.is_copy);
+	assert_int_equal(model_pad_heads(model, &error), 0);
+	assert_int_equal(l->q.w.rows, p->heads * p->head_dim);
+	assert_int_equal(l->v.w.rows, p->kv_heads * p->head_dim);
+	assert_int_equal(l->o.w.cols, p->heads * p->head_dim);
+	assert_int_equal(l->q.is_copy, is_short);
+	assert_int_equal(l->o.is_copy, is_short);
+	assert_true(model->copied_bytes >= before + is_short * p->layers * o_bytes);
+	if (!is_short)
+		assert_int_equal(model->copied_bytes, before);
+	model_drop_copy(model, &l->o);
+	model_drop_copy(model, &l->o);
+	assert_int_equal(!l->o.w.data, is_short);
+}
+
 static void test_all(void **state)
 {
 	(void)state;
@@ -82,8 +107,10 @@ static void test_all(void **state)
 		assert_string_equal(m.model->hparams.arch, s->arch);
 		assert_int_equal(m.model->hparams.head_elems, s->head_dim);
 		assert_int_equal(m.model->hparams.head_dim, (s->head_dim + 7) / 8 * 8);
-		assert_int_equal(m.model->layers[0].q.w.rows,
-				 s->heads * m.model->hparams.head_dim);
+		/* whoever wants facts only reads no weights, and takes no memory for them */
+		assert_int_equal(m.model->layers[0].q.w.rows, s->heads * s->head_dim);
+		assert_true(gguf_has(m.gguf, (uintptr_t)m.model->layers[0].q.w.data));
+		check_padding(m.model);
 		assert_int_equal(!!m.model->layers[1].q_norm, s->has_head_norms);
 		assert_int_equal(!!m.model->layers[1].ffn_post_norm.weight, s->has_post_norms);
 		assert_int_equal(!!m.model->layers[1].experts, !!s->experts);
