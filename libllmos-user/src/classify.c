@@ -21,6 +21,8 @@
  * @capacity: labels there is room for
  * @used: labels that are there
  * @names: (name_count) of the labels of the first text, which are those of all
+ * @is_ranking: of one label alone: nobody waits for the others of a model that has several
+ * @has_several: that has come to light
  */
 struct label_table {
 	struct llmos_labels all;
@@ -29,6 +31,8 @@ struct label_table {
 	size_t used;
 	char **names;
 	size_t name_count;
+	bool is_ranking;
+	bool has_several;
 };
 
 void llmos_labels_free(struct llmos_labels *labels)
@@ -134,6 +138,10 @@ static int labels_sink(struct llmos_request *request, unsigned int type, const u
 		.logit = label.logit / MILLION,
 		.probability = label.probability / MILLION,
 	};
+	if (table->is_ranking && label.label) {
+		table->has_several = true;
+		request->muted = true;
+	}
 	return 0;
 }
 
@@ -181,11 +189,14 @@ static int classify_run(struct llmos *llmos, struct label_table *table,
 
 	if (r >= 0)
 		r = llmos_request_run(request);
+	if (table->has_several)
+		return llmos_fail(llmos, -EOPNOTSUPP, "a model of several labels ranks nothing");
 	return r < 0 ? r : table_finish(llmos, table);
 }
 
-int llmos_classify(struct llmos *llmos, struct llmos_labels **ret, const char *const *texts,
-		   const size_t *lens, size_t count, const struct llmos_classify_opts *caller)
+static int classify(struct llmos *llmos, struct llmos_labels **ret, const char *const *texts,
+		    const size_t *lens, size_t count, const struct llmos_classify_opts *caller,
+		    bool is_ranking)
 {
 	_cleanup_(table_free) struct label_table *table = NULL;
 	_cleanup_free_ uint8_t *payload = NULL;
@@ -206,6 +217,7 @@ int llmos_classify(struct llmos *llmos, struct llmos_labels **ret, const char *c
 	if (!table)
 		return llmos_fail(llmos, -ENOMEM, "labels");
 	table->wanted = count;
+	table->is_ranking = is_ranking;
 	spec.payload = payload;
 	r = classify_run(llmos, table, &spec);
 	if (r < 0)
@@ -213,6 +225,12 @@ int llmos_classify(struct llmos *llmos, struct llmos_labels **ret, const char *c
 	*ret = &table->all;
 	table = NULL;
 	return 0;
+}
+
+int llmos_classify(struct llmos *llmos, struct llmos_labels **ret, const char *const *texts,
+		   const size_t *lens, size_t count, const struct llmos_classify_opts *opts)
+{
+	return classify(llmos, ret, texts, lens, count, opts, false);
 }
 
 /* ---- ranking ---- */
@@ -272,18 +290,13 @@ int llmos_rerank(struct llmos *llmos, struct llmos_ranking **ret, const char *co
 		return r;
 	if (!opts.query)
 		return llmos_fail(llmos, -EINVAL, "no query");
-	r = llmos_classify(llmos, &labels, texts, lens, count, caller);
+	r = classify(llmos, &labels, texts, lens, count, caller, true);
 	if (r < 0)
 		return r;
-	if (labels->label_count != 1) {
-		r = llmos_fail(llmos, -EOPNOTSUPP, "a model of '%zu' labels ranks nothing",
-			       labels->label_count);
-	} else {
-		ranking = ranking_of(labels);
-		r = ranking ? 0 : llmos_fail(llmos, -ENOMEM, "ranks");
-		if (!r)
-			*ret = ranking;
-	}
+	ranking = ranking_of(labels);
 	llmos_labels_free(labels);
-	return r;
+	if (!ranking)
+		return llmos_fail(llmos, -ENOMEM, "ranks");
+	*ret = ranking;
+	return 0;
 }

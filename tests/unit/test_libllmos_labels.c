@@ -267,6 +267,7 @@ static void test_rerank_logits(void **state)
 	llmos_ranking_free(ranking);
 }
 
+/* of a model that ranks nothing the first text is enough; the others are not waited for */
 static void test_rerank_labels(void **state)
 {
 	struct llmos_ranking *ranking = NULL;
@@ -274,12 +275,14 @@ static void test_rerank_labels(void **state)
 
 	add_label(0, 0, 0, "x");
 	add_label(0, 1, 0, "y");
+	f->fake->endless = true;
 	connect_to(f);
-	assert_int_equal(llmos_rerank(f->llmos, &ranking, texts, NULL, 1,
+	assert_int_equal(llmos_rerank(f->llmos, &ranking, texts, NULL, 2,
 				      LLMOS_OPTS(llmos_classify_opts, .query = "q",
 						 .query_len = 1)), -EOPNOTSUPP);
-	assert_non_null(strstr(llmos_error(f->llmos), "'2' labels"));
+	assert_non_null(strstr(llmos_error(f->llmos), "several labels"));
 	assert_null(ranking);
+	assert_int_equal(f->fake->cancels, 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
