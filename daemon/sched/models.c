@@ -504,16 +504,6 @@ struct openers *models_openers(const struct models *models)
 	return models->openers;
 }
 
-bool models_is_opening(const struct models *models)
-{
-	const struct model *model;
-
-	list_each(model, &models->list, link)
-		if (model->opening)
-			return true;
-	return false;
-}
-
 static void model_heard_open(struct model *model)
 {
 	struct error why = { "" }, error;

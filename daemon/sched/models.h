@@ -154,8 +154,6 @@ int models_load_now(struct models *models, struct model *model, struct error *er
 int models_load_beside(struct models *models, int news_fd);
 /** models_openers() - the threads that read files; NULL: it is done by who asks */
 struct openers *models_openers(const struct models *models);
-/** models_is_opening() - is the file of one being read that was not heard of yet? */
-bool models_is_opening(const struct models *models);
 /**
  * models_slowest() - whose file, or weights, have been read for longest, if that is long
  * @ret_ns: since when

@@ -45,11 +45,22 @@ static int teardown(void **state)
 	return r;
 }
 
+/* is a model's file being read that was not heard of yet? */
+static bool is_opening(void)
+{
+	const struct model *model;
+
+	list_each(model, models_list(broker.sched->models), link)
+		if (model->opening)
+			return true;
+	return false;
+}
+
 /* all that can be done without a model that is being loaded; it must not be done meanwhile */
 static void turns(void)
 {
 	fixture_turns();
-	while (!broker.dead && models_is_opening(broker.sched->models)) {
+	while (!broker.dead && is_opening()) {
 		fixture_hear();
 		fixture_turns();
 	}
