@@ -67,7 +67,7 @@ static void turn(struct pass *p, const struct model_layer *l, const float *norm,
 
 		for (uint32_t r = 0; norm && r < end - begin; r += h->head_dim)
 			p->ops->rms_norm(first + r, first + r, norm, h->head_elems, h->norm_eps);
-		if (h->rope.dim)
+		if (h->rope.dim && !l->has_no_rope)
 			p->ops->rope(first, (end - begin) / h->head_dim, h->head_dim, h->rope.dim,
 				     a->cos + i * s->rope_stride, a->sin + i * s->rope_stride,
 				     h->rope.is_neox);

@@ -2,7 +2,7 @@
 /*
  * Llama 1 to 3, and what is shipped under its name: Mistral (some with a sliding window), Mixtral
  * (experts), SmolLM, TinyLlama. The converter has reordered queries and keys so that pairs are
- * neighbours.
+ * neighbours. SmolLM3 is the same, but for every fourth layer, which knows of no positions.
  */
 #include "model/arch.h"
 
@@ -18,6 +18,10 @@ const struct model_arch model_arch_llama[] = {
 		.name = "llama",
 		.hparams = { .is_gated = true },
 		.read = read_llama,
+	},
+	{
+		.name = "smollm3",
+		.hparams = { .is_gated = true, .plain_period = 4 },
 	},
 	{ 0 },
 };

@@ -234,6 +234,27 @@ static int keys_llama1(const struct hub_config *c)
 	return r < 0 ? r : keys_llama(c);
 }
 
+/* which layers are turned is said one by one; files have no other ways than GGUF knows */
+static int keys_smollm3(const struct hub_config *c)
+{
+	const json_t *turned = json_object_get(c->json, "no_rope_layers");
+	uint32_t period = 4;
+	int r = hub_key_u32(c, "no_rope_layer_interval", period, &period);
+
+	if (r >= 0 && json_is_array(turned)) {
+		if (!c->layers || json_array_size(turned) < c->layers)
+			return hub_refuse(c, "no_rope_layers");
+		for (uint32_t i = 0; i < c->layers; i++)
+			if (json_real_value(json_array_get(turned, i)) != ((i + 1) % 4 != 0))
+				return hub_refuse(c, "no_rope_layers");
+	} else if (r >= 0 && (period != 4 || (turned && !json_is_null(turned)))) {
+		return hub_refuse(c, turned ? "no_rope_layers" : "no_rope_layer_interval");
+	}
+	if (r >= 0 && hub_key_bool(c, "use_sliding_window", false))
+		return hub_refuse(c, "use_sliding_window");
+	return r < 0 ? r : keys_llama1(c);
+}
+
 static int keys_mistral(const struct hub_config *c)
 {
 	int r = hub_window_refuse(c);
@@ -444,6 +465,8 @@ static int keys_gpt2(const struct hub_config *c)
 static const struct hub_arch archs[] = {
 	{ "llama", "llama", "model.", names_llama, false, 0, 1e4f, keys_llama1, HUB_DECODER,
 	  "{" DEFAULT_LLAMA "}" },
+	{ "smollm3", "smollm3", "model.", names_llama, true, 0, 2e6f, keys_smollm3, HUB_DECODER,
+	  "{" DEFAULT_LLAMA ",\"num_key_value_heads\":4}" },
 	{ "mistral", "llama", "model.", names_llama, false, 4096, 1e4f, keys_mistral, HUB_DECODER,
 	  "{" DEFAULT_LLAMA ",\"num_key_value_heads\":8}" },
 	{ "mixtral", "llama", "model.", names_mixtral, false, 0, 1e6f, keys_mixtral, HUB_DECODER,

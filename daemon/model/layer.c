@@ -200,6 +200,7 @@ int bind_layer(struct binder *b, uint32_t i)
 	int r;
 
 	see_window(p, i, l);
+	l->has_no_rope = p->plain_period && (i + 1) % p->plain_period == 0;
 	r = bind_attention(b, i, l);
 	if (r >= 0 && !p->has_sum_norms)
 		r = bind_norm(b, layer_name(i, "ffn_norm", "").text, &l->ffn_norm);

@@ -45,7 +45,7 @@ int lora_file_check(struct lora_file *ret, const char *arch, struct error *error
 					 key);
 	}
 	/* converters have reordered what they reorder in the model */
-	ret->is_neox = arch && strcmp(arch, "llama");
+	ret->is_neox = arch && strcmp(arch, "llama") && strcmp(arch, "smollm3");
 	return 0;
 }
 

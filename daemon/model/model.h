@@ -185,6 +185,7 @@ struct model_hparams {
 	float logit_softcap;
 	struct model_rope rope;
 	struct model_rope rope_local;
+	uint32_t plain_period;		/* of so many layers, the last one turns nothing; 0: all do */
 	struct model_window window;
 	struct model_experts experts;
 };
@@ -219,10 +220,12 @@ struct model_ffn {
  * struct model_layer - what the architecture does not have is zero
  * @window: tokens it sees, 0: all
  * @has_local_rope: turned by rope_local
+ * @has_no_rope: queries and keys are not turned at all
  */
 struct model_layer {
 	uint32_t window;
 	bool has_local_rope;
+	bool has_no_rope;
 	struct model_norm attn_norm;
 	struct model_matrix q;		/* (heads * head_dim, width), once heads are padded */
 	struct model_matrix k;		/* (kv_heads * head_dim, width) */

@@ -297,8 +297,10 @@ static double frequency(const struct exact *m, uint32_t layer, uint32_t pair, do
 /* turn() - rotate all heads of all tokens */
 static void turn(const struct exact *m, uint32_t layer, double *x, uint32_t heads)
 {
-	bool is_apart = !is_arch(m, "llama");
+	bool is_apart = !is_arch(m, "llama") && !is_arch(m, "smollm3");
 
+	if (is_arch(m, "smollm3") && layer % 4 == 3)
+		return;
 	(void)gguf_get_bool(m->gguf, "llmos.rope.neox", &is_apart);
 	for (uint32_t i = 0; i < m->rot / 2; i++) {
 		const size_t a = is_apart ? i : 2 * i, b = is_apart ? i + m->rot / 2 : 2 * i + 1;

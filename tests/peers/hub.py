@@ -74,6 +74,7 @@ MODELS = {
     "llama-gelu": ("Llama", {"hidden_act": "gelu"}, "float32", 1e-5, {}),
     "llama-odd": ("Llama", {"hidden_size": 51, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 16,
                             "intermediate_size": 91}, "float32", 1e-5, {}),
+    "smollm3": ("SmolLM3", {"num_hidden_layers": 5, "pad_token_id": 0}, "float32", 1e-5, {}),
     "mistral": ("Mistral", {"sliding_window": None}, "float32", 1e-5, {}),
     "mistral-window": ("Mistral", {"sliding_window": 32}, "float32", 1e-5, {}),
     "mixtral": ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}, "float32", 1e-5,

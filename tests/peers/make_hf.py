@@ -32,6 +32,7 @@ SIX = {"num_hidden_layers": 7}
 MODELS = {
     "llama": (tf.LlamaConfig, {}),
     "llama3": (tf.LlamaConfig, {"rope_parameters": LLAMA3, "tie_word_embeddings": True}),
+    "smollm3": (tf.SmolLM3Config, {"num_hidden_layers": 5, "tie_word_embeddings": True}),
     "mistral": (tf.MistralConfig, {"head_dim": 32, "sliding_window": None}),
     "mixtral": (tf.MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2,
                                    "sliding_window": None}),

@@ -36,6 +36,7 @@ static const struct arch_shape arch_shapes[] = {
 	{ .name = "mistral", .arch = "llama", ARCH_SIZES(2, 32), .layers = 2, .window = 40 },
 	{ .name = "mixtral", .arch = "llama", ARCH_SIZES(2, 32), .layers = 2, .experts = 4,
 	  .experts_used = 2 },
+	{ .name = "smollm3", .arch = "smollm3", ARCH_SIZES(2, 32), .layers = 5 },
 	{ .name = "qwen2", .arch = "qwen2", ARCH_SIZES(2, 32), .layers = 2, .has_qkv_biases = true },
 	{ .name = "qwen3", .arch = "qwen3", ARCH_SIZES(2, 32), .layers = 2, .has_head_norms = true,
 	  .has_output = true },

@@ -274,6 +274,26 @@ static void test_missing(void **state)
 	refuse("llama", "\"rms_norm_eps\":null", -EBADMSG, "'rms_norm_eps' is missing");
 }
 
+/* layers that turn nothing, where GGUF's kind of this name has them, and not elsewhere */
+static void test_plain_layers(void **state)
+{
+	struct loaded l;
+
+	(void)state;
+	accept(&l, "smollm3", "\"num_hidden_layers\":5,\"no_rope_layers\":[1,1,1,0,1,1]");
+	assert_int_equal(l.hparams.plain_period, 4);
+	assert_true(is_near(l.hparams.rope.freq_base, 2e6));
+	unload(&l);
+	accept(&l, "smollm3", "\"no_rope_layers\":null,\"use_sliding_window\":false");
+	unload(&l);
+	refuse("smollm3", "\"no_rope_layers\":[1,1]", -EOPNOTSUPP, "'no_rope_layers'");
+	refuse("smollm3", "\"no_rope_layers\":[1,0,1]", -EOPNOTSUPP, "'no_rope_layers'");
+	refuse("smollm3", "\"no_rope_layers\":[1,\"1\",1]", -EOPNOTSUPP, "'no_rope_layers'");
+	refuse("smollm3", "\"no_rope_layers\":4", -EOPNOTSUPP, "'no_rope_layers'");
+	refuse("smollm3", "\"no_rope_layer_interval\":3", -EOPNOTSUPP, "'no_rope_layer_interval'");
+	refuse("smollm3", "\"use_sliding_window\":true", -EOPNOTSUPP, "'use_sliding_window'");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_magnitudes),
 		cmocka_unit_test(test_ropes),
 		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_plain_layers),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -116,7 +116,11 @@ static void test_all(void **state)
 		assert_int_equal(!!m.model->layers[1].experts, !!s->experts);
 		assert_int_equal(m.model->hparams.rope.dim, s->has_positions ? 0 : s->head_dim);
 		assert_int_equal(m.model->hparams.rope.is_neox, strcmp(s->arch, "llama") &&
+								strcmp(s->arch, "smollm3") &&
 								strcmp(s->arch, "gpt2"));
+		for (uint32_t j = 0; j < s->layers; j++)
+			assert_int_equal(m.model->layers[j].has_no_rope,
+					 !strcmp(s->arch, "smollm3") && j == 3);
 		assert_string_equal(m.model->weights, "F16");
 		unbind(&m);
 	}
