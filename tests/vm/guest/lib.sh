@@ -29,16 +29,26 @@ tap_run()
 	echo $(($(date +%s) - start)) >"/out/tap/$SUITE.$name.seconds"
 }
 
-# tap_all FOLDER SECONDS [BUT]: every test_* program and test_*.sh script of the folder, without
-# test_BUT; none is a failure
+# tap_all FOLDER SECONDS [BUT...]: every test_* program and test_*.sh script of the folder, without
+# the scripts test_BUT; none is a failure
 tap_all()
 {
+	folder=$1
+	seconds=$2
+	shift 2
+	but=" $* "
 	found=0
-	for program in "$1"/test_*; do
+	for program in "$folder"/test_*; do
+		name=$(basename "$program" .sh)
 		case $program in
-		*/test_"${3:-none}".sh | *.o | *.d | *.c | *.deps) continue ;;
-		*.sh) tap_run "$(basename "$program" .sh)" "$2" sh "$program" ;;
-		*) [ -x "$program" ] || continue; tap_run "$(basename "$program")" "$2" "$program" ;;
+		*.o | *.d | *.c | *.deps) continue ;;
+		*.sh)
+			case $but in
+			*" ${name#test_} "*) continue ;;
+			esac
+			tap_run "$name" "$seconds" sh "$program"
+			;;
+		*) [ -x "$program" ] || continue; tap_run "$name" "$seconds" "$program" ;;
 		esac
 		found=$((found + 1))
 	done
